@@ -1,0 +1,60 @@
+//! Every limit of the server, in one place: each has a name that ends in its unit, a default, and a key of the
+//! same name under `[limits]` in the config file. None is infinite.
+
+use serde::Deserialize;
+use std::time::Duration;
+
+/// What the server takes, holds and waits for at most.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// A request body.
+    pub body_bytes_max: usize,
+    /// Arrays and structs within each other, in requests and results.
+    pub xml_depth_max: usize,
+    /// Values of all kinds in one request or result.
+    pub xml_values_max: usize,
+    /// Calls in one `system.multicall`.
+    pub multicall_calls_max: usize,
+    /// From a request's arrival to the end of its call.
+    pub call_ms_max: u64,
+    /// Requests that wait for a worker.
+    pub queue_len_max: usize,
+    /// An encoded response, and the arena of one call.
+    pub response_bytes_max: usize,
+    /// From the first signal to the exit, and from a plugin's replacement to its last call's end.
+    pub drain_ms_max: u64,
+    /// A plugin file.
+    pub plugin_bytes_max: u64,
+    /// Plugin files in the directory.
+    pub plugin_files_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 16 << 20,
+            xml_depth_max: 128,
+            xml_values_max: 1_000_000,
+            multicall_calls_max: 1_000,
+            call_ms_max: 30_000,
+            queue_len_max: 1_024,
+            response_bytes_max: 64 << 20,
+            drain_ms_max: 30_000,
+            plugin_bytes_max: 256 << 20,
+            plugin_files_max: 10_000,
+        }
+    }
+}
+
+impl Limits {
+    /// `call_ms_max` as a duration.
+    pub const fn call_max(&self) -> Duration {
+        Duration::from_millis(self.call_ms_max)
+    }
+
+    /// `drain_ms_max` as a duration.
+    pub const fn drain_max(&self) -> Duration {
+        Duration::from_millis(self.drain_ms_max)
+    }
+}

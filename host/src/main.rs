@@ -1,0 +1,3 @@
+//! The `hotcall` binary.
+
+fn main() {}

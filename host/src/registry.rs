@@ -1,0 +1,98 @@
+//! The registry: an immutable snapshot of name -> method, swapped atomically.
+//!
+//! A call takes one snapshot and keeps it to its end, so a swap never takes a method from under a running
+//! call, and `system.multicall` sees one set of methods for the whole batch. Knows no files, no dlopen, no XML:
+//! an [`Instance`] is whatever can be called.
+
+use crate::xmlrpc::{Fault, Value};
+use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The live registry. Readers never wait; the plugin life cycle is its only writer.
+#[derive(Default)]
+pub struct Registry(ArcSwap<Snapshot>);
+
+/// All methods at one moment, by name.
+#[derive(Default, Clone)]
+pub struct Snapshot(BTreeMap<String, Method>);
+
+/// One registered method.
+#[derive(Clone)]
+pub struct Method {
+    /// What clients and introspection are told.
+    pub info: Arc<MethodInfo>,
+    /// Who answers.
+    pub instance: Arc<dyn Instance>,
+    /// Which of the instance's methods.
+    pub index: usize,
+}
+
+/// What introspection says of a method.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MethodInfo {
+    /// The name that clients call.
+    pub name: String,
+    /// What `system.methodHelp` answers.
+    pub help: String,
+    /// Each signature: the result's type name, then each parameter's. Empty when none is declared.
+    pub signatures: Vec<Vec<&'static str>>,
+    /// Calling it twice does no more than calling it once.
+    pub idempotent: bool,
+    /// It never blocks and returns within microseconds.
+    pub quick: bool,
+}
+
+/// One call's circumstances.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    /// When nobody waits any more.
+    pub deadline: Instant,
+    /// Who calls; empty when not authenticated.
+    pub caller_name: String,
+    /// Where the call came from, as text; empty when there is no address.
+    pub caller_address: String,
+    /// The id under which the log speaks of this request.
+    pub request_id: String,
+}
+
+/// Something that answers calls: a plugin's instance behind whatever boundary. Dropping the last reference ends
+/// it.
+pub trait Instance: Send + Sync {
+    /// Calls the method with this index.
+    ///
+    /// # Errors
+    /// The plugin's fault, or the host's on the plugin's behalf.
+    fn invoke(&self, index: usize, params: &[Value], context: &CallContext) -> Result<Value, Fault>;
+}
+
+impl Registry {
+    /// The methods of this moment.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+
+    /// Replaces all methods at once; calls that run keep the snapshot they began with.
+    pub fn publish(&self, snapshot: Snapshot) {
+        self.0.store(Arc::new(snapshot));
+    }
+}
+
+impl Snapshot {
+    /// The method of that name.
+    pub fn get(&self, name: &str) -> Option<&Method> {
+        self.0.get(name)
+    }
+
+    /// All methods, sorted by name.
+    pub fn methods(&self) -> impl Iterator<Item = &Method> {
+        self.0.values()
+    }
+}
+
+impl FromIterator<Method> for Snapshot {
+    fn from_iter<I: IntoIterator<Item = Method>>(methods: I) -> Self {
+        Self(methods.into_iter().map(|method| (method.info.name.clone(), method)).collect())
+    }
+}

@@ -1,0 +1,290 @@
+//! Reading a value tree that came across the ABI: the one place of null, length, UTF-8 and range guards.
+//!
+//! The host reads results with it and the SDK reads parameters. Must not know of methods or calls.
+#![allow(unsafe_code, reason = "pointers of the other side of the ABI become references here")]
+
+use crate::{DateTime, Value, abi};
+use std::{fmt, slice};
+
+/// What is wrong with a value tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// A tag that the ABI does not define.
+    Tag(u32),
+    /// A NULL pointer with a length, or a length that no memory has.
+    Pointer,
+    /// Text that is not UTF-8.
+    Utf8,
+    /// A date-time out of range.
+    DateTime,
+    /// Nested deeper than the limit.
+    Depth(usize),
+    /// More values than the limit.
+    Values(usize),
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => write!(f, "unknown value tag {tag}"),
+            Self::Pointer => f.write_str("a pointer or length that cannot be"),
+            Self::Utf8 => f.write_str("text that is not UTF-8"),
+            Self::DateTime => f.write_str("a date-time out of range"),
+            Self::Depth(max) => write!(f, "values nested deeper than {max}"),
+            Self::Values(max) => write!(f, "more than {max} values"),
+        }
+    }
+}
+
+impl std::error::Error for Defect {}
+
+/// How much of a tree [`Tree::to_value`] reads before it refuses.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimits {
+    /// Arrays and structs within each other.
+    pub depth_max: usize,
+    /// Values of all kinds together.
+    pub values_max: usize,
+}
+
+/// A borrowed value tree of the other side.
+#[derive(Clone, Copy)]
+pub struct Tree<'a>(&'a abi::Value);
+
+/// One level of a [`Tree`].
+#[derive(Clone, Copy)]
+pub enum View<'a> {
+    /// No value.
+    Nil,
+    /// A boolean.
+    Bool(bool),
+    /// 32 bits.
+    Int(i32),
+    /// 64 bits.
+    Long(i64),
+    /// A double.
+    Double(f64),
+    /// Text.
+    String(&'a str),
+    /// A date and time.
+    DateTime(DateTime),
+    /// Bytes.
+    Binary(&'a [u8]),
+    /// Items in order.
+    Array(Items<'a>),
+    /// Members in order.
+    Struct(Members<'a>),
+}
+
+/// The items of an array.
+#[derive(Clone, Copy)]
+pub struct Items<'a>(&'a [abi::Value]);
+
+/// The members of a struct.
+#[derive(Clone, Copy)]
+pub struct Members<'a>(&'a [abi::Member]);
+
+impl<'a> Tree<'a> {
+    /// Trusts `raw` to be a tree of the ABI.
+    ///
+    /// # Safety
+    /// Every pointer in the tree that is not NULL must be valid for reads of its length for all of
+    /// `'a`, hold initialised memory that nobody writes, and be aligned for what it points to.
+    pub const unsafe fn new(raw: &'a abi::Value) -> Self {
+        Self(raw)
+    }
+
+    /// Looks at the top of the tree.
+    ///
+    /// # Errors
+    /// The [`Defect`] of this level. Deeper levels are checked when they are viewed.
+    pub fn view(self) -> Result<View<'a>, Defect> {
+        let raw = &self.0.payload;
+        Ok(match self.0.tag {
+            abi::NIL => View::Nil,
+            // SAFETY: the tag says that `boolean` was written; a u8 has no invalid bits.
+            abi::BOOL => View::Bool(unsafe { raw.boolean } != 0),
+            // SAFETY: the tag says that `int` was written.
+            abi::INT => View::Int(unsafe { raw.int }),
+            // SAFETY: the tag says that `long` was written.
+            abi::LONG => View::Long(unsafe { raw.long }),
+            // SAFETY: the tag says that `double` was written.
+            abi::DOUBLE => View::Double(unsafe { raw.double }),
+            abi::STRING => {
+                // SAFETY: the tag says that `string` was written.
+                let string = unsafe { raw.string };
+                // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
+                View::String(unsafe { str_of(string) }?)
+            }
+            // SAFETY: the tag says that `datetime` was written; its fields are integers.
+            abi::DATETIME => View::DateTime(DateTime::try_from(unsafe { raw.datetime })?),
+            abi::BINARY => {
+                // SAFETY: the tag says that `binary` was written.
+                let binary = unsafe { raw.binary };
+                // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
+                View::Binary(unsafe { slice_of(binary.ptr, binary.len) }?)
+            }
+            abi::ARRAY => {
+                // SAFETY: the tag says that `array` was written.
+                let array = unsafe { raw.array };
+                // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
+                View::Array(Items(unsafe { slice_of(array.ptr, array.len) }?))
+            }
+            abi::STRUCT => {
+                // SAFETY: the tag says that `structure` was written.
+                let structure = unsafe { raw.structure };
+                // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
+                View::Struct(Members(unsafe { slice_of(structure.ptr, structure.len) }?))
+            }
+            tag => return Err(Defect::Tag(tag)),
+        })
+    }
+
+    /// Copies the whole tree.
+    ///
+    /// # Errors
+    /// The first [`Defect`] found, or the limit that the tree passes.
+    pub fn to_value(self, limits: ReadLimits) -> Result<Value, Defect> {
+        Reader { limits, values: 0 }.read(self, 0)
+    }
+}
+
+impl<'a> Items<'a> {
+    /// Number of items.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The items in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Tree<'a>> + use<'a> {
+        self.0.iter().map(Tree)
+    }
+}
+
+impl<'a> Members<'a> {
+    /// Number of members.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The members in order; a name that is not UTF-8 is a [`Defect`].
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<(&'a str, Tree<'a>), Defect>> + use<'a> {
+        self.0.iter().map(|member| {
+            // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
+            let name = unsafe { str_of(member.name) }?;
+            Ok((name, Tree(&member.value)))
+        })
+    }
+}
+
+struct Reader {
+    limits: ReadLimits,
+    values: usize,
+}
+
+impl Reader {
+    fn read(&mut self, tree: Tree<'_>, depth: usize) -> Result<Value, Defect> {
+        self.values += 1;
+        if self.values > self.limits.values_max {
+            return Err(Defect::Values(self.limits.values_max));
+        }
+        if depth > self.limits.depth_max {
+            return Err(Defect::Depth(self.limits.depth_max));
+        }
+        Ok(match tree.view()? {
+            View::Nil => Value::Nil,
+            View::Bool(value) => Value::Bool(value),
+            View::Int(value) => Value::Int(value),
+            View::Long(value) => Value::Long(value),
+            View::Double(value) => Value::Double(value),
+            View::String(value) => Value::String(value.to_owned()),
+            View::DateTime(value) => Value::DateTime(value),
+            View::Binary(value) => Value::Binary(value.to_vec()),
+            View::Array(items) => {
+                Value::Array(items.iter().map(|item| self.read(item, depth + 1)).collect::<Result<_, _>>()?)
+            }
+            View::Struct(members) => {
+                let read = |member: Result<(&str, Tree<'_>), Defect>| {
+                    let (name, value) = member?;
+                    Ok((name.to_owned(), self.read(value, depth + 1)?))
+                };
+                Value::Struct(members.iter().map(read).collect::<Result<_, _>>()?)
+            }
+        })
+    }
+}
+
+/// Reads text that the other side gave.
+///
+/// # Errors
+/// [`Defect::Pointer`] or [`Defect::Utf8`].
+///
+/// # Safety
+/// If not NULL, the pointer must be valid for reads of its length for all of `'a`, and nobody may write there.
+pub unsafe fn str_of<'a>(raw: abi::Str) -> Result<&'a str, Defect> {
+    // SAFETY: passed on from this function's own contract.
+    let bytes = unsafe { slice_of(raw.ptr, raw.len) }?;
+    std::str::from_utf8(bytes).map_err(|_| Defect::Utf8)
+}
+
+/// Makes a slice of a pointer and a length of the other side.
+///
+/// # Errors
+/// [`Defect::Pointer`] when the pointer is NULL or misaligned with a length, or the length overflows.
+///
+/// # Safety
+/// If not NULL, the pointer must be valid for reads of `len` initialised items for all of `'a`, and nobody may
+/// write there.
+pub unsafe fn slice_of<'a, T>(ptr: *const T, len: usize) -> Result<&'a [T], Defect> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    let fits = len.checked_mul(size_of::<T>()).is_some_and(|bytes| isize::try_from(bytes).is_ok());
+    if ptr.is_null() || !ptr.is_aligned() || !fits {
+        return Err(Defect::Pointer);
+    }
+    // SAFETY: not null, aligned, and of a possible length by the checks above; valid by the caller's promise.
+    Ok(unsafe { slice::from_raw_parts(ptr, len) })
+}
+
+impl TryFrom<abi::DateTime> for DateTime {
+    type Error = Defect;
+
+    fn try_from(raw: abi::DateTime) -> Result<Self, Defect> {
+        let abi::DateTime { year, month, day, hour, minute, second, .. } = raw;
+        let year = u16::try_from(year).map_err(|_| Defect::DateTime)?;
+        DateTime::new(year, month, day, hour, minute, second)
+            .and_then(|plain| plain.with_nanosecond(raw.nanosecond))
+            .and_then(|plain| match raw.has_offset {
+                0 => Some(plain),
+                _ => plain.with_offset_minutes(raw.offset_minutes),
+            })
+            .ok_or(Defect::DateTime)
+    }
+}
+
+impl From<DateTime> for abi::DateTime {
+    fn from(value: DateTime) -> Self {
+        Self {
+            year: i32::from(value.year()),
+            nanosecond: value.nanosecond(),
+            offset_minutes: value.offset_minutes().unwrap_or(0),
+            has_offset: u8::from(value.offset_minutes().is_some()),
+            month: value.month(),
+            day: value.day(),
+            hour: value.hour(),
+            minute: value.minute(),
+            second: value.second(),
+        }
+    }
+}
