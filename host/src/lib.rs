@@ -3,4 +3,5 @@
 pub mod limits;
 pub mod plugin;
 pub mod registry;
+pub mod rpc;
 pub mod xmlrpc;

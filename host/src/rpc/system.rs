@@ -1,0 +1,129 @@
+//! The introspection methods every client can count on (`system.*`), all but multicall.
+
+use super::{method_not_found, multicall};
+use crate::registry::{MethodInfo, Snapshot};
+use crate::xmlrpc::{Fault, Value, code};
+
+/// One method of the host's own.
+struct Builtin {
+    name: &'static str,
+    help: &'static str,
+    signature: &'static [&'static str],
+}
+
+const BUILTINS: &[Builtin] = &[
+    Builtin {
+        name: "system.getCapabilities",
+        help: "The specifications this server follows: for each its URL and version.",
+        signature: &["struct"],
+    },
+    Builtin { name: "system.listMethods", help: "The names of all methods, sorted.", signature: &["array"] },
+    Builtin {
+        name: "system.methodHelp",
+        help: "What a method does, as text; empty when its author wrote nothing.",
+        signature: &["string", "string"],
+    },
+    Builtin {
+        name: "system.methodSignature",
+        help: "The signatures of a method: for each an array of the result's type and each parameter's; \
+               the string \"undef\" when none is declared.",
+        signature: &["array", "string"],
+    },
+    Builtin {
+        name: multicall::NAME,
+        help: "Calls several methods in one request. Takes an array of structs with methodName and params; \
+               answers an array with, for each, an array of the one result, or a struct with faultCode and \
+               faultString.",
+        signature: &["array", "array"],
+    },
+];
+
+/// Name, specification and its version, as `system.getCapabilities` gives them.
+const CAPABILITIES: &[(&str, &str, i32)] = &[
+    ("faults_interop", "http://xmlrpc-epi.sourceforge.net/specs/rfc.fault_codes.php", 20_010_516),
+    ("i8", "https://ws.apache.org/xmlrpc/types.html", 1),
+    ("introspection", "http://xmlrpc-epi.sourceforge.net/specs/rfc.introspection.php", 1),
+    ("nil", "http://www.ontosys.com/xml-rpc/extensions.php", 1),
+    ("system.multicall", "http://www.xmlrpc.com/discuss/msgReader$1208", 1),
+    ("xmlrpc", "http://xmlrpc.com/spec.md", 1),
+];
+
+/// Answers `method` if it is one of this module's; `None` if it is anybody else's.
+pub(super) fn call(snapshot: &Snapshot, method: &str, params: &[Value]) -> Option<Result<Value, Fault>> {
+    Some(match method {
+        "system.getCapabilities" => no_params(method, params).map(|()| capabilities()),
+        "system.listMethods" => no_params(method, params).map(|()| list_methods(snapshot)),
+        "system.methodHelp" => method_name(method, params).and_then(|name| help(snapshot, name)),
+        "system.methodSignature" => method_name(method, params).and_then(|name| signatures(snapshot, name)),
+        _ => return None,
+    })
+}
+
+fn capabilities() -> Value {
+    let capability = |&(name, url, version): &(&str, &str, i32)| {
+        let about = vec![("specUrl".into(), url.into()), ("specVersion".into(), version.into())];
+        (name.to_owned(), Value::Struct(about))
+    };
+    Value::Struct(CAPABILITIES.iter().map(capability).collect())
+}
+
+fn list_methods(snapshot: &Snapshot) -> Value {
+    let builtin = BUILTINS.iter().map(|builtin| builtin.name);
+    let mut names: Vec<&str> =
+        snapshot.methods().map(|method| method.info.name.as_str()).chain(builtin).collect();
+    names.sort_unstable();
+    Value::Array(names.into_iter().map(Value::from).collect())
+}
+
+fn help(snapshot: &Snapshot, name: &str) -> Result<Value, Fault> {
+    match find(snapshot, name)? {
+        Found::Builtin(builtin) => Ok(builtin.help.into()),
+        Found::Method(info) => Ok(info.help.as_str().into()),
+    }
+}
+
+fn signatures(snapshot: &Snapshot, name: &str) -> Result<Value, Fault> {
+    let array = |types: &[&'static str]| Value::Array(types.iter().copied().map(Value::from).collect());
+    match find(snapshot, name)? {
+        Found::Builtin(builtin) => Ok(Value::Array(vec![array(builtin.signature)])),
+        Found::Method(info) if info.signatures.is_empty() => Ok("undef".into()),
+        Found::Method(info) => Ok(Value::Array(info.signatures.iter().map(|types| array(types)).collect())),
+    }
+}
+
+enum Found<'a> {
+    Builtin(&'static Builtin),
+    Method(&'a MethodInfo),
+}
+
+fn find<'a>(snapshot: &'a Snapshot, name: &str) -> Result<Found<'a>, Fault> {
+    let builtin = || BUILTINS.iter().find(|builtin| builtin.name == name).map(Found::Builtin);
+    let method = snapshot.get(name).map(|method| Found::Method(&method.info));
+    method.or_else(builtin).ok_or_else(|| method_not_found(name))
+}
+
+fn no_params(method: &str, params: &[Value]) -> Result<(), Fault> {
+    match params {
+        [] => Ok(()),
+        _ => Err(wrong_params(method, "no parameters", params)),
+    }
+}
+
+fn method_name<'a>(method: &str, params: &'a [Value]) -> Result<&'a str, Fault> {
+    match params {
+        [Value::String(name)] => Ok(name),
+        _ => Err(wrong_params(method, "one string, the name of a method", params)),
+    }
+}
+
+/// The fault for parameters that one of the host's own methods does not take.
+pub(super) fn wrong_params(method: &str, wants: &str, params: &[Value]) -> Fault {
+    /// Types are named up to here.
+    const SHOWN_MAX: usize = 8;
+    let mut came: Vec<&str> = params.iter().take(SHOWN_MAX).map(Value::type_name).collect();
+    if params.len() > SHOWN_MAX {
+        came.push("…");
+    }
+    let came = if came.is_empty() { "nothing".to_owned() } else { came.join(", ") };
+    Fault::new(code::INVALID_PARAMS, format!("{method} takes {wants}; got {came}"))
+}

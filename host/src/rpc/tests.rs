@@ -1,0 +1,139 @@
+//! Dispatch against instances that are plain closures.
+
+use super::*;
+use crate::registry::{Instance, Method, MethodInfo};
+use std::time::Duration;
+
+struct Echo;
+
+impl Instance for Echo {
+    fn invoke(&self, index: usize, params: &[Value], _: &CallContext) -> Result<Value, Fault> {
+        match index {
+            0 => Ok(Value::Array(params.to_vec())),
+            1 => Err(Fault::new(7, "always")),
+            _ => Ok(Value::String("x".repeat(1000))),
+        }
+    }
+}
+
+fn dispatcher(limits: Limits) -> Dispatcher {
+    let registry = Arc::new(Registry::default());
+    let instance: Arc<dyn Instance> = Arc::new(Echo);
+    let method = |(index, name): (usize, &str)| Method {
+        info: Arc::new(MethodInfo {
+            name: name.to_owned(),
+            help: format!("help of {name}"),
+            signatures: if index == 0 { vec![vec!["array", "int"], vec!["array"]] } else { vec![] },
+            ..MethodInfo::default()
+        }),
+        instance: instance.clone(),
+        index,
+    };
+    registry.publish(["echo", "fail", "big"].into_iter().enumerate().map(method).collect());
+    Dispatcher::new(registry, limits)
+}
+
+fn context() -> CallContext {
+    CallContext {
+        deadline: Instant::now() + Duration::from_secs(60),
+        caller_name: String::new(),
+        caller_address: String::new(),
+        request_id: "test".into(),
+    }
+}
+
+fn call(method: &str, params: &[Value]) -> Result<Value, Fault> {
+    dispatcher(Limits::default()).call(method, params, &context())
+}
+
+fn entry(name: &str, params: Vec<Value>) -> Value {
+    Value::Struct(vec![("methodName".into(), name.into()), ("params".into(), params.into())])
+}
+
+#[test]
+fn finds_and_misses() {
+    assert_eq!(call("echo", &[Value::Int(1)]), Ok(Value::Array(vec![Value::Int(1)])));
+    assert_eq!(call("fail", &[]), Err(Fault::new(7, "always")));
+    let fault = call("nope", &[]).unwrap_err();
+    assert_eq!(fault.code, code::METHOD_NOT_FOUND);
+    assert!(fault.message.contains("\"nope\""), "{fault}");
+    assert!(call(&"n".repeat(5000), &[]).unwrap_err().message.len() < 300);
+}
+
+#[test]
+fn a_passed_deadline_is_a_fault() {
+    let late = CallContext { deadline: Instant::now(), ..context() };
+    let fault = dispatcher(Limits::default()).call("echo", &[], &late).unwrap_err();
+    assert_eq!(fault.code, code::DEADLINE);
+}
+
+#[test]
+fn introspection() {
+    let names = ["big", "echo", "fail", "system.getCapabilities", "system.listMethods"];
+    let names = names.into_iter().chain(["system.methodHelp", "system.methodSignature", "system.multicall"]);
+    assert_eq!(call("system.listMethods", &[]), Ok(Value::Array(names.map(Value::from).collect())));
+    assert_eq!(call("system.methodHelp", &["echo".into()]), Ok("help of echo".into()));
+    assert_eq!(call("system.methodSignature", &["fail".into()]), Ok("undef".into()));
+    let signatures = Value::Array(vec![
+        Value::Array(vec!["array".into(), "int".into()]),
+        Value::Array(vec!["array".into()]),
+    ]);
+    assert_eq!(call("system.methodSignature", &["echo".into()]), Ok(signatures));
+    for builtin in BUILTIN_NAMES {
+        assert!(matches!(call("system.methodHelp", &[builtin.into()]), Ok(Value::String(_))), "{builtin}");
+        assert!(matches!(call("system.methodSignature", &[builtin.into()]), Ok(Value::Array(_))));
+    }
+    assert_eq!(call("system.methodHelp", &["nope".into()]).unwrap_err().code, code::METHOD_NOT_FOUND);
+    assert_eq!(call("system.methodHelp", &[Value::Int(1)]).unwrap_err().code, code::INVALID_PARAMS);
+    assert_eq!(call("system.listMethods", &[Value::Nil]).unwrap_err().code, code::INVALID_PARAMS);
+    let capabilities = call("system.getCapabilities", &[]).unwrap();
+    assert_eq!(capabilities.get("nil").and_then(|nil| nil.get("specVersion")), Some(&Value::Int(1)));
+}
+
+const BUILTIN_NAMES: [&str; 5] = [
+    "system.getCapabilities",
+    "system.listMethods",
+    "system.methodHelp",
+    "system.methodSignature",
+    "system.multicall",
+];
+
+#[test]
+fn multicall_isolates_its_entries() {
+    let batch = vec![
+        entry("echo", vec![Value::Int(1)]),
+        entry("fail", vec![]),
+        entry("nope", vec![]),
+        entry("system.multicall", vec![Value::Array(vec![])]),
+        Value::Int(3),
+        Value::Struct(vec![("methodName".into(), "echo".into())]),
+        Value::Struct(vec![("methodName".into(), "echo".into()), ("params".into(), Value::Int(1))]),
+        entry("system.methodHelp", vec!["echo".into()]),
+    ];
+    let Ok(Value::Array(results)) = call("system.multicall", &[Value::Array(batch)]) else { panic!() };
+    let code_of = |index: usize| results[index].get("faultCode").cloned();
+    assert_eq!(results.len(), 8);
+    assert_eq!(results[0], Value::Array(vec![Value::Array(vec![Value::Int(1)])]));
+    assert_eq!(code_of(1), Some(Value::Int(7)));
+    assert_eq!(code_of(2), Some(Value::Int(code::METHOD_NOT_FOUND)));
+    assert_eq!(code_of(3), Some(Value::Int(code::INVALID_REQUEST)));
+    assert_eq!(code_of(4), Some(Value::Int(code::INVALID_PARAMS)));
+    assert_eq!(results[5], Value::Array(vec![Value::Array(vec![])]));
+    assert_eq!(code_of(6), Some(Value::Int(code::INVALID_PARAMS)));
+    assert_eq!(results[7], Value::Array(vec!["help of echo".into()]));
+}
+
+#[test]
+fn multicall_has_limits() {
+    let few = dispatcher(Limits { multicall_calls_max: 2, ..Limits::default() });
+    let batch = |count| [Value::Array(vec![entry("big", vec![]); count])];
+    assert!(few.call("system.multicall", &batch(2), &context()).is_ok());
+    assert_eq!(few.call("system.multicall", &batch(3), &context()).unwrap_err().code, code::INVALID_PARAMS);
+    let small = dispatcher(Limits { response_bytes_max: 2500, ..Limits::default() });
+    assert!(small.call("system.multicall", &batch(2), &context()).is_ok());
+    assert_eq!(
+        small.call("system.multicall", &batch(3), &context()).unwrap_err().code,
+        code::RESPONSE_TOO_LARGE
+    );
+    assert_eq!(call("system.multicall", &[]).unwrap_err().code, code::INVALID_PARAMS);
+}
