@@ -32,7 +32,7 @@ plugins: c-plugins ## builds the bundled plugins, in Rust and in C, into target/
 c-plugins:
 	mkdir -p $(PLUGINS)
 	for name in $(C_PLUGINS); do \
-	    $(MAKE) -C plugins/$$name OUT=$(abspath $(PLUGINS))/$$name.so || exit 1; \
+	    $(MAKE) -C plugins/$$name OUT=$(if $(filter /%,$(PLUGINS)),,../../)$(PLUGINS)/$$name.so || exit 1; \
 	done
 
 test: install-packages c-plugins ## installs what is missing, builds everything, and runs all tests

@@ -3,9 +3,10 @@
 use super::child::{ChildError, Children};
 use super::project::{Kind, Target, cargo, same_file};
 use serde::Deserialize;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{self, Command, ExitStatus, Stdio};
 use std::{fmt, fs, io};
 
 /// Why a plugin was not built or not installed.
@@ -88,8 +89,10 @@ fn build_make(folder: &Path, staging: &Path, file: &str, children: &Children) ->
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(BuildError::Write(out, error)),
         _ => {}
     }
-    let mut assignment = std::ffi::OsString::from("OUT=");
-    assignment.push(&out);
+    // make cannot name a file in a path that holds a space. This way to the folder holds none, and lasts as long as
+    // we keep it open.
+    let open = fs::File::open(staging).map_err(|error| BuildError::Write(staging.to_owned(), error))?;
+    let assignment = format!("OUT=/proc/{}/fd/{}/{file}", process::id(), open.as_raw_fd());
     let mut command = Command::new("make");
     command.arg("--silent").arg("-C").arg(folder).arg(assignment).stdout(io::stderr());
     without_make(&mut command);

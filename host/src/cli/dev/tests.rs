@@ -57,8 +57,9 @@ impl Scene {
         start(Options { dirs, output: self.output(), release: false }).unwrap()
     }
 
+    /// Where plugins are installed: a path that make could not name.
     fn output(&self) -> PathBuf {
-        self.root.path().join("state/plugins")
+        self.root.path().join("state $x/plugins")
     }
 
     /// What is installed under that name.
@@ -178,8 +179,8 @@ fn plugins_come_and_go() {
 fn what_an_earlier_session_left_is_removed_unless_its_plugin_is_only_broken() {
     let scene = Scene::new();
     scene.make("broken", COPY, "error");
-    scene.write("state/plugins/broken.so", "old");
-    scene.write("state/plugins/gone.so", "old");
+    scene.write("state $x/plugins/broken.so", "old");
+    scene.write("state $x/plugins/gone.so", "old");
     let _builder = scene.start();
     assert_eq!(scene.listing(), ["broken.so"]);
 }
