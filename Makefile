@@ -1,0 +1,48 @@
+# Hotcall's tasks; `make` lists them. cargo does the work, but for packages and the plugins in C.
+
+CARGO  ?= cargo
+TARGET  = $(or $(CARGO_TARGET_DIR),target)
+PLUGINS = $(TARGET)/plugins
+
+RUST_PLUGINS = $(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
+C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
+
+.DEFAULT_GOAL = help
+.NOTPARALLEL:
+.PHONY: help run build plugins c-plugins test install-packages clean
+
+help: ## shows this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
+
+run: SECTIONS = run
+run: install-packages build ## installs what is missing, builds, and serves plugins/ over HTTPS; an edited plugin is rebuilt
+	$(TARGET)/release/hotcall dev plugins --state-dir $(TARGET)/hotcall
+
+build: ## builds target/release/hotcall
+	$(CARGO) build --release --package hotcall
+
+# Each file comes in one step, so that a server may serve the directory meanwhile.
+plugins: c-plugins ## builds the bundled plugins, in Rust and in C, into target/plugins
+	$(CARGO) build --release $(addprefix --package ,$(RUST_PLUGINS))
+	for name in $(subst -,_,$(RUST_PLUGINS)); do \
+	    install -m 644 $(TARGET)/release/lib$$name.so $(PLUGINS)/.$$name.new && \
+	    mv -f $(PLUGINS)/.$$name.new $(PLUGINS)/lib$$name.so || exit 1; \
+	done
+
+c-plugins:
+	mkdir -p $(PLUGINS)
+	for name in $(C_PLUGINS); do \
+	    $(MAKE) -C plugins/$$name OUT=$(if $(filter /%,$(PLUGINS)),,../../)$(PLUGINS)/$$name.so || exit 1; \
+	done
+
+test: install-packages c-plugins ## installs what is missing, builds everything, and runs all tests
+	$(CARGO) build --workspace --all-targets
+	$(CARGO) test --workspace
+
+SECTIONS = run test
+install-packages: ## installs the Debian packages of .ci/packages that are missing
+	.ci/install-packages $(SECTIONS)
+
+clean: ## removes all that was built
+	$(CARGO) clean
+	for name in $(C_PLUGINS); do $(MAKE) -C plugins/$$name clean || exit 1; done

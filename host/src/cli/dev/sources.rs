@@ -1,0 +1,102 @@
+//! What a plugin's sources look like at one moment. Knows no plugins and no builds.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Source files of one plugin.
+const FILES_MAX: usize = 20_000;
+/// Folders within each other below a plugin's own.
+const DEPTH_MAX: usize = 32;
+
+/// The files that count, and the folders that hold them. Equal when nothing that counts has changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sources {
+    files: BTreeMap<PathBuf, Stamp>,
+    folders: Vec<PathBuf>,
+}
+
+/// What tells one content of a file from another without reading it.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    modified: (i64, i64),
+    inode: u64,
+}
+
+impl Sources {
+    /// Looks at a folder and everything below it that is not [ignored].
+    ///
+    /// # Errors
+    /// A folder that cannot be read, or too many files. What vanishes meanwhile is no error.
+    pub(super) fn scan(folder: &Path) -> io::Result<Self> {
+        let mut sources = Self::default();
+        sources.add(folder, 0)?;
+        sources.folders.sort();
+        Ok(sources)
+    }
+
+    /// The folders to watch.
+    pub(super) fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    fn add(&mut self, folder: &Path, depth: usize) -> io::Result<()> {
+        if depth > DEPTH_MAX {
+            return Err(io::Error::other(format!(
+                "{} is more than {DEPTH_MAX} folders deep",
+                folder.display()
+            )));
+        }
+        self.folders.push(folder.to_owned());
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if ignored(&entry.file_name().to_string_lossy()) {
+                continue;
+            }
+            let path = entry.path();
+            let Some(kind) = unless_gone(entry.file_type())? else { continue };
+            if kind.is_dir() {
+                unless_gone(self.add(&path, depth + 1))?;
+            } else if let Some(metadata) = unless_gone(fs::metadata(&path))?
+                // A link to a folder is not followed: it may lead back.
+                && metadata.is_file()
+            {
+                self.files.insert(path, Stamp::of(&metadata));
+            }
+            if self.files.len() > FILES_MAX {
+                return Err(io::Error::other(format!("more than {FILES_MAX} source files")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+/// Whether a file or folder of that name is no source: hidden, an editor's, or written by a build.
+pub(super) fn ignored(name: &str) -> bool {
+    let editors = name.ends_with('~') || (name.starts_with('#') && name.ends_with('#')) || name == "4913";
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let temporary = ["swp", "swx", "tmp", "bak", "orig", "o", "a", "d", "gch"].contains(&extension);
+    let library = name.split('.').skip(1).any(|part| part == "so");
+    name.starts_with('.') || name == "target" || editors || temporary || library
+}
+
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

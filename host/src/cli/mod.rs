@@ -1,0 +1,3 @@
+//! The commands of the `hotcall` binary.
+
+pub mod dev;
