@@ -1,6 +1,6 @@
 //! Hotcall: an XML-RPC server whose methods are compiled plugins.
 
-pub mod cli;
+pub mod dev;
 pub mod limits;
 pub mod plugin;
 pub mod registry;

@@ -1,4 +1,4 @@
-//! `hotcall dev`: builds every plugin in some directories into one output directory, and builds a plugin again when
+//! Building for `hotcall dev`: every plugin in some directories into one output directory, and a plugin again when
 //! its sources change.
 //!
 //! It knows cargo, make and files, and nothing of the server: whatever serves the output directory sees plugins

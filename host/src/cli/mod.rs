@@ -1,3 +1,0 @@
-//! The commands of the `hotcall` binary.
-
-pub mod dev;
