@@ -28,6 +28,16 @@ pub struct Limits {
     pub plugin_bytes_max: u64,
     /// Plugin files in the directory.
     pub plugin_files_max: usize,
+    /// Exported methods of one plugin.
+    pub plugin_methods_max: usize,
+    /// Retired generations that stay mapped before the log warns of them.
+    pub generations_kept_max: usize,
+    /// How long a plugin file must stay as it is before it is loaded.
+    pub settle_ms: u64,
+    /// How long a plugin file must be gone before its methods go.
+    pub removal_ms: u64,
+    /// From one look at the plugins directory to the next when nothing hints at a change.
+    pub rescan_ms: u64,
 }
 
 impl Default for Limits {
@@ -43,6 +53,11 @@ impl Default for Limits {
             drain_ms_max: 30_000,
             plugin_bytes_max: 256 << 20,
             plugin_files_max: 10_000,
+            plugin_methods_max: 10_000,
+            generations_kept_max: 1_000,
+            settle_ms: 100,
+            removal_ms: 1_000,
+            rescan_ms: 1_000,
         }
     }
 }

@@ -1,1 +1,258 @@
-//! The plugin life cycle.
+//! The plugin life cycle: from a file in the plugins directory to methods in the registry, and out again.
+//!
+//! ```text
+//! hint or periodic look -> settled? -> ELF bounds and note -> private copy -> dlopen -> table -> create
+//!   -> ATOMIC SWAP in the registry -> old generation: quiesce, drain, destroy, keep mapped
+//! ```
+//!
+//! Where to begin: [`lifecycle`] is the loop, [`slot`] its states, [`events`] its events; [`admit`] decides
+//! what serves, and [`candidate`] is the list of steps that a file takes. Below them: [`scan`] and [`watch`] see files, [`elf`] reads them, [`store`] copies them,
+//! [`library`] loads them, [`generation`] serves them through [`boundary`].
+//!
+//! Invariants
+//! - One thread, the loader, runs all of a plugin's code but its methods. It holds no lock that a call needs.
+//! - The registry is all that is written here for others. This module knows no network, no HTTP, no XML.
+//! - A failed step changes nothing that serves. No file's code runs before its bytes are checked, and the watched file
+//!   itself is never mapped.
+//! - Nothing is ever unmapped.
+//! - `unsafe` stands in [`library`], [`callbacks`] and [`boundary`] only.
+
+mod admit;
+mod arena;
+mod boundary;
+mod callbacks;
+mod candidate;
+mod elf;
+mod events;
+mod generation;
+pub mod inspect;
+mod lend;
+mod library;
+mod lifecycle;
+mod refusal;
+mod scan;
+mod slot;
+mod store;
+mod text;
+mod watch;
+mod weigh;
+
+use crate::limits::Limits;
+use crate::registry::Registry;
+use crate::xmlrpc::Value;
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use events::Mailbox;
+use lifecycle::Loader;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use std::{fmt, io, thread};
+use store::Store;
+
+/// What [`Plugins::stop`] waits beyond its deadline for a `destroy` that is under way.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// Where plugins come from and what they get.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The plugins directory. It need not exist yet.
+    pub directory: PathBuf,
+    /// Where private copies and plugins' data are kept.
+    pub state_dir: PathBuf,
+    /// How changes are seen.
+    pub watch: Watch,
+    /// Each plugin's configuration, a struct, by the plugin's name.
+    pub settings: BTreeMap<String, Value>,
+    /// What a plugin and a call may use.
+    pub limits: Limits,
+}
+
+/// How changes of the plugins directory are seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// At once by the kernel's hints, and by a slow periodic look.
+    #[default]
+    Auto,
+    /// By a periodic look only, for file systems without hints.
+    Poll,
+    /// Only when [`Plugins::rescan`] is called.
+    Off,
+}
+
+/// What the operator is told of one plugin file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginStatus {
+    /// The plugin's name, when known.
+    pub name: Option<String>,
+    /// Its version, when known.
+    pub version: Option<String>,
+    /// The file.
+    pub file: PathBuf,
+    /// The file's content as last settled, in hexadecimal.
+    pub sha256: Option<String>,
+    /// What serves for this file; not always its present content.
+    pub generation: Option<u64>,
+    /// What is known of the file's present content.
+    pub state: FileState,
+    /// The methods that serve, sorted.
+    pub methods: Vec<String>,
+    /// Why the present content does not serve.
+    pub last_error: Option<String>,
+}
+
+/// What is known of a plugin file's present content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileState {
+    /// It changed a moment ago.
+    Settling,
+    /// It serves.
+    Serving,
+    /// It waits for a name that another file's plugin has.
+    Conflicting,
+    /// It is not loaded; `last_error` says why.
+    Refused,
+    /// It is gone, and its methods go in a moment.
+    Missing,
+}
+
+/// The running life cycle. Dropping it without [`Plugins::stop`] stops it without waiting.
+pub struct Plugins {
+    mailbox: Arc<Mailbox>,
+    shared: Arc<Shared>,
+    /// Says by disconnecting that the loader has ended.
+    done: Receiver<()>,
+    loader: Option<JoinHandle<()>>,
+}
+
+/// What the loader publishes besides the registry.
+#[derive(Default)]
+struct Shared {
+    status: ArcSwap<Vec<PluginStatus>>,
+    kept: AtomicUsize,
+}
+
+/// Why the life cycle cannot start: always the operator's to solve.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The state directory cannot be used.
+    State {
+        /// The path that failed.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Code in the state directory cannot be loaded.
+    NoExec(PathBuf),
+    /// A plugin's settings are not a struct.
+    Settings(String),
+    /// The loader thread cannot be started.
+    Thread(io::Error),
+}
+
+/// Starts the life cycle and loads what is in the directory. Returns once that is done, whatever was refused.
+///
+/// # Errors
+/// The state directory or the settings cannot be used, or there is no thread to be had. Never because of a plugin.
+pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> {
+    if let Some((name, _)) = config.settings.iter().find(|(_, value)| !matches!(value, Value::Struct(_))) {
+        return Err(Error::Settings(name.clone()));
+    }
+    let store = Store::open(&config.state_dir)?;
+    let directory = std::path::absolute(&config.directory).map_err(Error::state(&config.directory))?;
+    let (mailbox, shared) = (Arc::<Mailbox>::default(), Arc::<Shared>::default());
+    let (ready, is_ready) = bounded::<()>(0);
+    let (alive, done) = bounded::<()>(0);
+    let config = Config { directory, ..config };
+    let (events, publisher) = (Arc::clone(&mailbox), Arc::clone(&shared));
+    let loader = thread::Builder::new()
+        .name("hotcall-loader".into())
+        .spawn(move || {
+            let _alive = alive;
+            Loader::new(config, store, registry, events, publisher).run(ready);
+        })
+        .map_err(Error::Thread)?;
+    // Disconnects when the first look is done.
+    let _ = is_ready.recv();
+    Ok(Plugins { mailbox, shared, done, loader: Some(loader) })
+}
+
+impl Plugins {
+    /// Looks at the directory now. Returns before that is done.
+    pub fn rescan(&self) {
+        self.mailbox.ask();
+    }
+
+    /// All plugin files as of the last change, sorted by name. Cheap.
+    pub fn status(&self) -> Arc<Vec<PluginStatus>> {
+        self.shared.status.load_full()
+    }
+
+    /// Retired generations that are still mapped.
+    pub fn kept(&self) -> usize {
+        self.shared.kept.load(Ordering::Relaxed)
+    }
+
+    /// Empties the registry, then quiesces and destroys all plugins on the loader thread, and removes the private
+    /// copies. To be called when no call runs any more; what still runs at `deadline` is not destroyed.
+    pub fn stop(mut self, deadline: Instant) {
+        self.mailbox.stop(deadline);
+        let Some(loader) = self.loader.take() else { return };
+        let left = deadline.saturating_duration_since(Instant::now()) + STOP_GRACE;
+        if self.done.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
+            log::error!("a plugin holds up the loader and is left behind; see the last lines about plugins");
+        } else if loader.join().is_err() {
+            log::error!("the plugin loader panicked; this is an error of the server, please report it");
+        }
+    }
+}
+
+impl Drop for Plugins {
+    fn drop(&mut self) {
+        if self.loader.is_some() {
+            self.mailbox.stop(Instant::now());
+        }
+    }
+}
+
+impl Error {
+    fn state(path: &Path) -> impl Fn(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::State { path: path.clone(), source }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State { path, source } => write!(
+                f,
+                "cannot use {} for the server's state: {source}; name a directory of its own with --state-dir",
+                path.display()
+            ),
+            Self::NoExec(path) => write!(
+                f,
+                "{} is on a file system mounted noexec, where no plugin can be loaded; \
+                 name a directory elsewhere with --state-dir",
+                path.display()
+            ),
+            Self::Settings(name) => {
+                write!(f, "the configuration of plugin {name} is not a table; make it one")
+            }
+            Self::Thread(source) => write!(f, "cannot start the plugin loader's thread: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::State { source, .. } | Self::Thread(source) => Some(source),
+            Self::NoExec(_) | Self::Settings(_) => None,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `hotcall check FILE…`: every check of the life cycle, as a table. Prints only; the checks are the life cycle's.
+
+use crate::limits::Limits;
+use crate::plugin::inspect::{self, Report, STEPS};
+use crate::registry::MethodInfo;
+use crate::xmlrpc::Value;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Checks the files and prints what was found on standard output. Says whether all can be served.
+///
+/// # Errors
+/// The state directory cannot be used, or standard output cannot be written.
+pub fn run(
+    files: &[PathBuf],
+    state_dir: &Path,
+    settings: &BTreeMap<String, Value>,
+    limits: &Limits,
+) -> io::Result<bool> {
+    let reports = inspect::inspect(files, state_dir, settings, limits).map_err(io::Error::other)?;
+    io::stdout().write_all(table(&reports).as_bytes())?;
+    Ok(reports.iter().all(Report::is_passed))
+}
+
+/// One block for each file: a row of steps, then what the plugin says of itself.
+fn table(reports: &[Report]) -> String {
+    let mut text = String::new();
+    for report in reports {
+        // Writing to a String cannot fail.
+        let _ = write_report(&mut text, report);
+    }
+    text
+}
+
+fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
+    let verdict = if report.is_passed() { "ok" } else { "refused" };
+    writeln!(out, "{}  {verdict}", report.file.display())?;
+    for (index, step) in STEPS.iter().enumerate() {
+        let verdict = match (index.cmp(&report.passed.len()), &report.refusal) {
+            (std::cmp::Ordering::Less, _) => "ok",
+            (std::cmp::Ordering::Equal, Some(refusal)) => refusal,
+            _ => "-",
+        };
+        writeln!(out, "  {step:<8}  {verdict}")?;
+    }
+    if let Some((major, minor)) = report.abi {
+        writeln!(out, "  {:<8}  {major}.{minor}", "abi")?;
+    }
+    if let Some((name, version)) = &report.plugin {
+        writeln!(out, "  {:<8}  {name} {version}", "plugin")?;
+    }
+    for warning in &report.warnings {
+        writeln!(out, "  {:<8}  {warning}", "warning")?;
+    }
+    let width = report.methods.iter().map(|method| method.name.len()).max().unwrap_or_default();
+    for method in &report.methods {
+        writeln!(out, "  {:<8}  {:width$}  {}", "method", method.name, signatures(method))?;
+    }
+    Ok(())
+}
+
+/// `(int, int) -> int`, one after the other.
+fn signatures(method: &MethodInfo) -> String {
+    let one = |signature: &Vec<&'static str>| match signature.split_first() {
+        Some((result, params)) => format!("({}) -> {result}", params.join(", ")),
+        None => String::new(),
+    };
+    method.signatures.iter().map(one).collect::<Vec<_>>().join(" or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_refusal_stands_at_its_step() {
+        let method = MethodInfo {
+            name: "add".into(),
+            signatures: vec![vec!["int", "int", "int"], vec!["nil"]],
+            ..MethodInfo::default()
+        };
+        let report = Report {
+            file: "sums.so".into(),
+            passed: vec!["read", "elf", "copy", "load", "table"],
+            refusal: Some("no".into()),
+            abi: Some((1, 0)),
+            plugin: Some(("sums".into(), "1.0.0".into())),
+            methods: vec![Arc::new(method)],
+            warnings: vec!["careful".into()],
+        };
+        let expected = "sums.so  refused\n  read      ok\n  elf       ok\n  copy      ok\n  load      ok\n  \
+            table     ok\n  create    no\n  destroy   -\n  abi       1.0\n  plugin    sums 1.0.0\n  \
+            warning   careful\n  method    add  (int, int) -> int or () -> nil\n";
+        assert_eq!(table(&[report]), expected);
+    }
+}

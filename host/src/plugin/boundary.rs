@@ -1,0 +1,222 @@
+//! Where a call enters a plugin's instance, and the only place that does: a second backend, such as a plugin in a
+//! process of its own, would stand beside [`Live`].
+//!
+//! Turns statuses into faults. What goes wrong inside is told to the log under the request's id; a client is only
+//! told where to look.
+#![allow(unsafe_code, reason = "calls a plugin's functions and reads what they return")]
+
+use super::callbacks::{self, Frame};
+use super::library::Table;
+use super::refusal::Refusal;
+use super::text::{self, FAULT_BYTES_MAX, LOG_BYTES_MAX};
+use super::weigh::{self, Excess};
+use super::{arena, lend};
+use crate::limits::Limits;
+use crate::registry::CallContext;
+use crate::xmlrpc::{Fault, Value, code};
+use bumpalo::Bump;
+use hotcall_plugin::abi;
+use hotcall_plugin::tree::{self, ReadLimits, Tree};
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr;
+
+/// A plugin's instance: created, not yet destroyed.
+pub(super) struct Live {
+    table: Table,
+    instance: Handle,
+    /// The log's target, `plugin::NAME`.
+    target: String,
+    limits: CallLimits,
+}
+
+/// The right and the duty to destroy an instance: loader thread only, after its last call.
+pub(super) struct Ending {
+    destroy: Option<unsafe extern "C" fn(*mut c_void)>,
+    instance: Handle,
+}
+
+/// What one call may use and return.
+#[derive(Clone, Copy)]
+pub(super) struct CallLimits {
+    bytes_max: usize,
+    read: ReadLimits,
+}
+
+#[derive(Clone, Copy)]
+struct Handle(*mut c_void);
+
+// SAFETY: the header says that an instance is shared between threads, guards its own state, and may be created,
+// called and destroyed on different ones. The host never looks behind the pointer.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+impl From<&Limits> for CallLimits {
+    fn from(limits: &Limits) -> Self {
+        let read = ReadLimits { depth_max: limits.xml_depth_max, values_max: limits.xml_values_max };
+        Self { bytes_max: limits.response_bytes_max, read }
+    }
+}
+
+impl Live {
+    /// Makes an instance. Loader thread only.
+    ///
+    /// # Errors
+    /// The plugin's own words, or that it panicked.
+    pub(super) fn create(
+        table: Table,
+        plugin: &str,
+        host: &'static abi::Host,
+        context: &CallContext,
+        limits: CallLimits,
+    ) -> Result<Self, Refusal> {
+        let target = log_target(plugin);
+        let mut instance = ptr::null_mut();
+        if let Some(create) = table.create {
+            arena::with(|arena| {
+                arena.set_allocation_limit(Some(limits.bytes_max));
+                let frame = Frame { arena, exhausted: Cell::new(false), target: &target, context };
+                let (mut call, mut fault) = (frame.table(), empty_fault());
+                // SAFETY: the table was checked; `host` is never freed, the rest outlives the call; this is the
+                // loader thread.
+                let status = unsafe { create(host, &raw mut call, &raw mut instance, &raw mut fault) };
+                match status {
+                    abi::OK => Ok(()),
+                    abi::PANIC => Err(Refusal::CreatePanicked(said(&fault))),
+                    _ => Err(Refusal::Create(said(&fault))),
+                }
+            })?;
+        }
+        Ok(Self { table, instance: Handle(instance), target, limits })
+    }
+
+    /// Calls a method.
+    ///
+    /// # Errors
+    /// The plugin's fault, or the host's on its behalf.
+    pub(super) fn invoke(
+        &self,
+        index: usize,
+        method: &str,
+        params: &[Value],
+        context: &CallContext,
+    ) -> Result<Value, Fault> {
+        let Some(invoke) = self.table.invokes.get(index) else {
+            return Err(self.internal(method, context, &format!("there is no method {index}")));
+        };
+        arena::with(|arena| self.invoke_in(arena, *invoke, method, params, context))
+    }
+
+    fn invoke_in(
+        &self,
+        arena: &Bump,
+        invoke: abi::Invoke,
+        method: &str,
+        params: &[Value],
+        context: &CallContext,
+    ) -> Result<Value, Fault> {
+        let Ok(params) = lend::lend(arena, params) else {
+            return Err(self.internal(method, context, "no memory for the parameters"));
+        };
+        // The parameters are bounded by what a request may hold; the limit is for what the plugin asks for.
+        arena.set_allocation_limit(Some(arena.allocated_bytes().saturating_add(self.limits.bytes_max)));
+        let frame = Frame { arena, exhausted: Cell::new(false), target: &self.target, context };
+        let (mut call, mut result, mut fault) = (frame.table(), abi::Value::NIL, empty_fault());
+        // SAFETY: the table was checked and its library is never unmapped; the instance was made by this table's
+        // `create` and is not destroyed while `self` lives; all pointers outlive the call.
+        let status = unsafe {
+            invoke(
+                self.instance.0,
+                &raw mut call,
+                params.as_ptr(),
+                params.len(),
+                &raw mut result,
+                &raw mut fault,
+            )
+        };
+        match status {
+            abi::OK => self.read(&result, method, context),
+            abi::FAULT => Err(Fault::new(fault.code, said(&fault))),
+            abi::ERROR if frame.exhausted.get() => Err(self.too_large(method)),
+            abi::ERROR => Err(Fault::new(code::APPLICATION, said(&fault))),
+            abi::PANIC => Err(self.panicked(method, context, &fault)),
+            other => Err(self.internal(method, context, &format!("it returned the unknown status {other}"))),
+        }
+    }
+
+    /// No new call will start. Loader thread only.
+    pub(super) fn quiesce(&self) {
+        if let Some(quiesce) = self.table.quiesce {
+            // SAFETY: the instance is not destroyed while `self` lives; the caller is the loader thread.
+            unsafe { quiesce(self.instance.0) }
+        }
+    }
+
+    /// What is left to do after the last call. Must be taken once, when `self` is dropped.
+    pub(super) const fn ending(&self) -> Ending {
+        Ending { destroy: self.table.destroy, instance: self.instance }
+    }
+
+    fn read(&self, result: &abi::Value, method: &str, context: &CallContext) -> Result<Value, Fault> {
+        // SAFETY: with `OK` the plugin promises a tree in the call's arena, static data or its parameters, all of
+        // which live until this call's arena is reset.
+        let tree = unsafe { Tree::new(result) };
+        let read = weigh::check(tree, self.limits.read, self.limits.bytes_max)
+            .and_then(|()| tree.to_value(self.limits.read).map_err(Excess::Defect));
+        read.map_err(|excess| match excess {
+            Excess::Bytes => self.too_large(method),
+            Excess::Defect(defect) => self.internal(method, context, &format!("its result has {defect}")),
+        })
+    }
+
+    fn panicked(&self, method: &str, context: &CallContext, fault: &abi::Fault) -> Fault {
+        let (id, text) = (&context.request_id, text::one_line(said(fault).as_bytes(), LOG_BYTES_MAX));
+        log::error!(target: &self.target, "[{id}] {method} panicked: {text}");
+        let public = format!("method {method} panicked; the server's log has the details under request {id}");
+        Fault::new(code::PLUGIN_PANICKED, public)
+    }
+
+    fn internal(&self, method: &str, context: &CallContext, what: &str) -> Fault {
+        let id = &context.request_id;
+        log::error!(target: &self.target, "[{id}] {method} broke the plugin ABI: {what}; correct the plugin");
+        let public =
+            format!("internal error in method {method}; the server's log has the details under request {id}");
+        Fault::new(code::INTERNAL, public)
+    }
+
+    fn too_large(&self, method: &str) -> Fault {
+        let max = self.limits.bytes_max;
+        Fault::new(code::RESPONSE_TOO_LARGE, format!("the result of {method} is larger than {max} bytes"))
+    }
+}
+
+impl Ending {
+    /// Destroys the instance. Loader thread only.
+    pub(super) fn destroy(self) {
+        if let Some(destroy) = self.destroy {
+            // SAFETY: an `Ending` is made when the last reference to the instance goes, so no call runs and none
+            // will; it is consumed here, so this happens once; the library is never unmapped.
+            unsafe { destroy(self.instance.0) }
+        }
+    }
+}
+
+/// The log's target for a plugin.
+pub(super) fn log_target(plugin: &str) -> String {
+    format!("plugin::{plugin}")
+}
+
+const fn empty_fault() -> abi::Fault {
+    abi::Fault { struct_size: callbacks::size::<abi::Fault>(), code: 0, message: abi::Str::EMPTY }
+}
+
+/// A fault's message, cut to its limit.
+fn said(fault: &abi::Fault) -> String {
+    // One byte more than is shown, so that the cut is marked.
+    let len = fault.message.len.min(FAULT_BYTES_MAX + 1);
+    // SAFETY: the header requires the message to live in the call's arena, which is not reset yet, or to be static.
+    let bytes = unsafe { tree::slice_of(fault.message.ptr, len) };
+    bytes
+        .map_or_else(|_| "(the plugin's message could not be read)".into(), |b| text::cut(b, FAULT_BYTES_MAX))
+}

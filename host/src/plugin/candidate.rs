@@ -1,0 +1,107 @@
+//! The steps from a file's bytes to an instance, in order and in one place: serving a file and `hotcall check` both
+//! take them.
+
+use super::boundary::{CallLimits, Live, log_target};
+use super::callbacks;
+use super::elf;
+use super::lend;
+use super::library::{self, Descriptor, Table};
+use super::lifecycle::later;
+use super::refusal::Refusal;
+use super::scan::{Content, ContentHash};
+use super::store::Store;
+use crate::limits::Limits;
+use crate::registry::CallContext;
+use crate::xmlrpc::Value;
+use bumpalo::Bump;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+/// A step that a file has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The file was read whole.
+    Read,
+    /// Bounds, machine and note are right; no code has run.
+    Elf,
+    /// A private copy was made.
+    Copy,
+    /// The copy is mapped and its constructors have run.
+    Load,
+    /// The table keeps the ABI's rules.
+    Table,
+    /// An instance was made.
+    Create,
+    /// The instance was destroyed.
+    Destroy,
+}
+
+/// A plugin that is mapped and checked, and has no instance yet.
+pub(super) struct Candidate {
+    pub(super) id: u64,
+    pub(super) hash: ContentHash,
+    pub(super) descriptor: Descriptor,
+    pub(super) abi: (u32, u32),
+    pub(super) warnings: Vec<String>,
+    table: Table,
+}
+
+/// Takes a settled file's bytes as far as a checked table. Loader thread only: the library's constructors run.
+///
+/// # Errors
+/// The step after the last one told to `passed` refused it.
+pub(super) fn prepare(
+    store: &Store,
+    id: u64,
+    content: &Content,
+    limits: &Limits,
+    passed: &mut dyn FnMut(Step),
+) -> Result<Candidate, Refusal> {
+    // A check of the file's owner and permissions belongs here: nothing of the content has been believed yet.
+    let facts = elf::read(&content.bytes)?;
+    passed(Step::Elf);
+    let copy = store.copy(id, &content.hash, &content.bytes)?;
+    passed(Step::Copy);
+    // A trial load in a child process belongs here: it is the first step that runs the file's code.
+    let mapped = library::map(&copy, &facts).inspect_err(|_| {
+        // Nothing maps it; the directory goes with the server in any case.
+        let _ = fs::remove_file(&copy);
+    })?;
+    passed(Step::Load);
+    let (descriptor, table) = mapped.check(limits.plugin_methods_max)?;
+    passed(Step::Table);
+    Ok(Candidate { id, hash: content.hash, descriptor, abi: facts.abi, warnings: facts.warnings, table })
+}
+
+impl Candidate {
+    /// Makes the instance. Loader thread only.
+    ///
+    /// # Errors
+    /// `create` failed or panicked.
+    pub(super) fn create(
+        self,
+        data_directory: &Path,
+        config: Value,
+        limits: &Limits,
+    ) -> Result<(Descriptor, Live), Refusal> {
+        let Some(data_directory) = data_directory.to_str() else {
+            return Err(Refusal::Create("the state directory's path is not UTF-8".into()));
+        };
+        let name = &self.descriptor.name;
+        // Kept for the process's life with the host table that points to them; see `callbacks::host_table`.
+        let (arena, config): (&'static Bump, &'static Value) =
+            (Box::leak(Box::default()), Box::leak(Box::new(config)));
+        let config = lend::one(arena, config)
+            .map_err(|_| Refusal::Create("there is no memory for its configuration".into()))?;
+        let host = callbacks::host_table(log_target(name), data_directory.to_owned(), config);
+        let context = CallContext {
+            deadline: later(Instant::now(), limits.call_max()),
+            caller_name: String::new(),
+            caller_address: String::new(),
+            request_id: "create".into(),
+        };
+        let live = Live::create(self.table, name, host, &context, CallLimits::from(limits))?;
+        Ok((self.descriptor, live))
+    }
+}

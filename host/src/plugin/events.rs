@@ -1,0 +1,127 @@
+//! What the life cycle's loop waits for: one closed list of events and the mailbox that they come through.
+//!
+//! The mailbox holds no queue of hints: any number of them is one "look again". Ended generations are queued, at most
+//! one for each generation ever made. So nobody who puts something in ever waits for the loader.
+
+use super::boundary::Ending;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// What the loader reacts to.
+pub(super) enum Event {
+    /// Something may have changed in the directory.
+    Hint,
+    /// The operator wants a look now.
+    Asked,
+    /// The time that the loader asked to be woken at has come.
+    Due,
+    /// The last call of a generation has returned.
+    Ended(Ended),
+    /// The server ends; what has not drained by then is left.
+    Stop(Instant),
+}
+
+/// A generation whose last reference is gone.
+pub(super) struct Ended {
+    pub(super) generation: u64,
+    pub(super) ending: Ending,
+}
+
+/// Where events wait for the loader.
+#[derive(Default)]
+pub(super) struct Mailbox {
+    inbox: Mutex<Inbox>,
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct Inbox {
+    hint: bool,
+    asked: bool,
+    stop: Option<Instant>,
+    ended: Vec<Ended>,
+}
+
+impl Mailbox {
+    pub(super) fn hint(&self) {
+        self.put(|inbox| inbox.hint = true);
+    }
+
+    pub(super) fn ask(&self) {
+        self.put(|inbox| inbox.asked = true);
+    }
+
+    pub(super) fn stop(&self, deadline: Instant) {
+        self.put(|inbox| inbox.stop = Some(deadline));
+    }
+
+    /// Hands a generation's parts to the loader. Once the loader has ended they stay here: destroying them
+    /// elsewhere is not allowed, and the process ends.
+    pub(super) fn ended(&self, ended: Ended) {
+        self.put(|inbox| inbox.ended.push(ended));
+    }
+
+    /// Waits for the next event, until `due` at the latest.
+    pub(super) fn next(&self, due: Option<Instant>) -> Event {
+        let mut inbox = self.lock();
+        loop {
+            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+            if let Some(event) = inbox.take(left.is_some_and(|left| left.is_zero())) {
+                return event;
+            }
+            inbox = match left {
+                None => self.news.wait(inbox).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.news.wait_timeout(inbox, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+    }
+
+    fn put(&self, change: impl FnOnce(&mut Inbox)) {
+        change(&mut self.lock());
+        self.news.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        // No code of anyone else runs under the lock, so a poisoned inbox is whole.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inbox {
+    /// The most urgent event. A due look takes the hints with it, so hints without end cannot hold it up.
+    fn take(&mut self, is_due: bool) -> Option<Event> {
+        if let Some(ended) = self.ended.pop() {
+            return Some(Event::Ended(ended));
+        }
+        if let Some(deadline) = self.stop.take() {
+            return Some(Event::Stop(deadline));
+        }
+        if std::mem::take(&mut self.asked) {
+            return Some(Event::Asked);
+        }
+        if is_due {
+            self.hint = false;
+            return Some(Event::Due);
+        }
+        std::mem::take(&mut self.hint).then_some(Event::Hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_coalesce_and_a_due_look_takes_them() {
+        let mailbox = Mailbox::default();
+        mailbox.hint();
+        mailbox.hint();
+        assert!(matches!(mailbox.next(None), Event::Hint));
+        mailbox.hint();
+        assert!(matches!(mailbox.next(Some(Instant::now())), Event::Due));
+        mailbox.ask();
+        mailbox.stop(Instant::now());
+        assert!(matches!(mailbox.next(None), Event::Stop(_)));
+        assert!(matches!(mailbox.next(None), Event::Asked));
+    }
+}

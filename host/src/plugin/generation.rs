@@ -1,0 +1,63 @@
+//! One loaded content of a plugin: what the registry calls until the next one replaces it.
+//!
+//! Calls keep it alive. Its last reference may go on any thread, where no plugin code may run: dropping it only tells
+//! the loader, which destroys the instance.
+
+use super::boundary::Live;
+use super::events::{Ended, Mailbox};
+use super::library::Descriptor;
+use super::scan::ContentHash;
+use crate::registry::{CallContext, Instance, Method};
+use crate::xmlrpc::{Fault, Value, code};
+use std::sync::Arc;
+
+/// A running plugin.
+pub(super) struct Generation {
+    /// Counts all generations of the server from 1.
+    pub(super) id: u64,
+    pub(super) hash: ContentHash,
+    pub(super) descriptor: Descriptor,
+    live: Live,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Generation {
+    pub(super) const fn new(
+        id: u64,
+        hash: ContentHash,
+        descriptor: Descriptor,
+        live: Live,
+        mailbox: Arc<Mailbox>,
+    ) -> Self {
+        Self { id, hash, descriptor, live, mailbox }
+    }
+
+    /// Tells the plugin that no new call will start. Loader thread only.
+    pub(super) fn quiesce(&self) {
+        self.live.quiesce();
+    }
+
+    /// Its entries in the registry.
+    pub(super) fn methods(self: &Arc<Self>) -> impl Iterator<Item = Method> {
+        self.descriptor.methods.iter().enumerate().map(|(index, info)| Method {
+            info: Arc::clone(info),
+            instance: Arc::<Self>::clone(self),
+            index,
+        })
+    }
+}
+
+impl Instance for Generation {
+    fn invoke(&self, index: usize, params: &[Value], context: &CallContext) -> Result<Value, Fault> {
+        let Some(info) = self.descriptor.methods.get(index) else {
+            return Err(Fault::new(code::INTERNAL, "internal error: no such method index"));
+        };
+        self.live.invoke(index, &info.name, params, context)
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        self.mailbox.ended(Ended { generation: self.id, ending: self.live.ending() });
+    }
+}

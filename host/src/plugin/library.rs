@@ -1,0 +1,251 @@
+//! `dlopen`, and the checks of the table that a plugin exports.
+//!
+//! A table is foreign data: every pointer in it is refused unless it leads into the library's own image, so that
+//! a wrong table is an error and not a crash. A library that is mapped stays mapped for the process's life:
+//! unmapping is unsafe when a plugin left threads, thread-local destructors or signal handlers behind.
+#![allow(unsafe_code, reason = "loads code and reads the table at a symbol's address")]
+
+use super::elf::Facts;
+use super::refusal::Refusal;
+use crate::registry::MethodInfo;
+use hotcall_plugin::{abi, tree};
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use std::collections::BTreeSet;
+use std::error::Error as _;
+use std::ffi::c_void;
+use std::mem::size_of;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Lengths of what a table may say, in bytes or items.
+const NAME_BYTES_MAX: usize = 200;
+const LINE_BYTES_MAX: usize = 1_000;
+const HELP_BYTES_MAX: usize = 64 << 10;
+const SIGNATURES_MAX: usize = 100;
+const TYPES_MAX: usize = 256;
+
+/// What a plugin says of itself, checked.
+#[derive(Clone, Debug)]
+pub(super) struct Descriptor {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) methods: Vec<Arc<MethodInfo>>,
+    names: BTreeSet<String>,
+}
+
+impl Descriptor {
+    /// Whether it exports a method of that name.
+    pub(super) fn has(&self, method: &str) -> bool {
+        self.names.contains(method)
+    }
+
+    /// Its methods' names, sorted.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+}
+
+/// A plugin's functions. They stay callable: the library is never unmapped.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    pub(super) create: Option<abi::Create>,
+    pub(super) quiesce: Option<unsafe extern "C" fn(*mut c_void)>,
+    pub(super) destroy: Option<unsafe extern "C" fn(*mut c_void)>,
+    /// In the order of [`Descriptor::methods`].
+    pub(super) invokes: Vec<abi::Invoke>,
+}
+
+/// A library that is mapped, its table not yet looked at.
+pub(super) struct Mapped {
+    table: usize,
+    /// The library's own memory.
+    image: Vec<Range<usize>>,
+}
+
+/// Maps a private copy. The library's constructors run.
+///
+/// # Errors
+/// The dynamic loader's words, or no table where the file said.
+pub(super) fn map(copy: &Path, facts: &Facts) -> Result<Mapped, Refusal> {
+    // SAFETY: the file's constructors run here: plugins are trusted code, and this is the loader thread. The file
+    // is the server's own copy with a name never used before, whole by `elf::read`, and nobody writes to it.
+    let library = unsafe { Library::open(Some(copy), RTLD_NOW | RTLD_LOCAL) };
+    let library = library.map_err(|error| Refusal::Dlopen(dlerror(&error, copy)))?;
+    // SAFETY: the symbol's address is only looked at, as a number.
+    let symbol = unsafe { library.get::<*const abi::Plugin>(abi::SYMBOL) };
+    let table = symbol.map(|symbol| symbol.into_raw() as usize);
+    // Never unmapped, also when what follows refuses it: its constructors have run.
+    let _ = library.into_raw();
+    let table = table.map_err(|_| Refusal::NoSymbol)?;
+
+    let base = usize::try_from(facts.table_address).ok().and_then(|address| table.checked_sub(address));
+    let base = base.ok_or(Refusal::NoSymbol)?;
+    let placed = |range: &Range<u64>| -> Option<Range<usize>> {
+        let place = |address: u64| base.checked_add(usize::try_from(address).ok()?);
+        Some(place(range.start)?..place(range.end)?)
+    };
+    Ok(Mapped { table, image: facts.segments.iter().filter_map(placed).collect() })
+}
+
+/// `dlerror` begins with the private copy's path, which says nothing to an operator.
+fn dlerror(error: &libloading::Error, copy: &Path) -> String {
+    let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    text.replace(&format!("{}: ", copy.display()), "")
+}
+
+impl Mapped {
+    /// Reads the table and checks every rule of the header.
+    ///
+    /// # Errors
+    /// [`Refusal::Table`] with the first rule that it breaks.
+    pub(super) fn check(&self, methods_max: usize) -> Result<(Descriptor, Table), Refusal> {
+        self.check_table(methods_max).map_err(Refusal::Table)
+    }
+
+    fn check_table(&self, methods_max: usize) -> Result<(Descriptor, Table), String> {
+        let plugin = self.one(self.table as *const abi::Plugin, "the table")?;
+        check_size::<abi::Plugin>(plugin.struct_size, "the table")?;
+        if plugin.abi_major != abi::ABI_MAJOR {
+            return Err(format!("abi_major is {} and must be {}", plugin.abi_major, abi::ABI_MAJOR));
+        }
+        let name = self.text(plugin.name, "its name", NAME_BYTES_MAX)?;
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+            return Err(format!("its name {name:?} must be of ASCII letters, digits, - and _"));
+        }
+        let version = self.line(plugin.version, "its version")?;
+        self.line(plugin.description, "its description")?;
+        if plugin.methods_len == 0 {
+            return Err("it has no methods".into());
+        }
+        if plugin.methods_len > methods_max {
+            return Err(format!("it has {} methods and may have {methods_max}", plugin.methods_len));
+        }
+        let mut descriptor = Descriptor {
+            name: name.into(),
+            version: version.into(),
+            methods: Vec::new(),
+            names: BTreeSet::new(),
+        };
+        let mut invokes = Vec::new();
+        for (index, method) in self.many(plugin.methods, plugin.methods_len, "methods")?.iter().enumerate() {
+            let (info, invoke) = self.method(*method).map_err(|what| format!("method {index}: {what}"))?;
+            if !descriptor.names.insert(info.name.clone()) {
+                return Err(format!("it exports {} twice", info.name));
+            }
+            descriptor.methods.push(Arc::new(info));
+            invokes.push(invoke);
+        }
+        let table =
+            Table { create: plugin.create, quiesce: plugin.quiesce, destroy: plugin.destroy, invokes };
+        Ok((descriptor, table))
+    }
+
+    fn method(&self, method: *const abi::Method) -> Result<(MethodInfo, abi::Invoke), String> {
+        let method = self.one(method, "its table")?;
+        check_size::<abi::Method>(method.struct_size, "its table")?;
+        let name = self.text(method.name, "its name", NAME_BYTES_MAX)?;
+        check_method_name(name)?;
+        let invoke = method.invoke.ok_or_else(|| format!("{name} has no invoke function"))?;
+        let help = self.text(method.help, "its help", HELP_BYTES_MAX)?;
+        if method.signatures_len > SIGNATURES_MAX {
+            return Err(format!(
+                "{name} has {} signatures and may have {SIGNATURES_MAX}",
+                method.signatures_len
+            ));
+        }
+        let signatures = self.many(method.signatures, method.signatures_len, "its signatures")?;
+        let signatures =
+            signatures.iter().map(|signature| self.signature(*signature)).collect::<Result<_, _>>();
+        let info = MethodInfo {
+            name: name.into(),
+            help: help.into(),
+            signatures: signatures.map_err(|what| format!("{name}: {what}"))?,
+            idempotent: method.flags & abi::METHOD_IDEMPOTENT != 0,
+            quick: method.flags & abi::METHOD_QUICK != 0,
+        };
+        Ok((info, invoke))
+    }
+
+    fn signature(&self, signature: abi::Signature) -> Result<Vec<&'static str>, String> {
+        if signature.types_len == 0 || signature.types_len > TYPES_MAX {
+            return Err(format!(
+                "a signature has {} types and may have 1 to {TYPES_MAX}",
+                signature.types_len
+            ));
+        }
+        let tags = self.many(signature.types, signature.types_len, "a signature")?;
+        tags.iter().map(|tag| type_name(u32::from(*tag))).collect()
+    }
+
+    fn line(&self, text: abi::Str, what: &str) -> Result<&'static str, String> {
+        let text = self.text(text, what, LINE_BYTES_MAX)?;
+        if text.chars().any(char::is_control) {
+            return Err(format!("{what} has control characters"));
+        }
+        Ok(text)
+    }
+
+    fn text(&self, text: abi::Str, what: &str, bytes_max: usize) -> Result<&'static str, String> {
+        if text.len > bytes_max {
+            return Err(format!("{what} has {} bytes and may have {bytes_max}", text.len));
+        }
+        std::str::from_utf8(self.many(text.ptr, text.len, what)?).map_err(|_| format!("{what} is not UTF-8"))
+    }
+
+    fn one<T>(&self, ptr: *const T, what: &str) -> Result<&'static T, String> {
+        self.many(ptr, 1, what)?.first().ok_or_else(|| format!("{what} is missing"))
+    }
+
+    /// Items of `T` in the library's own memory. `T` is one of the ABI's types, which have no invalid bits.
+    fn many<T>(&self, ptr: *const T, len: usize, what: &str) -> Result<&'static [T], String> {
+        let bytes = len.checked_mul(size_of::<T>()).ok_or_else(|| format!("{what} is impossibly long"))?;
+        if bytes > 0 && !self.holds(ptr as usize, bytes) {
+            return Err(format!("{what} is at {ptr:p}, which is not in the library"));
+        }
+        // SAFETY: the range lies in one segment of a library that is never unmapped, so it is readable for 'static;
+        // the header requires these tables to be static data that nobody writes.
+        unsafe { tree::slice_of(ptr, len) }.map_err(|defect| format!("{what}: {defect}"))
+    }
+
+    fn holds(&self, start: usize, bytes: usize) -> bool {
+        let Some(end) = start.checked_add(bytes) else { return false };
+        self.image.iter().any(|segment| segment.start <= start && end <= segment.end)
+    }
+}
+
+fn check_size<T>(struct_size: u32, what: &str) -> Result<(), String> {
+    let needs = size_of::<T>();
+    match usize::try_from(struct_size) {
+        Ok(size) if size >= needs => Ok(()),
+        _ => Err(format!("{what} says struct_size {struct_size} and needs {needs}")),
+    }
+}
+
+fn check_method_name(name: &str) -> Result<(), String> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.:/".contains(&b);
+    if name.is_empty() || !name.bytes().all(allowed) {
+        return Err(format!("its name {name:?} must be of ASCII letters, digits and _ . : /"));
+    }
+    if name.starts_with("system.") || name.starts_with("hotcall.") {
+        return Err(format!("its name {name} is the server's own: system. and hotcall. are reserved"));
+    }
+    Ok(())
+}
+
+fn type_name(tag: u32) -> Result<&'static str, String> {
+    Ok(match tag {
+        abi::NIL => "nil",
+        abi::BOOL => "boolean",
+        abi::INT => "int",
+        abi::LONG => "i8",
+        abi::DOUBLE => "double",
+        abi::STRING => "string",
+        abi::DATETIME => "dateTime.iso8601",
+        abi::BINARY => "base64",
+        abi::ARRAY => "array",
+        abi::STRUCT => "struct",
+        abi::ANY => "any",
+        tag => return Err(format!("a signature has the unknown type {tag}")),
+    })
+}

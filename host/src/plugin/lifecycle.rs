@@ -1,0 +1,373 @@
+//! The loop of the life cycle. It alone writes the registry and runs on one thread; the steps by which a settled file
+//! comes to serve are in [`super::admit`].
+
+use super::events::{Event, Mailbox};
+use super::generation::Generation;
+use super::refusal::Refusal;
+use super::scan::{self, ContentHash, Entry, Listing};
+use super::slot::{Slot, State};
+use super::store::Store;
+use super::watch::Watcher;
+use super::{Config, Shared, Watch};
+use crate::registry::{Registry, Snapshot};
+use crossbeam_channel::Sender;
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A moment so far that a longer wait means the same; clocks cannot add without end.
+const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// Between two looks at the directory, however many hints come.
+const LOOK_GAP: Duration = Duration::from_millis(20);
+
+/// The loader thread's state.
+pub(super) struct Loader {
+    pub(super) config: Config,
+    pub(super) store: Store,
+    pub(super) registry: Arc<Registry>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) shared: Arc<Shared>,
+    watcher: Option<Watcher>,
+    pub(super) slots: BTreeMap<OsString, Slot>,
+    pub(super) quarantine: VecDeque<(ContentHash, String)>,
+    /// Replaced in this look; told so once the registry no longer has them.
+    pub(super) retired: Vec<Arc<Generation>>,
+    /// Told so; their last calls still run.
+    draining: Vec<Draining>,
+    pub(super) generations: u64,
+    pub(super) mapped: usize,
+    next_look: Option<Instant>,
+    last_look: Instant,
+    pub(super) is_changed: bool,
+    kept_was_warned: bool,
+    /// What was last said of the directory as a whole.
+    directory_said: Option<String>,
+}
+
+struct Draining {
+    generation: Weak<Generation>,
+    id: u64,
+    plugin: String,
+    /// When to warn; None once that is done.
+    due: Option<Instant>,
+}
+
+impl Loader {
+    pub(super) fn new(
+        config: Config,
+        store: Store,
+        registry: Arc<Registry>,
+        mailbox: Arc<Mailbox>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            config,
+            store,
+            registry,
+            mailbox,
+            shared,
+            watcher: None,
+            slots: BTreeMap::new(),
+            quarantine: VecDeque::new(),
+            retired: Vec::new(),
+            draining: Vec::new(),
+            generations: 0,
+            mapped: 0,
+            next_look: None,
+            last_look: Instant::now(),
+            is_changed: false,
+            kept_was_warned: false,
+            directory_said: None,
+        }
+    }
+
+    /// Loads what is there, says so by dropping `ready`, then follows events until told to stop.
+    pub(super) fn run(mut self, ready: Sender<()>) {
+        self.start_watching();
+        self.look();
+        if self.slots.values().any(|slot| matches!(slot.state, State::Settling { .. })) {
+            // All files settle in the same wait.
+            thread::sleep(self.settle());
+            self.look();
+        }
+        drop(ready);
+        loop {
+            match self.mailbox.next(self.due()) {
+                Event::Hint => self.look_at(self.last_look + LOOK_GAP),
+                Event::Asked => self.look(),
+                Event::Due => {
+                    self.warn_of_slow_drains();
+                    if self.look_due().is_some_and(|due| due <= Instant::now()) {
+                        self.look();
+                    }
+                }
+                Event::Ended(ended) => {
+                    self.draining.retain(|draining| draining.id != ended.generation);
+                    ended.ending.destroy();
+                }
+                Event::Stop(deadline) => return self.stop(deadline),
+            }
+        }
+    }
+
+    fn start_watching(&mut self) {
+        if self.config.watch != Watch::Auto {
+            return;
+        }
+        match Watcher::start(&self.config.directory, Arc::clone(&self.mailbox)) {
+            Ok(watcher) => self.watcher = Some(watcher),
+            Err(error) => log::warn!(
+                "cannot watch {}: {error}; looking every {} ms instead (raise fs.inotify.max_user_instances)",
+                self.config.directory.display(),
+                self.config.limits.rescan_ms
+            ),
+        }
+    }
+
+    /// One look at the whole directory: every slot takes the steps that are due, and the registry is swapped once.
+    fn look(&mut self) {
+        if let Some(watcher) = &mut self.watcher {
+            // Before the listing: a change after it then comes with a hint.
+            watcher.renew();
+        }
+        match scan::list(&self.config.directory, self.config.limits.plugin_files_max) {
+            Ok(listing) => {
+                self.tell_of_directory(&listing);
+                self.note_missing(&listing);
+                for entry in &listing.entries {
+                    self.look_at_file(entry);
+                }
+                self.retry_conflicting();
+            }
+            // What serves goes on: not being able to look is no removal.
+            Err(error) => {
+                let directory = self.config.directory.display();
+                self.say_once(
+                    format!("cannot read {directory}: {error}; its plugins stay as they are"),
+                    log::Level::Error,
+                );
+            }
+        }
+        self.commit();
+        self.last_look = Instant::now();
+        self.next_look = self.rescan_after().map(|after| later(self.last_look, after));
+    }
+
+    fn note_missing(&mut self, listing: &Listing) {
+        let now = Instant::now();
+        let due = later(now, Duration::from_millis(self.config.limits.removal_ms));
+        let is_listed =
+            |name: &OsString| listing.entries.binary_search_by(|entry| entry.name.cmp(name)).is_ok();
+        let gone = |slot: &Slot| match slot.state {
+            State::Missing { due } => due <= now,
+            _ => slot.running.is_none(),
+        };
+        let all_gone = self.slots.iter().filter(|(name, slot)| !is_listed(name) && gone(slot));
+        for name in all_gone.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.is_changed = true;
+            let Some(running) = self.slots.remove(&name).and_then(|slot| slot.running) else { continue };
+            let (plugin, path) = (&running.descriptor.name, self.path(&name));
+            log::info!("plugin {plugin} is removed with its file {}", path.display());
+            self.retired.push(running);
+        }
+        for (_, slot) in self.slots.iter_mut().filter(|(name, _)| !is_listed(name)) {
+            if !matches!(slot.state, State::Missing { .. }) {
+                slot.state = State::Missing { due };
+                self.is_changed = true;
+            }
+        }
+    }
+
+    fn look_at_file(&mut self, entry: &Entry) {
+        let slot = self.slots.entry(entry.name.clone()).or_insert_with(Slot::new);
+        let first_read = match slot.state {
+            State::Settling { due, .. } if Instant::now() < due => return,
+            State::Settling { stamp, hash, .. } => Some((stamp, hash)),
+            State::Missing { .. } => None,
+            _ if slot.stamp == Some(entry.stamp) => return,
+            _ => None,
+        };
+        slot.stamp = None;
+        if entry.is_symlink {
+            slot.stamp = Some(entry.stamp);
+            return self.refuse(&entry.name, &Refusal::Symlink);
+        }
+        match scan::read(&self.path(&entry.name), self.config.limits.plugin_bytes_max) {
+            Ok(content) if first_read == Some((content.stamp, content.hash)) => {
+                self.settled(&entry.name, &content);
+            }
+            Ok(content) => {
+                let due = later(Instant::now(), self.settle());
+                self.set_state(
+                    &entry.name,
+                    State::Settling { stamp: content.stamp, hash: content.hash, due },
+                );
+            }
+            Err(refusal) => {
+                if matches!(refusal, Refusal::TooLarge { .. } | Refusal::NotElf(_)) {
+                    self.set_stamp(entry);
+                }
+                self.refuse(&entry.name, &refusal);
+            }
+        }
+    }
+
+    /// Swaps the registry if anything changed, and only then tells the retired ones.
+    fn commit(&mut self) {
+        if !std::mem::take(&mut self.is_changed) {
+            return;
+        }
+        let running = self.slots.values().filter_map(|slot| slot.running.as_ref());
+        self.registry.publish(running.flat_map(Generation::methods).collect());
+        self.retire();
+        let active = self.slots.values().filter(|slot| slot.running.is_some()).count();
+        self.count_kept(self.mapped.saturating_sub(active));
+        let status = self.slots.iter().map(|(name, slot)| slot.status(&self.config.directory.join(name)));
+        self.shared.status.store(Arc::new(status.collect()));
+    }
+
+    fn retire(&mut self) {
+        let due = later(Instant::now(), self.config.limits.drain_max());
+        for generation in self.retired.drain(..) {
+            generation.quiesce();
+            self.draining.push(Draining {
+                generation: Arc::downgrade(&generation),
+                id: generation.id,
+                plugin: generation.descriptor.name.clone(),
+                due: Some(due),
+            });
+        }
+    }
+
+    fn count_kept(&mut self, kept: usize) {
+        self.shared.kept.store(kept, Ordering::Relaxed);
+        let max = self.config.limits.generations_kept_max;
+        if kept > max && !self.kept_was_warned {
+            log::warn!(
+                "{kept} retired plugin generations stay mapped, more than {max}; restart when convenient"
+            );
+        }
+        self.kept_was_warned = kept > max;
+    }
+
+    fn warn_of_slow_drains(&mut self) {
+        let now = Instant::now();
+        for draining in self.draining.iter_mut().filter(|draining| draining.due.is_some_and(|due| due <= now))
+        {
+            draining.due = None;
+            let held = draining.generation.strong_count();
+            log::warn!(
+                "generation {} of plugin {} has not drained in {} ms ({held} references); \
+                 it stays until its last call returns",
+                draining.id,
+                draining.plugin,
+                self.config.limits.drain_ms_max
+            );
+        }
+    }
+
+    fn stop(mut self, deadline: Instant) {
+        self.watcher = None;
+        self.registry.publish(Snapshot::default());
+        self.retired.extend(std::mem::take(&mut self.slots).into_values().filter_map(|slot| slot.running));
+        self.retire();
+        while !self.draining.is_empty() {
+            match self.mailbox.next(Some(deadline)) {
+                Event::Ended(ended) => {
+                    self.draining.retain(|draining| draining.id != ended.generation);
+                    ended.ending.destroy();
+                }
+                Event::Due => break,
+                Event::Hint | Event::Asked | Event::Stop(_) => {}
+            }
+        }
+        for left in &self.draining {
+            log::warn!("plugin {} is not destroyed: calls of it still run", left.plugin);
+        }
+        self.shared.status.store(Arc::default());
+    }
+
+    /// One line for a missing, empty or overfull directory, again only when that changes.
+    fn tell_of_directory(&mut self, listing: &Listing) {
+        let directory = self.config.directory.display();
+        if listing.left_out > 0 {
+            let max = self.config.limits.plugin_files_max;
+            let text = format!(
+                "{directory} has {} plugin files more than {max}, which are not served; raise plugin_files_max",
+                listing.left_out
+            );
+            return self.say_once(text, log::Level::Warn);
+        }
+        match (listing.is_missing, listing.entries.is_empty()) {
+            (true, _) => {
+                let text = format!("there is no directory {directory}; plugins put there will be served");
+                self.say_once(text, log::Level::Info);
+            }
+            (_, true) => {
+                let text = format!("{directory} has no plugins; *.so files put there will be served");
+                self.say_once(text, log::Level::Info);
+            }
+            _ => self.directory_said = None,
+        }
+    }
+
+    fn say_once(&mut self, text: String, level: log::Level) {
+        if self.directory_said.as_ref() != Some(&text) {
+            log::log!(level, "{text}");
+            self.directory_said = Some(text);
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let drains = self.draining.iter().filter_map(|draining| draining.due).min();
+        self.look_due().into_iter().chain(drains).min()
+    }
+
+    fn look_due(&self) -> Option<Instant> {
+        self.slots.values().filter_map(Slot::due).chain(self.next_look).min()
+    }
+
+    fn look_at(&mut self, when: Instant) {
+        self.next_look = Some(self.next_look.map_or(when, |next| next.min(when)));
+    }
+
+    fn rescan_after(&self) -> Option<Duration> {
+        let after = Duration::from_millis(self.config.limits.rescan_ms);
+        match (self.config.watch, &self.watcher) {
+            (Watch::Off, _) => None,
+            // The kernel's hints make a slow look enough.
+            (Watch::Auto, Some(_)) => Some(after.saturating_mul(2)),
+            _ => Some(after),
+        }
+    }
+
+    const fn settle(&self) -> Duration {
+        Duration::from_millis(self.config.limits.settle_ms)
+    }
+
+    pub(super) fn set_state(&mut self, name: &OsStr, state: State) {
+        if let Some(slot) = self.slots.get_mut(name) {
+            slot.state = state;
+            self.is_changed = true;
+        }
+    }
+
+    fn set_stamp(&mut self, entry: &Entry) {
+        if let Some(slot) = self.slots.get_mut(&entry.name) {
+            slot.stamp = Some(entry.stamp);
+        }
+    }
+
+    pub(super) fn path(&self, name: &OsStr) -> PathBuf {
+        self.config.directory.join(name)
+    }
+}
+
+/// `after` a moment, or very far from it when the configured time is longer than a clock can tell.
+pub(super) fn later(moment: Instant, after: Duration) -> Instant {
+    moment + after.min(FAR)
+}

@@ -1,0 +1,102 @@
+//! Why a plugin file is not served: one closed list, each with the text that tells the operator what happened and
+//! what to do. The file's name is added by whoever logs it.
+
+use std::fmt;
+use std::io;
+
+/// Why a file is not served.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It is a symbolic link.
+    Symlink,
+    /// It could not be read or copied.
+    Io { what: &'static str, source: io::Error },
+    /// Larger than `plugin_bytes_max`.
+    TooLarge { bytes_max: u64 },
+    /// Not an ELF file, or none that can be understood.
+    NotElf(&'static str),
+    /// An ELF file for something else than this machine.
+    Foreign(String),
+    /// Shorter than its own headers say.
+    Truncated { has: u64, needs: u64 },
+    /// No Hotcall note.
+    NoNote,
+    /// A note that is not as the ABI has it.
+    BadNote,
+    /// Built for another major of the ABI.
+    AbiMajor { found: u32, ours: u32 },
+    /// A note and no table.
+    NoSymbol,
+    /// The dynamic loader's own words.
+    Dlopen(String),
+    /// A table that breaks the ABI's rules.
+    Table(String),
+    /// `create` failed, with its message.
+    Create(String),
+    /// `create` panicked, with its message.
+    CreatePanicked(String),
+    /// A name that another plugin's file already serves.
+    Conflict { name: String, plugin: String, owner: String, owner_file: String },
+    /// The same content was refused before, for this reason.
+    Quarantined(String),
+}
+
+impl Refusal {
+    /// Whether the same content would be refused again whatever changes around it.
+    pub(super) const fn is_of_the_content(&self) -> bool {
+        !matches!(self, Self::Symlink | Self::Io { .. } | Self::TooLarge { .. } | Self::Conflict { .. })
+    }
+
+    pub(super) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { what, source }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Symlink => f.write_str("it is a symbolic link; put the file itself into the directory"),
+            Self::Io { what, source } => write!(f, "cannot {what}: {source}"),
+            Self::TooLarge { bytes_max } => {
+                write!(f, "it is larger than {bytes_max} bytes; raise plugin_bytes_max if that is right")
+            }
+            Self::NotElf(why) => write!(f, "it is not a shared library ({why}); build it as a cdylib"),
+            Self::Foreign(what) => write!(f, "it is built for {what}; build it for this machine"),
+            Self::Truncated { has, needs } => {
+                write!(f, "it is cut off at {has} of {needs} bytes; copy it again")
+            }
+            Self::NoNote => f.write_str(
+                "it has no .note.hotcall section, so it is not a Hotcall plugin; build it with plugin! or HOTCALL_EXPORT",
+            ),
+            Self::BadNote => f.write_str("its Hotcall note is damaged; build it again"),
+            Self::AbiMajor { found, ours } => write!(
+                f,
+                "it is built for plugin ABI {found} and this server has ABI {ours}; build it against this server's version"
+            ),
+            Self::NoSymbol => write!(
+                f,
+                "it does not export {}; build it with plugin! or HOTCALL_EXPORT and do not hide the symbol",
+                hotcall_plugin::abi::SYMBOL
+            ),
+            Self::Dlopen(text) => write!(f, "the dynamic loader refuses it: {text}; build it again with what it needs"),
+            Self::Table(what) => write!(f, "its plugin table is wrong: {what}; correct the plugin"),
+            Self::Create(message) => write!(f, "its create function failed: {message}"),
+            Self::CreatePanicked(message) => write!(f, "its create function panicked: {message}; correct the plugin"),
+            Self::Conflict { name, plugin, owner, owner_file } => write!(
+                f,
+                "plugin {plugin} has the name {name}, which plugin {owner} of file {owner_file} already serves; \
+                 rename one or remove one of the files"
+            ),
+            Self::Quarantined(why) => write!(f, "the same content was refused before: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! A plugin file's place in the life cycle: what the directory holds under its name, and what serves for it.
+
+use super::candidate::Candidate;
+use super::generation::Generation;
+use super::scan::{ContentHash, Stamp};
+use super::{FileState, PluginStatus};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What is known of the file's present content. What serves is apart from it: an older generation serves on
+/// through every state.
+pub(super) enum State {
+    /// Read once; read again at `due`, and loaded if it is still the same.
+    Settling { stamp: Stamp, hash: ContentHash, due: Instant },
+    /// This content serves.
+    Serving,
+    /// Ready to serve but for a name that another file's plugin has; waits for that to go.
+    Conflicting(Box<Candidate>),
+    /// Not to be loaded until the content changes.
+    Refused,
+    /// Could not be read or copied; tried again at every look.
+    Unreadable,
+    /// The file is gone; what serves for it goes at `due`.
+    Missing { due: Instant },
+}
+
+/// One file name of the plugins directory.
+pub(super) struct Slot {
+    pub(super) state: State,
+    /// As of the last settled content.
+    pub(super) stamp: Option<Stamp>,
+    /// Of the last settled content.
+    pub(super) hash: Option<ContentHash>,
+    /// What answers the calls.
+    pub(super) running: Option<Arc<Generation>>,
+    /// Why the present content does not serve.
+    pub(super) last_error: Option<String>,
+}
+
+impl Slot {
+    /// A file that was never read.
+    pub(super) const fn new() -> Self {
+        Self { state: State::Unreadable, stamp: None, hash: None, running: None, last_error: None }
+    }
+
+    /// Whether its present content is what serves for it.
+    pub(super) fn is_served_by_its_content(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| Some(running.hash) == self.hash)
+    }
+
+    /// Whether `hash` serves here although the file is gone or has another content now: then it may move to the
+    /// file that has it, as when files are renamed.
+    pub(super) fn could_give_up(&self, hash: ContentHash) -> bool {
+        let serves = self.running.as_ref().is_some_and(|running| running.hash == hash);
+        let content_is_other = match self.state {
+            State::Missing { .. } => true,
+            State::Settling { .. } => false,
+            _ => self.hash != Some(hash),
+        };
+        serves && content_is_other
+    }
+
+    /// When it wants to be looked at.
+    pub(super) const fn due(&self) -> Option<Instant> {
+        match self.state {
+            State::Settling { due, .. } | State::Missing { due } => Some(due),
+            _ => None,
+        }
+    }
+
+    /// What the operator is told.
+    pub(super) fn status(&self, file: &Path) -> PluginStatus {
+        let candidate = match &self.state {
+            State::Conflicting(candidate) => Some(&candidate.descriptor),
+            _ => None,
+        };
+        let descriptor = self.running.as_ref().map(|running| &running.descriptor).or(candidate);
+        let methods = self.running.iter().flat_map(|running| running.descriptor.names());
+        PluginStatus {
+            name: descriptor.map(|descriptor| descriptor.name.clone()),
+            version: descriptor.map(|descriptor| descriptor.version.clone()),
+            file: file.to_owned(),
+            sha256: self.hash.map(|hash| hash.hex()),
+            generation: self.running.as_ref().map(|running| running.id),
+            state: match self.state {
+                State::Settling { .. } => FileState::Settling,
+                State::Serving => FileState::Serving,
+                State::Conflicting(_) => FileState::Conflicting,
+                State::Refused | State::Unreadable => FileState::Refused,
+                State::Missing { .. } => FileState::Missing,
+            },
+            methods: methods.map(str::to_owned).collect(),
+            last_error: self.last_error.clone(),
+        }
+    }
+}

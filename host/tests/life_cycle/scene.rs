@@ -1,0 +1,147 @@
+//! A plugins directory, a registry and a running life cycle; and the C compiler that makes plugins for it.
+
+use hotcall::limits::Limits;
+use hotcall::plugin::{self, Config, FileState, PluginStatus, Plugins, Watch};
+use hotcall::registry::{CallContext, Registry};
+use hotcall::xmlrpc::{Fault, Value};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// No condition takes this long; a test that waits for it fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Scene {
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) plugins: PathBuf,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) limits: Limits,
+    pub(crate) settings: BTreeMap<String, Value>,
+    running: Option<Plugins>,
+    built: AtomicU32,
+}
+
+impl Scene {
+    /// An empty plugins directory; nothing runs yet.
+    pub(crate) fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let plugins = root.path().join("plugins");
+        fs::create_dir(&plugins).unwrap();
+        let limits = Limits { settle_ms: 30, removal_ms: 400, rescan_ms: 200, ..Limits::default() };
+        let (registry, settings) = (Arc::default(), BTreeMap::new());
+        Self { root, plugins, registry, limits, settings, running: None, built: AtomicU32::new(0) }
+    }
+
+    pub(crate) fn start(&mut self, watch: Watch) {
+        let config = Config {
+            directory: self.plugins.clone(),
+            state_dir: self.root.path().join("state"),
+            watch,
+            settings: self.settings.clone(),
+            limits: self.limits.clone(),
+        };
+        self.running = Some(plugin::start(config, Arc::clone(&self.registry)).unwrap());
+    }
+
+    pub(crate) fn running(&self) -> &Plugins {
+        self.running.as_ref().unwrap()
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.running.take().unwrap().stop(Instant::now() + PATIENCE);
+    }
+
+    /// Compiles a fixture outside the plugins directory.
+    pub(crate) fn build(&self, fixture: &str, defines: &[&str]) -> PathBuf {
+        let number = self.built.fetch_add(1, Ordering::Relaxed);
+        let out = self.root.path().join(format!("built-{number}.so"));
+        let host = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut cc = Command::new("cc");
+        cc.args(["-std=c11", "-O0", "-Wall", "-Wextra", "-fPIC", "-shared", "-I"]);
+        cc.arg(host.join("../plugin-api/include")).args(defines.iter().map(|define| format!("-D{define}")));
+        cc.arg("-o").arg(&out).arg(host.join("tests/fixtures").join(fixture));
+        let output = cc.output().expect("these tests need a C compiler named cc: install one");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{cc:?} failed:\n{errors}");
+        out
+    }
+
+    /// A build of `life.c`: plugin `name` whose method `method` answers `version`.
+    pub(crate) fn life(&self, name: &str, method: &str, version: i32) -> PathBuf {
+        let defines =
+            [format!("NAME=\"{name}\""), format!("METHOD=\"{method}\""), format!("VERSION={version}")];
+        self.build("life.c", &defines.each_ref().map(String::as_str))
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.plugins.join(name)
+    }
+
+    pub(crate) fn call(&self, method: &str, params: &[Value]) -> Result<Value, Fault> {
+        self.call_as(method, params, &context())
+    }
+
+    pub(crate) fn call_as(
+        &self,
+        method: &str,
+        params: &[Value],
+        context: &CallContext,
+    ) -> Result<Value, Fault> {
+        let snapshot = self.registry.snapshot();
+        let method = snapshot.get(method).ok_or_else(|| Fault::new(-32601, format!("no method {method}")))?;
+        method.instance.invoke(method.index, params, context)
+    }
+
+    /// What an int method answers, or None when there is no such method.
+    pub(crate) fn answer(&self, method: &str) -> Option<i32> {
+        match self.call(method, &[]) {
+            Ok(Value::Int(value)) => Some(value),
+            Err(fault) if fault.code == -32601 => None,
+            other => panic!("{method} answered {other:?}"),
+        }
+    }
+
+    pub(crate) fn status_of(&self, file: &str) -> Option<PluginStatus> {
+        self.running().status().iter().find(|status| status.file == self.file(file)).cloned()
+    }
+
+    /// Waits until the file is in that state, and gives its status.
+    pub(crate) fn until_state(&self, file: &str, state: FileState) -> PluginStatus {
+        self.until(&format!("{file} is {state:?}"), || {
+            self.status_of(file).is_some_and(|status| status.state == state)
+        });
+        self.status_of(file).unwrap()
+    }
+
+    pub(crate) fn until_answer(&self, method: &str, answer: Option<i32>) {
+        self.until(&format!("{method} answers {answer:?}"), || self.answer(method) == answer);
+    }
+
+    /// Waits until the condition holds; shows the whole scene when it never does.
+    pub(crate) fn until(&self, what: &str, condition: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !condition() {
+            if start.elapsed() > PATIENCE {
+                let files: Vec<_> = fs::read_dir(&self.plugins).into_iter().flatten().flatten().collect();
+                panic!(
+                    "never: {what}\nfiles: {files:#?}\nstatus: {:#?}",
+                    self.running.as_ref().map(|r| r.status())
+                );
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+pub(crate) fn context() -> CallContext {
+    CallContext {
+        deadline: Instant::now() + PATIENCE,
+        caller_name: "alice".into(),
+        caller_address: "192.0.2.1:5".into(),
+        request_id: "r-17".into(),
+    }
+}
