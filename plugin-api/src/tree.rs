@@ -160,6 +160,11 @@ impl<'a> Items<'a> {
         self.0.is_empty()
     }
 
+    /// The item at that index, counted from 0.
+    pub fn get(&self, index: usize) -> Option<Tree<'a>> {
+        self.0.get(index).map(Tree)
+    }
+
     /// The items in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Tree<'a>> + use<'a> {
         self.0.iter().map(Tree)

@@ -1,0 +1,92 @@
+//! The names of XML-RPC's types, as signatures and messages use them. Knows no values and no memory.
+
+use crate::tree::View;
+
+/// A type of XML-RPC, as `system.methodSignature` and messages name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Type {
+    /// `nil`: no value.
+    Nil = 0,
+    /// `boolean`.
+    Bool = 1,
+    /// `int`, 32 bits.
+    Int = 2,
+    /// `i8`, 64 bits.
+    Long = 3,
+    /// `double`.
+    Double = 4,
+    /// `string`.
+    String = 5,
+    /// `dateTime.iso8601`.
+    DateTime = 6,
+    /// `base64`.
+    Binary = 7,
+    /// `array`.
+    Array = 8,
+    /// `struct`.
+    Struct = 9,
+    /// Any of the others, for what is only known when the method runs.
+    Any = 255,
+}
+
+impl Type {
+    /// The name that clients know.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nil => "nil",
+            Self::Bool => "boolean",
+            Self::Int => "int",
+            Self::Long => "i8",
+            Self::Double => "double",
+            Self::String => "string",
+            Self::DateTime => "dateTime.iso8601",
+            Self::Binary => "base64",
+            Self::Array => "array",
+            Self::Struct => "struct",
+            Self::Any => "any",
+        }
+    }
+
+    /// The type of a value at hand.
+    pub const fn of(view: &View<'_>) -> Self {
+        match view {
+            View::Nil => Self::Nil,
+            View::Bool(_) => Self::Bool,
+            View::Int(_) => Self::Int,
+            View::Long(_) => Self::Long,
+            View::Double(_) => Self::Double,
+            View::String(_) => Self::String,
+            View::DateTime(_) => Self::DateTime,
+            View::Binary(_) => Self::Binary,
+            View::Array(_) => Self::Array,
+            View::Struct(_) => Self::Struct,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Type;
+    use crate::abi;
+
+    #[test]
+    fn discriminants_are_the_tags_of_the_abi() {
+        let pairs = [
+            (Type::Nil, abi::NIL),
+            (Type::Bool, abi::BOOL),
+            (Type::Int, abi::INT),
+            (Type::Long, abi::LONG),
+            (Type::Double, abi::DOUBLE),
+            (Type::String, abi::STRING),
+            (Type::DateTime, abi::DATETIME),
+            (Type::Binary, abi::BINARY),
+            (Type::Array, abi::ARRAY),
+            (Type::Struct, abi::STRUCT),
+            (Type::Any, abi::ANY),
+        ];
+        for (ty, tag) in pairs {
+            assert_eq!(ty as u32, tag, "{}", ty.name());
+        }
+    }
+}
