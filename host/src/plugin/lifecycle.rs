@@ -4,7 +4,7 @@
 use super::events::{Event, Mailbox};
 use super::generation::Generation;
 use super::refusal::Refusal;
-use super::scan::{self, ContentHash, Entry, Listing};
+use super::scan::{self, ContentHash, Entry, Listing, Stamp};
 use super::slot::{Slot, State};
 use super::store::Store;
 use super::watch::Watcher;
@@ -91,7 +91,7 @@ impl Loader {
         self.look();
         if self.slots.values().any(|slot| matches!(slot.state, State::Settling { .. })) {
             // All files settle in the same wait.
-            thread::sleep(self.settle());
+            thread::sleep(self.settle_time());
             self.look();
         }
         drop(ready);
@@ -186,6 +186,9 @@ impl Loader {
         let slot = self.slots.entry(entry.name.clone()).or_insert_with(Slot::new);
         let first_read = match slot.state {
             State::Settling { due, .. } if Instant::now() < due => return,
+            State::Settling { stamp, .. } if stamp != entry.stamp => {
+                return self.settle(&entry.name, entry.stamp, None);
+            }
             State::Settling { stamp, hash, .. } => Some((stamp, hash)),
             State::Missing { .. } => None,
             _ if slot.stamp == Some(entry.stamp) => return,
@@ -197,16 +200,10 @@ impl Loader {
             return self.refuse(&entry.name, &Refusal::Symlink);
         }
         match scan::read(&self.path(&entry.name), self.config.limits.plugin_bytes_max) {
-            Ok(content) if first_read == Some((content.stamp, content.hash)) => {
+            Ok(content) if first_read == Some((content.stamp, Some(content.hash))) => {
                 self.settled(&entry.name, &content);
             }
-            Ok(content) => {
-                let due = later(Instant::now(), self.settle());
-                self.set_state(
-                    &entry.name,
-                    State::Settling { stamp: content.stamp, hash: content.hash, due },
-                );
-            }
+            Ok(content) => self.settle(&entry.name, content.stamp, Some(content.hash)),
             Err(refusal) => {
                 if matches!(refusal, Refusal::TooLarge { .. } | Refusal::NotElf(_)) {
                     self.set_stamp(entry);
@@ -345,7 +342,12 @@ impl Loader {
         }
     }
 
-    const fn settle(&self) -> Duration {
+    fn settle(&mut self, name: &OsStr, stamp: Stamp, hash: Option<ContentHash>) {
+        let due = later(Instant::now(), self.settle_time());
+        self.set_state(name, State::Settling { stamp, hash, due });
+    }
+
+    const fn settle_time(&self) -> Duration {
         Duration::from_millis(self.config.limits.settle_ms)
     }
 
