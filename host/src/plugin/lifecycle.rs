@@ -43,6 +43,8 @@ pub(super) struct Loader {
     next_look: Option<Instant>,
     last_look: Instant,
     pub(super) is_changed: bool,
+    /// The last look could not list the directory.
+    is_blind: bool,
     kept_was_warned: bool,
     /// What was last said of the directory as a whole.
     directory_said: Option<String>,
@@ -80,6 +82,7 @@ impl Loader {
             next_look: None,
             last_look: Instant::now(),
             is_changed: false,
+            is_blind: false,
             kept_was_warned: false,
             directory_said: None,
         }
@@ -134,14 +137,24 @@ impl Loader {
             // Before the listing: a change after it then comes with a hint.
             watcher.renew();
         }
-        match scan::list(&self.config.directory, self.config.limits.plugin_files_max) {
+        let listing = scan::list(&self.config.directory);
+        self.is_blind = listing.is_err();
+        match listing {
             Ok(listing) => {
-                self.tell_of_directory(&listing);
                 self.note_missing(&listing);
+                let mut left_out = 0_usize;
                 for entry in &listing.entries {
-                    self.look_at_file(entry);
+                    // A file that has its slot keeps it, whatever is put beside it.
+                    if self.slots.len() < self.config.limits.plugin_files_max
+                        || self.slots.contains_key(&entry.name)
+                    {
+                        self.look_at_file(entry);
+                    } else {
+                        left_out += 1;
+                    }
                 }
                 self.retry_conflicting();
+                self.tell_of_directory(&listing, left_out);
             }
             // What serves goes on: not being able to look is no removal.
             Err(error) => {
@@ -194,7 +207,7 @@ impl Loader {
             _ if slot.stamp == Some(entry.stamp) => return,
             _ => None,
         };
-        slot.stamp = None;
+        (slot.stamp, slot.hash) = (None, None);
         if entry.is_symlink {
             slot.stamp = Some(entry.stamp);
             return self.refuse(&entry.name, &Refusal::Symlink);
@@ -289,13 +302,12 @@ impl Loader {
     }
 
     /// One line for a missing, empty or overfull directory, again only when that changes.
-    fn tell_of_directory(&mut self, listing: &Listing) {
+    fn tell_of_directory(&mut self, listing: &Listing, left_out: usize) {
         let directory = self.config.directory.display();
-        if listing.left_out > 0 {
+        if left_out > 0 {
             let max = self.config.limits.plugin_files_max;
             let text = format!(
-                "{directory} has {} plugin files more than {max}, which are not served; raise plugin_files_max",
-                listing.left_out
+                "{directory} has {left_out} plugin files more than {max}, which are not served; raise plugin_files_max"
             );
             return self.say_once(text, log::Level::Warn);
         }
@@ -325,7 +337,9 @@ impl Loader {
     }
 
     fn look_due(&self) -> Option<Instant> {
-        self.slots.values().filter_map(Slot::due).chain(self.next_look).min()
+        // What is due in a slot cannot be done while the directory cannot be read.
+        let slots = self.slots.values().filter(|_| !self.is_blind);
+        slots.filter_map(Slot::due).chain(self.next_look).min()
     }
 
     fn look_at(&mut self, when: Instant) {
