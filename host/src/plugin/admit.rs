@@ -96,11 +96,17 @@ impl Loader {
             path.display(),
             generation.id
         );
+        let before = heir_of.or(Some(name)).and_then(|from| self.slots.get(from)?.running.as_ref());
+        let gone = before.into_iter().flat_map(|before| before.descriptor.names());
+        let gone = gone.filter(|method| !plugin.has(method)).map(str::to_owned).collect::<Vec<_>>();
         if let Some(predecessor) = heir_of.and_then(|from| self.slots.remove(from)) {
             self.retired.extend(predecessor.running);
         }
         if let Some(slot) = self.slots.get_mut(name) {
             self.retired.extend(slot.running.replace(generation));
+        }
+        for method in gone {
+            log::warn!("method {method} is gone: {} no longer exports it", path.display());
         }
         self.serving(name);
     }

@@ -84,6 +84,9 @@ fn segments(header: &Header, bytes: &[u8]) -> Result<Vec<Range<u64>>, Refusal> {
     let mut segments = Vec::new();
     for segment in headers.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD) {
         within(bytes, segment.p_offset(LE).saturating_add(segment.p_filesz(LE)))?;
+        if segment.p_filesz(LE) > segment.p_memsz(LE) {
+            return Err(Refusal::NotElf("a segment is larger in the file than in memory"));
+        }
         let start = segment.p_vaddr(LE);
         let end = start.checked_add(segment.p_memsz(LE)).ok_or(Refusal::NotElf("a segment wraps around"))?;
         segments.push(start..end);

@@ -4,7 +4,7 @@
 use super::events::{Event, Mailbox};
 use super::generation::Generation;
 use super::refusal::Refusal;
-use super::scan::{self, ContentHash, Entry, Listing};
+use super::scan::{self, ContentHash, Entry, Listing, Stamp};
 use super::slot::{Slot, State};
 use super::store::Store;
 use super::watch::Watcher;
@@ -43,6 +43,8 @@ pub(super) struct Loader {
     next_look: Option<Instant>,
     last_look: Instant,
     pub(super) is_changed: bool,
+    /// The last look could not list the directory.
+    is_blind: bool,
     kept_was_warned: bool,
     /// What was last said of the directory as a whole.
     directory_said: Option<String>,
@@ -80,6 +82,7 @@ impl Loader {
             next_look: None,
             last_look: Instant::now(),
             is_changed: false,
+            is_blind: false,
             kept_was_warned: false,
             directory_said: None,
         }
@@ -91,7 +94,7 @@ impl Loader {
         self.look();
         if self.slots.values().any(|slot| matches!(slot.state, State::Settling { .. })) {
             // All files settle in the same wait.
-            thread::sleep(self.settle());
+            thread::sleep(self.settle_time());
             self.look();
         }
         drop(ready);
@@ -134,14 +137,24 @@ impl Loader {
             // Before the listing: a change after it then comes with a hint.
             watcher.renew();
         }
-        match scan::list(&self.config.directory, self.config.limits.plugin_files_max) {
+        let listing = scan::list(&self.config.directory);
+        self.is_blind = listing.is_err();
+        match listing {
             Ok(listing) => {
-                self.tell_of_directory(&listing);
                 self.note_missing(&listing);
+                let mut left_out = 0_usize;
                 for entry in &listing.entries {
-                    self.look_at_file(entry);
+                    // A file that has its slot keeps it, whatever is put beside it.
+                    if self.slots.len() < self.config.limits.plugin_files_max
+                        || self.slots.contains_key(&entry.name)
+                    {
+                        self.look_at_file(entry);
+                    } else {
+                        left_out += 1;
+                    }
                 }
                 self.retry_conflicting();
+                self.tell_of_directory(&listing, left_out);
             }
             // What serves goes on: not being able to look is no removal.
             Err(error) => {
@@ -186,27 +199,24 @@ impl Loader {
         let slot = self.slots.entry(entry.name.clone()).or_insert_with(Slot::new);
         let first_read = match slot.state {
             State::Settling { due, .. } if Instant::now() < due => return,
+            State::Settling { stamp, .. } if stamp != entry.stamp => {
+                return self.settle(&entry.name, entry.stamp, None);
+            }
             State::Settling { stamp, hash, .. } => Some((stamp, hash)),
             State::Missing { .. } => None,
             _ if slot.stamp == Some(entry.stamp) => return,
             _ => None,
         };
-        slot.stamp = None;
+        (slot.stamp, slot.hash) = (None, None);
         if entry.is_symlink {
             slot.stamp = Some(entry.stamp);
             return self.refuse(&entry.name, &Refusal::Symlink);
         }
         match scan::read(&self.path(&entry.name), self.config.limits.plugin_bytes_max) {
-            Ok(content) if first_read == Some((content.stamp, content.hash)) => {
+            Ok(content) if first_read == Some((content.stamp, Some(content.hash))) => {
                 self.settled(&entry.name, &content);
             }
-            Ok(content) => {
-                let due = later(Instant::now(), self.settle());
-                self.set_state(
-                    &entry.name,
-                    State::Settling { stamp: content.stamp, hash: content.hash, due },
-                );
-            }
+            Ok(content) => self.settle(&entry.name, content.stamp, Some(content.hash)),
             Err(refusal) => {
                 if matches!(refusal, Refusal::TooLarge { .. } | Refusal::NotElf(_)) {
                     self.set_stamp(entry);
@@ -292,13 +302,12 @@ impl Loader {
     }
 
     /// One line for a missing, empty or overfull directory, again only when that changes.
-    fn tell_of_directory(&mut self, listing: &Listing) {
+    fn tell_of_directory(&mut self, listing: &Listing, left_out: usize) {
         let directory = self.config.directory.display();
-        if listing.left_out > 0 {
+        if left_out > 0 {
             let max = self.config.limits.plugin_files_max;
             let text = format!(
-                "{directory} has {} plugin files more than {max}, which are not served; raise plugin_files_max",
-                listing.left_out
+                "{directory} has {left_out} plugin files more than {max}, which are not served; raise plugin_files_max"
             );
             return self.say_once(text, log::Level::Warn);
         }
@@ -328,7 +337,9 @@ impl Loader {
     }
 
     fn look_due(&self) -> Option<Instant> {
-        self.slots.values().filter_map(Slot::due).chain(self.next_look).min()
+        // What is due in a slot cannot be done while the directory cannot be read.
+        let slots = self.slots.values().filter(|_| !self.is_blind);
+        slots.filter_map(Slot::due).chain(self.next_look).min()
     }
 
     fn look_at(&mut self, when: Instant) {
@@ -345,7 +356,12 @@ impl Loader {
         }
     }
 
-    const fn settle(&self) -> Duration {
+    fn settle(&mut self, name: &OsStr, stamp: Stamp, hash: Option<ContentHash>) {
+        let due = later(Instant::now(), self.settle_time());
+        self.set_state(name, State::Settling { stamp, hash, due });
+    }
+
+    const fn settle_time(&self) -> Duration {
         Duration::from_millis(self.config.limits.settle_ms)
     }
 

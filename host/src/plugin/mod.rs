@@ -5,9 +5,9 @@
 //!   -> ATOMIC SWAP in the registry -> old generation: quiesce, drain, destroy, keep mapped
 //! ```
 //!
-//! Where to begin: [`lifecycle`] is the loop, [`slot`] its states, [`events`] its events; [`admit`] decides
-//! what serves, and [`candidate`] is the list of steps that a file takes. Below them: [`scan`] and [`watch`] see files, [`elf`] reads them, [`store`] copies them,
-//! [`library`] loads them, [`generation`] serves them through [`boundary`].
+//! Where to begin: `lifecycle` is the loop, `slot` its states, `events` its events; `admit` decides
+//! what serves, and `candidate` is the list of steps that a file takes. Below them: `scan` and `watch` see files, `elf` reads them, `store` copies them,
+//! `library` loads them, `generation` serves them through `boundary`.
 //!
 //! Invariants
 //! - One thread, the loader, runs all of a plugin's code but its methods. It holds no lock that a call needs.
@@ -15,7 +15,7 @@
 //! - A failed step changes nothing that serves. No file's code runs before its bytes are checked, and the watched file
 //!   itself is never mapped.
 //! - Nothing is ever unmapped.
-//! - `unsafe` stands in [`library`], [`callbacks`] and [`boundary`] only.
+//! - `unsafe` stands in `library`, `callbacks` and `boundary` only.
 
 mod admit;
 mod arena;

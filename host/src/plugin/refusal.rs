@@ -35,6 +35,8 @@ pub(super) enum Refusal {
     Create(String),
     /// `create` panicked, with its message.
     CreatePanicked(String),
+    /// Its data directory cannot be made. Not tried again by itself: every try maps the library once more.
+    Data(io::Error),
     /// A name that another plugin's file already serves.
     Conflict { name: String, plugin: String, owner: String, owner_file: String },
     /// The same content was refused before, for this reason.
@@ -44,7 +46,10 @@ pub(super) enum Refusal {
 impl Refusal {
     /// Whether the same content would be refused again whatever changes around it.
     pub(super) const fn is_of_the_content(&self) -> bool {
-        !matches!(self, Self::Symlink | Self::Io { .. } | Self::TooLarge { .. } | Self::Conflict { .. })
+        !matches!(
+            self,
+            Self::Symlink | Self::Io { .. } | Self::TooLarge { .. } | Self::Data(_) | Self::Conflict { .. }
+        )
     }
 
     pub(super) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
@@ -82,6 +87,9 @@ impl fmt::Display for Refusal {
             Self::Table(what) => write!(f, "its plugin table is wrong: {what}; correct the plugin"),
             Self::Create(message) => write!(f, "its create function failed: {message}"),
             Self::CreatePanicked(message) => write!(f, "its create function panicked: {message}; correct the plugin"),
+            Self::Data(source) => {
+                write!(f, "its data directory cannot be made: {source}; solve that and touch the file")
+            }
             Self::Conflict { name, plugin, owner, owner_file } => write!(
                 f,
                 "plugin {plugin} has the name {name}, which plugin {owner} of file {owner_file} already serves; \
@@ -95,7 +103,7 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::Data(source) => Some(source),
             _ => None,
         }
     }

@@ -38,8 +38,6 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) entries: Vec<Entry>,
-    /// Candidates past `files_max`, which are not in `entries`.
-    pub(super) left_out: usize,
     /// There is no such directory.
     pub(super) is_missing: bool,
 }
@@ -82,7 +80,7 @@ impl From<&Metadata> for Stamp {
 ///
 /// # Errors
 /// The directory cannot be read, for another reason than that there is none.
-pub(super) fn list(directory: &Path, files_max: usize) -> io::Result<Listing> {
+pub(super) fn list(directory: &Path) -> io::Result<Listing> {
     let mut listing = Listing::default();
     let names = match fs::read_dir(directory) {
         Ok(names) => names,
@@ -109,8 +107,6 @@ pub(super) fn list(directory: &Path, files_max: usize) -> io::Result<Listing> {
         }
     }
     listing.entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    listing.left_out = listing.entries.len().saturating_sub(files_max);
-    listing.entries.truncate(files_max);
     Ok(listing)
 }
 
@@ -163,19 +159,15 @@ mod tests {
             fs::write(directory.path().join(name), name).unwrap();
         }
         fs::create_dir(directory.path().join("dir.so")).unwrap();
-        let names = |max| {
-            let listing = list(directory.path(), max).unwrap();
-            let names = listing.entries.into_iter().map(|e| e.name.into_string().unwrap());
-            (names.collect::<Vec<_>>(), listing.left_out)
-        };
-        assert_eq!(names(10), (vec!["a.so".to_owned(), "b.so".to_owned()], 0));
-        assert_eq!(names(1), (vec!["a.so".to_owned()], 1));
+        let entries = list(directory.path()).unwrap().entries;
+        let names: Vec<_> = entries.into_iter().map(|entry| entry.name).collect();
+        assert_eq!(names, ["a.so", "b.so"]);
     }
 
     #[test]
     fn a_missing_directory_is_empty_and_said_to_be_missing() {
         let directory = tempfile::tempdir().unwrap();
-        let listing = list(&directory.path().join("none"), 10).unwrap();
+        let listing = list(&directory.path().join("none")).unwrap();
         assert!(listing.is_missing && listing.entries.is_empty());
     }
 

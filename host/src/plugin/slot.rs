@@ -11,8 +11,9 @@ use std::time::Instant;
 /// What is known of the file's present content. What serves is apart from it: an older generation serves on
 /// through every state.
 pub(super) enum State {
-    /// Read once; read again at `due`, and loaded if it is still the same.
-    Settling { stamp: Stamp, hash: ContentHash, due: Instant },
+    /// To be read at `due`, and loaded if the first reading gave `hash` too. Without one there was no first reading
+    /// yet: a file that is being written is not read again and again.
+    Settling { stamp: Stamp, hash: Option<ContentHash>, due: Instant },
     /// This content serves.
     Serving,
     /// Ready to serve but for a name that another file's plugin has; waits for that to go.

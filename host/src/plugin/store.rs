@@ -70,7 +70,7 @@ impl Store {
 
     fn make_data(parent: &Path, plugin: &str) -> Result<PathBuf, Refusal> {
         let path = parent.join(plugin);
-        make_directory(&path).map_err(Refusal::io("make its data directory"))?;
+        make_directory(&path).map_err(Refusal::Data)?;
         Ok(path)
     }
 }

@@ -18,6 +18,7 @@ pub(super) struct Watcher {
     watched: [Option<(u64, u64)>; 2],
     /// Set when a name may lead to another directory than before, even one with the same inode number.
     stale: Arc<AtomicBool>,
+    was_warned: bool,
 }
 
 impl Watcher {
@@ -38,7 +39,8 @@ impl Watcher {
                 mailbox.hint();
             }
         })?;
-        let mut watcher = Self { inner, directory: directory.to_owned(), watched: [None; 2], stale };
+        let mut watcher =
+            Self { inner, directory: directory.to_owned(), watched: [None; 2], stale, was_warned: false };
         watcher.renew();
         Ok(watcher)
     }
@@ -56,10 +58,17 @@ impl Watcher {
             }
             // Fails when the directory went and took its watch along: nothing to undo then.
             let _ = self.inner.unwatch(&path);
-            let is_watched =
-                identity.is_some() && self.inner.watch(&path, RecursiveMode::NonRecursive).is_ok();
             // What could not be watched is tried again at the next look.
-            *watched = identity.filter(|_| is_watched);
+            *watched = None;
+            let Some(identity) = identity else { continue };
+            match self.inner.watch(&path, RecursiveMode::NonRecursive) {
+                Ok(()) => *watched = Some(identity),
+                Err(error) if !self.was_warned => {
+                    self.was_warned = true;
+                    log::warn!("cannot watch {}: {error}; changes there are seen late", path.display());
+                }
+                Err(_) => {}
+            }
         }
     }
 }

@@ -214,6 +214,38 @@ fn the_first_keeps_a_name_until_it_goes() {
 }
 
 #[test]
+fn a_full_directory_keeps_what_serves() {
+    let mut scene = Scene::new();
+    scene.limits.plugin_files_max = 1;
+    cp(&scene.life("q", "n", 1), &scene.file("b.so"));
+    scene.start(Watch::Auto);
+    cp(&scene.life("p", "m", 2), &scene.file("a.so"));
+    // A new version of b shows that the loader has looked since a came.
+    cp(&scene.life("q", "n", 3), &scene.file("b.so"));
+    scene.until_answer("n", Some(3));
+    assert_eq!((scene.answer("m"), scene.running().status().len()), (None, 1));
+    fs::remove_file(scene.file("b.so")).unwrap();
+    scene.until_answer("m", Some(2));
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_made_is_tried_again_when_the_file_is_touched() {
+    let mut scene = Scene::new();
+    let data = scene.root.path().join("state/data");
+    fs::create_dir_all(data.parent().unwrap()).unwrap();
+    fs::write(&data, "in the way").unwrap();
+    let built = scene.life("p", "m", 1);
+    cp(&built, &scene.file("p.so"));
+    scene.start(Watch::Auto);
+    let status = scene.status_of("p.so").unwrap();
+    assert!(status.last_error.unwrap().contains("data directory"));
+    fs::remove_file(&data).unwrap();
+    cp(&built, &scene.file("p.so"));
+    scene.until_answer("m", Some(1));
+    assert!(data.join("p").is_dir());
+}
+
+#[test]
 fn files_may_trade_names() {
     let mut scene = Scene::new();
     cp(&scene.life("p", "m", 1), &scene.file("a.so"));

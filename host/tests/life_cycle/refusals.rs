@@ -1,8 +1,10 @@
 //! Files that must not be served: each is refused with a reason, and whatever served before still does.
 
 use crate::scene::Scene;
-use hotcall::plugin::{FileState, Watch, inspect};
+use hotcall::plugin::inspect::{self, Report};
+use hotcall::plugin::{FileState, Watch};
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 /// A defect, by the macro that makes `broken.c` have it, and a part of the reason.
@@ -26,29 +28,42 @@ const DEFECTS: [(&str, &str); 17] = [
     ("TYPE=99", "unknown type 99"),
 ];
 
-fn refusal(scene: &Scene, bytes: &[u8]) -> String {
-    let file = scene.root.path().join("candidate.so");
-    fs::write(&file, bytes).unwrap();
-    refusal_of(scene, &file)
+fn check(scene: &Scene, file: &Path) -> Report {
+    let state = scene.root.path().join("check-state");
+    let files = [file.to_owned()];
+    inspect::inspect(&files, &state, &scene.settings, &scene.limits).unwrap().remove(0)
 }
 
 fn refusal_of(scene: &Scene, file: &Path) -> String {
-    let state = scene.root.path().join("check-state");
-    let files = [file.to_owned()];
-    let reports = inspect::inspect(&files, &state, &scene.settings, &scene.limits).unwrap();
-    reports[0].refusal.clone().unwrap_or_default()
+    check(scene, file).refusal.unwrap_or_default()
+}
+
+/// Why these bytes are refused, which must be before they are copied or loaded.
+fn refusal(scene: &Scene, bytes: &[u8]) -> String {
+    let file = scene.root.path().join("candidate.so");
+    fs::write(&file, bytes).unwrap();
+    let report = check(scene, &file);
+    assert_eq!(report.passed, ["read"]);
+    report.refusal.unwrap()
 }
 
 #[test]
 fn a_plugin_without_defect_passes_every_step() {
     let scene = Scene::new();
-    let files = [scene.build("broken.c", &[])];
-    let state = scene.root.path().join("check-state");
-    let reports = inspect::inspect(&files, &state, &scene.settings, &scene.limits).unwrap();
-    assert_eq!(reports[0].refusal, None);
-    assert_eq!(reports[0].passed, inspect::STEPS);
-    assert_eq!(reports[0].abi, Some((1, 0)));
-    assert_eq!(reports[0].methods[0].name, "broken");
+    let report = check(&scene, &scene.build("broken.c", &[]));
+    assert_eq!(report.refusal, None);
+    assert_eq!(report.passed, inspect::STEPS);
+    assert_eq!(report.abi, Some((1, 0)));
+    assert_eq!(report.methods[0].name, "broken");
+    assert!(report.warnings.is_empty());
+}
+
+#[test]
+fn a_variable_shared_between_generations_is_a_warning() {
+    let scene = Scene::new();
+    let report = check(&scene, &scene.build("broken.c", &["UNIQUE"]));
+    assert_eq!(report.refusal, None);
+    assert!(report.warnings[0].contains("shared") && report.warnings[0].contains("counter"));
 }
 
 #[test]
@@ -123,6 +138,22 @@ fn a_refused_file_leaves_the_running_one_alone_and_is_not_tried_again() {
     scene.until_answer("m", Some(2));
     assert_eq!(scene.until_state("p.so", FileState::Serving).last_error, None);
     assert!(!journal.exists());
+}
+
+#[test]
+fn a_half_copied_file_is_served_once_it_is_whole() {
+    let mut scene = Scene::new();
+    fs::copy(scene.life("p", "m", 1), scene.file("p.so")).unwrap();
+    scene.start(Watch::Auto);
+    let whole = fs::read(scene.life("p", "m", 2)).unwrap();
+    let (head, tail) = whole.split_at(whole.len() / 2);
+    fs::write(scene.file("p.so"), head).unwrap();
+    let refused = scene.until_state("p.so", FileState::Refused);
+    assert!(refused.last_error.unwrap().contains("cut off"));
+    assert_eq!(scene.answer("m"), Some(1));
+    let mut file = fs::OpenOptions::new().append(true).open(scene.file("p.so")).unwrap();
+    file.write_all(tail).unwrap();
+    scene.until_answer("m", Some(2));
 }
 
 #[test]
