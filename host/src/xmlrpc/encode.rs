@@ -3,6 +3,7 @@
 use super::{Fault, Value, code};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::io::Write;
 use std::{fmt, slice};
 
 /// How large a document is written before it is refused.
@@ -153,8 +154,8 @@ impl Document {
             Value::Nil => self.put("<value><nil/></value>")?,
             Value::Bool(true) => self.put("<value><boolean>1</boolean></value>")?,
             Value::Bool(false) => self.put("<value><boolean>0</boolean></value>")?,
-            Value::Int(number) => self.put(&format!("<value><int>{number}</int></value>"))?,
-            Value::Long(number) => self.put(&format!("<value><i8>{number}</i8></value>"))?,
+            Value::Int(number) => self.scalar(format_args!("<value><int>{number}</int></value>"))?,
+            Value::Long(number) => self.scalar(format_args!("<value><i8>{number}</i8></value>"))?,
             Value::Double(number) => self.double(*number)?,
             Value::String(text) => {
                 self.put("<value><string>")?;
@@ -162,7 +163,7 @@ impl Document {
                 self.put("</string></value>")?;
             }
             Value::DateTime(date) => {
-                self.put(&format!("<value><dateTime.iso8601>{date}</dateTime.iso8601></value>"))?;
+                self.scalar(format_args!("<value><dateTime.iso8601>{date}</dateTime.iso8601></value>"))?;
             }
             Value::Binary(bytes) => self.binary(bytes)?,
             Value::Array(values) => {
@@ -184,19 +185,29 @@ impl Document {
                 self.uncarried(format_args!("{number}, which XML-RPC cannot carry; send it as a string"))
             );
         }
-        // Display is the shortest text that reads back as the same number, never with an exponent.
-        let mut text = number.to_string();
-        if !text.contains('.') {
-            text.push_str(".0");
-        }
-        self.put(&format!("<value><double>{text}</double></value>"))
+        // Display is the shortest text that reads back as the same number, never with an exponent; a whole number
+        // has no point.
+        let point = if number.fract() == 0.0 { ".0" } else { "" };
+        self.scalar(format_args!("<value><double>{number}{point}</double></value>"))
     }
 
     fn binary(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.put("<value><base64>")?;
-        self.room(bytes.len().div_ceil(3).saturating_mul(4))?;
-        self.put(&STANDARD.encode(bytes))?;
+        let encoded_len = bytes.len().div_ceil(3).saturating_mul(4);
+        self.room(encoded_len)?;
+        let start = self.bytes.len();
+        self.bytes.resize(start + encoded_len, b'=');
+        let encoded = self.bytes.get_mut(start..).unwrap_or_default();
+        // The room is of the right size, so this cannot fail.
+        let _ = STANDARD.encode_slice(bytes, encoded);
         self.put("</base64></value>")
+    }
+
+    /// Writes what is known to be short and free of special characters.
+    fn scalar(&mut self, element: fmt::Arguments<'_>) -> Result<(), Fault> {
+        // Writing to a Vec cannot fail.
+        let _ = self.bytes.write_fmt(element);
+        self.room(0)
     }
 
     /// Writes text with what XML would read otherwise escaped: a raw carriage return would come back as a line feed.

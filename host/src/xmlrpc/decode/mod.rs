@@ -25,7 +25,7 @@ pub struct Call {
 /// How much of a document is read before it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Arrays and structs within each other.
+    /// Arrays and structs within each other; past 2,000 it counts as 2,000.
     pub depth_max: usize,
     /// Values of all kinds together.
     pub values_max: usize,
@@ -40,6 +40,9 @@ impl Default for DecodeLimits {
         Self { depth_max: 128, values_max: 1_000_000, text_bytes_max: 64 << 20, method_bytes_max: 1_024 }
     }
 }
+
+/// Values are dropped, compared and printed by recursion, which must not end a thread whatever the limits say.
+const DEPTH_CEILING: usize = 2_000;
 
 /// Why a document is not what it should be. Small, whatever the document was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,12 +109,13 @@ fn decode<T>(
 /// One document on its way to values.
 struct Decoder<'a> {
     reader: Reader<'a>,
-    limits: &'a DecodeLimits,
+    limits: DecodeLimits,
     values_read: usize,
 }
 
 impl<'a> Decoder<'a> {
-    fn new(bytes: &'a [u8], limits: &'a DecodeLimits) -> Self {
+    fn new(bytes: &'a [u8], limits: &DecodeLimits) -> Self {
+        let limits = DecodeLimits { depth_max: limits.depth_max.min(DEPTH_CEILING), ..*limits };
         Self { reader: Reader::new(bytes, limits.text_bytes_max), limits, values_read: 0 }
     }
 

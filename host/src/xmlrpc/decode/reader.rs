@@ -17,7 +17,7 @@ const ATTRIBUTES_MAX: usize = 64;
 const ATTRIBUTE_BYTES_MAX: usize = 4_096;
 /// Namespaces in force at one element. xml-rs copies them all for each element, so without this limit a document
 /// takes time in the square of its length.
-const NAMESPACES_MAX: usize = 32;
+const NAMESPACES_MAX: usize = 16;
 /// The name of an element or attribute.
 const NAME_BYTES_MAX: usize = 256;
 /// How much of a client's text an error repeats.

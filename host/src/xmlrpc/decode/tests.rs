@@ -303,6 +303,15 @@ fn every_limit_holds() {
     }
 }
 
+#[test]
+fn no_limit_lets_a_document_exhaust_the_stack() {
+    let limits = DecodeLimits { depth_max: usize::MAX, ..DecodeLimits::default() };
+    let nested = "<value><array><data>".repeat(100_000);
+    let document = format!("<methodCall><methodName>m</methodName><params><param>{nested}");
+    let fault = decode_call(document.as_bytes(), &limits).unwrap_err();
+    assert!(fault.message.ends_with("values are nested deeper than 2000"), "{fault}");
+}
+
 /// xml-rs copies all namespaces for each element: without a limit this document would take hours.
 #[test]
 fn many_namespaces_are_refused_at_once() {
