@@ -1,6 +1,17 @@
 //! XML-RPC as documents: values, faults, decode and encode. Pure: no I/O, no clock, no plugins.
+//!
+//! Reading is liberal (what clients really send is a wide family), writing is strict: whatever
+//! [`encode_response`] returns is XML 1.0 that every parser reads, or there is a fault instead.
 
+mod date;
+mod decode;
+mod encode;
 mod fault;
+#[cfg(test)]
+mod tests;
 
+pub use date::parse_date_time;
+pub use decode::{Call, DecodeError, DecodeLimits, decode_call, decode_response};
+pub use encode::{EncodeLimits, encode_call, encode_fault, encode_response};
 pub use fault::{Fault, code};
 pub use hotcall_plugin::{DateTime, Value};

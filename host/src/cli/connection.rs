@@ -1,0 +1,83 @@
+//! How to reach a server: the options that `call` and `methods` share.
+
+use super::Failure;
+use crate::client::{Cause, Client, Error};
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The variable that holds the password when `--user` has none; a command line is for all to see.
+const PASSWORD_VARIABLE: &str = "HOTCALL_PASSWORD";
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct Connection {
+    /// Trust the certificates in this PEM file, and no others
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
+    /// Show the server the certificate in this PEM file
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Prove it with the private key in this PEM file
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Send this name and password; without one, that of the variable HOTCALL_PASSWORD
+    #[arg(long, value_name = "NAME[:PASSWORD]")]
+    user: Option<String>,
+    /// Talk to any server, whoever it is
+    #[arg(long)]
+    insecure: bool,
+    /// Give up on a call after this time
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    timeout: Duration,
+}
+
+impl Connection {
+    /// A client for the server at this address.
+    pub(super) fn client(&self, url: &str) -> Result<Client, Failure> {
+        let mut builder = Client::builder(url).insecure(self.insecure).timeout(self.timeout);
+        if let Some(file) = &self.cacert {
+            builder = builder.ca_file(file);
+        }
+        if let (Some(certificate), Some(key)) = (&self.cert, &self.key) {
+            builder = builder.client_certificate(certificate, key);
+        }
+        if let Some(user) = &self.user {
+            builder = match user.split_once(':') {
+                Some((name, password)) => builder.basic(name, password),
+                None => builder.basic(user, &env::var(PASSWORD_VARIABLE).unwrap_or_default()),
+            };
+        }
+        builder.build().map_err(|error| failure(&error))
+    }
+}
+
+/// What to tell the user of an error of the client.
+pub(super) fn failure(error: &Error) -> Failure {
+    let failure = Failure::new(error);
+    match error {
+        Error::Transport { cause, .. } => match cause {
+            Cause::Unreachable => failure.hint("check the address, and that the server runs"),
+            Cause::Timeout => failure.hint("check the address, or give it longer with --timeout"),
+            Cause::Untrusted => failure.hint("name its CA's or its own certificate with --cacert, or pass --insecure"),
+            Cause::Tls => failure.hint(
+                "check that the server speaks TLS there and, when it wants a client certificate, pass --cert and --key",
+            ),
+            Cause::Broken => failure.hint("check the address, and whether it is an https one; the server's log may say more"),
+            Cause::TooLarge => failure,
+        },
+        Error::Http { status: 401, .. } => failure.hint("pass a name and password with --user"),
+        Error::Http { status: 404, .. } | Error::Protocol(_) => {
+            failure.hint("check the URL's path: most servers answer at /RPC2")
+        }
+        Error::Http { status: 300..=399, .. } => failure.hint("call the address that the server moved to"),
+        _ => failure,
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let duration = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "not a number of seconds above 0".to_owned())
+}

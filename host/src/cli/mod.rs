@@ -1,0 +1,108 @@
+//! The command line: one variant and one file for each command. Results go to standard output, all else to standard
+//! error. The commands of the client side know `client` and `xmlrpc`, and nothing of the server's inside.
+
+mod call;
+mod connection;
+mod json;
+mod methods;
+
+use clap::{Parser, Subcommand};
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// An XML-RPC server whose methods are compiled plugins, and its client.
+#[derive(Parser)]
+#[command(name = "hotcall", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Call(call::Args),
+    Methods(methods::Args),
+}
+
+/// Why a command did not do its work: what happened and what to do, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure(String);
+
+impl Failure {
+    /// A failure with this text. Line breaks become spaces.
+    pub fn new(what: impl fmt::Display) -> Self {
+        let mut line = what.to_string();
+        if line.contains(char::is_control) {
+            line = line.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        }
+        Self(line)
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn hint(self, what_to_do: &str) -> Self {
+        Self(format!("{} ({what_to_do})", self.0))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Runs the command that the process was started with. A usage error ends the process with status 2.
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Call(args) => call::run(&args),
+        Command::Methods(args) => methods::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // A standard error that is closed has nobody to tell.
+            let _ = writeln!(io::stderr(), "hotcall: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to standard output. A reader that has gone (`hotcall methods | head`) is no failure.
+fn print(output: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(output.as_ref()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_failure_is_one_line() {
+        let failure = Failure::new("a\r\n b\tc").hint("do d");
+        assert_eq!(failure.to_string(), "a  b c (do d)");
+    }
+
+    #[test]
+    fn options_stand_anywhere_and_negative_numbers_are_arguments() {
+        let line = "hotcall call --user ann http://h m -5 -2.5 [-1] -1e3 --insecure string:-x --timeout 0.5";
+        let Command::Call(args) = Cli::parse_from(line.split(' ')).command else { panic!("not a call") };
+        assert_eq!(args.args, ["-5", "-2.5", "[-1]", "-1e3", "string:-x"]);
+        assert!(Cli::try_parse_from("hotcall call http://h m --timeout 0".split(' ')).is_err());
+        assert!(Cli::try_parse_from("hotcall call http://h m --cert c".split(' ')).is_err());
+    }
+}

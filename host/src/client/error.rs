@@ -1,0 +1,120 @@
+//! What can go wrong with a call, by who can do something about it.
+
+use crate::xmlrpc::Fault;
+use std::{fmt, io};
+
+/// Why a call has no result.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The server answered with a fault, or the parameters cannot be sent.
+    Fault(Fault),
+    /// No whole answer came.
+    Transport {
+        /// The kind of failure.
+        cause: Cause,
+        /// What happened, in words.
+        message: String,
+    },
+    /// An answer came that HTTP calls an error, so no method was called.
+    Http {
+        /// The status code.
+        status: u16,
+        /// The first line of text in the answer's body, cut when long.
+        first_line: String,
+    },
+    /// An answer came that is not XML-RPC.
+    Protocol(String),
+    /// The address of the server is not one.
+    Url(String),
+    /// A certificate, a key or a password cannot be used.
+    Credentials(String),
+}
+
+/// What kept an answer from coming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// No such host, or nothing listens there.
+    Unreachable,
+    /// The time limit passed.
+    Timeout,
+    /// The server's certificate is not trusted.
+    Untrusted,
+    /// TLS failed otherwise; one cause is a client certificate that the server wants or refuses.
+    Tls,
+    /// The connection broke, or what came was not HTTP.
+    Broken,
+    /// The answer is larger than the limit.
+    TooLarge,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => fault.fmt(f),
+            Self::Http { status, first_line } if first_line.is_empty() => {
+                write!(f, "the server answered HTTP status {status}")
+            }
+            Self::Http { status, first_line } => {
+                write!(f, "the server answered HTTP status {status}: {first_line}")
+            }
+            Self::Transport { message, .. }
+            | Self::Protocol(message)
+            | Self::Url(message)
+            | Self::Credentials(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Error {
+    pub(super) fn transport(url: &ureq::http::Uri, error: &ureq::Error) -> Self {
+        let server = url.authority().map_or("", |authority| authority.as_str());
+        let text = error.to_string();
+        let (cause, message) = match error {
+            // The resolver's failures have no kind of their own.
+            ureq::Error::Io(_) if text.contains("failed to lookup address") => {
+                (Cause::Unreachable, format!("there is no host {server}"))
+            }
+            ureq::Error::HostNotFound => (Cause::Unreachable, format!("there is no host {server}")),
+            ureq::Error::ConnectionFailed => (Cause::Unreachable, format!("cannot connect to {server}")),
+            ureq::Error::Io(io) if io.kind() == io::ErrorKind::TimedOut => {
+                (Cause::Timeout, format!("{server} did not answer in time"))
+            }
+            ureq::Error::Io(io) if is_unreachable(io.kind()) => {
+                (Cause::Unreachable, format!("cannot connect to {server}: {io}"))
+            }
+            ureq::Error::Timeout(phase) => {
+                (Cause::Timeout, format!("{server} did not answer in time ({phase})"))
+            }
+            ureq::Error::NativeTls(_) if text.contains("certificate verify failed") => {
+                (Cause::Untrusted, format!("the certificate of {server} is not trusted{}", reason(&text)))
+            }
+            ureq::Error::NativeTls(_) | ureq::Error::Tls(_) => {
+                (Cause::Tls, format!("TLS with {server} failed: {text}"))
+            }
+            ureq::Error::BodyExceedsLimit(bytes) => {
+                (Cause::TooLarge, format!("the answer of {server} is larger than {bytes} bytes"))
+            }
+            _ => (Cause::Broken, format!("the exchange with {server} broke off: {text}")),
+        };
+        Self::Transport { cause, message }
+    }
+}
+
+fn is_unreachable(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable,
+    };
+    matches!(kind, AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkDown | NetworkUnreachable)
+}
+
+/// OpenSSL's own words for a certificate's defect stand last, in parentheses.
+fn reason(text: &str) -> String {
+    text.rsplit_once('(')
+        .and_then(|(_, tail)| tail.split_once(')'))
+        .map(|(reason, _)| format!(": {reason}"))
+        .unwrap_or_default()
+}

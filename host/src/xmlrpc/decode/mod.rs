@@ -1,0 +1,267 @@
+//! Documents to calls and answers. Must not know of sockets, methods or plugins.
+//!
+//! `reader` turns bytes into the few XML events that matter, `values` builds values from them, `scalars` reads
+//! the text of one scalar. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
+
+mod reader;
+mod scalars;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use super::{Fault, Value, code};
+use reader::{Event, Reader};
+use std::fmt;
+
+/// One method call, as a client sent it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The method's name, without surrounding white space; never empty.
+    pub method: String,
+    /// The parameters in order.
+    pub params: Vec<Value>,
+}
+
+/// How much of a document is read before it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// Arrays and structs within each other; past 2,000 it counts as 2,000.
+    pub depth_max: usize,
+    /// Values of all kinds together.
+    pub values_max: usize,
+    /// One text: a string, a base64 text, a comment.
+    pub text_bytes_max: usize,
+    /// The method's name.
+    pub method_bytes_max: usize,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self { depth_max: 128, values_max: 1_000_000, text_bytes_max: 64 << 20, method_bytes_max: 1_024 }
+    }
+}
+
+/// Values are dropped, compared and printed by recursion, which must not end a thread whatever the limits say.
+const DEPTH_CEILING: usize = 2_000;
+
+/// Why a document is not what it should be. Small, whatever the document was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    /// One of [`code`](super::code).
+    pub code: i32,
+    /// What is wrong, and where.
+    pub message: String,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl From<DecodeError> for Fault {
+    fn from(error: DecodeError) -> Self {
+        Self::new(error.code, error.message)
+    }
+}
+
+/// Reads a request document.
+///
+/// # Errors
+/// The fault to answer with: its message says what is wrong and at which line and column.
+///
+/// # Examples
+/// ```
+/// use hotcall::xmlrpc::{DecodeLimits, Value, decode_call};
+/// let document = b"<methodCall><methodName>add</methodName><params>
+///     <param><value><int>2</int></value></param><param><value>three</value></param></params></methodCall>";
+/// let call = decode_call(document, &DecodeLimits::default()).unwrap();
+/// assert_eq!(call.method, "add");
+/// assert_eq!(call.params, [Value::Int(2), Value::from("three")]);
+/// ```
+pub fn decode_call(bytes: &[u8], limits: &DecodeLimits) -> Result<Call, Fault> {
+    Ok(decode(bytes, limits, |decoder| decoder.call())?)
+}
+
+/// Reads a response document: the method's result, or the fault that the server answered.
+///
+/// # Errors
+/// The document is neither.
+pub fn decode_response(bytes: &[u8], limits: &DecodeLimits) -> Result<Result<Value, Fault>, DecodeError> {
+    decode(bytes, limits, |decoder| decoder.response())
+}
+
+fn decode<T>(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    read: fn(&mut Decoder<'_>) -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
+    let mut decoder = Decoder::new(bytes, limits);
+    let result = read(&mut decoder);
+    match decoder.reader.with_prefix_declared(bytes) {
+        Some(document) => read(&mut Decoder::new(&document, limits)),
+        None => result,
+    }
+}
+
+/// One document on its way to values.
+struct Decoder<'a> {
+    reader: Reader<'a>,
+    limits: DecodeLimits,
+    values_read: usize,
+}
+
+impl<'a> Decoder<'a> {
+    fn new(bytes: &'a [u8], limits: &DecodeLimits) -> Self {
+        let limits = DecodeLimits { depth_max: limits.depth_max.min(DEPTH_CEILING), ..*limits };
+        Self { reader: Reader::new(bytes, limits.text_bytes_max), limits, values_read: 0 }
+    }
+
+    fn call(&mut self) -> Result<Call, DecodeError> {
+        self.root("methodCall")?;
+        let (mut method, mut params) = (None, None);
+        while let Some(name) = self.child("methodCall")? {
+            match name.as_str() {
+                "methodName" if method.is_none() => method = Some(self.method_name()?),
+                "params" if params.is_none() => params = Some(self.params()?),
+                _ => return Err(self.misplaced(&name, "methodCall")),
+            }
+        }
+        self.end()?;
+        let method = method.ok_or_else(|| self.invalid("<methodCall> has no <methodName>"))?;
+        Ok(Call { method, params: params.unwrap_or_default() })
+    }
+
+    fn response(&mut self) -> Result<Result<Value, Fault>, DecodeError> {
+        self.root("methodResponse")?;
+        let response = match self.child("methodResponse")?.as_deref() {
+            Some("params") => {
+                let mut params = self.params()?;
+                if params.len() > 1 {
+                    return Err(self.invalid("<methodResponse> holds more than one value"));
+                }
+                // Servers of languages with procedures leave the value out.
+                Ok(params.pop().unwrap_or_default())
+            }
+            Some("fault") => {
+                self.only_child("fault", "value")?;
+                let value = self.value()?;
+                self.close("fault")?;
+                Err(self.fault(&value)?)
+            }
+            Some(name) => return Err(self.misplaced(name, "methodResponse")),
+            None => return Err(self.invalid("<methodResponse> holds neither <params> nor <fault>")),
+        };
+        self.close("methodResponse")?;
+        self.end()?;
+        Ok(response)
+    }
+
+    fn method_name(&mut self) -> Result<String, DecodeError> {
+        let name = self.text("methodName")?;
+        let name = scalars::trim(&name);
+        if name.is_empty() {
+            return Err(self.invalid("<methodName> is empty"));
+        }
+        if name.len() > self.limits.method_bytes_max {
+            let max = self.limits.method_bytes_max;
+            return Err(self.invalid(format!("<methodName> is longer than {max} bytes")));
+        }
+        Ok(name.to_owned())
+    }
+
+    fn params(&mut self) -> Result<Vec<Value>, DecodeError> {
+        let mut params = Vec::new();
+        while let Some(name) = self.child("params")? {
+            if name != "param" {
+                return Err(self.misplaced(&name, "params"));
+            }
+            self.only_child("param", "value")?;
+            params.push(self.value()?);
+            self.close("param")?;
+        }
+        Ok(params)
+    }
+
+    /// The fault in a `<fault>`'s value. Servers write the code in every type that holds a number.
+    fn fault(&self, value: &Value) -> Result<Fault, DecodeError> {
+        let code = match value.get("faultCode") {
+            Some(Value::Int(code)) => Some(*code),
+            Some(Value::Long(code)) => i32::try_from(*code).ok(),
+            Some(Value::String(code)) => scalars::trim(code).parse().ok(),
+            _ => None,
+        };
+        let message = match value.get("faultString") {
+            Some(Value::String(message)) => message.clone(),
+            _ => String::new(),
+        };
+        let code =
+            code.ok_or_else(|| self.invalid("<fault> has no faultCode that is a number of 32 bits"))?;
+        Ok(Fault { code, message })
+    }
+
+    fn root(&mut self, expected: &str) -> Result<(), DecodeError> {
+        match self.reader.tag("the document")? {
+            Event::Open(name) if name == expected => Ok(()),
+            Event::Open(name) => {
+                Err(self.invalid(format!("the document is a <{}>, not a <{expected}>", reader::shown(&name))))
+            }
+            _ => Err(self.invalid(format!("the document has no <{expected}>"))),
+        }
+    }
+
+    /// Reads to the document's end, past comments: whatever else follows the root is refused.
+    fn end(&mut self) -> Result<(), DecodeError> {
+        match self.reader.tag("the document")? {
+            Event::End => Ok(()),
+            _ => Err(self.invalid("the document goes on after its root element")),
+        }
+    }
+
+    /// The name of the next element within this one, or `None` at its end.
+    fn child(&mut self, parent: &str) -> Result<Option<String>, DecodeError> {
+        match self.reader.tag(parent)? {
+            Event::Open(name) => Ok(Some(name)),
+            _ => Ok(None),
+        }
+    }
+
+    fn only_child(&mut self, parent: &str, expected: &str) -> Result<(), DecodeError> {
+        match self.child(parent)? {
+            Some(name) if name == expected => Ok(()),
+            Some(name) => Err(self.misplaced(&name, parent)),
+            None => Err(self.invalid(format!("<{parent}> holds no <{expected}>"))),
+        }
+    }
+
+    /// Reads this element's end.
+    fn close(&mut self, element: &str) -> Result<(), DecodeError> {
+        match self.child(element)? {
+            None => Ok(()),
+            Some(name) => Err(self.misplaced(&name, element)),
+        }
+    }
+
+    /// Reads an element that holds nothing but text, its end included. White space is kept.
+    fn text(&mut self, element: &str) -> Result<String, DecodeError> {
+        let mut text = String::new();
+        loop {
+            match self.reader.next()? {
+                Event::Text(more) if text.is_empty() => text = more,
+                Event::Text(more) => text.push_str(&more),
+                Event::Open(name) => return Err(self.misplaced(&name, element)),
+                Event::Close | Event::End => return Ok(text),
+            }
+        }
+    }
+
+    fn misplaced(&self, name: &str, parent: &str) -> DecodeError {
+        self.invalid(format!("<{}> does not belong in <{parent}> here", reader::shown(name)))
+    }
+
+    fn invalid(&self, what: impl fmt::Display) -> DecodeError {
+        self.reader.error(code::INVALID_REQUEST, what)
+    }
+}

@@ -1,0 +1,264 @@
+//! Bytes to the few XML events that XML-RPC is made of: an element opens, closes, or holds text.
+//!
+//! The XML itself is xml-rs's work. Here is what a network needs round it: limits on everything that xml-rs
+//! would hold, no entities of a document's own, positions in errors, and three bows to old clients (white space
+//! before the prolog, a prolog in capitals, and the prefix `ex:` without a declaration).
+
+use super::DecodeError;
+use crate::xmlrpc::code;
+use std::fmt;
+use std::io::{self, Read};
+use xml::common::Position;
+use xml::reader::{ErrorKind, EventReader, ParserConfig, XmlEvent};
+
+/// Attributes of one element. XML-RPC has none; namespace declarations are counted apart.
+const ATTRIBUTES_MAX: usize = 64;
+/// One attribute's value.
+const ATTRIBUTE_BYTES_MAX: usize = 4_096;
+/// Namespaces in force at one element. xml-rs copies them all for each element, so without this limit a document
+/// takes time in the square of its length.
+const NAMESPACES_MAX: usize = 16;
+/// The name of an element or attribute.
+const NAME_BYTES_MAX: usize = 256;
+/// How much of a client's text an error repeats.
+const SHOWN_CHARS_MAX: usize = 40;
+/// How much of xml-rs's own words an error repeats: some hold a piece of the document.
+const REASON_CHARS_MAX: usize = 120;
+/// A prolog in capitals is looked for in so many bytes.
+const PROLOG_BYTES_MAX: usize = 256;
+
+const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// One XML event, reduced to what XML-RPC needs: prefixes and attributes carry nothing.
+pub(super) enum Event {
+    /// A start tag, with the element's name without prefix.
+    Open(String),
+    /// An end tag: XML makes sure that it ends the element opened last.
+    Close,
+    /// Text, CDATA or white space.
+    Text(String),
+    /// The document's end.
+    End,
+}
+
+/// A document, read event by event.
+pub(super) struct Reader<'a> {
+    events: EventReader<Guard<'a>>,
+    lines_skipped: u64,
+    /// Whether the last error was an element `ex:…` without a declaration of `ex`.
+    prefix_undeclared: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(document: &'a [u8], text_bytes_max: usize) -> Self {
+        let mut config = ParserConfig::new()
+            .cdata_to_characters(true)
+            .whitespace_to_characters(true)
+            .coalesce_characters(true)
+            .ignore_comments(true)
+            .allow_multiple_root_elements(false)
+            .max_entity_expansion_depth(1)
+            .max_entity_expansion_length(0)
+            .max_attributes(ATTRIBUTES_MAX)
+            .max_attribute_length(ATTRIBUTE_BYTES_MAX)
+            .max_name_length(NAME_BYTES_MAX)
+            .max_data_length(text_bytes_max);
+        let mut body = document;
+        if let Some(rest) = body.strip_prefix(UTF8_BOM) {
+            body = rest;
+            config.override_encoding = Some(xml::Encoding::Utf8);
+        }
+        let trimmed = body.trim_ascii_start();
+        let skipped = body.get(..body.len() - trimmed.len()).unwrap_or_default();
+        let (prolog, rest) = capital_prolog(trimmed);
+        let source = Guard { prolog: io::Cursor::new(prolog), rest, ..Guard::default() };
+        Self {
+            events: config.create_reader(source),
+            lines_skipped: skipped.iter().map(|&byte| u64::from(byte == b'\n')).sum(),
+            prefix_undeclared: false,
+        }
+    }
+
+    /// The next event.
+    pub(super) fn next(&mut self) -> Result<Event, DecodeError> {
+        loop {
+            match self.events.next() {
+                Ok(XmlEvent::StartElement { name, namespace, .. }) => {
+                    if namespace.0.len() > NAMESPACES_MAX {
+                        let what = format!("more than {NAMESPACES_MAX} namespaces are declared");
+                        return Err(self.error(code::INVALID_REQUEST, what));
+                    }
+                    self.events.source_mut().root_opened();
+                    return Ok(Event::Open(name.local_name));
+                }
+                Ok(XmlEvent::EndElement { .. }) => return Ok(Event::Close),
+                Ok(XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text)) => {
+                    return Ok(Event::Text(text));
+                }
+                Ok(XmlEvent::EndDocument) => return Ok(Event::End),
+                Ok(
+                    XmlEvent::StartDocument { .. }
+                    | XmlEvent::ProcessingInstruction { .. }
+                    | XmlEvent::Comment(_)
+                    | XmlEvent::Doctype { .. },
+                ) => {}
+                Err(error) => return Err(self.refusal(&error)),
+            }
+        }
+    }
+
+    /// The next event that is no text; white space is skipped, other text is an error.
+    pub(super) fn tag(&mut self, parent: &str) -> Result<Event, DecodeError> {
+        loop {
+            match self.next()? {
+                Event::Text(text) if super::scalars::trim(&text).is_empty() => {}
+                Event::Text(text) => {
+                    let what =
+                        format!("<{parent}> holds the text \"{}\"", shown(super::scalars::trim(&text)));
+                    return Err(self.error(code::INVALID_REQUEST, what));
+                }
+                event => return Ok(event),
+            }
+        }
+    }
+
+    /// An error at the last event.
+    pub(super) fn error(&self, code: i32, what: impl fmt::Display) -> DecodeError {
+        self.error_at(self.events.position(), code, what)
+    }
+
+    /// A document that differs from this one in a declaration of `ex`, when that is what this one lacked.
+    ///
+    /// The prefix is that of Apache's extensions (`<ex:nil/>`, `<ex:i8>`); parsers without namespaces, and so the
+    /// clients written against them, never asked for the declaration.
+    pub(super) fn with_prefix_declared(&self, document: &[u8]) -> Option<Vec<u8>> {
+        let bytes_after_root_tag =
+            self.events.source().bytes_after_root_tag.filter(|_| self.prefix_undeclared)?;
+        let at = document.len().checked_sub(bytes_after_root_tag + 1)?;
+        let (head, tail) = document.split_at_checked(at)?;
+        if tail.first() != Some(&b'>') || !head.last().is_some_and(u8::is_ascii_graphic) {
+            return None;
+        }
+        Some([head, b" xmlns:ex=\"ex\"", tail].concat())
+    }
+
+    fn refusal(&mut self, error: &xml::reader::Error) -> DecodeError {
+        if self.events.source().refused {
+            let what = "a DOCTYPE with declarations of its own is not accepted";
+            return self.error(code::INVALID_REQUEST, what);
+        }
+        match error.kind() {
+            ErrorKind::Syntax(reason) => {
+                self.prefix_undeclared =
+                    reason.starts_with("Element ex:") && reason.ends_with("prefix is unbound");
+                self.error_at(error.position(), syntax_code(reason), cut(reason, REASON_CHARS_MAX))
+            }
+            ErrorKind::Utf8(_) | ErrorKind::Io(_) => {
+                self.error(code::INVALID_CHARACTER, "the bytes after here are not of the document's encoding")
+            }
+            _ => self.error(code::NOT_WELL_FORMED, "the document ends too early"),
+        }
+    }
+
+    fn error_at(
+        &self,
+        position: xml::common::TextPosition,
+        code: i32,
+        what: impl fmt::Display,
+    ) -> DecodeError {
+        let (line, column) = (position.row + 1 + self.lines_skipped, position.column + 1);
+        DecodeError { code, message: format!("line {line}, column {column}: {what}") }
+    }
+}
+
+/// A piece of a client's text that is safe to show: short and without control characters.
+pub(super) fn shown(text: &str) -> String {
+    cut(text, SHOWN_CHARS_MAX)
+}
+
+fn cut(text: &str, chars_max: usize) -> String {
+    let mut chars = text.chars();
+    let mut shown: String =
+        chars.by_ref().take(chars_max).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if chars.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The code for a syntax error of xml-rs, which tells them apart by its words only; a test holds them fast.
+fn syntax_code(reason: &str) -> i32 {
+    if reason.starts_with("Unsupported encoding") || reason.starts_with("Declared encoding") {
+        code::UNSUPPORTED_ENCODING
+    } else if reason.starts_with("Invalid character") {
+        code::INVALID_CHARACTER
+    } else if reason.starts_with("This document is larger") {
+        code::INVALID_REQUEST
+    } else {
+        code::NOT_WELL_FORMED
+    }
+}
+
+/// Frontier writes `<?XML VERSION="1.0"?>`: such a prolog in small letters, and what follows it.
+fn capital_prolog(document: &[u8]) -> (Vec<u8>, &[u8]) {
+    let end = document
+        .get(..document.len().min(PROLOG_BYTES_MAX))
+        .filter(|start| start.starts_with(b"<?XML"))
+        .and_then(|start| start.windows(2).position(|pair| pair == b"?>"));
+    match end.and_then(|end| document.split_at_checked(end + 2)) {
+        Some((prolog, rest)) => (prolog.to_ascii_lowercase(), rest),
+        None => (Vec::new(), document),
+    }
+}
+
+/// The document's bytes, up to the one that would open a DOCTYPE's internal subset.
+///
+/// xml-rs reports a DOCTYPE once it has read it all, and has expanded parameter entities by then, which can
+/// grow without bound. So the subset's `[` must never reach it. Whatever comes between `<!D` and the root element
+/// and looks like one is refused: that errs on comments only. Zero bytes are passed over, since they are
+/// the other half of UTF-16's ASCII characters.
+#[derive(Default)]
+struct Guard<'a> {
+    prolog: io::Cursor<Vec<u8>>,
+    rest: &'a [u8],
+    /// How many bytes of `<!D` were just read; 3 from then on.
+    matched: usize,
+    refused: bool,
+    /// What was still to be read when the root element's start tag ended; `None` before.
+    bytes_after_root_tag: Option<usize>,
+}
+
+impl Guard<'_> {
+    fn root_opened(&mut self) {
+        self.bytes_after_root_tag.get_or_insert(self.rest.len());
+    }
+
+    fn inspect(&mut self, bytes: &[u8]) {
+        const DOCTYPE_START: &[u8] = b"<!D";
+        for &byte in bytes.iter().filter(|&&byte| byte != 0) {
+            if self.matched == DOCTYPE_START.len() {
+                self.refused |= byte == b'[';
+            } else if DOCTYPE_START.get(self.matched) == Some(&byte) {
+                self.matched += 1;
+            } else {
+                self.matched = usize::from(byte == b'<');
+            }
+        }
+    }
+}
+
+impl Read for Guard<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut count = self.prolog.read(buffer)?;
+        if count == 0 {
+            count = self.rest.read(buffer)?;
+        }
+        if self.bytes_after_root_tag.is_none() {
+            self.inspect(buffer.get(..count).unwrap_or_default());
+            if self.refused {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        Ok(count)
+    }
+}

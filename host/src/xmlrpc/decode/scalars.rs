@@ -1,0 +1,83 @@
+//! The text of one scalar to its value, as liberally as good servers read it.
+
+use crate::xmlrpc::{Value, parse_date_time};
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+/// Reads a text, or says what it should have been: a phrase that follows "which is not".
+pub(super) type Parser = fn(&str) -> Result<Value, &'static str>;
+
+/// The reader for the element of this name, or `None` when it is no scalar's.
+///
+/// Beside the specification's types these are those of Apache's extensions, without their prefix.
+pub(super) fn parser(type_name: &str) -> Option<Parser> {
+    Some(match type_name {
+        "int" => int,
+        "i4" => |text| narrow(text, i32::MIN, i32::MAX, "a whole number of 32 bits"),
+        "i1" => |text| narrow(text, i8::MIN.into(), i8::MAX.into(), "a whole number of 8 bits"),
+        "i2" => |text| narrow(text, i16::MIN.into(), i16::MAX.into(), "a whole number of 16 bits"),
+        "i8" | "biginteger" => |text| whole(text).map(Value::Long),
+        "boolean" => boolean,
+        "double" | "float" | "bigdecimal" => double,
+        "dateTime.iso8601" | "dateTime" => date_time,
+        "base64" => base64,
+        _ => return None,
+    })
+}
+
+/// Without the white space of XML at both ends.
+pub(super) fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t', '\r', '\n'])
+}
+
+/// `<int>` is 32 bits, but clients of languages with one number type write larger ones into it.
+fn int(text: &str) -> Result<Value, &'static str> {
+    let number = whole(text)?;
+    Ok(i32::try_from(number).map_or(Value::Long(number), Value::Int))
+}
+
+fn narrow(text: &str, min: i32, max: i32, expected: &'static str) -> Result<Value, &'static str> {
+    let number = whole(text).ok().and_then(|number| i32::try_from(number).ok());
+    number.filter(|number| (min..=max).contains(number)).map(Value::Int).ok_or(expected)
+}
+
+fn whole(text: &str) -> Result<i64, &'static str> {
+    trim(text).parse().map_err(|_| "a whole number of 64 bits")
+}
+
+fn boolean(text: &str) -> Result<Value, &'static str> {
+    match trim(text) {
+        "1" => Ok(Value::Bool(true)),
+        "0" => Ok(Value::Bool(false)),
+        word if word.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
+        word if word.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
+        _ => Err("a boolean (0 or 1)"),
+    }
+}
+
+fn double(text: &str) -> Result<Value, &'static str> {
+    let text = trim(text);
+    let number: f64 = text.parse().map_err(|_| "a number")?;
+    if number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit()) {
+        return Err("a number that a double can hold");
+    }
+    Ok(Value::Double(number))
+}
+
+fn date_time(text: &str) -> Result<Value, &'static str> {
+    let date = parse_date_time(trim(text));
+    date.map(Value::DateTime).ok_or("a date and time like 19980717T14:08:55")
+}
+
+fn base64(text: &str) -> Result<Value, &'static str> {
+    /// Padding and the unused bits of the last character carry nothing, and encoders differ in them.
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(
+        &STANDARD,
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
+    );
+    let packed: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    ENGINE.decode(packed).map(Value::Binary).map_err(|_| "base64")
+}

@@ -1,0 +1,367 @@
+//! Tables of documents: what real clients send, and what is refused and how.
+
+use super::*;
+use crate::xmlrpc::parse_date_time;
+
+fn read(document: impl AsRef<[u8]>) -> Result<Call, Fault> {
+    decode_call(document.as_ref(), &DecodeLimits::default())
+}
+
+/// Reads one value by way of a whole call.
+fn value(xml: &str) -> Result<Value, Fault> {
+    let call = read(format!(
+        "<?xml version='1.0'?><methodCall><methodName>m</methodName><params><param>{xml}</param></params></methodCall>"
+    ))?;
+    assert_eq!(call.params.len(), 1, "{xml}");
+    Ok(call.params.into_iter().next().unwrap())
+}
+
+fn member(name: &str, value: Value) -> (String, Value) {
+    (name.to_owned(), value)
+}
+
+const EX: &str = "xmlns:ex='http://ws.apache.org/xmlrpc/namespaces/extensions'";
+
+#[test]
+fn scalars_are_read_as_clients_write_them() {
+    let date = |text| Value::DateTime(parse_date_time(text).unwrap());
+    let binary = |bytes: &[u8]| Value::Binary(bytes.to_vec());
+    for (xml, expected) in [
+        ("<value><int>5</int></value>", Value::Int(5)),
+        ("<value><i4>-2147483648</i4></value>", Value::Int(i32::MIN)),
+        ("<value>\n <i4> +007\r\n</i4>\t</value>", Value::Int(7)),
+        ("<value><int>4294967296</int></value>", Value::Long(4_294_967_296)),
+        ("<value><i8>5</i8></value>", Value::Long(5)),
+        ("<value><i8>-9223372036854775808</i8></value>", Value::Long(i64::MIN)),
+        ("<value><ex:i8>5</ex:i8></value>", Value::Long(5)),
+        ("<value><ex:i1>-128</ex:i1></value>", Value::Int(-128)),
+        ("<value><ex:i2>32767</ex:i2></value>", Value::Int(32_767)),
+        ("<value><ex:biginteger>12</ex:biginteger></value>", Value::Long(12)),
+        ("<value><ex:bigdecimal>1.5</ex:bigdecimal></value>", Value::Double(1.5)),
+        ("<value><ex:float>-.5</ex:float></value>", Value::Double(-0.5)),
+        ("<value><nil/></value>", Value::Nil),
+        ("<value><nil> </nil></value>", Value::Nil),
+        ("<value><ex:nil/></value>", Value::Nil),
+        ("<value><boolean>1</boolean></value>", Value::Bool(true)),
+        ("<value><boolean> false </boolean></value>", Value::Bool(false)),
+        ("<value><boolean>TRUE</boolean></value>", Value::Bool(true)),
+        ("<value><double>-1.25</double></value>", Value::Double(-1.25)),
+        ("<value><double> 3e-7 </double></value>", Value::Double(3e-7)),
+        ("<value><double>1.0E10</double></value>", Value::Double(1e10)),
+        ("<value><double>INF</double></value>", Value::Double(f64::INFINITY)),
+        ("<value><double>-Infinity</double></value>", Value::Double(f64::NEG_INFINITY)),
+        ("<value><string>a</string></value>", Value::from("a")),
+        ("<value>text</value>", Value::from("text")),
+        ("<value/>", Value::from("")),
+        ("<value></value>", Value::from("")),
+        ("<value><string/></value>", Value::from("")),
+        ("<value>  \n</value>", Value::from("  \n")),
+        ("<value>\n  <string> kept \n</string>\n</value>", Value::from(" kept \n")),
+        ("<value><string><![CDATA[<b> & ]] ]]></string></value>", Value::from("<b> & ]] ")),
+        ("<value>a<![CDATA[b]]>c<!-- d -->e<?f?>g</value>", Value::from("abceg")),
+        ("<value>&lt;&#60;&#x3C;&amp;&apos;&quot;&gt;&#13;</value>", Value::from("<<<&'\">\r")),
+        ("<value>a\r\nb\rc</value>", Value::from("a\nb\nc")),
+        ("<value><dateTime.iso8601>19980717T14:08:55</dateTime.iso8601></value>", date("19980717T14:08:55")),
+        (
+            "<value><dateTime.iso8601> 1998-07-17T14:08:55.5Z\n</dateTime.iso8601></value>",
+            date("19980717T14:08:55.5Z"),
+        ),
+        (
+            "<value><ex:dateTime>1998-07-17T14:08:55.000+02:00</ex:dateTime></value>",
+            date("19980717T14:08:55+02:00"),
+        ),
+        ("<value><base64>AAEC\n /w==</base64></value>", binary(&[0, 1, 2, 255])),
+        ("<value><base64>eW91&#10;IGNhbg</base64></value>", binary(b"you can")),
+        ("<value><base64/></value>", binary(b"")),
+    ] {
+        let declared = xml.replacen("<value", &format!("<value {EX} ignored='&lt;'"), 1);
+        assert_eq!(value(&declared), Ok(expected.clone()), "{declared}");
+        assert_eq!(value(xml), Ok(expected), "undeclared: {xml}");
+    }
+    let Ok(Value::Double(number)) = value("<value><double>NaN</double></value>") else {
+        panic!("not a double")
+    };
+    assert!(number.is_nan());
+}
+
+#[test]
+fn containers_are_read_as_clients_write_them() {
+    for (xml, expected) in [
+        ("<value><array/></value>", Value::Array(vec![])),
+        ("<value><array><data/></array></value>", Value::Array(vec![])),
+        (
+            "<value>\n<array>\n<data>\n<value>a</value> <!-- c -->\n<value><array><data><value/></data></array></value>\
+             </data>\r\n</array>\n</value>",
+            Value::Array(vec![Value::from("a"), Value::Array(vec![Value::from("")])]),
+        ),
+        ("<value><struct/></value>", Value::Struct(vec![])),
+        ("<value><struct> \n </struct>\n</value>", Value::Struct(vec![])),
+        (
+            "<value><struct><member><value><i4>1</i4></value><name>b</name></member>\n\
+             <member><name> a </name><value>2</value></member><member><name/><value/></member></struct></value>",
+            Value::Struct(vec![
+                member("b", Value::Int(1)),
+                member(" a ", Value::from("2")),
+                member("", Value::from("")),
+            ]),
+        ),
+        (
+            "<value><struct><member><name>a</name><value>1</value></member><member><name>b</name><value>2</value>\
+             </member><member><name>a</name><value>3</value></member></struct></value>",
+            Value::Struct(vec![member("a", Value::from("3")), member("b", Value::from("2"))]),
+        ),
+    ] {
+        assert_eq!(value(xml), Ok(expected), "{xml}");
+    }
+}
+
+#[test]
+fn many_members_with_one_name_are_one_member() {
+    let member_xml = |n: usize| format!("<member><name>{}</name><value>{n}</value></member>", n % 50);
+    let xml: String = (0..1_000).map(member_xml).collect();
+    let Ok(Value::Struct(members)) = value(&format!("<value><struct>{xml}</struct></value>")) else {
+        panic!("not a struct")
+    };
+    let expected: Vec<_> =
+        (0..50).map(|n| member(&n.to_string(), Value::from((950 + n).to_string()))).collect();
+    assert_eq!(members, expected);
+}
+
+#[test]
+fn calls_are_read_however_they_are_wrapped() {
+    let plain =
+        "<methodCall><methodName>m</methodName><params><param><value>é</value></param></params></methodCall>";
+    let call = Call { method: "m".into(), params: vec![Value::from("é")] };
+    let none = Call { method: "m".into(), params: vec![] };
+    let latin1: Vec<u8> = plain.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        "\u{FEFF}".encode_utf16().chain(text.encode_utf16()).flat_map(bytes).collect()
+    };
+    let text = |xml: &str| xml.as_bytes().to_vec();
+    for (document, expected) in [
+        (text(plain), &call),
+        (text(&format!("<?xml version=\"1.0\" encoding=\"utf-8\" standalone='yes'?>\n{plain}\n\n")), &call),
+        (text(&format!("\r\n <?xml version='1.0'?>{plain}")), &call),
+        (text(&format!("\u{FEFF}<?xml version='1.0' encoding='UTF-8'?>{plain}")), &call),
+        (text(&format!("\u{FEFF}\n{plain}")), &call),
+        (text(&format!("<?XML VERSION=\"1.0\"?>\r{plain}")), &call),
+        (text(&format!("<!DOCTYPE methodCall>{plain}")), &call),
+        (text(&format!("<!DOCTYPE methodCall SYSTEM \"http://example.org/a.dtd\">{plain}")), &call),
+        (text(&format!("<!-- [a] --><?pi [b]?>{plain}<!-- <!DOCTYPE x [ -->")), &call),
+        (text("<methodCall a='[' xmlns='urn:x'><methodName> m\n</methodName></methodCall>"), &none),
+        (text("<methodCall><methodName>m</methodName><params/></methodCall>"), &none),
+        (
+            text(
+                "<methodCall><params><param><value>é</value></param></params><methodName>m</methodName></methodCall>",
+            ),
+            &call,
+        ),
+        ([b"<?xml version='1.0' encoding='iso-8859-1'?>", latin1.as_slice()].concat(), &call),
+        ([b"<?XML VERSION='1.0' ENCODING='ISO-8859-1'?>", latin1.as_slice()].concat(), &call),
+        (text(&format!("<?xml version='1.0' encoding='US-ASCII'?>{}", plain.replace('é', "&#233;"))), &call),
+        (utf16(&format!("<?xml version='1.0' encoding='UTF-16'?>{plain}"), u16::to_be_bytes), &call),
+        (utf16(plain, u16::to_le_bytes), &call),
+    ] {
+        assert_eq!(read(&document).as_ref(), Ok(expected), "{}", String::from_utf8_lossy(&document));
+    }
+}
+
+fn call(inside: &str) -> String {
+    format!("<methodCall><methodName>m</methodName>{inside}</methodCall>")
+}
+
+fn param(value: &str) -> String {
+    call(&format!("<params><param>{value}</param></params>"))
+}
+
+fn assert_refused(document: &[u8], code: i32, message: &str) {
+    let shown = String::from_utf8_lossy(document);
+    let fault = read(document).unwrap_err();
+    assert_eq!(fault.code, code, "{shown}\n{fault}");
+    assert!(fault.message.contains(message), "{shown}\n{fault}");
+    assert!(fault.message.starts_with("line "), "{shown}\n{fault}");
+}
+
+#[test]
+fn what_is_no_xml_is_refused_with_its_code_and_place() {
+    for (document, code, message) in [
+        (String::new(), -32700, "line 1, column 1: Unexpected end of stream: no root element found"),
+        ("  \n".into(), -32700, "line 2, column 1: Unexpected end of stream: no root element found"),
+        ("hello".into(), -32700, "line 1, column 1: Unexpected characters outside the root element: h"),
+        ("<methodCall>".into(), -32700, "still inside the root element"),
+        (call("<params>"), -32700, "Unexpected closing tag"),
+        (
+            format!("{}\ngarbage", call("")),
+            -32700,
+            "line 2, column 1: Unexpected characters outside the root",
+        ),
+        (format!("{}<more/>", call("")), -32700, "Unexpected token: <"),
+        (param("<value>&unknown;</value>"), -32700, "Unexpected entity: unknown"),
+        ("<?xml version='1.0' encoding='EBCDIC'?><a/>".into(), -32701, "Unsupported encoding: EBCDIC"),
+        ("\u{FEFF}<?xml version='1.0' encoding='UTF-16'?><a/>".into(), -32701, "Declared encoding UTF-16"),
+        (param("<value>\u{1}</value>"), -32702, "Invalid character U+0001"),
+        (param("<value>&#0;</value>"), -32702, "Invalid character U+0000"),
+        (
+            "<?xml version='1.0' encoding='us-ascii'?><methodCall>é</methodCall>".into(),
+            -32702,
+            "not of the document's encoding",
+        ),
+    ] {
+        assert_refused(document.as_bytes(), code, message);
+    }
+    assert_refused(b"<methodCall>\xFF</methodCall>", -32702, "not of the document's encoding");
+    assert_refused(b"<methodCall><methodName>\xE2\x80", -32700, "ends too early");
+}
+
+#[test]
+fn xml_that_is_no_call_is_refused_with_its_place() {
+    for (document, message) in [
+        ("<html><p>hi</p></html>".into(), "line 1, column 6: the document is a <html>, not a <methodCall>"),
+        ("<methodCall/>".into(), "<methodCall> has no <methodName>"),
+        ("<methodCall><methodName/></methodCall>".into(), "<methodName> is empty"),
+        (call("<methodName>n</methodName>"), "<methodName> does not belong in <methodCall> here"),
+        (call("text"), "<methodCall> holds the text \"text\""),
+        (call("<params><value/></params>"), "<value> does not belong in <params> here"),
+        (call("<params>\n  <param/></params>"), "line 2, column 3: <param> holds no <value>"),
+        (param("<value/><value/>"), "<value> does not belong in <param> here"),
+        (param("<value>a<int>1</int></value>"), "<value> holds both text and an element"),
+        (param("<value><int>1</int>a</value>"), "<value> holds the text \"a\""),
+        (param("<value><int>1</int><int>1</int></value>"), "<int> does not belong in <value> here"),
+        (param("<value><int><b/></int></value>"), "<b> does not belong in <int> here"),
+        (param("<value><money>1</money></value>"), "<money> is not a type of XML-RPC"),
+        (param("<value><int>five</int></value>"), "<int> holds \"five\", which is not a whole number"),
+        (param("<value><int>9223372036854775808</int></value>"), "whole number of 64 bits"),
+        (param("<value><int/></value>"), "<int> holds \"\""),
+        (param("<value><i4>2147483648</i4></value>"), "whole number of 32 bits"),
+        (param("<value><i1>128</i1></value>"), "whole number of 8 bits"),
+        (param("<value><boolean>2</boolean></value>"), "a boolean (0 or 1)"),
+        (param("<value><double>1,5</double></value>"), "not a number"),
+        (param("<value><double>1e999</double></value>"), "a number that a double can hold"),
+        (param("<value><base64>a*b</base64></value>"), "not base64"),
+        (param("<value><dateTime.iso8601>now</dateTime.iso8601></value>"), "not a date and time"),
+        (param("<value><nil>0</nil></value>"), "<nil> holds the text \"0\""),
+        (param("<value><array><value/></array></value>"), "<value> does not belong in <array> here"),
+        (param("<value><array><data><int/></data></array></value>"), "<int> does not belong in <data>"),
+        (param("<value><array><data/><data/></array></value>"), "<data> does not belong in <array> here"),
+        (param("<value><struct><member/></struct></value>"), "<member> has no <name>"),
+        (param("<value><struct><member><name>a</name></member></struct></value>"), "<member> has no <value>"),
+        (
+            param("<value><struct><member><name>a</name><name>b</name><value/></member></struct></value>"),
+            "<name> does not belong in <member> here",
+        ),
+        (
+            format!("<!DOCTYPE a [<!ENTITY b \"c\">]>{}", call("")),
+            "a DOCTYPE with declarations of its own is not accepted",
+        ),
+        (format!("<!DOCTYPE a SYSTEM 'b' [ ]>{}", call("")), "a DOCTYPE with declarations of its own"),
+    ] {
+        assert_refused(document.as_bytes(), code::INVALID_REQUEST, message);
+    }
+}
+
+#[test]
+fn internal_subsets_are_refused_in_utf_16_too() {
+    for to_bytes in [u16::to_be_bytes, u16::to_le_bytes] {
+        // U+0122 has the byte of a quotation mark.
+        let document: Vec<u8> = "\u{FEFF}<!DOCTYPE \u{122} [<!ENTITY a 'b'>]><methodCall/>"
+            .encode_utf16()
+            .flat_map(to_bytes)
+            .collect();
+        assert!(read(&document).unwrap_err().message.contains("DOCTYPE"));
+    }
+}
+
+#[test]
+fn every_limit_holds() {
+    let limits = DecodeLimits { depth_max: 3, values_max: 5, text_bytes_max: 100, method_bytes_max: 4 };
+    let read = |inside: &str| decode_call(format!("<methodCall>{inside}</methodCall>").as_bytes(), &limits);
+    let nested = |depth: usize| {
+        let open = "<value><array><data>".repeat(depth);
+        let close = "</data></array></value>".repeat(depth);
+        format!("<methodName>m</methodName><params><param>{open}{close}</param></params>")
+    };
+    let params = |n: usize| {
+        format!("<methodName>m</methodName><params>{}</params>", "<param><value/></param>".repeat(n))
+    };
+    let text = |n: usize| {
+        format!("<methodName>m</methodName><params><param><value>{}</value></param></params>", "x".repeat(n))
+    };
+    assert!(read(&nested(3)).is_ok());
+    assert!(read(&nested(4)).unwrap_err().message.contains("nested deeper than 3"));
+    assert!(read(&params(5)).is_ok());
+    assert!(read(&params(6)).unwrap_err().message.contains("more than 5 values"));
+    assert!(read(&text(100)).is_ok());
+    assert_eq!(read(&text(200)).unwrap_err().code, code::INVALID_REQUEST);
+    assert!(read("<methodName>abcd</methodName>").is_ok());
+    assert!(read("<methodName>abcde</methodName>").unwrap_err().message.contains("longer than 4 bytes"));
+    let long = "n".repeat(1_000);
+    for inside in
+        [format!("<{long}/>"), format!("<a {long}='b'/>"), format!("<a b='{}'/>", "c".repeat(10_000))]
+    {
+        let fault = read(&inside).unwrap_err();
+        assert_eq!(fault.code, code::INVALID_REQUEST, "{fault}");
+    }
+}
+
+#[test]
+fn no_limit_lets_a_document_exhaust_the_stack() {
+    let limits = DecodeLimits { depth_max: usize::MAX, ..DecodeLimits::default() };
+    let nested = "<value><array><data>".repeat(100_000);
+    let document = format!("<methodCall><methodName>m</methodName><params><param>{nested}");
+    let fault = decode_call(document.as_bytes(), &limits).unwrap_err();
+    assert!(fault.message.ends_with("values are nested deeper than 2000"), "{fault}");
+}
+
+/// xml-rs copies all namespaces for each element: without a limit this document would take hours.
+#[test]
+fn many_namespaces_are_refused_at_once() {
+    let declarations: String = (0..10_000).map(|n| format!(" xmlns:n{n}='u'")).collect();
+    let document = format!("<methodCall{declarations}>{}</methodCall>", "<a/>".repeat(100_000));
+    assert!(read(&document).unwrap_err().message.contains("namespaces"));
+}
+
+#[test]
+fn messages_stay_small() {
+    let huge = "y".repeat(1_000_000);
+    for document in [
+        format!("<methodCall><methodName>m</methodName>{huge}</methodCall>"),
+        format!(
+            "<methodCall><methodName>m</methodName><params><param><value><int>{huge}</int></value></param></params></methodCall>"
+        ),
+        format!("<methodCall>&{huge};</methodCall>"),
+        format!("<?xml version='1.0' encoding='{}'?><a/>", "z".repeat(4_000)),
+        format!("<{}/>", "w".repeat(200)),
+    ] {
+        let fault = read(&document).unwrap_err();
+        assert!(fault.message.len() < 300, "{fault}");
+    }
+}
+
+#[test]
+fn responses_are_results_or_faults() {
+    let read = |inside: &str| {
+        let document = format!("<?xml version='1.0'?><methodResponse>{inside}</methodResponse>");
+        decode_response(document.as_bytes(), &DecodeLimits::default())
+    };
+    let fault = |code: &str, text: &str| {
+        format!(
+            "<fault><value><struct><member><name>faultCode</name><value>{code}</value></member>\
+             <member><name>faultString</name><value>{text}</value></member></struct></value></fault>"
+        )
+    };
+    assert_eq!(read("<params><param><value><i4>1</i4></value></param></params>"), Ok(Ok(Value::Int(1))));
+    assert_eq!(read("<params/>"), Ok(Ok(Value::Nil)));
+    assert_eq!(read(&fault("<int>4</int>", "too many")), Ok(Err(Fault::new(4, "too many"))));
+    assert_eq!(read(&fault("<i8>-501</i8>", "<string/>")), Ok(Err(Fault::new(-501, ""))));
+    assert_eq!(read(&fault("7", "x")), Ok(Err(Fault::new(7, "x"))));
+    for (inside, message) in [
+        ("", "neither <params> nor <fault>"),
+        ("<result/>", "<result> does not belong"),
+        ("<fault><value><struct/></value></fault>", "no faultCode"),
+        ("<params><param><value/></param><param><value/></param></params>", "more than one value"),
+        ("<params/><params/>", "<params> does not belong"),
+    ] {
+        let error = read(inside).unwrap_err();
+        assert!(error.message.contains(message), "{inside}\n{error}");
+    }
+}

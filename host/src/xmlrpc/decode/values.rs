@@ -1,0 +1,190 @@
+//! `<value>` elements to values, without recursion: what is open stands in a list whose length is the depth.
+
+use super::reader::{Event, shown};
+use super::{DecodeError, Decoder, scalars};
+use crate::xmlrpc::Value;
+use std::collections::{HashMap, HashSet};
+
+/// Up to so many members, comparing each name with each is cheaper than hashing them.
+const COMPARED_MEMBERS_MAX: usize = 8;
+
+/// An array or struct whose end is still to come.
+enum Container {
+    Array(Vec<Value>),
+    Struct(Members),
+}
+
+#[derive(Default)]
+struct Members {
+    whole: Vec<(String, Value)>,
+    /// Whether a `<member>` is open; its parts so far, which come in either order.
+    in_member: bool,
+    name: Option<String>,
+    value: Option<Value>,
+}
+
+/// What stands in a `<value>`.
+enum Started {
+    Whole(Value),
+    Container(Container),
+}
+
+impl Decoder<'_> {
+    /// Reads the rest of a `<value>` whose start tag was just read, its end tag included.
+    pub(super) fn value(&mut self) -> Result<Value, DecodeError> {
+        let mut open: Vec<Container> = Vec::new();
+        loop {
+            let mut value = match self.start()? {
+                Started::Whole(value) => value,
+                Started::Container(mut container) => {
+                    if open.len() >= self.limits.depth_max {
+                        let max = self.limits.depth_max;
+                        return Err(self.invalid(format!("values are nested deeper than {max}")));
+                    }
+                    if self.has_another(&mut container)? {
+                        open.push(container);
+                        continue;
+                    }
+                    self.finish(container)?
+                }
+            };
+            // Hand the whole value outwards until some container has another one to read.
+            loop {
+                let Some(mut container) = open.pop() else { return Ok(value) };
+                container.put(value);
+                if self.has_another(&mut container)? {
+                    open.push(container);
+                    break;
+                }
+                value = self.finish(container)?;
+            }
+        }
+    }
+
+    /// Reads the start of what a `<value>` holds; all of it, its end tag included, when it is a scalar.
+    fn start(&mut self) -> Result<Started, DecodeError> {
+        self.values_read += 1;
+        if self.values_read > self.limits.values_max {
+            return Err(self.invalid(format!("there are more than {} values", self.limits.values_max)));
+        }
+        let mut text = String::new();
+        loop {
+            match self.reader.next()? {
+                Event::Text(more) if text.is_empty() => text = more,
+                Event::Text(more) => text.push_str(&more),
+                Event::Open(_) if !scalars::trim(&text).is_empty() => {
+                    return Err(self.invalid("<value> holds both text and an element"));
+                }
+                Event::Open(name) => return self.typed(&name),
+                // No type: it is a string (XML-RPC specification, "Scalar <value>s").
+                Event::Close | Event::End => return Ok(Started::Whole(Value::String(text))),
+            }
+        }
+    }
+
+    /// The same, from just inside the type's element on.
+    fn typed(&mut self, type_name: &str) -> Result<Started, DecodeError> {
+        let value = match type_name {
+            "struct" => return Ok(Started::Container(Container::Struct(Members::default()))),
+            "array" => match self.child("array")?.as_deref() {
+                Some("data") => return Ok(Started::Container(Container::Array(Vec::new()))),
+                Some(name) => return Err(self.misplaced(name, "array")),
+                None => Value::Array(Vec::new()),
+            },
+            "nil" => {
+                self.close("nil")?;
+                Value::Nil
+            }
+            "string" => Value::String(self.text("string")?),
+            _ => self.scalar(type_name)?,
+        };
+        self.close("value")?;
+        Ok(Started::Whole(value))
+    }
+
+    fn scalar(&mut self, type_name: &str) -> Result<Value, DecodeError> {
+        let Some(parse) = scalars::parser(type_name) else {
+            return Err(self.invalid(format!("<{}> is not a type of XML-RPC", shown(type_name))));
+        };
+        let text = self.text(type_name)?;
+        parse(&text).map_err(|expected| {
+            self.invalid(format!("<{type_name}> holds \"{}\", which is not {expected}", shown(&text)))
+        })
+    }
+
+    /// Reads on within a container: true just inside its next `<value>`, false past its own end tag.
+    fn has_another(&mut self, container: &mut Container) -> Result<bool, DecodeError> {
+        match container {
+            Container::Array(_) => match self.child("data")?.as_deref() {
+                Some("value") => Ok(true),
+                Some(name) => Err(self.misplaced(name, "data")),
+                None => self.close("array").map(|()| false),
+            },
+            Container::Struct(members) => self.has_another_member(members),
+        }
+    }
+
+    fn has_another_member(&mut self, members: &mut Members) -> Result<bool, DecodeError> {
+        loop {
+            let parent = if members.in_member { "member" } else { "struct" };
+            match (members.in_member, self.child(parent)?.as_deref()) {
+                (false, Some("member")) => members.in_member = true,
+                (false, None) => return Ok(false),
+                (true, Some("name")) if members.name.is_none() => members.name = Some(self.text("name")?),
+                (true, Some("value")) if members.value.is_none() => return Ok(true),
+                (true, None) => match (members.name.take(), members.value.take()) {
+                    (Some(name), Some(value)) => {
+                        members.whole.push((name, value));
+                        members.in_member = false;
+                    }
+                    (None, _) => return Err(self.invalid("<member> has no <name>")),
+                    (_, None) => return Err(self.invalid("<member> has no <value>")),
+                },
+                (_, Some(name)) => return Err(self.misplaced(name, parent)),
+            }
+        }
+    }
+
+    /// A container whose end tag was read, once the `<value>` round it ends as well.
+    fn finish(&mut self, container: Container) -> Result<Value, DecodeError> {
+        self.close("value")?;
+        Ok(match container {
+            Container::Array(values) => Value::Array(values),
+            Container::Struct(members) => Value::Struct(unique(members.whole)),
+        })
+    }
+}
+
+impl Container {
+    fn put(&mut self, value: Value) {
+        match self {
+            Self::Array(values) => values.push(value),
+            Self::Struct(members) => members.value = Some(value),
+        }
+    }
+}
+
+/// Members with unique names: the last of a name wins and stands where the first stood.
+fn unique(members: Vec<(String, Value)>) -> Vec<(String, Value)> {
+    let repeated = if members.len() <= COMPARED_MEMBERS_MAX {
+        (1..)
+            .zip(&members)
+            .any(|(after, (name, _))| members.iter().skip(after).any(|(other, _)| other == name))
+    } else {
+        let mut seen = HashSet::with_capacity(members.len());
+        !members.iter().all(|(name, _)| seen.insert(name))
+    };
+    if !repeated {
+        return members;
+    }
+    let mut places = HashMap::with_capacity(members.len());
+    let mut kept: Vec<(String, Value)> = Vec::with_capacity(members.len());
+    for (name, value) in members {
+        let place = *places.entry(name.clone()).or_insert(kept.len());
+        match kept.get_mut(place) {
+            Some(first) => first.1 = value,
+            None => kept.push((name, value)),
+        }
+    }
+    kept
+}

@@ -1,0 +1,268 @@
+//! Values to documents, strictly: XML 1.0 that every parser reads, byte for byte what the value was, or a fault.
+
+use super::{Fault, Value, code};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::io::Write;
+use std::{fmt, slice};
+
+/// How large a document is written before it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodeLimits {
+    /// The whole document.
+    pub bytes_max: usize,
+}
+
+impl Default for EncodeLimits {
+    fn default() -> Self {
+        Self { bytes_max: 64 << 20 }
+    }
+}
+
+/// How much of a fault's message is sent, so that a fault can always be.
+const FAULT_CHARS_MAX: usize = 65_536;
+
+const PROLOG: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+
+/// A response document with this result.
+///
+/// # Errors
+/// A fault to answer with instead: the result is larger than the limit, or holds what XML or XML-RPC cannot carry
+/// (a control character in a text; NaN or an infinity).
+///
+/// # Examples
+/// ```
+/// use hotcall::xmlrpc::{EncodeLimits, Value, encode_response};
+/// let document = encode_response(&Value::from("a < b"), &EncodeLimits::default()).unwrap();
+/// assert!(String::from_utf8(document).unwrap().contains("<value><string>a &lt; b</string></value>"));
+/// ```
+pub fn encode_response(result: &Value, limits: &EncodeLimits) -> Result<Vec<u8>, Fault> {
+    let mut document = Document::new(*limits, "result");
+    document.put("<methodResponse><params><param>")?;
+    document.value(result)?;
+    document.put("</param></params></methodResponse>\n")?;
+    Ok(document.bytes)
+}
+
+/// A response document with this fault. Cannot fail: characters that XML cannot carry are replaced, and a
+/// message past 65,536 characters is cut.
+pub fn encode_fault(fault: &Fault) -> Vec<u8> {
+    let mut text = String::with_capacity(fault.message.len().min(FAULT_CHARS_MAX));
+    for c in fault.message.chars().take(FAULT_CHARS_MAX) {
+        match c {
+            '<' => text.push_str("&lt;"),
+            '>' => text.push_str("&gt;"),
+            '&' => text.push_str("&amp;"),
+            '\r' => text.push_str("&#13;"),
+            _ if forbidden(c) => text.push(char::REPLACEMENT_CHARACTER),
+            _ => text.push(c),
+        }
+    }
+    format!(
+        "{PROLOG}<methodResponse><fault><value><struct>\
+         <member><name>faultCode</name><value><int>{}</int></value></member>\
+         <member><name>faultString</name><value><string>{text}</string></value></member>\
+         </struct></value></fault></methodResponse>\n",
+        fault.code
+    )
+    .into_bytes()
+}
+
+/// A request document.
+///
+/// # Errors
+/// As [`encode_response`], of the parameters.
+pub fn encode_call(method: &str, params: &[Value], limits: &EncodeLimits) -> Result<Vec<u8>, Fault> {
+    let mut document = Document::new(*limits, "call");
+    document.put("<methodCall><methodName>")?;
+    document.text(method)?;
+    document.put("</methodName><params>")?;
+    for param in params {
+        document.put("<param>")?;
+        document.value(param)?;
+        document.put("</param>")?;
+    }
+    document.put("</params></methodCall>\n")?;
+    Ok(document.bytes)
+}
+
+/// A document that grows up to its limit.
+struct Document {
+    bytes: Vec<u8>,
+    limits: EncodeLimits,
+    /// What messages call it.
+    subject: &'static str,
+}
+
+/// What is still to be written of an array or struct.
+enum Open<'a> {
+    Array(slice::Iter<'a, Value>),
+    Struct(slice::Iter<'a, (String, Value)>),
+}
+
+impl Document {
+    fn new(limits: EncodeLimits, subject: &'static str) -> Self {
+        let mut bytes = Vec::with_capacity(512);
+        bytes.extend_from_slice(PROLOG.as_bytes());
+        Self { bytes, limits, subject }
+    }
+
+    /// Writes a value of any depth; what is open stands in a list, not on the stack.
+    fn value(&mut self, value: &Value) -> Result<(), Fault> {
+        let mut open: Vec<Open<'_>> = self.start(value)?.into_iter().collect();
+        while let Some(container) = open.last_mut() {
+            let next = match container {
+                Open::Array(values) => values.next(),
+                Open::Struct(members) => match members.next() {
+                    Some((name, value)) => {
+                        self.put("<member><name>")?;
+                        self.text(name)?;
+                        self.put("</name>")?;
+                        Some(value)
+                    }
+                    None => None,
+                },
+            };
+            match next {
+                Some(value) => match self.start(value)? {
+                    Some(inner) => open.push(inner),
+                    None => self.end_member(open.last())?,
+                },
+                None => {
+                    self.put(match container {
+                        Open::Array(_) => "</data></array></value>",
+                        Open::Struct(_) => "</struct></value>",
+                    })?;
+                    open.pop();
+                    self.end_member(open.last())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end_member(&mut self, parent: Option<&Open<'_>>) -> Result<(), Fault> {
+        match parent {
+            Some(Open::Struct(_)) => self.put("</member>"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a scalar whole, or a container's start.
+    fn start<'a>(&mut self, value: &'a Value) -> Result<Option<Open<'a>>, Fault> {
+        match value {
+            Value::Nil => self.put("<value><nil/></value>")?,
+            Value::Bool(true) => self.put("<value><boolean>1</boolean></value>")?,
+            Value::Bool(false) => self.put("<value><boolean>0</boolean></value>")?,
+            Value::Int(number) => self.scalar(format_args!("<value><int>{number}</int></value>"))?,
+            Value::Long(number) => self.scalar(format_args!("<value><i8>{number}</i8></value>"))?,
+            Value::Double(number) => self.double(*number)?,
+            Value::String(text) => {
+                self.put("<value><string>")?;
+                self.text(text)?;
+                self.put("</string></value>")?;
+            }
+            Value::DateTime(date) => {
+                self.scalar(format_args!("<value><dateTime.iso8601>{date}</dateTime.iso8601></value>"))?;
+            }
+            Value::Binary(bytes) => self.binary(bytes)?,
+            Value::Array(values) => {
+                self.put("<value><array><data>")?;
+                return Ok(Some(Open::Array(values.iter())));
+            }
+            Value::Struct(members) => {
+                self.put("<value><struct>")?;
+                return Ok(Some(Open::Struct(members.iter())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes digits, a point and digits: the specification knows no exponents, and strict clients hold to it.
+    fn double(&mut self, number: f64) -> Result<(), Fault> {
+        if !number.is_finite() {
+            return Err(
+                self.uncarried(format_args!("{number}, which XML-RPC cannot carry; send it as a string"))
+            );
+        }
+        // Display is the shortest text that reads back as the same number, never with an exponent; a whole number
+        // has no point.
+        let point = if number.fract() == 0.0 { ".0" } else { "" };
+        self.scalar(format_args!("<value><double>{number}{point}</double></value>"))
+    }
+
+    fn binary(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.put("<value><base64>")?;
+        let encoded_len = bytes.len().div_ceil(3).saturating_mul(4);
+        self.room(encoded_len)?;
+        let start = self.bytes.len();
+        self.bytes.resize(start + encoded_len, b'=');
+        let encoded = self.bytes.get_mut(start..).unwrap_or_default();
+        // The room is of the right size, so this cannot fail.
+        let _ = STANDARD.encode_slice(bytes, encoded);
+        self.put("</base64></value>")
+    }
+
+    /// Writes what is known to be short and free of special characters.
+    fn scalar(&mut self, element: fmt::Arguments<'_>) -> Result<(), Fault> {
+        // Writing to a Vec cannot fail.
+        let _ = self.bytes.write_fmt(element);
+        self.room(0)
+    }
+
+    /// Writes text with what XML would read otherwise escaped: a raw carriage return would come back as a line feed.
+    fn text(&mut self, text: &str) -> Result<(), Fault> {
+        let mut rest = text;
+        while let Some(at) = rest.bytes().position(is_special) {
+            let (plain, special) = rest.split_at(at);
+            self.put(plain)?;
+            let mut chars = special.chars();
+            match chars.next() {
+                Some('<') => self.put("&lt;")?,
+                Some('>') => self.put("&gt;")?,
+                Some('&') => self.put("&amp;")?,
+                Some('\r') => self.put("&#13;")?,
+                Some(c) if forbidden(c) => {
+                    let c = u32::from(c);
+                    return Err(
+                        self.uncarried(format_args!("U+{c:04X}, which XML cannot carry; send it as base64"))
+                    );
+                }
+                Some(c) => self.put(c.encode_utf8(&mut [0; 4]))?,
+                None => {}
+            }
+            rest = chars.as_str();
+        }
+        self.put(rest)
+    }
+
+    fn put(&mut self, text: &str) -> Result<(), Fault> {
+        self.room(text.len())?;
+        self.bytes.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    fn room(&self, bytes: usize) -> Result<(), Fault> {
+        if self.bytes.len().saturating_add(bytes) <= self.limits.bytes_max {
+            return Ok(());
+        }
+        let Self { subject, limits: EncodeLimits { bytes_max }, .. } = self;
+        Err(Fault::new(code::RESPONSE_TOO_LARGE, format!("the {subject} is larger than {bytes_max} bytes")))
+    }
+
+    #[cold]
+    fn uncarried(&self, what: fmt::Arguments<'_>) -> Fault {
+        Fault::new(code::APPLICATION, format!("the {} holds {what}", self.subject))
+    }
+}
+
+/// Whether a byte starts a character that may not stand in XML text as it is: 0xEF starts U+FFFE and U+FFFF, and
+/// others, which are let through once looked at.
+const fn is_special(byte: u8) -> bool {
+    matches!(byte, 0..=0x08 | 0x0B..=0x1F | b'<' | b'>' | b'&' | 0xEF)
+}
+
+/// Whether XML 1.0 has no way to write this character (section 2.2, "Char").
+const fn forbidden(c: char) -> bool {
+    matches!(c, '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}')
+}
