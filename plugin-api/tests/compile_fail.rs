@@ -3,6 +3,7 @@
 //! Each file of `compile_fail/` is compiled on its own against the SDK. `//~ ERROR text` at the end of a line wants an
 //! error there that contains the text; other errors of the compiler do not matter. A file without such a line must
 //! compile without a single warning. `//@ flag ...` in the first line adds flags for the compiler.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use serde_json::Value;
 use std::env;

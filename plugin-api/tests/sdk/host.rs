@@ -189,12 +189,13 @@ pub(crate) struct Instance {
     pub(crate) log: Log,
     // Boxed, because the SDK keeps its address.
     host: Box<abi::Host>,
-    context: Box<Context>,
+    /// Holds the configuration.
+    _context: Context,
 }
 
 impl Instance {
     pub(crate) fn create(config: Value) -> Result<Self, (Failure, Log)> {
-        let (log, context) = (Log::default(), Box::new(Context::default()));
+        let (log, context) = (Log::default(), Context::default());
         let config = [raw(&config, &context)];
         let host = Box::new(abi::Host {
             struct_size: size_of::<abi::Host>() as u32,
@@ -208,7 +209,7 @@ impl Instance {
             log: host_log,
             extension: no_extension,
         });
-        let mut instance = Self { raw: null_mut(), log, host, context };
+        let mut instance = Self { raw: null_mut(), log, host, _context: context };
         let create = table().create.unwrap();
         let context = Context::default();
         let made = settle(&context, |call, fault| {
@@ -292,8 +293,6 @@ impl Drop for Instance {
             // SAFETY: created, and not used after this.
             unsafe { table().destroy.unwrap()(self.raw) };
         }
-        // What a plugin still did with the host after `destroy` would be seen here by a memory checker.
-        self.context.arena_bytes_max = 0;
     }
 }
 
