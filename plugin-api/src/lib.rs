@@ -1,4 +1,105 @@
-//! Write Hotcall plugins in Rust.
+//! Write Hotcall plugins in Rust: functions in a shared library that any XML-RPC client can call.
+//!
+//! A plugin is a crate of type `cdylib` whose functions carry an attribute. Nothing in it is `unsafe` and nothing
+//! of it knows XML.
+//!
+//! ```toml
+//! [lib]
+//! crate-type = ["cdylib"]
+//!
+//! [dependencies]
+//! hotcall-plugin = "0.1"
+//! ```
+//! ```
+//! #![forbid(unsafe_code)]
+//! use hotcall_plugin::{Fault, method, plugin};
+//!
+//! /// Adds two integers.
+//! #[method]
+//! fn add(a: i32, b: i32) -> Result<i32, Fault> {
+//!     a.checked_add(b).ok_or_else(|| Fault::invalid_params("the sum exceeds 32 bits"))
+//! }
+//!
+//! /// The mean of some numbers.
+//! #[method(name = "stats.mean", idempotent)]
+//! fn mean(numbers: Vec<f64>) -> Result<f64, Fault> {
+//!     match numbers.len() {
+//!         0 => Err(Fault::invalid_params("an empty array has no mean")),
+//!         count => Ok(numbers.iter().sum::<f64>() / count as f64),
+//!     }
+//! }
+//!
+//! plugin! { name: "example", methods: [add, mean] }
+//!
+//! # fn main() {
+//! assert_eq!(add(2, 3), Ok(5)); // in a test
+//! # }
+//! ```
+//!
+//! Build it, and put the library into the server's plugin directory. A function with the attribute is still that
+//! function, so tests call it directly. The doc comment is what `system.methodHelp` answers; the types are what
+//! `system.methodSignature` answers.
+//!
+//! # Parameters and results
+//!
+//! | XML-RPC | parameter | result |
+//! |---|---|---|
+//! | `boolean` | `bool` | `bool` |
+//! | `int` | `i8` `i16` `i32` `u8` `u16`; also takes an `i8` that fits | the same |
+//! | `i8` | `i64` `u32`; also takes an `int` that fits | the same |
+//! | `double` | `f64`; also takes an `int` | `f64` |
+//! | `string` | `&str` `String` `Cow<str>` | the same |
+//! | `base64` | `&[u8]` [`Bytes`] | the same |
+//! | `dateTime.iso8601` | [`DateTime`] | [`DateTime`] |
+//! | `array` | `Vec<T>`, tuples of 1 to 8 | the same, `[T; N]` |
+//! | `struct` | `#[derive(FromValue)]`, `HashMap`, `BTreeMap` | `#[derive(IntoValue)]`, the maps |
+//! | `nil` | `Option<T>`, `()` | the same |
+//! | any | [`Value`], or your own [`FromValue`] | [`Value`], or your own [`IntoValue`] |
+//!
+//! - `&str` and `&[u8]` borrow from the request and copy nothing.
+//! - `Vec<u8>` is an array of ints, as every other `Vec`; binary data is [`Bytes`].
+//! - `Option` parameters at the end may be left out by the client. Elsewhere they may be nil.
+//! - Several results are a tuple, which clients see as an array. A function that returns nothing answers nil.
+//! - A wrong argument never reaches the function: the client gets a fault such as
+//!   `add: parameter 2 (b) wants int, got string`.
+//! - A first parameter of type `&`[`Call`] is not one of the client's: it tells who calls, how long they wait, and
+//!   logs. It is known by the name of its type, so do not import it under another.
+//!
+//! # Faults
+//!
+//! A method returns its result, or a `Result` of it with an error that becomes a [`Fault`]: a fault itself, a
+//! `String`, a `&'static str` or a `Box<dyn Error>`. [`Fault::new`] carries a code of your own; without one the
+//! client sees -32500.
+//!
+//! # State
+//!
+//! A plugin that keeps something between calls names a type that implements [`State`]. It is created when the plugin
+//! is loaded, with a [`Host`] that holds the plugin's configuration and data directory; methods take it as `&self`.
+//!
+//! # Threads
+//!
+//! The server calls methods on many threads at once, the same one too. State is shared, so it guards what
+//! changes with a lock or an atomic; the compiler sees to it. A method may block, but should look at
+//! [`Call::cancelled`] or [`Call::remaining`] when it takes long.
+//!
+//! # Reload
+//!
+//! A new version of the file is loaded beside the old one and takes over all new calls at once. The old state then
+//! gets [`State::quiesce`], its last calls end, and it is dropped. What should survive goes through [`Handover`] or
+//! into the data directory. When the new version cannot be created, the old one goes on.
+//!
+//! # Known problems
+//!
+//! - Every loaded version has statics of its own. A counter in a `static` starts anew with each reload; two versions
+//!   run side by side for a moment and do not see each other's.
+//! - A thread that the plugin starts runs the old version's code until it ends. Stop it in [`State::quiesce`] or
+//!   in `Drop`, and join it there.
+//! - A `thread_local!` with a destructor lives as long as the server's thread, past the instance. Keep state in the
+//!   [`State`].
+//! - A panic is caught and becomes fault -32003, with its text in the server's log only. It needs
+//!   `panic = "unwind"`, the default; with `"abort"` a plugin does not build. A stack overflow, `process::abort` and a
+//!   panic during a panic end the server: nothing can catch them.
+//! - The macros name this crate `::hotcall_plugin`: do not rename the dependency.
 
 pub mod abi;
 mod arena;
@@ -14,6 +115,9 @@ mod state;
 pub mod tree;
 mod types;
 mod value;
+
+// Where `unsafe` is: `abi` and `tree` read the bytes of the ABI, `arena` writes them, `call` and `host` call the
+// server, and `export` is called by it. Everything else is safe code.
 
 pub use arena::{Arena, Built};
 pub use bytes::Bytes;

@@ -93,7 +93,7 @@ pub trait Handover: State {
     /// The state to hand over. Calls may still run.
     ///
     /// # Errors
-    /// When there is nothing to hand over; the next version then starts afresh.
+    /// When the state cannot be handed over. The host then keeps this version of the plugin.
     fn save(&self) -> Result<Value, Fault>;
 
     /// Takes over what the version before saved, after [`State::create`] and before the first call.

@@ -80,7 +80,7 @@ impl Input {
         let constants: Vec<_> = self.methods.iter().map(constant).collect();
         let here = |constant: &ExprPath| Span::mixed_site().located_at(constant.span());
         let listed = constants.iter().map(|constant| {
-            let list = quote_spanned!(here(constant)=> list(&#constant));
+            let list = quote_spanned!(here(constant)=> list::<State, _>(&#constant));
             quote!(::hotcall_plugin::__private::#list)
         });
         let names = constants.iter().map(|constant| quote!(#constant.name()));

@@ -2,7 +2,7 @@
 //!
 //! Every method takes ints, 64-bit ints (i8) and doubles. The widest operand decides: two ints give an int, an i8
 //! gives an i8, a double gives a double. A result that its type cannot hold is a fault, never a wrong number.
-//! The rules of each operation stand in [`number`]; this file says what clients see.
+//! The rules of each operation stand in the module `number`; this file says what clients see.
 #![forbid(unsafe_code)]
 
 mod number;

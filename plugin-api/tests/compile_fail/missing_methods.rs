@@ -1,0 +1,1 @@
+hotcall_plugin::plugin! { name: "sums" } //~ ERROR plugin! needs `methods

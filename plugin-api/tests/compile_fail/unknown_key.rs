@@ -1,0 +1,4 @@
+hotcall_plugin::plugin! {
+    name: "sums",
+    method: [add], //~ ERROR unknown key `method`
+}

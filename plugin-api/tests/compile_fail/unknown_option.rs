@@ -1,0 +1,6 @@
+use hotcall_plugin::method;
+
+#[method(fast)] //~ ERROR unknown option
+pub fn one() -> i32 {
+    1
+}
