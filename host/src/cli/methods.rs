@@ -133,3 +133,43 @@ fn put(listing: &mut String, line: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = listing.write_fmt(line);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn array(texts: &[&str]) -> Value {
+        Value::Array(texts.iter().map(|&text| Value::from(text)).collect())
+    }
+
+    #[test]
+    fn signatures_read_like_declarations() {
+        let two = Value::Array(vec![array(&["int", "int", "double"]), array(&["nil"])]);
+        for (signatures, expected) in [
+            (two, "add(int, double) -> int\nadd() -> nil\n"),
+            (Value::Array(vec![]), "add(...)\n"),
+            (Value::Array(vec![array(&[])]), "add(...)\n"),
+            (Value::from("signatures not supported"), "add(...)\n"),
+            (Value::Nil, "add(...)\n"),
+        ] {
+            assert_eq!(signature_lines("add", &signatures), expected);
+        }
+    }
+
+    #[test]
+    fn a_fault_within_a_multicall_is_no_answer() {
+        let fault = Value::Struct(vec![("faultCode".into(), Value::Int(1))]);
+        assert_eq!(answer(fault), Value::Nil);
+        assert_eq!(answer(array(&["help"])), Value::from("help"));
+        assert_eq!(answer(Value::Array(vec![])), Value::Nil);
+    }
+
+    #[test]
+    fn a_multicall_names_each_method_and_its_one_parameter() {
+        let name = Value::from("add");
+        let Value::Array(calls) = batch(&[("system.methodHelp", &name)]) else { panic!("not an array") };
+        assert_eq!(calls.len(), 1);
+        assert_eq!(calls[0].get("methodName"), Some(&Value::from("system.methodHelp")));
+        assert_eq!(calls[0].get("params"), Some(&array(&["add"])));
+    }
+}

@@ -96,6 +96,10 @@ impl<'a> Reader<'a> {
                     return Ok(Event::Text(text));
                 }
                 Ok(XmlEvent::EndDocument) => return Ok(Event::End),
+                Ok(XmlEvent::StartDocument { encoding, .. }) if !is_supported(&encoding) => {
+                    let what = format!("Unsupported encoding: {}", shown(&encoding));
+                    return Err(self.error(code::UNSUPPORTED_ENCODING, what));
+                }
                 Ok(
                     XmlEvent::StartDocument { .. }
                     | XmlEvent::ProcessingInstruction { .. }
@@ -136,7 +140,8 @@ impl<'a> Reader<'a> {
             self.events.source().bytes_after_root_tag.filter(|_| self.prefix_undeclared)?;
         let at = document.len().checked_sub(bytes_after_root_tag + 1)?;
         let (head, tail) = document.split_at_checked(at)?;
-        if tail.first() != Some(&b'>') || !head.last().is_some_and(u8::is_ascii_graphic) {
+        // In UTF-16 a zero stands before or after the `>`; such a document is left alone.
+        if tail.first() != Some(&b'>') || head.last() == Some(&0) {
             return None;
         }
         Some([head, b" xmlns:ex=\"ex\"", tail].concat())
@@ -169,6 +174,24 @@ impl<'a> Reader<'a> {
         let (line, column) = (position.row + 1 + self.lines_skipped, position.column + 1);
         DecodeError { code, message: format!("line {line}, column {column}: {what}") }
     }
+}
+
+/// Whether xml-rs decodes this encoding: it compares names no further than the shorter of the two, and so takes
+/// ISO-8859-15 for ISO-8859-1.
+fn is_supported(encoding: &str) -> bool {
+    const NAMES: [&str; 10] = [
+        "UTF-8",
+        "UTF8",
+        "UTF-16",
+        "UTF16",
+        "UTF-16LE",
+        "UTF-16BE",
+        "ISO-8859-1",
+        "Latin1",
+        "US-ASCII",
+        "ASCII",
+    ];
+    NAMES.iter().any(|name| name.eq_ignore_ascii_case(encoding))
 }
 
 /// A piece of a client's text that is safe to show: short and without control characters.

@@ -116,6 +116,18 @@ fn containers_are_read_as_clients_write_them() {
 }
 
 #[test]
+fn the_prefix_of_extensions_needs_no_declaration() {
+    for root in ["<methodCall>", "<methodCall a='>' >", "\n<?XML VERSION='1.0'?>\n<methodCall\n>"] {
+        let document = format!(
+            "{root}<methodName>m</methodName><params><param><value><ex:nil/></value></param></params></methodCall>"
+        );
+        assert_eq!(read(&document).map(|call| call.params), Ok(vec![Value::Nil]), "{document}");
+    }
+    let fault = read("<methodCall><other:methodName/></methodCall>").unwrap_err();
+    assert!(fault.message.contains("prefix is unbound"), "{fault}");
+}
+
+#[test]
 fn many_members_with_one_name_are_one_member() {
     let member_xml = |n: usize| format!("<member><name>{}</name><value>{n}</value></member>", n % 50);
     let xml: String = (0..1_000).map(member_xml).collect();
@@ -198,6 +210,12 @@ fn what_is_no_xml_is_refused_with_its_code_and_place() {
         (format!("{}<more/>", call("")), -32700, "Unexpected token: <"),
         (param("<value>&unknown;</value>"), -32700, "Unexpected entity: unknown"),
         ("<?xml version='1.0' encoding='EBCDIC'?><a/>".into(), -32701, "Unsupported encoding: EBCDIC"),
+        (
+            "<?xml version='1.0' encoding='iso-8859-15'?><a/>".into(),
+            -32701,
+            "Unsupported encoding: iso-8859-15",
+        ),
+        ("<?xml version='1.0' encoding=''?><a/>".into(), -32701, "Unsupported encoding"),
         ("\u{FEFF}<?xml version='1.0' encoding='UTF-16'?><a/>".into(), -32701, "Declared encoding UTF-16"),
         (param("<value>\u{1}</value>"), -32702, "Invalid character U+0001"),
         (param("<value>&#0;</value>"), -32702, "Invalid character U+0000"),
