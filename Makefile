@@ -4,6 +4,12 @@ CARGO  ?= cargo
 TARGET  = $(or $(CARGO_TARGET_DIR),target)
 PLUGINS = $(TARGET)/plugins
 
+# For `make run`: the cargo profile, the server's own files, and more arguments of `hotcall dev`.
+PROFILE   ?= release
+STATE_DIR ?= $(TARGET)/hotcall
+ARGS      ?=
+BIN        = $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/hotcall
+
 RUST_PLUGINS = $(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
 C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 
@@ -16,10 +22,10 @@ help: ## shows this list
 
 run: SECTIONS = run
 run: install-packages build ## installs what is missing, builds, and serves plugins/ over HTTPS; an edited plugin is rebuilt
-	$(TARGET)/release/hotcall dev plugins --state-dir $(TARGET)/hotcall
+	exec $(BIN) dev plugins --state-dir $(STATE_DIR) $(ARGS)
 
 build: ## builds target/release/hotcall
-	$(CARGO) build --release --package hotcall
+	$(CARGO) build --profile $(PROFILE) --package hotcall
 
 # Each file comes in one step, so that a server may serve the directory meanwhile.
 plugins: c-plugins ## builds the bundled plugins, in Rust and in C, into target/plugins

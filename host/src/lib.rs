@@ -1,8 +1,42 @@
 //! Hotcall: an XML-RPC server whose methods are compiled plugins.
+//!
+//! Drop a shared library into a directory and its functions are callable over HTTPS by any XML-RPC client; replace
+//! the file and the new code answers the next call, with no restart and no failed call.
+//!
+//! Most people run the `hotcall` binary, and write plugins with the crate `hotcall-plugin`. This library is what
+//! the binary is made of. Two parts of it stand alone: [`client`] calls any XML-RPC server, and [`xmlrpc`] reads and
+//! writes its documents.
+//!
+//! # The parts
+//! Data flows one way: `net -> web -> xmlrpc -> rpc -> registry -> plugin` and back as a result. What a part must not
+//! know is said at its top, and a test reads every import.
+//!
+//! - [`net`]: sockets, TLS, HTTP framing, the bounded worker pool.
+//! - [`web`]: from a complete HTTP request to its response.
+//! - [`xmlrpc`]: values, decode, encode, faults; pure.
+//! - [`rpc`]: dispatch, `system.*`, multicall.
+//! - [`registry`]: an immutable snapshot of methods, swapped atomically.
+//! - [`plugin`]: the life cycle of plugin files, the only writer of the registry.
+//! - [`server`]: puts these together and takes them apart, by a [`config`] and its [`limits`].
+//! - [`client`]: the other side of the wire.
+//! - [`dev`]: builds plugins while their sources change.
+//! - [`cli`]: the commands.
+//!
+//! # Known problems
+//! - tiny_http does the TLS handshake on its accept thread and has no timeouts: one client that connects and stays silent
+//!   keeps new ones waiting. Only trusted networks should reach a listener.
+//! - A client that declares a request body of more than 64 MiB and does not send it costs a socket until the process ends.
+//! - A certificate file's chain is not sent, only its first certificate.
 
+pub mod cli;
+pub mod client;
+pub mod config;
 pub mod dev;
 pub mod limits;
+pub mod net;
 pub mod plugin;
 pub mod registry;
 pub mod rpc;
+pub mod server;
+pub mod web;
 pub mod xmlrpc;

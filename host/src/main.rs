@@ -1,3 +1,7 @@
 //! The `hotcall` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hotcall::cli::run()
+}

@@ -18,7 +18,9 @@
  * Rules that hold everywhere
  * - Memory has one owner. Parameters, and all that is reached through them, belong to the host and
  *   live until the function they were passed to returns. A result or a fault message lives in memory
- *   of hotcall_call.alloc, or is static. Nothing allocated on one side is freed on the other.
+ *   of hotcall_call.alloc, is part of the parameters, or is static. Nothing allocated on one side is
+ *   freed on the other.
+ * - "Static" means in the plugin's own file: the host refuses tables, names and help texts elsewhere.
  * - Text is UTF-8 with a length and without a terminator, unless its type is const char *.
  * - No C++ exception, no longjmp and no panic may leave a function of this ABI.
  * - Tables grow only at their end. struct_size is what its writer knew; a reader uses no field past it.

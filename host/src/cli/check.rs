@@ -1,27 +1,45 @@
 //! `hotcall check FILE…`: every check of the life cycle, as a table. Prints only; the checks are the life cycle's.
 
-use crate::limits::Limits;
+use super::Failure;
+use crate::config::{Config, default_state_dir};
 use crate::plugin::inspect::{self, Report, STEPS};
 use crate::registry::MethodInfo;
-use crate::xmlrpc::Value;
-use std::collections::BTreeMap;
+use clap::Args;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// Checks the files and prints what was found on standard output. Says whether all can be served.
+/// Flags of `check`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct CheckArgs {
+    /// Plugin files
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// The config file (TOML) with the limits and the plugins' own configuration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where private copies are made [default: as `serve`]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+/// Checks the files and prints what was found on standard output.
 ///
 /// # Errors
-/// The state directory cannot be used, or standard output cannot be written.
-pub fn run(
-    files: &[PathBuf],
-    state_dir: &Path,
-    settings: &BTreeMap<String, Value>,
-    limits: &Limits,
-) -> io::Result<bool> {
-    let reports = inspect::inspect(files, state_dir, settings, limits).map_err(io::Error::other)?;
-    io::stdout().write_all(table(&reports).as_bytes())?;
-    Ok(reports.iter().all(Report::is_passed))
+/// The config file or the state directory cannot be used, or a file would not be served.
+pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
+    let config = args.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read);
+    let config = config.map_err(Failure::new)?;
+    let settings = config.plugin_settings();
+    let state_dir = args.state_dir.or(config.state_dir).unwrap_or_else(default_state_dir);
+    let reports =
+        inspect::inspect(&args.files, &state_dir, &settings, &config.limits).map_err(Failure::new)?;
+    super::print(table(&reports))?;
+    match reports.iter().filter(|report| !report.is_passed()).count() {
+        0 => Ok(()),
+        refused => {
+            Err(Failure::new(format!("{refused} of {} files would be refused; see above", reports.len())))
+        }
+    }
 }
 
 /// One block for each file: a row of steps, then what the plugin says of itself.

@@ -2,9 +2,12 @@
 //! error. The commands of the client side know `client` and `xmlrpc`, and nothing of the server's inside.
 
 mod call;
+mod check;
 mod connection;
+mod dev;
 mod json;
 mod methods;
+mod serve;
 
 use clap::{Parser, Subcommand};
 use std::fmt;
@@ -21,8 +24,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serves the plugins in a directory
+    Serve(serve::ServeArgs),
+    /// Builds the plugin sources in a directory, serves them, and rebuilds what changes
+    Dev(dev::DevArgs),
     Call(call::Args),
     Methods(methods::Args),
+    /// Says whether plugin files would be served, and why not
+    Check(check::CheckArgs),
 }
 
 /// Why a command did not do its work: what happened and what to do, in one line.
@@ -56,9 +65,16 @@ impl std::error::Error for Failure {}
 
 /// Runs the command that the process was started with. A usage error ends the process with status 2.
 pub fn run() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    // A server keeps a log; the other commands say what they have to say themselves.
+    let level = if matches!(command, Command::Serve(_) | Command::Dev(_)) { "info" } else { "error" };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+    let result = match command {
+        Command::Serve(args) => serve::run(args),
+        Command::Dev(args) => dev::run(args),
         Command::Call(args) => call::run(&args),
         Command::Methods(args) => methods::run(&args),
+        Command::Check(args) => check::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -70,10 +70,7 @@ fn invalid_entry(wants: &str, got: &str) -> Fault {
 }
 
 fn fault_struct(fault: Fault) -> Value {
-    Value::Struct(vec![
-        ("faultCode".into(), fault.code.into()),
-        ("faultString".into(), fault.message.into()),
-    ])
+    Value::Struct(vec![("faultCode".into(), fault.code.into()), ("faultString".into(), fault.message.into())])
 }
 
 /// What the value takes in a response at the least: keeps a batch's memory near the response limit.

@@ -1,0 +1,148 @@
+//! `hotcall serve`: the server, until a signal ends it.
+
+use super::Failure;
+use crate::config::{Config, WatchName};
+use crate::server::{Options, Server};
+use clap::Args;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread;
+
+/// Flags of `serve`. Each that is given replaces the config file's key of the same name.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct ServeArgs {
+    /// The directory to watch for plugins [default: plugins]
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// What `serve` and `dev` have in common.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct CommonArgs {
+    /// The config file (TOML); flags given here replace its keys
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen for HTTPS; port 0 picks a free one; may be repeated [default: 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDR")]
+    https: Vec<SocketAddr>,
+    /// Listen for plain HTTP; may be repeated
+    #[arg(long, value_name = "ADDR")]
+    http: Vec<SocketAddr>,
+    /// Listen on a Unix socket (mode 0600); may be repeated
+    #[arg(long, value_name = "PATH")]
+    unix: Vec<PathBuf>,
+    /// The certificate (PEM); without one a self-signed one is made for loopback addresses
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Where the server keeps its own files [default: $XDG_STATE_HOME/hotcall or ~/.local/state/hotcall]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Worker threads [default: four for each core]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// How changes of the plugins directory are noticed [default: auto]
+    #[arg(long, value_name = "HOW")]
+    watch: Option<WatchName>,
+}
+
+impl ServeArgs {
+    fn options(self) -> Result<Options, Failure> {
+        let mut config = self.common.config()?;
+        if self.plugins.is_some() {
+            config.plugins_dir = self.plugins;
+        }
+        Options::try_from(config).map_err(Failure::new)
+    }
+}
+
+impl CommonArgs {
+    /// The config file with the flags on top. Naming any listener replaces all of the file's.
+    pub(super) fn config(&self) -> Result<Config, Failure> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path).map_err(Failure::new)?,
+            None => Config::default(),
+        };
+        if !(self.https.is_empty() && self.http.is_empty() && self.unix.is_empty()) {
+            config.https.clone_from(&self.https);
+            config.http.clone_from(&self.http);
+            config.unix.clone_from(&self.unix);
+        }
+        replace(&mut config.cert, self.cert.as_ref());
+        replace(&mut config.key, self.key.as_ref());
+        replace(&mut config.state_dir, self.state_dir.as_ref());
+        replace(&mut config.workers, self.workers.as_ref());
+        replace(&mut config.watch, self.watch.as_ref());
+        Ok(config)
+    }
+}
+
+fn replace<T: Clone>(key: &mut Option<T>, flag: Option<&T>) {
+    if let Some(flag) = flag {
+        *key = Some(flag.clone());
+    }
+}
+
+/// Runs `hotcall serve`.
+///
+/// # Errors
+/// Why the server did not start, or that calls were cut off at its end.
+pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
+    until_signal(args.options()?)
+}
+
+/// Serves until SIGTERM or SIGINT; SIGHUP rescans the plugins directory.
+pub(super) fn until_signal(options: Options) -> Result<(), Failure> {
+    // Before anything is served, so that no signal finds the process without a handler.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::new)?;
+    raise_descriptor_limit();
+    let server = Server::start(options).map_err(Failure::new)?;
+    announce(server.urls());
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            log::info!("stopping: answering the calls that run; a second signal exits at once");
+            break;
+        }
+        log::info!("SIGHUP: looking at the plugins directory");
+        server.rescan();
+    }
+    exit_on_second_signal(signals)?;
+    if server.stop() { Ok(()) } else { Err(Failure::new("calls were still running at the drain limit")) }
+}
+
+/// Tells whoever started the server where it listens: the only lines on standard output.
+fn announce(urls: &[String]) {
+    let mut out = io::stdout().lock();
+    for url in urls {
+        // Nobody reading is no reason not to serve.
+        drop(writeln!(out, "listening {url}"));
+    }
+    drop(out.flush());
+}
+
+fn exit_on_second_signal(mut signals: Signals) -> Result<(), Failure> {
+    let exit = move || {
+        if signals.forever().any(|signal| signal != SIGHUP) {
+            log::warn!("stopped at once by a second signal");
+            std::process::exit(1);
+        }
+    };
+    thread::Builder::new().name("signals".into()).spawn(exit).map(drop).map_err(Failure::new)
+}
+
+/// As many descriptors as the system lets this process have: each connection takes one.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        log::debug!("the descriptor limit stays as it was: {error}");
+    }
+}

@@ -1,0 +1,188 @@
+//! The whole server: registry, plugins, dispatch, listeners, put together in the order of the data's way and
+//! taken apart in the opposite one.
+
+use crate::config::{Config, default_state_dir};
+use crate::limits::Limits;
+use crate::net::{self, Bind, tls::Identity};
+use crate::plugin::{self, Plugins, Watch};
+use crate::registry::Registry;
+use crate::rpc::Dispatcher;
+use crate::web::App;
+use crate::xmlrpc::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+/// Everything that is chosen before a start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The watched directory.
+    pub plugins_dir: PathBuf,
+    /// The server's own files.
+    pub state_dir: PathBuf,
+    /// Where to listen; at least one.
+    pub binds: Vec<Bind>,
+    /// Certificate and key files.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Worker threads.
+    pub workers: usize,
+    /// How changes are noticed.
+    pub watch: Watch,
+    /// Every limit.
+    pub limits: Limits,
+    /// Each plugin's configuration.
+    pub plugin_settings: BTreeMap<String, Value>,
+}
+
+/// Why the server did not start.
+#[derive(Debug)]
+pub enum Error {
+    /// The options do not fit together, or a file of them cannot be used.
+    Options(String),
+    /// The network side.
+    Net(net::Error),
+    /// The plugins' side.
+    Plugins(plugin::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Options(why) => f.write_str(why),
+            Self::Net(error) => error.fmt(f),
+            Self::Plugins(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl TryFrom<Config> for Options {
+    type Error = Error;
+
+    fn try_from(config: Config) -> Result<Self, Error> {
+        /// Calls may block, so there are more workers than cores.
+        const WORKERS_PER_CORE: usize = 4;
+        const DEFAULT_HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
+        let certificate = match (&config.cert, &config.key) {
+            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+            (None, None) => None,
+            _ => return Err(Error::Options("give --cert and --key together".into())),
+        };
+        let plugin_settings = config.plugin_settings();
+        let mut binds: Vec<Bind> = config.https.into_iter().map(Bind::Https).collect();
+        binds.extend(config.http.into_iter().map(Bind::Http));
+        binds.extend(config.unix.into_iter().map(Bind::Unix));
+        if binds.is_empty() {
+            binds.push(Bind::Https(DEFAULT_HTTPS));
+        }
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Ok(Self {
+            plugins_dir: config.plugins_dir.unwrap_or_else(|| PathBuf::from("plugins")),
+            state_dir: config.state_dir.unwrap_or_else(default_state_dir),
+            binds,
+            certificate,
+            workers: config.workers.unwrap_or(cores * WORKERS_PER_CORE).max(1),
+            watch: config.watch.map_or(Watch::Auto, Watch::from),
+            limits: config.limits,
+            plugin_settings,
+        })
+    }
+}
+
+/// A running server.
+pub struct Server {
+    front: net::Front,
+    plugins: Plugins,
+    limits: Limits,
+}
+
+impl Server {
+    /// Loads the plugins, then listens: the first call is answered as well as any later one.
+    ///
+    /// # Errors
+    /// What could not be read, made or bound, and what to do about it.
+    pub fn start(options: Options) -> Result<Self, Error> {
+        make_state_dir(&options)?;
+        let identity = identity(&options)?;
+        let registry = Arc::new(Registry::default());
+        let plugins = plugin::start(
+            plugin::Config {
+                directory: options.plugins_dir,
+                state_dir: options.state_dir,
+                watch: options.watch,
+                settings: options.plugin_settings,
+                limits: options.limits.clone(),
+            },
+            registry.clone(),
+        )
+        .map_err(Error::Plugins)?;
+        let app = App::new(Dispatcher::new(registry, options.limits.clone()));
+        let handler = Arc::new(move |request: &_| app.respond(request));
+        match net::start(&options.binds, identity.as_ref(), options.workers, &options.limits, handler) {
+            Ok(front) => Ok(Self { front, plugins, limits: options.limits }),
+            Err(error) => {
+                plugins.stop(Instant::now() + options.limits.drain_max());
+                Err(Error::Net(error))
+            }
+        }
+    }
+
+    /// Where each listener is reached.
+    pub fn urls(&self) -> &[String] {
+        self.front.urls()
+    }
+
+    /// Looks at the plugins directory now.
+    pub fn rescan(&self) {
+        self.plugins.rescan();
+    }
+
+    /// Answers what has been accepted, ends the plugins, and stops. `false` when the drain limit passed first.
+    pub fn stop(self) -> bool {
+        let deadline = Instant::now() + self.limits.drain_max();
+        let drained = self.front.drain(deadline);
+        self.plugins.stop(deadline);
+        drained
+    }
+}
+
+fn make_state_dir(options: &Options) -> Result<(), Error> {
+    const STATE_DIR_MODE: u32 = 0o700;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(STATE_DIR_MODE).create(&options.state_dir);
+    made.map_err(|error| {
+        let shown = options.state_dir.display();
+        Error::Options(format!(
+            "cannot make the state directory {shown}: {error}; name another with --state-dir"
+        ))
+    })
+}
+
+/// The certificate for the HTTPS listeners, when there are any.
+fn identity(options: &Options) -> Result<Option<Identity>, Error> {
+    let https = |bind: &Bind| match bind {
+        Bind::Https(address) => Some(*address),
+        Bind::Http(_) | Bind::Unix(_) => None,
+    };
+    let addresses: Vec<SocketAddr> = options.binds.iter().filter_map(https).collect();
+    if addresses.is_empty() {
+        return Ok(None);
+    }
+    if let Some((certificate, key)) = &options.certificate {
+        return Identity::from_files(certificate, key).map(Some).map_err(Error::Net);
+    }
+    if let Some(address) = addresses.iter().find(|address| !address.ip().is_loopback()) {
+        return Err(Error::Options(format!(
+            "https on {address} needs a certificate: give --cert and --key (one is made for loopback addresses only)"
+        )));
+    }
+    let (identity, path) = Identity::for_development(&options.state_dir).map_err(Error::Net)?;
+    log::info!("self-signed certificate for development: {}", path.display());
+    Ok(Some(identity))
+}

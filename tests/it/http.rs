@@ -1,0 +1,188 @@
+//! What HTTP clients get that do not send a plain XML-RPC call: bytes in, bytes out.
+
+use crate::trial;
+use hotcall_tests::{Server, Setup, artifacts, wait_until};
+use libtest_mimic::Trial;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("http::each_request_gets_its_status_and_a_reason", each_request_gets_its_status),
+        trial("http::bad_documents_are_faults_and_the_connection_goes_on", bad_documents_are_faults),
+        trial("http::a_body_past_the_limit_is_refused", a_body_past_the_limit_is_refused),
+        trial("http::a_huge_declared_length_takes_no_memory", a_huge_declared_length_takes_no_memory),
+        trial("http::a_full_queue_answers_at_once", a_full_queue_answers_at_once),
+        trial("http::a_unix_socket_serves_like_the_others", a_unix_socket_serves),
+    ]
+}
+
+const ADD: &str = "<?xml version='1.0'?>\n<methodCall><methodName>add</methodName><params>\
+    <param><value><int>2</int></value></param><param><value><i4>3</i4></value></param></params></methodCall>";
+
+fn plain() -> Setup {
+    Setup::new().argument("--http=127.0.0.1:0").plugin("arithmetic.so", artifacts::plugin("arithmetic"))
+}
+
+fn connect(server: &Server) -> TcpStream {
+    let address = server.url().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/RPC2")).unwrap();
+    TcpStream::connect(address).unwrap()
+}
+
+fn post(target: &str, headers: &str, body: &str) -> String {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    )
+}
+
+/// Reads one response: its status, its head, its body.
+fn response(stream: &mut impl Read) -> (u16, String, String) {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while !bytes.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => bytes.push(byte[0]),
+            other => panic!("the response ends early ({other:?}): {:?}", String::from_utf8_lossy(&bytes)),
+        }
+    }
+    let head = String::from_utf8(bytes).unwrap();
+    let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+    if status == 100 {
+        return response(stream);
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("a length");
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    (status, head, String::from_utf8(body).unwrap())
+}
+
+fn exchange(stream: &mut (impl Read + Write), request: &str) -> (u16, String, String) {
+    stream.write_all(request.as_bytes()).unwrap();
+    response(stream)
+}
+
+fn each_request_gets_its_status() {
+    let server = plain().start();
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let cases = [
+        (post("/RPC2", "", ADD), 200, "<int>5</int>", "Content-Type: text/xml; charset=utf-8"),
+        (post("/", "", ADD), 200, "<int>5</int>", "Server: Hotcall/"),
+        (post("/?query", "Content-Encoding: identity\r\n", ADD), 200, "<int>5</int>", ""),
+        (post("/RPC2/", "", ADD), 404, "/RPC2", "Content-Type: text/plain"),
+        (post("/elsewhere", "", ADD), 404, "/RPC2", ""),
+        (get("/RPC2"), 405, "POST", "Allow: POST"),
+        (post("/RPC2", "Content-Encoding: br\r\n", ADD), 415, "\"br\"", "Accept-Encoding: identity"),
+        (post("/RPC2", "Expect: 100-continue\r\n", ADD), 200, "<int>5</int>", ""),
+        (post("/RPC2", "", ""), 200, "<int>-32700</int>", ""),
+    ];
+    // All on one connection: none of them leaves it out of step.
+    let mut stream = connect(&server);
+    for (request, status, body_has, head_has) in cases {
+        let (got, head, body) = exchange(&mut stream, &request);
+        assert_eq!(got, status, "{request}\n{head}\n{body}");
+        assert!(body.contains(body_has) && head.contains(head_has), "{request}\n{head}\n{body}");
+    }
+}
+
+fn bad_documents_are_faults() {
+    let server = plain().start();
+    let mut stream = connect(&server);
+    let nested = format!("{}{}", "<value><array><data>".repeat(200), "</data></array></value>".repeat(200));
+    let cases = [
+        ("not xml at all".to_owned(), -32700),
+        ("<methodCall><methodName>add</methodName>".to_owned(), -32700),
+        ("<?xml version='1.0' encoding='klingon'?><methodCall/>".to_owned(), -32701),
+        ("<html></html>".to_owned(), -32600),
+        ("<methodCall><params/></methodCall>".to_owned(), -32600),
+        (
+            format!(
+                "<methodCall><methodName>sum</methodName><params><param>{nested}</param></params></methodCall>"
+            ),
+            -32600,
+        ),
+        (ADD.replace("add", "nope"), -32601),
+        (ADD.replace("<i4>3</i4>", "<string>x</string>"), -32602),
+    ];
+    for (document, code) in cases {
+        let (status, _, body) = exchange(&mut stream, &post("/RPC2", "", &document));
+        assert_eq!(status, 200, "{document}");
+        assert!(body.contains(&format!("<int>{code}</int>")), "{document}\n{body}");
+    }
+    let (_, _, body) = exchange(&mut stream, &post("/RPC2", "", ADD));
+    assert!(body.contains("<int>5</int>"), "{body}");
+}
+
+fn a_body_past_the_limit_is_refused() {
+    let server = plain().config("[limits]\nbody_bytes_max = 10_000\n").start();
+    let mut stream = connect(&server);
+    let large = ADD.replace("<?xml", &format!("{}<?xml", " ".repeat(20_000)));
+    let (status, _, body) = exchange(&mut stream, &post("/RPC2", "", &large));
+    assert_eq!(status, 413, "{body}");
+    assert!(body.contains("10000 bytes"), "{body}");
+    let (status, _, body) = exchange(&mut stream, &post("/RPC2", "", ADD));
+    assert!(status == 200 && body.contains("<int>5</int>"), "the connection is in step: {status} {body}");
+
+    let chunk = "x".repeat(8_000);
+    let chunks = format!("1f40\r\n{chunk}\r\n1f40\r\n{chunk}\r\n0\r\n\r\n");
+    let head = "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let (status, _, _) = exchange(&mut stream, &format!("{head}{chunks}"));
+    assert_eq!(status, 413);
+    let (_, _, body) = exchange(&mut stream, &post("/RPC2", "", ADD));
+    assert!(body.contains("<int>5</int>"), "the connection is in step: {body}");
+}
+
+fn a_huge_declared_length_takes_no_memory() {
+    let server = plain().start();
+    for length in ["99999999999999", "9223372036854775807", "18446744073709551615"] {
+        let mut stream = connect(&server);
+        let head = format!("POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+        let (status, _, body) = exchange(&mut stream, &head);
+        assert_eq!(status, 413, "{length}: {body}");
+        drop(stream);
+        let (_, _, body) = exchange(&mut connect(&server), &post("/RPC2", "", ADD));
+        assert!(body.contains("<int>5</int>"), "{body}");
+    }
+}
+
+fn a_full_queue_answers_at_once() {
+    let server = Setup::new()
+        .argument("--http=127.0.0.1:0")
+        .argument("--workers=1")
+        .plugin("echo.so", artifacts::plugin("echo"))
+        .config("[limits]\nqueue_len_max = 2\n")
+        .start();
+    let sleep = "<methodCall><methodName>echo.sleep</methodName><params><param><value><int>1500</int></value>\
+                 </param></params></methodCall>";
+    // One call for the worker, two for the queue, and the rest is turned away while those wait.
+    let mut streams: Vec<TcpStream> = (0..8).map(|_| connect(&server)).collect();
+    for stream in &mut streams {
+        stream.write_all(post("/RPC2", "", sleep).as_bytes()).unwrap();
+    }
+    let answers: Vec<_> = streams.iter_mut().map(response).collect();
+    let refused: Vec<_> = answers.iter().filter(|(status, ..)| *status == 503).collect();
+    assert!((5..=7).contains(&refused.len()), "{answers:?}");
+    for (_, head, body) in refused {
+        assert!(head.contains("Retry-After: 1") && body.contains("Overloaded"), "{head}{body}");
+    }
+    assert!(answers.iter().all(|(status, ..)| matches!(status, 200 | 503)), "{answers:?}");
+}
+
+fn a_unix_socket_serves() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("hotcall.sock");
+    // A file that a killed server left behind is in nobody's way.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let mut server = plain().argument(format!("--unix={}", path.display())).start();
+    assert_eq!(server.urls()[1], format!("unix:{}", path.display()));
+    let (status, _, body) = exchange(&mut UnixStream::connect(&path).unwrap(), &post("/RPC2", "", ADD));
+    assert!(status == 200 && body.contains("<int>5</int>"), "{body}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(server.stop().success());
+    wait_until("the socket's end", || match UnixStream::connect(&path) {
+        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused),
+        Ok(_) => false,
+    });
+}

@@ -1,0 +1,132 @@
+//! A server's start, its signals and its end.
+
+use crate::trial;
+use hotcall::xmlrpc::Value;
+use hotcall_tests::{Setup, artifacts};
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::{fs, thread};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("serving::a_signal_drains_and_exits_0", a_signal_drains),
+        trial("serving::a_second_signal_exits_at_once", a_second_signal_exits),
+        trial("serving::a_killed_server_leaves_nothing_in_the_way", a_killed_server_leaves_nothing),
+        trial("serving::two_servers_share_a_state_directory", two_servers_share_a_state_directory),
+        trial("serving::several_listeners_serve_at_once", several_listeners),
+        trial("serving::what_cannot_start_says_why", what_cannot_start_says_why),
+    ]
+}
+
+fn echo() -> Setup {
+    Setup::new().plugin("echo.so", artifacts::plugin("echo"))
+}
+
+fn a_signal_drains() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = echo().start();
+        let client = server.client();
+        let call = thread::spawn(move || client.call("echo.sleep", vec![Value::Int(600)]));
+        server.wait_for_log(&["sleeping"]);
+        server.signal(signal);
+        assert_eq!(call.join().unwrap().unwrap(), Value::Int(600), "the running call is answered");
+        assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+        let leftovers: Vec<_> = fs::read_dir(server.state())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with("run-"))
+            .collect();
+        assert_eq!(leftovers, Vec::<String>::new(), "private copies are removed");
+    }
+}
+
+fn a_second_signal_exits() {
+    let mut server = echo().start();
+    let client = server.client();
+    let call = thread::spawn(move || client.call("echo.sleep", vec![Value::Int(60_000)]));
+    server.wait_for_log(&["sleeping"]);
+    server.signal(Signal::TERM);
+    server.wait_for_log(&["stopping"]);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(1));
+    assert!(call.join().unwrap().is_err());
+}
+
+fn a_killed_server_leaves_nothing() {
+    let mut first = echo().start();
+    let state = first.state();
+    first.signal(Signal::KILL);
+    first.wait();
+    let runs = || -> Vec<String> {
+        let names =
+            fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("run-")).collect()
+    };
+    let stale = runs();
+    assert_eq!(stale.len(), 1, "the killed server's private copies: {stale:?}");
+    let second = echo().state_dir(&state).start();
+    assert_eq!(second.call("echo", vec![Value::Int(1)]).unwrap(), Value::Int(1));
+    assert!(runs().len() == 1 && runs() != stale, "{stale:?} is gone, {:?} is there", runs());
+}
+
+fn two_servers_share_a_state_directory() {
+    let one = echo().start();
+    let other = echo().state_dir(&one.state()).start();
+    assert_eq!(one.call("echo", vec![Value::Int(1)]).unwrap(), Value::Int(1));
+    assert_eq!(other.call("echo", vec![Value::Int(2)]).unwrap(), Value::Int(2));
+    drop(other);
+    assert_eq!(one.call("echo", vec![Value::Int(3)]).unwrap(), Value::Int(3));
+}
+
+fn several_listeners() {
+    let server = echo()
+        .argument("--https=127.0.0.1:0")
+        .argument("--https=[::1]:0")
+        .argument("--http=127.0.0.1:0")
+        .start();
+    let [first, second, third] = server.urls() else { panic!("three listeners: {:?}", server.urls()) };
+    assert!(
+        first.starts_with("https://127.0.0.1:") && second.starts_with("https://[::1]:"),
+        "{first} {second}"
+    );
+    assert!(third.starts_with("http://127.0.0.1:"), "{third}");
+    for url in server.urls() {
+        let client = hotcall::client::Client::builder(url).ca_file(server.ca()).build().unwrap();
+        assert_eq!(client.call("echo", vec![Value::Int(1)]).unwrap(), Value::Int(1), "{url}");
+    }
+}
+
+fn serve(directory: &Path, arguments: &[&str]) -> Output {
+    let state = directory.join("state");
+    let mut command = Command::new(artifacts::hotcall());
+    command.current_dir(directory).arg("serve").arg("--state-dir").arg(state).args(arguments);
+    command.env("RUST_LOG", "error").output().unwrap()
+}
+
+fn what_cannot_start_says_why() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("bad.toml"), "[limits]\nbody_max = 1\n").unwrap();
+    fs::write(root.path().join("file"), "x").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let cases: [(&[&str], &str); 6] = [
+        (&["--https", "0.0.0.0:0"], "needs a certificate: give --cert and --key"),
+        (&["--http", &taken], "cannot listen on"),
+        (&["--cert", "none.pem", "--key", "none.pem"], "cannot read none.pem"),
+        (&["--config", "bad.toml"], "bad.toml: line 2: unknown field `body_max`"),
+        (&["--config", "none.toml"], "cannot read none.toml"),
+        (&["--https", "127.0.0.1:0", "--unix", "file"], "the file there is not a socket"),
+    ];
+    for (arguments, says) in cases {
+        let output = serve(root.path(), arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+        assert!(error.starts_with("hotcall: ") && error.contains(says), "{arguments:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{arguments:?}: {error}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    assert_eq!(serve(root.path(), &["--https", "nowhere"]).status.code(), Some(2));
+    assert_eq!(serve(root.path(), &["--cert", "c.pem"]).status.code(), Some(2));
+}

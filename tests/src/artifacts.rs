@@ -1,0 +1,82 @@
+//! What is tested, built once for each test process: the binary, the bundled plugins, and plugins in C.
+
+use crate::repository;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The `hotcall` binary.
+pub fn hotcall() -> &'static Path {
+    built("hotcall")
+}
+
+/// A plugin of the workspace, by its crate's name.
+pub fn plugin(name: &str) -> &'static Path {
+    built(name)
+}
+
+/// The bundled plugin in C, built by its own Makefile.
+pub fn text_c() -> &'static Path {
+    static BUILT: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = BUILT.get_or_init(|| {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("text-c.so");
+        let mut make = Command::new("make");
+        make.arg("-C").arg(repository().join("plugins/text-c")).arg(format!("OUT={}", path.display()));
+        // A parent make's flags and variables are not this one's.
+        run(make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MAKEOVERRIDES"));
+        (dir, path)
+    });
+    path
+}
+
+/// Compiles a C source into a plugin, with the given extra arguments for `cc`.
+pub fn compile_c(source: &Path, output: &Path, arguments: &[&str]) {
+    let include = repository().join("plugin-api/include");
+    let mut cc = Command::new("cc");
+    cc.args(["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-I"]).arg(include);
+    run(cc.args(arguments).arg("-o").arg(output).arg(source));
+}
+
+/// Runs a command to its end and gives its standard output.
+///
+/// # Panics
+/// When it cannot be run or fails: with all that it printed.
+pub fn run(command: &mut Command) -> String {
+    let shown = format!("{command:?}");
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{shown}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{shown}: {}\n--- stdout\n{out}\n--- stderr\n{err}", output.status);
+    out
+}
+
+/// Builds the workspace's binary and plugins with cargo, which does nothing when they are fresh, and finds the
+/// file of one target.
+fn built(target: &str) -> &'static Path {
+    static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let files = BUILT.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let packages = ["--package=hotcall", "--package=arithmetic", "--package=echo"];
+        let mut build = Command::new(cargo);
+        build.current_dir(repository()).args(["build", "--message-format=json"]).args(packages);
+        run(&mut build).lines().filter_map(file_of_message).collect()
+    });
+    files.get(target).unwrap_or_else(|| panic!("cargo built no {target}: {files:?}"))
+}
+
+/// The name and the file of a binary or a cdylib in one line of cargo's messages.
+fn file_of_message(line: &str) -> Option<(String, PathBuf)> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    let kind = message["target"]["kind"][0].as_str()?;
+    let wanted = match kind {
+        "bin" => message["executable"].as_str()?,
+        "cdylib" => message["filenames"]
+            .as_array()?
+            .iter()
+            .find_map(|name| name.as_str().filter(|name| name.ends_with(".so")))?,
+        _ => return None,
+    };
+    Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(wanted)))
+}

@@ -1,0 +1,237 @@
+//! A server under test: the real binary with directories of its own, on loopback.
+
+use crate::{WAIT_MAX, artifacts, wait_for};
+use hotcall::client::Client;
+use hotcall::xmlrpc::Value;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+
+/// What a server is started with.
+#[derive(Default)]
+pub struct Setup {
+    plugins: Vec<(String, PathBuf)>,
+    arguments: Vec<String>,
+    config: Option<String>,
+    state_dir: Option<PathBuf>,
+    without_directory: bool,
+}
+
+impl Setup {
+    /// Nothing but HTTPS on a free port of loopback.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a copy of this plugin file under this name.
+    #[must_use]
+    pub fn plugin(mut self, name: &str, file: &Path) -> Self {
+        self.plugins.push((name.to_owned(), file.to_owned()));
+        self
+    }
+
+    /// With one more argument of `serve`.
+    #[must_use]
+    pub fn argument(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// With this config file.
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Self {
+        self.config = Some(text.to_owned());
+        self
+    }
+
+    /// With another state directory than its own.
+    #[must_use]
+    pub fn state_dir(mut self, path: &Path) -> Self {
+        self.state_dir = Some(path.to_owned());
+        self
+    }
+
+    /// With a plugins directory that does not exist.
+    #[must_use]
+    pub fn without_directory(mut self) -> Self {
+        self.without_directory = true;
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn start(self) -> Server {
+        Server::start(self)
+    }
+}
+
+/// A running server. Dropping it ends it; in a failed test that also prints the scene.
+pub struct Server {
+    root: tempfile::TempDir,
+    state: PathBuf,
+    child: Child,
+    command: String,
+    urls: Vec<String>,
+    log: Arc<Mutex<String>>,
+}
+
+impl Server {
+    fn start(setup: Setup) -> Self {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let plugins = root.path().join("plugins");
+        if !setup.without_directory {
+            fs::create_dir(&plugins).unwrap();
+        }
+        for (name, file) in &setup.plugins {
+            fs::copy(file, plugins.join(name)).unwrap();
+        }
+        let mut command = Command::new(artifacts::hotcall());
+        command.arg("serve").arg("--plugins").arg(&plugins);
+        let state = setup.state_dir.unwrap_or_else(|| root.path().join("state"));
+        command.arg("--state-dir").arg(&state);
+        if let Some(text) = &setup.config {
+            let path = root.path().join("hotcall.toml");
+            fs::write(&path, text).unwrap();
+            command.arg("--config").arg(path);
+        }
+        if !setup.arguments.iter().any(|argument| argument.starts_with("--http")) {
+            command.arg("--https=127.0.0.1:0");
+        }
+        command.args(&setup.arguments).env("RUST_LOG", "debug");
+        Self::spawn(root, state, command)
+    }
+
+    fn spawn(root: tempfile::TempDir, state: PathBuf, mut command: Command) -> Self {
+        let shown = format!("{command:?}");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let log = Arc::new(Mutex::new(String::new()));
+        collect(child.stderr.take().unwrap(), log.clone());
+        let listening = lines_of(child.stdout.take().unwrap());
+        let mut server = Self { root, state, child, command: shown, urls: Vec::new(), log };
+        let listeners = server.command.matches("--http").count() + server.command.matches("--unix").count();
+        while server.urls.len() < listeners {
+            let line = listening.recv_timeout(WAIT_MAX).expect("the server says where it listens");
+            let url = line.strip_prefix("listening ").unwrap_or_else(|| panic!("unexpected line {line:?}"));
+            server.urls.push(url.to_owned());
+        }
+        server
+    }
+
+    /// Where its first listener is reached.
+    pub fn url(&self) -> &str {
+        &self.urls[0]
+    }
+
+    /// Where all its listeners are reached.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// The certificate that clients trust.
+    pub fn ca(&self) -> PathBuf {
+        self.state().join("dev-cert.pem")
+    }
+
+    /// The plugins directory.
+    pub fn plugins(&self) -> PathBuf {
+        self.root.path().join("plugins")
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> PathBuf {
+        self.state.clone()
+    }
+
+    /// A place beside the plugins directory, on the same file system.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the log has a line with all these parts, and gives it.
+    pub fn wait_for_log(&self, parts: &[&str]) -> String {
+        wait_for(format!("a log line with {parts:?}"), || {
+            let log = self.log();
+            let line = log.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+            line.map(ToOwned::to_owned)
+        })
+    }
+
+    /// A client of its own.
+    pub fn client(&self) -> Client {
+        Client::builder(self.url()).ca_file(self.ca()).build().expect("a client")
+    }
+
+    /// Calls a method, as one client would.
+    pub fn call(&self, method: &str, params: Vec<Value>) -> Result<Value, hotcall::client::Error> {
+        self.client().call(method, params)
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process id");
+        kill_process(pid, signal).expect("the server's own process");
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait_for("the server's end", || self.child.try_wait().unwrap())
+    }
+
+    /// Asks it to end, and waits.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let list = artifacts::run(Command::new("ls").arg("-lR").arg(self.root.path()));
+            eprintln!("=== command: {}\n=== files:\n{list}\n=== log:\n{}", self.command, self.log());
+        }
+        if matches!(self.child.try_wait(), Ok(None)) {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
+
+fn collect(mut from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            into.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+    });
+}
+
+fn lines_of(from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
