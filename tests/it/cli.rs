@@ -131,7 +131,7 @@ fn check_names_defects() {
     let failed = check(&[good, bad.to_str().unwrap()]);
     assert_eq!(failed.status.code(), Some(1));
     let both = text(&failed.stdout) + &text(&failed.stderr);
-    assert!(both.contains("bad.so") && both.contains("truncated"), "{both}");
+    assert!(both.contains("bad.so") && both.contains("is cut off"), "{both}");
     assert_eq!(check(&["/nonexistent.so"]).status.code(), Some(1));
 }
 
@@ -173,7 +173,7 @@ fn dev_rebuilds_what_changes() {
     copy_crate(&repository().join("plugins/arithmetic"), &arithmetic);
     let text_c = root.path().join("sources/text-c");
     fs::create_dir_all(&text_c).unwrap();
-    for name in ["Makefile", "text.c"] {
+    for name in ["Makefile", "text_c.c"] {
         fs::copy(repository().join("plugins/text-c").join(name), text_c.join(name)).unwrap();
     }
     let dev = Dev::start(root.path());
@@ -196,11 +196,7 @@ fn dev_rebuilds_what_changes() {
 
 /// A copy of a bundled crate that stands alone, outside the workspace.
 fn copy_crate(from: &Path, to: &Path) {
-    fs::create_dir_all(to.join("src")).unwrap();
-    for entry in fs::read_dir(from.join("src")).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, to.join("src").join(path.file_name().unwrap())).unwrap();
-    }
+    copy_folder(&from.join("src"), &to.join("src"));
     let api = repository().join("plugin-api");
     let manifest = format!(
         "[package]\nname = \"arithmetic\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n\
@@ -209,6 +205,18 @@ fn copy_crate(from: &Path, to: &Path) {
     );
     fs::write(to.join("Cargo.toml"), manifest).unwrap();
     fs::copy(repository().join("Cargo.lock"), to.join("Cargo.lock")).unwrap();
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, target) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if path.is_dir() {
+            copy_folder(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
 }
 
 fn usage() {

@@ -148,8 +148,8 @@ fn make_run() {
     assert!(blocks("sh")[0].starts_with("make run "));
     let state = tempfile::tempdir().unwrap();
     let mut make = Command::new("make");
-    make.arg("run").arg("PROFILE=dev").arg(format!("RUN_STATE_DIR={}", state.path().display()));
-    make.arg("RUN_ARGS=--https 127.0.0.1:0").current_dir(repository());
+    make.arg("run").arg("PROFILE=dev").arg(format!("STATE_DIR={}", state.path().display()));
+    make.arg("ARGS=--https 127.0.0.1:0").current_dir(repository());
     make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MAKEOVERRIDES");
     let served = Served::start(make, "listening ");
     let url = served.line.strip_prefix("listening ").unwrap();

@@ -121,14 +121,18 @@ fn replacements_under_load() {
     };
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        // One call more than there are clients: one of them began after this.
+        let answered = || {
+            let reached = calls.load(Ordering::Relaxed) + CLIENTS as u64 + 1;
+            wait_until("the clients' calls", || calls.load(Ordering::Relaxed) >= reached);
+        };
+        answered();
         for version in 1..=REPLACEMENTS {
             let built = versions.version(version);
             newest.store(version, Ordering::Release);
             put(&server, &built, WAYS[version.unsigned_abs() as usize % WAYS.len()]);
             wait_for_version(&server, version);
-            // One call more than there are clients: one of them began after the replacement.
-            let reached = calls.load(Ordering::Relaxed) + CLIENTS as u64 + 1;
-            wait_until("the clients' calls", || calls.load(Ordering::Relaxed) >= reached);
+            answered();
         }
         done.store(true, Ordering::Release);
         let seen: BTreeSet<i32> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
@@ -143,12 +147,12 @@ fn bad_files_are_refused() {
     let mut foreign = good.clone();
     foreign[18] = 0x28; // e_machine: 32-bit Arm
     let cases: [(&str, Vec<u8>, &str); 6] = [
-        ("cut to half", good[..good.len() / 2].to_vec(), "truncated"),
-        ("a text file", b"not a library\n".repeat(100), "not an ELF"),
-        ("an empty file", Vec::new(), "not an ELF"),
-        ("a library that is no plugin", library_without_symbol(), "Hotcall"),
-        ("ABI major 2", fs::read(versions.special(3, &["-DMAJOR=2"])).unwrap(), "ABI"),
-        ("another machine", foreign, "machine"),
+        ("cut to half", good[..good.len() / 2].to_vec(), "is cut off"),
+        ("a text file", b"not a library\n".repeat(100), "not a shared library"),
+        ("an empty file", Vec::new(), "not a shared library"),
+        ("a library that is no plugin", library_without_symbol(), "not a Hotcall plugin"),
+        ("ABI major 2", fs::read(versions.special(3, &["-DMAJOR=2"])).unwrap(), "plugin ABI 2"),
+        ("another machine", foreign, "build it for this machine"),
     ];
     for (what, bytes, says) in cases {
         let log_before = server.log().len();
@@ -156,7 +160,7 @@ fn bad_files_are_refused() {
         fs::rename(server.beside("incoming.so"), server.plugins().join("version.so")).unwrap();
         let refusals = || -> Vec<String> {
             let log = server.log();
-            let new = log[log_before..].lines().filter(|line| line.contains("refused"));
+            let new = log[log_before..].lines().filter(|line| line.contains("is not served"));
             new.map(ToOwned::to_owned).collect()
         };
         wait_until(format!("the refusal of {what}"), || !refusals().is_empty());
@@ -208,7 +212,7 @@ fn one_name_has_one_owner() {
     let versions = Versions::new();
     let server = Setup::new().plugin("a.so", &versions.special(1, &["-DPLUGIN=\"first\""])).start();
     fs::copy(versions.special(2, &["-DPLUGIN=\"second\""]), server.plugins().join("b.so")).unwrap();
-    let line = server.wait_for_log(&["refused", "b.so"]);
+    let line = server.wait_for_log(&["is not served", "b.so"]);
     assert!(line.contains("first") && line.contains("second") && line.contains("version"), "{line}");
     assert_eq!(version_of(&server).unwrap(), 1);
     fs::remove_file(server.plugins().join("a.so")).unwrap();

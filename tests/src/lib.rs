@@ -1,1 +1,42 @@
-//! Harness.
+//! The harness of Hotcall's end-to-end tests: builds what is tested, runs it on loopback, and shows the whole
+//! scene when a test fails.
+
+pub mod artifacts;
+pub mod foreign;
+mod server;
+
+pub use server::{Server, Setup};
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The longest that any condition is waited for.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(10);
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository").to_owned()
+}
+
+/// Waits until `condition` gives something.
+///
+/// # Panics
+/// When it gives nothing within [`WAIT_MAX`]: `what` says what was waited for.
+pub fn wait_for<T>(what: impl Display, mut condition: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + WAIT_MAX;
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited {WAIT_MAX:?} in vain for {what}");
+        thread::sleep(POLL);
+    }
+}
+
+/// Waits until `condition` holds.
+pub fn wait_until(what: impl Display, mut condition: impl FnMut() -> bool) {
+    wait_for(what, || condition().then_some(()));
+}
