@@ -112,6 +112,7 @@ impl Server {
         make_state_dir(&options)?;
         let identity = identity(&options)?;
         let registry = Arc::new(Registry::default());
+        let private = options.state_dir.clone();
         let plugins = plugin::start(
             plugin::Config {
                 directory: options.plugins_dir,
@@ -125,7 +126,8 @@ impl Server {
         .map_err(Error::Plugins)?;
         let app = App::new(Dispatcher::new(registry, options.limits.clone()));
         let handler = Arc::new(move |request: &_| app.respond(request));
-        match net::start(&options.binds, identity.as_ref(), options.workers, &options.limits, handler) {
+        let (binds, limits) = (&options.binds, &options.limits);
+        match net::start(binds, identity.as_ref(), &private, options.workers, limits, handler) {
             Ok(front) => Ok(Self { front, plugins, limits: options.limits }),
             Err(error) => {
                 plugins.stop(Instant::now() + options.limits.drain_max());
