@@ -3,6 +3,7 @@
 mod calls;
 mod cli;
 mod http;
+mod new;
 mod readme;
 mod reload;
 mod serving;
@@ -16,6 +17,7 @@ fn main() {
         calls::trials(),
         cli::trials(),
         http::trials(),
+        new::trials(),
         readme::trials(),
         reload::trials(),
         serving::trials(),
