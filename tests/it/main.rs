@@ -2,6 +2,7 @@
 
 mod calls;
 mod cli;
+mod defects;
 mod http;
 mod new;
 mod readme;
@@ -16,6 +17,7 @@ fn main() {
     let groups = [
         calls::trials(),
         cli::trials(),
+        defects::trials(),
         http::trials(),
         new::trials(),
         readme::trials(),
