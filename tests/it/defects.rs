@@ -5,14 +5,13 @@ use crate::trial;
 use hotcall::client::Client;
 use hotcall::xmlrpc::Value;
 use hotcall_tests::artifacts::{self, run};
+use hotcall_tests::load::Load;
 use hotcall_tests::{Server, Setup, repository, wait_until};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -57,47 +56,29 @@ fn leftovers(folder: &Path, name: &str, defines: &[&str]) -> PathBuf {
 }
 
 /// A server with one good plugin, which a client calls all the time.
-struct Scene {
-    server: Server,
+struct Scene<'a> {
+    server: &'a Server,
     client: Client,
     builds: tempfile::TempDir,
-    calls: AtomicU64,
-    done: AtomicBool,
+    load: &'a Load,
 }
 
-impl Scene {
-    fn run(test: impl FnOnce(&Self)) {
+impl Scene<'_> {
+    fn run(test: impl FnOnce(&Scene<'_>)) {
         let builds = tempfile::tempdir().unwrap();
         let good = builds.path().join("good.so");
         artifacts::compile_c(&repository().join("tests/fixtures/version.c"), &good, &["-DVERSION=1"]);
-        let server = Setup::new().plugin("good.so", &good).config("[limits]\nremoval_ms = 50\n").start();
-        let client = server.client();
-        let scene = Self { server, client, builds, calls: AtomicU64::new(0), done: AtomicBool::new(false) };
-        thread::scope(|scope| {
-            let caller = scope.spawn(|| scene.call_on());
-            let _end = End(&scene.done);
-            scene.answers_on();
-            test(&scene);
-            scene.answers_on();
-            scene.done.store(true, Ordering::Relaxed);
-            caller.join().unwrap();
-        });
-        let Self { mut server, .. } = scene;
+        let mut server = Setup::new().plugin("good.so", &good).config("[limits]\nremoval_ms = 50\n").start();
+        Load::during(
+            &server,
+            1,
+            "version",
+            |answer| answer == 1,
+            |load| {
+                test(&Scene { server: &server, client: server.client(), builds, load });
+            },
+        );
         assert_eq!(server.stop().code(), Some(0), "it ends as it should");
-    }
-
-    fn call_on(&self) {
-        let client = self.server.client();
-        while !self.done.load(Ordering::Relaxed) {
-            assert_eq!(client.call("version", vec![]).expect("no call fails"), Value::Int(1));
-            self.calls.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Waits for calls that began after this.
-    fn answers_on(&self) {
-        let reached = self.calls.load(Ordering::Relaxed) + 2;
-        wait_until("the good plugin's answers", || self.calls.load(Ordering::Relaxed) >= reached);
     }
 
     fn put(&self, file: &Path, name: &str) {
@@ -113,19 +94,14 @@ impl Scene {
         }
     }
 
+    /// What an operator sees of it.
     fn log_lines(&self, parts: &[&str]) -> Vec<String> {
         let log = self.server.log();
-        let lines = log.lines().filter(|line| parts.iter().all(|part| line.contains(part)));
+        let lines = log
+            .lines()
+            .filter(|line| !line.contains("TRACE"))
+            .filter(|line| parts.iter().all(|part| line.contains(part)));
         lines.map(str::to_owned).collect()
-    }
-}
-
-/// Ends the caller, also when the test fails.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -139,7 +115,7 @@ fn each_is_refused() {
             // Asked to look again, it does not say so again.
             for _ in 0..3 {
                 scene.server.signal(Signal::HUP);
-                scene.answers_on();
+                scene.load.goes_on();
             }
             assert_eq!(scene.log_lines(&[&name]).len(), 1, "{define}: {:?}", scene.log_lines(&[&name]));
             assert_eq!(scene.answer(), None, "{define}");
@@ -202,5 +178,5 @@ fn replaced_and_removed(scene: &Scene, name: &str, [one, two]: [PathBuf; 2]) {
     assert!(scene.answer().is_some(), "{name}");
     fs::remove_file(scene.server.plugins().join(name)).unwrap();
     wait_until(format!("{name} is gone"), || scene.answer().is_none());
-    scene.answers_on();
+    scene.load.goes_on();
 }

@@ -8,6 +8,7 @@ mod new;
 mod readme;
 mod reload;
 mod serving;
+mod watching;
 
 use hotcall_tests::foreign;
 use libtest_mimic::{Arguments, Trial};
@@ -23,6 +24,7 @@ fn main() {
         readme::trials(),
         reload::trials(),
         serving::trials(),
+        watching::trials(),
     ];
     libtest_mimic::run(&arguments, groups.into_iter().flatten().collect()).exit();
 }
