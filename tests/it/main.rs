@@ -4,6 +4,7 @@ mod calls;
 mod cli;
 mod defects;
 mod http;
+mod killed;
 mod new;
 mod readme;
 mod reload;
@@ -20,6 +21,7 @@ fn main() {
         cli::trials(),
         defects::trials(),
         http::trials(),
+        killed::trials(),
         new::trials(),
         readme::trials(),
         reload::trials(),

@@ -103,7 +103,7 @@ fn wait_for_answer(server: &Server, method: &str, answer: i32) {
 fn rewrite(file: &Path, contents: [&[u8]; 2], done: &AtomicBool, times: &AtomicU64) {
     while !done.load(Ordering::Relaxed) || times.load(Ordering::Relaxed) < REWRITES_MIN {
         let time = times.fetch_add(1, Ordering::Relaxed);
-        fs::write(file, contents[usize::from(time % 2 == 0)]).unwrap();
+        fs::write(file, contents[usize::from(time.is_multiple_of(2))]).unwrap();
         thread::sleep(REWRITE_GAP);
     }
     fs::write(file, contents[1]).unwrap();
