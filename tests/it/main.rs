@@ -2,10 +2,14 @@
 
 mod calls;
 mod cli;
+mod defects;
 mod http;
+mod killed;
+mod new;
 mod readme;
 mod reload;
 mod serving;
+mod watching;
 
 use hotcall_tests::foreign;
 use libtest_mimic::{Arguments, Trial};
@@ -15,10 +19,14 @@ fn main() {
     let groups = [
         calls::trials(),
         cli::trials(),
+        defects::trials(),
         http::trials(),
+        killed::trials(),
+        new::trials(),
         readme::trials(),
         reload::trials(),
         serving::trials(),
+        watching::trials(),
     ];
     libtest_mimic::run(&arguments, groups.into_iter().flatten().collect()).exit();
 }

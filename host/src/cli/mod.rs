@@ -7,6 +7,7 @@ mod connection;
 mod dev;
 mod json;
 mod methods;
+mod new;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +33,7 @@ enum Command {
     Methods(methods::Args),
     /// Says whether plugin files would be served, and why not
     Check(check::CheckArgs),
+    New(new::NewArgs),
 }
 
 /// Why a command did not do its work: what happened and what to do, in one line.
@@ -75,6 +77,7 @@ pub fn run() -> ExitCode {
         Command::Call(args) => call::run(&args),
         Command::Methods(args) => methods::run(&args),
         Command::Check(args) => check::run(args),
+        Command::New(args) => new::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// A moment so far that a longer wait means the same; clocks cannot add without end.
 const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
-/// Between two looks at the directory, however many hints come.
+/// Between two looks at the directory, however many hints come and files fall due. Only an operator's wish is at once.
 const LOOK_GAP: Duration = Duration::from_millis(20);
 
 /// The loader thread's state.
@@ -138,6 +138,7 @@ impl Loader {
             watcher.renew();
         }
         let listing = scan::list(&self.config.directory);
+        log::trace!("looking at {}", self.config.directory.display());
         self.is_blind = listing.is_err();
         match listing {
             Ok(listing) => {
@@ -212,6 +213,7 @@ impl Loader {
             slot.stamp = Some(entry.stamp);
             return self.refuse(&entry.name, &Refusal::Symlink);
         }
+        log::trace!("reading {}", self.path(&entry.name).display());
         match scan::read(&self.path(&entry.name), self.config.limits.plugin_bytes_max) {
             Ok(content) if first_read == Some((content.stamp, Some(content.hash))) => {
                 self.settled(&entry.name, &content);
@@ -339,7 +341,9 @@ impl Loader {
     fn look_due(&self) -> Option<Instant> {
         // What is due in a slot cannot be done while the directory cannot be read.
         let slots = self.slots.values().filter(|_| !self.is_blind);
-        slots.filter_map(Slot::due).chain(self.next_look).min()
+        let due = slots.filter_map(Slot::due).chain(self.next_look).min();
+        // Files that fall due one by one share a look.
+        due.map(|due| due.max(self.last_look + LOOK_GAP))
     }
 
     fn look_at(&mut self, when: Instant) {

@@ -7,6 +7,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod abi;
 mod calls;
 mod changes;
 mod refusals;
