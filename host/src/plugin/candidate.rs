@@ -38,6 +38,7 @@ pub(super) enum Step {
 }
 
 /// A plugin that is mapped and checked, and has no instance yet.
+#[derive(Clone)]
 pub(super) struct Candidate {
     pub(super) id: u64,
     pub(super) hash: ContentHash,

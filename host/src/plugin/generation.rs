@@ -3,7 +3,7 @@
 //! Calls keep it alive. Its last reference may go on any thread, where no plugin code may run: dropping it only tells
 //! the loader, which destroys the instance.
 
-use super::boundary::Live;
+use super::boundary::{Live, Saved};
 use super::events::{Ended, Mailbox};
 use super::library::Descriptor;
 use super::scan::ContentHash;
@@ -35,6 +35,16 @@ impl Generation {
     /// Tells the plugin that no new call will start. Loader thread only.
     pub(super) fn quiesce(&self) {
         self.live.quiesce();
+    }
+
+    /// Whether it has a state for the generation after it.
+    pub(super) const fn gives_state(&self) -> bool {
+        self.live.gives_state()
+    }
+
+    /// See [`Live::save_state`]. Loader thread only.
+    pub(super) fn save_state(&self, context: &CallContext) -> Option<Result<Saved, String>> {
+        self.live.save_state(context)
     }
 
     /// Its entries in the registry.

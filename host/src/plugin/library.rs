@@ -51,6 +51,8 @@ impl Descriptor {
 pub(super) struct Table {
     pub(super) create: Option<abi::Create>,
     pub(super) quiesce: Option<unsafe extern "C" fn(*mut c_void)>,
+    pub(super) save_state: Option<abi::SaveState>,
+    pub(super) load_state: Option<abi::LoadState>,
     pub(super) destroy: Option<unsafe extern "C" fn(*mut c_void)>,
     /// In the order of [`Descriptor::methods`].
     pub(super) invokes: Vec<abi::Invoke>,
@@ -136,8 +138,14 @@ impl Mapped {
             descriptor.methods.push(Arc::new(info));
             invokes.push(invoke);
         }
-        let table =
-            Table { create: plugin.create, quiesce: plugin.quiesce, destroy: plugin.destroy, invokes };
+        let table = Table {
+            create: plugin.create,
+            quiesce: plugin.quiesce,
+            save_state: plugin.save_state,
+            load_state: plugin.load_state,
+            destroy: plugin.destroy,
+            invokes,
+        };
         Ok((descriptor, table))
     }
 

@@ -3,6 +3,7 @@
 
 use super::events::{Event, Mailbox};
 use super::generation::Generation;
+use super::quarantine::Quarantine;
 use super::refusal::Refusal;
 use super::scan::{self, ContentHash, Entry, Listing, Stamp};
 use super::slot::{Slot, State};
@@ -11,7 +12,7 @@ use super::watch::Watcher;
 use super::{Config, Shared, Watch};
 use crate::registry::{Registry, Snapshot};
 use crossbeam_channel::Sender;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -33,7 +34,7 @@ pub(super) struct Loader {
     pub(super) shared: Arc<Shared>,
     watcher: Option<Watcher>,
     pub(super) slots: BTreeMap<OsString, Slot>,
-    pub(super) quarantine: VecDeque<(ContentHash, String)>,
+    pub(super) quarantine: Quarantine,
     /// Replaced in this look; told so once the registry no longer has them.
     pub(super) retired: Vec<Arc<Generation>>,
     /// Told so; their last calls still run.
@@ -74,7 +75,7 @@ impl Loader {
             shared,
             watcher: None,
             slots: BTreeMap::new(),
-            quarantine: VecDeque::new(),
+            quarantine: Quarantine::default(),
             retired: Vec::new(),
             draining: Vec::new(),
             generations: 0,
@@ -153,6 +154,7 @@ impl Loader {
                         left_out += 1;
                     }
                 }
+                self.retry_waiting();
                 self.retry_conflicting();
                 self.tell_of_directory(&listing, left_out);
             }
@@ -227,7 +229,7 @@ impl Loader {
     }
 
     /// Swaps the registry if anything changed, and only then tells the retired ones.
-    fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         if !std::mem::take(&mut self.is_changed) {
             return;
         }

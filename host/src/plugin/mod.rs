@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! hint or periodic look -> settled? -> ELF bounds and note -> private copy -> dlopen -> table -> create
-//!   -> ATOMIC SWAP in the registry -> old generation: quiesce, drain, destroy, keep mapped
+//!   -> the old generation's save_state -> load_state -> ATOMIC SWAP in the registry -> old generation: quiesce, drain, destroy, keep mapped
 //! ```
 //!
 //! Where to begin: `lifecycle` is the loop, `slot` its states, `events` its events; `admit` decides
 //! what serves, and `candidate` is the list of steps that a file takes. Below them: `scan` and `watch` see files, `elf` reads them, `store` copies them,
-//! `library` loads them, `generation` serves them through `boundary`.
+//! `library` loads them, `handover` moves their state, `generation` serves them through `boundary`.
 //!
 //! Invariants
 //! - One thread, the loader, runs all of a plugin's code but its methods. It holds no lock that a call needs.
@@ -25,10 +25,12 @@ mod candidate;
 mod elf;
 mod events;
 mod generation;
+mod handover;
 pub mod inspect;
 mod lend;
 mod library;
 mod lifecycle;
+mod quarantine;
 mod refusal;
 mod scan;
 mod slot;
@@ -111,6 +113,8 @@ pub enum FileState {
     Settling,
     /// It serves.
     Serving,
+    /// It waits for the running version's state, which cannot be saved at this moment.
+    Waiting,
     /// It waits for a name that another file's plugin has.
     Conflicting,
     /// It is not loaded; `last_error` says why.

@@ -18,6 +18,9 @@ pub(super) enum State {
     Serving,
     /// Ready to serve but for a name that another file's plugin has; waits for that to go.
     Conflicting(Box<Candidate>),
+    /// Ready to serve but for the running generation's state, which could not be saved `tries` times; the next try is
+    /// at `due`.
+    Waiting { candidate: Box<Candidate>, tries: u32, due: Instant },
     /// Not to be loaded until the content changes.
     Refused,
     /// Could not be read or copied; tried again at every look.
@@ -37,12 +40,15 @@ pub(super) struct Slot {
     pub(super) running: Option<Arc<Generation>>,
     /// Why the present content does not serve.
     pub(super) last_error: Option<String>,
+    /// The plugin that the last loaded content is, whether it came to serve or not.
+    pub(super) plugin: Option<String>,
 }
 
 impl Slot {
     /// A file that was never read.
     pub(super) const fn new() -> Self {
-        Self { state: State::Unreadable, stamp: None, hash: None, running: None, last_error: None }
+        let (stamp, hash, running, last_error, plugin) = (None, None, None, None, None);
+        Self { state: State::Unreadable, stamp, hash, running, last_error, plugin }
     }
 
     /// Whether its present content is what serves for it.
@@ -65,7 +71,7 @@ impl Slot {
     /// When it wants to be looked at.
     pub(super) const fn due(&self) -> Option<Instant> {
         match self.state {
-            State::Settling { due, .. } | State::Missing { due } => Some(due),
+            State::Settling { due, .. } | State::Missing { due } | State::Waiting { due, .. } => Some(due),
             _ => None,
         }
     }
@@ -73,7 +79,7 @@ impl Slot {
     /// What the operator is told.
     pub(super) fn status(&self, file: &Path) -> PluginStatus {
         let candidate = match &self.state {
-            State::Conflicting(candidate) => Some(&candidate.descriptor),
+            State::Conflicting(candidate) | State::Waiting { candidate, .. } => Some(&candidate.descriptor),
             _ => None,
         };
         let descriptor = self.running.as_ref().map(|running| &running.descriptor).or(candidate);
@@ -88,6 +94,7 @@ impl Slot {
                 State::Settling { .. } => FileState::Settling,
                 State::Serving => FileState::Serving,
                 State::Conflicting(_) => FileState::Conflicting,
+                State::Waiting { .. } => FileState::Waiting,
                 State::Refused | State::Unreadable => FileState::Refused,
                 State::Missing { .. } => FileState::Missing,
             },

@@ -9,5 +9,6 @@
 
 mod calls;
 mod changes;
+mod handover;
 mod refusals;
 mod scene;
