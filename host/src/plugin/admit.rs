@@ -7,6 +7,7 @@ use super::lifecycle::Loader;
 use super::refusal::Refusal;
 use super::scan::{Content, ContentHash};
 use super::slot::{Slot, State};
+use super::vitals::Vitals;
 use super::{handover, quarantine};
 use crate::xmlrpc::Value;
 use std::ffi::{OsStr, OsString};
@@ -106,7 +107,8 @@ impl Loader {
         };
         match handed_over {
             Ok(is_handed_over) => {
-                let generation = Generation::new(id, hash, descriptor, live, Arc::clone(&self.mailbox));
+                let (vitals, mailbox) = (Vitals::new(&self.config.limits), Arc::clone(&self.mailbox));
+                let generation = Generation::new(id, hash, descriptor, live, vitals, mailbox);
                 Ok((Arc::new(generation), is_handed_over))
             }
             Err(refusal) => {

@@ -36,6 +36,15 @@ pub(super) struct Ending {
     instance: Handle,
 }
 
+/// Why a call has no result.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The plugin's own fault, or the host's on its behalf.
+    Fault(Fault),
+    /// The plugin panicked; this is what the caller is told.
+    Panic(Fault),
+}
+
 /// What one generation gives to the next.
 #[derive(Debug)]
 pub(super) struct Saved {
@@ -59,6 +68,12 @@ struct Handle(*mut c_void);
 unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
 
 impl From<&Limits> for CallLimits {
     fn from(limits: &Limits) -> Self {
@@ -102,16 +117,16 @@ impl Live {
     /// Calls a method.
     ///
     /// # Errors
-    /// The plugin's fault, or the host's on its behalf.
+    /// See [`Failure`].
     pub(super) fn invoke(
         &self,
         index: usize,
         method: &str,
         params: &[Value],
         context: &CallContext,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, Failure> {
         let Some(invoke) = self.table.invokes.get(index) else {
-            return Err(self.internal(method, context, &format!("there is no method {index}")));
+            return Err(self.internal(method, context, &format!("there is no method {index}")).into());
         };
         arena::with(|arena| self.invoke_in(arena, *invoke, method, params, context))
     }
@@ -123,9 +138,9 @@ impl Live {
         method: &str,
         params: &[Value],
         context: &CallContext,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, Failure> {
         let Ok(params) = lend::lend(arena, params) else {
-            return Err(self.internal(method, context, "no memory for the parameters"));
+            return Err(self.internal(method, context, "no memory for the parameters").into());
         };
         // The parameters are bounded by what a request may hold; the limit is for what the plugin asks for.
         arena.set_allocation_limit(Some(arena.allocated_bytes().saturating_add(self.limits.bytes_max)));
@@ -143,14 +158,15 @@ impl Live {
                 &raw mut fault,
             )
         };
-        match status {
-            abi::OK => self.read(&result, method, context),
-            abi::FAULT => Err(Fault::new(fault.code, said(&fault))),
-            abi::ERROR if frame.exhausted.get() => Err(self.too_large(method)),
-            abi::ERROR => Err(Fault::new(code::APPLICATION, said(&fault))),
-            abi::PANIC => Err(self.panicked(method, context, &fault)),
-            other => Err(self.internal(method, context, &format!("it returned the unknown status {other}"))),
+        Err(match status {
+            abi::OK => return self.read(&result, method, context).map_err(Failure::Fault),
+            abi::PANIC => return Err(Failure::Panic(self.panicked(method, context, &fault))),
+            abi::FAULT => Fault::new(fault.code, said(&fault)),
+            abi::ERROR if frame.exhausted.get() => self.too_large(method),
+            abi::ERROR => Fault::new(code::APPLICATION, said(&fault)),
+            other => self.internal(method, context, &format!("it returned the unknown status {other}")),
         }
+        .into())
     }
 
     /// No new call will start. Loader thread only.

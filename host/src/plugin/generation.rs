@@ -3,10 +3,11 @@
 //! Calls keep it alive. Its last reference may go on any thread, where no plugin code may run: dropping it only tells
 //! the loader, which destroys the instance.
 
-use super::boundary::{Live, Saved};
+use super::boundary::{Failure, Live, Saved};
 use super::events::{Ended, Mailbox};
 use super::library::Descriptor;
 use super::scan::ContentHash;
+use super::vitals::{Outcome, Vitals};
 use crate::registry::{CallContext, Instance, Method};
 use crate::xmlrpc::{Fault, Value, code};
 use std::sync::Arc;
@@ -17,19 +18,22 @@ pub(super) struct Generation {
     pub(super) id: u64,
     pub(super) hash: ContentHash,
     pub(super) descriptor: Descriptor,
+    /// What is counted of its calls.
+    pub(super) vitals: Arc<Vitals>,
     live: Live,
     mailbox: Arc<Mailbox>,
 }
 
 impl Generation {
-    pub(super) const fn new(
+    pub(super) fn new(
         id: u64,
         hash: ContentHash,
         descriptor: Descriptor,
         live: Live,
+        vitals: Vitals,
         mailbox: Arc<Mailbox>,
     ) -> Self {
-        Self { id, hash, descriptor, live, mailbox }
+        Self { id, hash, descriptor, vitals: Arc::new(vitals), live, mailbox }
     }
 
     /// Tells the plugin that no new call will start. Loader thread only.
@@ -62,7 +66,34 @@ impl Instance for Generation {
         let Some(info) = self.descriptor.methods.get(index) else {
             return Err(Fault::new(code::INTERNAL, "internal error: no such method index"));
         };
-        self.live.invoke(index, &info.name, params, context)
+        if self.vitals.is_poisoned() {
+            return Err(self.out_of_service());
+        }
+        let result = self.live.invoke(index, &info.name, params, context);
+        let outcome = match &result {
+            Ok(_) => Outcome::Result,
+            Err(Failure::Fault(_)) => Outcome::Fault,
+            Err(Failure::Panic(_)) => Outcome::Panic,
+        };
+        if self.vitals.ended(outcome) {
+            let (plugin, panics) = (&self.descriptor.name, self.vitals.panics_max());
+            log::error!(
+                "plugin {plugin}, generation {}, is out of service: {panics} calls in a row panicked; \
+                 put a corrected version into the plugins directory, or reload it",
+                self.id
+            );
+        }
+        result.map_err(|failure| match failure {
+            Failure::Fault(fault) | Failure::Panic(fault) => fault,
+        })
+    }
+}
+
+impl Generation {
+    fn out_of_service(&self) -> Fault {
+        let plugin = &self.descriptor.name;
+        let why = format!("plugin {plugin} is out of service: its calls panicked too often in a row");
+        Fault::new(code::PLUGIN_PANICKED, why)
     }
 }
 

@@ -51,6 +51,11 @@ impl Loader {
         }
         let saved = match before.save_state(&self.context("save_state")) {
             Some(Ok(saved)) => saved,
+            // It answers no call as it is: nothing is gained by keeping it.
+            Some(Err(why)) if before.vitals.is_poisoned() => {
+                log::warn!("plugin {plugin}: the state of generation {generation}, which is out of service, is lost: {why}");
+                return Ok(false);
+            }
             Some(Err(why)) => return Err(Refusal::Save { generation, why, tries_left: 0 }),
             None => return Ok(false),
         };

@@ -7,6 +7,7 @@ use super::generation::Generation;
 use super::refusal::Refusal;
 use super::scan;
 use super::store::Store;
+use super::vitals::Vitals;
 use crate::limits::Limits;
 use crate::registry::MethodInfo;
 use crate::xmlrpc::Value;
@@ -92,7 +93,9 @@ impl Report {
 
         // This thread is the loader here: the generation comes back through the mailbox as it does in a server.
         let mailbox = Arc::<Mailbox>::default();
-        let generation = Generation::new(number, content.hash, descriptor, live, Arc::clone(&mailbox));
+        let vitals = Vitals::new(limits);
+        let generation =
+            Generation::new(number, content.hash, descriptor, live, vitals, Arc::clone(&mailbox));
         generation.quiesce();
         drop(generation);
         if let super::events::Event::Ended(ended) = mailbox.next(None) {

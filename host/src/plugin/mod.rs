@@ -36,6 +36,7 @@ mod scan;
 mod slot;
 mod store;
 mod text;
+mod vitals;
 mod watch;
 mod weigh;
 
