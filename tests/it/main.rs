@@ -2,6 +2,7 @@
 
 mod calls;
 mod cli;
+mod control;
 mod http;
 mod readme;
 mod reload;
@@ -15,6 +16,7 @@ fn main() {
     let groups = [
         calls::trials(),
         cli::trials(),
+        control::trials(),
         http::trials(),
         readme::trials(),
         reload::trials(),

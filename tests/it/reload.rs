@@ -19,7 +19,6 @@ pub fn trials() -> Vec<Trial> {
         trial("reload::the_directory_may_be_missing_and_go_and_come", the_directory_may_go_and_come),
         trial("reload::one_name_has_one_owner", one_name_has_one_owner),
         trial("reload::a_rust_plugin_replaces_a_plugin_in_c", languages_mix),
-        trial("reload::the_count_of_the_counter_survives", the_count_survives),
         trial("reload::without_watching_a_hangup_rescans", hangup_rescans),
     ]
 }
@@ -227,24 +226,6 @@ fn languages_mix() {
     let sum = || server.call("add", vec![Value::Int(2), Value::Int(3)]);
     wait_until("the plugin in Rust", || sum().is_ok_and(|sum| sum == Value::Int(5)));
     assert!(is_not_found(&server.call("upper", vec!["x".into()])));
-}
-
-fn the_count_survives() {
-    let counter = artifacts::plugin("counter");
-    let server = Setup::new().plugin("counter.so", counter).start();
-    let mut bytes = fs::read(counter).unwrap();
-    for reload in 1..=3 {
-        let by = vec![Value::Int(10)];
-        assert_eq!(server.call("counter.increment", by).unwrap(), Value::Int(10 * reload));
-        // Bytes after an ELF file's end mean nothing to it, and make it another content.
-        bytes.push(0);
-        fs::write(server.beside("incoming.so"), &bytes).unwrap();
-        fs::rename(server.beside("incoming.so"), server.plugins().join("counter.so")).unwrap();
-        server.wait_for_log(&["counter", &format!("as generation {}", reload + 1)]);
-        assert_eq!(server.call("counter.value", vec![]).unwrap(), Value::Int(10 * reload));
-    }
-    server.wait_for_log(&["plugin counter", "state of generation 3 is handed over"]);
-    assert_eq!(server.call("counter.reset", vec![]).unwrap(), Value::Int(30));
 }
 
 fn hangup_rescans() {

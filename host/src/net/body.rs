@@ -39,7 +39,13 @@ pub(super) fn read(request: &mut tiny_http::Request, bytes_max: usize) -> Result
 }
 
 /// The request as the application sees it.
-pub(super) fn describe(request: &tiny_http::Request, body: Vec<u8>, id: String, arrived: Instant) -> Request {
+pub(super) fn describe(
+    request: &tiny_http::Request,
+    body: Vec<u8>,
+    is_local: bool,
+    id: String,
+    arrived: Instant,
+) -> Request {
     let coding = request.headers().iter().find(|header| header.field.equiv("Content-Encoding"));
     Request {
         method: request.method().to_string(),
@@ -47,6 +53,7 @@ pub(super) fn describe(request: &tiny_http::Request, body: Vec<u8>, id: String, 
         content_encoding: coding.map(|header| header.value.to_string()),
         body,
         caller_address: request.remote_addr().map(ToString::to_string).unwrap_or_default(),
+        is_local,
         id,
         arrived,
     }

@@ -78,6 +78,11 @@ impl Listener {
         &self.url
     }
 
+    /// Whether only this machine's own users can reach it, by the permissions of a file.
+    const fn is_local(&self) -> bool {
+        matches!(self.socket, Socket::Unix(_))
+    }
+
     /// A tiny_http server on this socket. Its accept thread ends at the first error of `accept`, so there may
     /// be several in a listener's life.
     fn server(&self) -> Result<Server, Error> {
@@ -140,7 +145,7 @@ fn receive<'scope>(
 ) {
     loop {
         match server.recv_timeout(RECEIVE_WAIT) {
-            Ok(Some(request)) => queue.put(request),
+            Ok(Some(request)) => queue.put(request, listener.is_local()),
             Ok(None) if draining.load(Ordering::Acquire) => return,
             Ok(None) => {}
             Err(error) => {

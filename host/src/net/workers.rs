@@ -21,6 +21,7 @@ pub(super) struct Queue {
 /// A request that waits for a worker.
 struct Job {
     request: Request,
+    is_local: bool,
     arrived: Instant,
 }
 
@@ -29,8 +30,8 @@ const REFUSED_LEN_MAX: usize = 64;
 
 impl Queue {
     /// Puts a request in the queue, or has it answered 503 when that is full.
-    pub(super) fn put(&self, request: Request) {
-        let full = match self.jobs.try_send(Job { request, arrived: Instant::now() }) {
+    pub(super) fn put(&self, request: Request, is_local: bool) {
+        let full = match self.jobs.try_send(Job { request, is_local, arrived: Instant::now() }) {
             Ok(()) => return,
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.request,
         };
@@ -90,11 +91,11 @@ impl Worker {
         }
     }
 
-    fn answer(&self, Job { mut request, arrived }: Job) {
+    fn answer(&self, Job { mut request, is_local, arrived }: Job) {
         let id = self.ids.next();
         match body::read(&mut request, self.body_bytes_max) {
             Ok(body) => {
-                let asked = body::describe(&request, body, id, arrived);
+                let asked = body::describe(&request, body, is_local, id, arrived);
                 body::respond(request, (self.handler)(&asked));
             }
             Err(body::Problem::TooLarge) => {

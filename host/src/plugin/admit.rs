@@ -2,14 +2,13 @@
 //! [`super::candidate`]; here a file meets the others.
 
 use super::candidate::{self, Candidate, Step};
-use super::generation::Generation;
+use super::generation::{Generation, Origin};
 use super::lifecycle::Loader;
 use super::refusal::Refusal;
 use super::scan::{Content, ContentHash};
 use super::slot::{Slot, State};
 use super::vitals::Vitals;
 use super::{handover, quarantine};
-use crate::xmlrpc::Value;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
@@ -19,7 +18,9 @@ impl Loader {
         let Some(slot) = self.slots.get_mut(name) else { return };
         slot.stamp = Some(content.stamp);
         slot.hash = Some(content.hash);
-        if slot.is_served_by_its_content() || self.take_over_same_content(name, content.hash) {
+        let is_forced = std::mem::take(&mut slot.is_forced);
+        let is_served = slot.is_served_by_its_content() || self.take_over_same_content(name, content.hash);
+        if is_served && !is_forced && self.has_its_settings(name) {
             return self.serving(name);
         }
         let runs = |id| self.slots.values().filter_map(|slot| slot.running.as_ref()).any(|r| r.id == id);
@@ -30,12 +31,22 @@ impl Loader {
         }
         self.set_plugin(name, None);
         self.generations += 1;
-        let mapped = &mut self.mapped;
-        let passed = &mut |step| *mapped += usize::from(step == Step::Load);
+        let ledger = &mut self.ledger;
+        let passed = &mut |step| {
+            if let Step::Load { bytes } = step {
+                ledger.map(bytes);
+            }
+        };
         match candidate::prepare(&self.store, self.generations, content, &self.config.limits, passed) {
             Ok(candidate) => self.admit(name, candidate, 0),
             Err(refusal) => self.refuse(name, &refusal),
         }
+    }
+
+    /// Whether what runs was made with the configuration that its plugin has now.
+    fn has_its_settings(&self, name: &OsStr) -> bool {
+        let running = self.slots.get(name).and_then(|slot| slot.running.as_ref());
+        running.is_some_and(|running| running.settings == self.settings_of(&running.descriptor.name))
     }
 
     /// A file that was renamed keeps its generation.
@@ -97,10 +108,16 @@ impl Loader {
 
     /// Makes a generation, with the state of the one that it replaces if there is any. Whether there was.
     fn create(&self, name: &OsStr, candidate: Candidate) -> Result<(Arc<Generation>, bool), Refusal> {
-        let (id, hash, plugin) = (candidate.id, candidate.hash, candidate.descriptor.name.clone());
+        let plugin = candidate.descriptor.name.clone();
         let directory = self.store.data_directory(&plugin)?;
-        let config = self.config.settings.get(&plugin).cloned().unwrap_or_else(|| Value::Struct(Vec::new()));
-        let (descriptor, live) = candidate.create(&directory, config, &self.config.limits)?;
+        let origin = Origin {
+            id: candidate.id,
+            hash: candidate.hash,
+            settings: self.settings_of(&plugin),
+            warnings: candidate.warnings.clone(),
+        };
+        let (descriptor, live) =
+            candidate.create(&directory, origin.settings.clone(), &self.config.limits)?;
         let handed_over = match self.forerunner(name, &plugin) {
             Some(before) => self.hand_over(&before, &live),
             None => Ok(false),
@@ -108,7 +125,7 @@ impl Loader {
         match handed_over {
             Ok(is_handed_over) => {
                 let (vitals, mailbox) = (Vitals::new(&self.config.limits), Arc::clone(&self.mailbox));
-                let generation = Generation::new(id, hash, descriptor, live, vitals, mailbox);
+                let generation = Generation::new(origin, descriptor, live, vitals, mailbox);
                 Ok((Arc::new(generation), is_handed_over))
             }
             Err(refusal) => {

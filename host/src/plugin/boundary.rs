@@ -177,6 +177,11 @@ impl Live {
         }
     }
 
+    /// The address space that its library takes.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.table.bytes
+    }
+
     /// Whether it has a state for the generation after it.
     pub(super) const fn gives_state(&self) -> bool {
         self.table.save_state.is_some()

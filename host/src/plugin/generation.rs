@@ -11,12 +11,26 @@ use super::vitals::{Outcome, Vitals};
 use crate::registry::{CallContext, Instance, Method};
 use crate::xmlrpc::{Fault, Value, code};
 use std::sync::Arc;
+use std::time::SystemTime;
+
+/// What a generation is made of.
+pub(super) struct Origin {
+    pub(super) id: u64,
+    pub(super) hash: ContentHash,
+    pub(super) settings: Value,
+    pub(super) warnings: Vec<String>,
+}
 
 /// A running plugin.
 pub(super) struct Generation {
     /// Counts all generations of the server from 1.
     pub(super) id: u64,
     pub(super) hash: ContentHash,
+    /// The configuration that it was created with.
+    pub(super) settings: Value,
+    /// What an operator should know of its content.
+    pub(super) warnings: Vec<String>,
+    pub(super) loaded_at: SystemTime,
     pub(super) descriptor: Descriptor,
     /// What is counted of its calls.
     pub(super) vitals: Arc<Vitals>,
@@ -26,19 +40,25 @@ pub(super) struct Generation {
 
 impl Generation {
     pub(super) fn new(
-        id: u64,
-        hash: ContentHash,
+        origin: Origin,
         descriptor: Descriptor,
         live: Live,
         vitals: Vitals,
         mailbox: Arc<Mailbox>,
     ) -> Self {
-        Self { id, hash, descriptor, vitals: Arc::new(vitals), live, mailbox }
+        let Origin { id, hash, settings, warnings } = origin;
+        let (loaded_at, vitals) = (SystemTime::now(), Arc::new(vitals));
+        Self { id, hash, settings, warnings, loaded_at, descriptor, vitals, live, mailbox }
     }
 
     /// Tells the plugin that no new call will start. Loader thread only.
     pub(super) fn quiesce(&self) {
         self.live.quiesce();
+    }
+
+    /// The address space that its library takes.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.live.bytes()
     }
 
     /// Whether it has a state for the generation after it.
@@ -78,7 +98,7 @@ impl Instance for Generation {
         if self.vitals.ended(outcome) {
             let (plugin, panics) = (&self.descriptor.name, self.vitals.panics_max());
             log::error!(
-                "plugin {plugin}, generation {}, is out of service: {panics} calls in a row panicked; \
+                "plugin {plugin}, generation {}, is out of service: its calls panicked, {panics} in a row; \
                  put a corrected version into the plugins directory, or reload it",
                 self.id
             );

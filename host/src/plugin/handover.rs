@@ -53,7 +53,9 @@ impl Loader {
             Some(Ok(saved)) => saved,
             // It answers no call as it is: nothing is gained by keeping it.
             Some(Err(why)) if before.vitals.is_poisoned() => {
-                log::warn!("plugin {plugin}: the state of generation {generation}, which is out of service, is lost: {why}");
+                log::warn!(
+                    "plugin {plugin}: the state of generation {generation}, which is out of service, is lost: {why}"
+                );
                 return Ok(false);
             }
             Some(Err(why)) => return Err(Refusal::Save { generation, why, tries_left: 0 }),
@@ -95,6 +97,7 @@ impl Loader {
             caller_name: String::new(),
             caller_address: String::new(),
             request_id: what.to_owned(),
+            is_operator: false,
         }
     }
 }

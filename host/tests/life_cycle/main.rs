@@ -10,5 +10,6 @@
 mod calls;
 mod changes;
 mod handover;
+mod operator;
 mod refusals;
 mod scene;
