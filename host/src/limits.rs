@@ -8,6 +8,18 @@ use std::time::Duration;
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
+    /// Open connections of clients. Further ones are closed at once.
+    pub connections_max: usize,
+    /// Of them, those from one address.
+    pub connections_per_address_max: usize,
+    /// A TLS handshake, from the connection's acceptance.
+    pub handshake_ms_max: u64,
+    /// A request's line and header fields.
+    pub header_bytes_max: usize,
+    /// From a request's first byte to its last, and for a response to be taken.
+    pub request_ms_max: u64,
+    /// Between two requests of a connection.
+    pub idle_ms_max: u64,
     /// A request body.
     pub body_bytes_max: usize,
     /// Arrays and structs within each other, in requests and results.
@@ -47,6 +59,12 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections_max: 10_000,
+            connections_per_address_max: 1_000,
+            handshake_ms_max: 10_000,
+            header_bytes_max: 16_384,
+            request_ms_max: 30_000,
+            idle_ms_max: 75_000,
             body_bytes_max: 16 << 20,
             xml_depth_max: 128,
             xml_values_max: 1_000_000,

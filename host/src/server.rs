@@ -132,6 +132,7 @@ impl Server {
         make_state_dir(&options)?;
         let identity = identity(&options)?;
         let registry = Arc::new(Registry::default());
+        let private = options.state_dir.clone();
         let plugins = plugin::start(
             plugin::Config {
                 directory: options.plugins_dir.clone(),
@@ -146,7 +147,8 @@ impl Server {
         let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
         let app = App::new(dispatcher);
         let handler = Arc::new(move |request: &_| app.respond(request));
-        match net::start(&options.binds, identity.as_ref(), options.workers, &options.limits, handler) {
+        let (binds, limits) = (&options.binds, &options.limits);
+        match net::start(binds, identity.as_ref(), &private, options.workers, limits, handler) {
             Ok(front) => Ok(Self { front, plugins, options }),
             Err(error) => {
                 plugins.stop(Instant::now() + options.limits.drain_max());
