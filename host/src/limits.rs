@@ -44,6 +44,10 @@ pub struct Limits {
     pub plugin_methods_max: usize,
     /// Retired generations that stay mapped before the log warns of them.
     pub generations_kept_max: usize,
+    /// Calls of one plugin that panic in a row, within `panics_ms_max`, before no call enters it any more.
+    pub panics_max: u32,
+    /// How far apart those panics may be, from the first to the last.
+    pub panics_ms_max: u64,
     /// How long a plugin file must stay as it is before it is loaded.
     pub settle_ms: u64,
     /// How long a plugin file must be gone before its methods go.
@@ -73,6 +77,8 @@ impl Default for Limits {
             plugin_files_max: 10_000,
             plugin_methods_max: 10_000,
             generations_kept_max: 1_000,
+            panics_max: 5,
+            panics_ms_max: 60_000,
             settle_ms: 100,
             removal_ms: 1_000,
             rescan_ms: 1_000,

@@ -96,11 +96,31 @@ impl TryFrom<Config> for Options {
     }
 }
 
+impl Options {
+    /// The keys that only a start takes and that are other ones there.
+    fn fixed_keys_that_differ(&self, new: &Self) -> Vec<&'static str> {
+        // All of them by name, so that a new one is not forgotten here.
+        let Self { plugins_dir, state_dir, binds, certificate, workers, watch, limits, plugin_settings: _ } =
+            self;
+        let keys = [
+            ("plugins_dir", *plugins_dir != new.plugins_dir),
+            ("state_dir", *state_dir != new.state_dir),
+            ("https, http or unix", *binds != new.binds),
+            ("cert or key", *certificate != new.certificate),
+            ("workers", *workers != new.workers),
+            ("watch", *watch != new.watch),
+            ("[limits]", *limits != new.limits),
+        ];
+        keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+}
+
 /// A running server.
 pub struct Server {
     front: net::Front,
     plugins: Plugins,
-    limits: Limits,
+    /// What it was started with, but for what was reloaded since.
+    options: Options,
 }
 
 impl Server {
@@ -115,20 +135,21 @@ impl Server {
         let private = options.state_dir.clone();
         let plugins = plugin::start(
             plugin::Config {
-                directory: options.plugins_dir,
-                state_dir: options.state_dir,
+                directory: options.plugins_dir.clone(),
+                state_dir: options.state_dir.clone(),
                 watch: options.watch,
-                settings: options.plugin_settings,
+                settings: options.plugin_settings.clone(),
                 limits: options.limits.clone(),
             },
             registry.clone(),
         )
         .map_err(Error::Plugins)?;
-        let app = App::new(Dispatcher::new(registry, options.limits.clone()));
+        let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
+        let app = App::new(dispatcher);
         let handler = Arc::new(move |request: &_| app.respond(request));
         let (binds, limits) = (&options.binds, &options.limits);
         match net::start(binds, identity.as_ref(), &private, options.workers, limits, handler) {
-            Ok(front) => Ok(Self { front, plugins, limits: options.limits }),
+            Ok(front) => Ok(Self { front, plugins, options }),
             Err(error) => {
                 plugins.stop(Instant::now() + options.limits.drain_max());
                 Err(Error::Net(error))
@@ -141,14 +162,24 @@ impl Server {
         self.front.urls()
     }
 
-    /// Looks at the plugins directory now.
-    pub fn rescan(&self) {
-        self.plugins.rescan();
+    /// Takes what of these options can be taken while it runs, the plugins' configurations, and looks at the plugins
+    /// directory. The log names what else is not as it was at the start.
+    ///
+    /// # Errors
+    /// The options cannot be used; nothing has changed then.
+    pub fn reload(&mut self, options: Options) -> Result<(), Error> {
+        self.plugins.reconfigure(options.plugin_settings.clone()).map_err(Error::Plugins)?;
+        let keys = self.options.fixed_keys_that_differ(&options);
+        if !keys.is_empty() {
+            log::warn!("changed in the configuration, and taken at the next start only: {}", keys.join(", "));
+        }
+        self.options.plugin_settings = options.plugin_settings;
+        Ok(())
     }
 
     /// Answers what has been accepted, ends the plugins, and stops. `false` when the drain limit passed first.
     pub fn stop(self) -> bool {
-        let deadline = Instant::now() + self.limits.drain_max();
+        let deadline = Instant::now() + self.options.limits.drain_max();
         let drained = self.front.drain(deadline);
         self.plugins.stop(deadline);
         drained

@@ -2,6 +2,7 @@
 
 mod calls;
 mod cli;
+mod control;
 mod defects;
 mod http;
 mod killed;
@@ -19,6 +20,7 @@ fn main() {
     let groups = [
         calls::trials(),
         cli::trials(),
+        control::trials(),
         defects::trials(),
         http::trials(),
         killed::trials(),

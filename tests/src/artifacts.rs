@@ -58,7 +58,7 @@ fn built(target: &str) -> &'static Path {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let files = BUILT.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let packages = ["--package=hotcall", "--package=arithmetic", "--package=echo"];
+        let packages = ["--package=hotcall", "--package=arithmetic", "--package=counter", "--package=echo"];
         let mut build = Command::new(cargo);
         build.current_dir(repository()).args(["build", "--message-format=json"]).args(packages);
         run(&mut build).lines().filter_map(file_of_message).collect()

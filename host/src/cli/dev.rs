@@ -29,7 +29,10 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     let output = options.state_dir.join("dev-plugins");
     let building = Building { dirs: args.dirs, output: output.clone(), release: args.release };
     let builder = dev::start(building).map_err(Failure::new)?;
-    let served = until_signal(Options { plugins_dir: output, ..options });
+    let served = until_signal(|| {
+        let options = Options::try_from(args.common.config()?).map_err(Failure::new)?;
+        Ok(Options { plugins_dir: output.clone(), ..options })
+    });
     builder.stop();
     served
 }

@@ -8,6 +8,7 @@ mod dev;
 mod json;
 mod methods;
 mod new;
+mod plugins;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +32,8 @@ enum Command {
     Dev(dev::DevArgs),
     Call(call::Args),
     Methods(methods::Args),
+    Plugins(plugins::PluginsArgs),
+    Reload(plugins::ReloadArgs),
     /// Says whether plugin files would be served, and why not
     Check(check::CheckArgs),
     New(new::NewArgs),
@@ -76,6 +79,8 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Call(args) => call::run(&args),
         Command::Methods(args) => methods::run(&args),
+        Command::Plugins(args) => plugins::list(&args),
+        Command::Reload(args) => plugins::reload(&args),
         Command::Check(args) => check::run(args),
         Command::New(args) => new::run(&args),
     };

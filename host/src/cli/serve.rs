@@ -54,10 +54,10 @@ pub(super) struct CommonArgs {
 }
 
 impl ServeArgs {
-    fn options(self) -> Result<Options, Failure> {
+    fn options(&self) -> Result<Options, Failure> {
         let mut config = self.common.config()?;
         if self.plugins.is_some() {
-            config.plugins_dir = self.plugins;
+            config.plugins_dir.clone_from(&self.plugins);
         }
         Options::try_from(config).map_err(Failure::new)
     }
@@ -95,23 +95,26 @@ fn replace<T: Clone>(key: &mut Option<T>, flag: Option<&T>) {
 /// # Errors
 /// Why the server did not start, or that calls were cut off at its end.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    until_signal(args.options()?)
+    until_signal(|| args.options())
 }
 
-/// Serves until SIGTERM or SIGINT; SIGHUP rescans the plugins directory.
-pub(super) fn until_signal(options: Options) -> Result<(), Failure> {
+/// Serves until SIGTERM or SIGINT; SIGHUP reads the options anew and looks at the plugins directory.
+pub(super) fn until_signal(options: impl Fn() -> Result<Options, Failure>) -> Result<(), Failure> {
     // Before anything is served, so that no signal finds the process without a handler.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::new)?;
     raise_descriptor_limit();
-    let server = Server::start(options).map_err(Failure::new)?;
+    let mut server = Server::start(options()?).map_err(Failure::new)?;
     announce(server.urls());
     for signal in signals.forever() {
         if signal != SIGHUP {
             log::info!("stopping: answering the calls that run; a second signal exits at once");
             break;
         }
-        log::info!("SIGHUP: looking at the plugins directory");
-        server.rescan();
+        log::info!("SIGHUP: reading the configuration and looking at the plugins directory");
+        let reloaded = options().and_then(|options| server.reload(options).map_err(Failure::new));
+        if let Err(failure) = reloaded {
+            log::error!("SIGHUP: {failure}; everything stays as it is");
+        }
     }
     exit_on_second_signal(signals)?;
     if server.stop() { Ok(()) } else { Err(Failure::new("calls were still running at the drain limit")) }

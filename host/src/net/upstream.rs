@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 pub(super) const ADDRESS_FIELD: &str = "Hotcall-Address";
 /// Carries the request's id.
 pub(super) const ID_FIELD: &str = "Hotcall-Request";
+/// Says that the request came through a Unix socket; not there otherwise.
+pub(super) const LOCAL_FIELD: &str = "Hotcall-Local";
 /// Carries how long the request has waited already, in milliseconds.
 pub(super) const WAITED_FIELD: &str = "Hotcall-Waited-Ms";
 /// What a new connection asks for, to be proven served.
@@ -70,6 +72,7 @@ pub(super) struct Passage<'a> {
     pub(super) head: &'a Head,
     pub(super) body: &'a [u8],
     pub(super) address: &'a str,
+    pub(super) is_local: bool,
     pub(super) id: &'a str,
     pub(super) begun: Instant,
     pub(super) deadline: Instant,
@@ -186,7 +189,7 @@ impl Drop for Lease<'_> {
 }
 
 fn answer(stream: &mut UnixStream, passage: &Passage<'_>) -> io::Result<Reply> {
-    let Passage { head, body, address, id, begun, deadline } = passage;
+    let Passage { head, body, address, is_local, id, begun, deadline } = passage;
     let waited = begun.elapsed().as_millis();
     let mut bytes = format!(
         "{} {} HTTP/1.1\r\nHost: hotcall\r\nContent-Length: {}\r\n\
@@ -196,6 +199,9 @@ fn answer(stream: &mut UnixStream, passage: &Passage<'_>) -> io::Result<Reply> {
         body.len()
     )
     .into_bytes();
+    if *is_local {
+        bytes.extend_from_slice(format!("{LOCAL_FIELD}: 1\r\n").as_bytes());
+    }
     if let Some(coding) = &head.content_encoding {
         bytes.extend_from_slice(format!("Content-Encoding: {coding}\r\n").as_bytes());
     }

@@ -1,6 +1,6 @@
 //! The worker pool: tiny_http's requests go into one bounded queue, and workers answer from it.
 
-use super::upstream::{ADDRESS_FIELD, ID_FIELD, PROOF_TARGET, WAITED_FIELD};
+use super::upstream::{ADDRESS_FIELD, ID_FIELD, LOCAL_FIELD, PROOF_TARGET, WAITED_FIELD};
 use super::{Error, Handler};
 use crate::limits::Limits;
 use crate::web::{Request, Response};
@@ -119,6 +119,7 @@ fn describe(request: &tiny_http::Request, body: Vec<u8>) -> Request {
         content_encoding: field("Content-Encoding"),
         body,
         caller_address: field(ADDRESS_FIELD).unwrap_or_default(),
+        is_local: field(LOCAL_FIELD).is_some(),
         id: field(ID_FIELD).unwrap_or_default(),
         arrived: waited.and_then(|waited| now.checked_sub(waited)).unwrap_or(now),
     }

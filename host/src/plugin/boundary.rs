@@ -36,6 +36,23 @@ pub(super) struct Ending {
     instance: Handle,
 }
 
+/// Why a call has no result.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The plugin's own fault, or the host's on its behalf.
+    Fault(Fault),
+    /// The plugin panicked; this is what the caller is told.
+    Panic(Fault),
+}
+
+/// What one generation gives to the next.
+#[derive(Debug)]
+pub(super) struct Saved {
+    /// The form of the state, by the plugin's own numbering.
+    version: u32,
+    state: Value,
+}
+
 /// What one call may use and return.
 #[derive(Clone, Copy)]
 pub(super) struct CallLimits {
@@ -51,6 +68,12 @@ struct Handle(*mut c_void);
 unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
 
 impl From<&Limits> for CallLimits {
     fn from(limits: &Limits) -> Self {
@@ -94,16 +117,16 @@ impl Live {
     /// Calls a method.
     ///
     /// # Errors
-    /// The plugin's fault, or the host's on its behalf.
+    /// See [`Failure`].
     pub(super) fn invoke(
         &self,
         index: usize,
         method: &str,
         params: &[Value],
         context: &CallContext,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, Failure> {
         let Some(invoke) = self.table.invokes.get(index) else {
-            return Err(self.internal(method, context, &format!("there is no method {index}")));
+            return Err(self.internal(method, context, &format!("there is no method {index}")).into());
         };
         arena::with(|arena| self.invoke_in(arena, *invoke, method, params, context))
     }
@@ -115,9 +138,9 @@ impl Live {
         method: &str,
         params: &[Value],
         context: &CallContext,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, Failure> {
         let Ok(params) = lend::lend(arena, params) else {
-            return Err(self.internal(method, context, "no memory for the parameters"));
+            return Err(self.internal(method, context, "no memory for the parameters").into());
         };
         // The parameters are bounded by what a request may hold; the limit is for what the plugin asks for.
         arena.set_allocation_limit(Some(arena.allocated_bytes().saturating_add(self.limits.bytes_max)));
@@ -135,14 +158,15 @@ impl Live {
                 &raw mut fault,
             )
         };
-        match status {
-            abi::OK => self.read(&result, method, context),
-            abi::FAULT => Err(Fault::new(fault.code, said(&fault))),
-            abi::ERROR if frame.exhausted.get() => Err(self.too_large(method)),
-            abi::ERROR => Err(Fault::new(code::APPLICATION, said(&fault))),
-            abi::PANIC => Err(self.panicked(method, context, &fault)),
-            other => Err(self.internal(method, context, &format!("it returned the unknown status {other}"))),
+        Err(match status {
+            abi::OK => return self.read(&result, method, context).map_err(Failure::Fault),
+            abi::PANIC => return Err(Failure::Panic(self.panicked(method, context, &fault))),
+            abi::FAULT => Fault::new(fault.code, said(&fault)),
+            abi::ERROR if frame.exhausted.get() => self.too_large(method),
+            abi::ERROR => Fault::new(code::APPLICATION, said(&fault)),
+            other => self.internal(method, context, &format!("it returned the unknown status {other}")),
         }
+        .into())
     }
 
     /// No new call will start. Loader thread only.
@@ -151,6 +175,73 @@ impl Live {
             // SAFETY: the instance is not destroyed while `self` lives; the caller is the loader thread.
             unsafe { quiesce(self.instance.0) }
         }
+    }
+
+    /// The address space that its library takes.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.table.bytes
+    }
+
+    /// Whether it has a state for the generation after it.
+    pub(super) const fn gives_state(&self) -> bool {
+        self.table.save_state.is_some()
+    }
+
+    /// Whether it can take over what another generation saved.
+    pub(super) const fn takes_state(&self) -> bool {
+        self.table.load_state.is_some()
+    }
+
+    /// Its state for the next generation, copied; None when it gives none. Calls may still run. Loader thread only.
+    ///
+    /// # Errors
+    /// The plugin's own words, that it panicked, or why what it gave is no state.
+    pub(super) fn save_state(&self, context: &CallContext) -> Option<Result<Saved, String>> {
+        let save_state = self.table.save_state?;
+        Some(arena::with(|arena| {
+            arena.set_allocation_limit(Some(self.limits.bytes_max));
+            let frame = Frame { arena, exhausted: Cell::new(false), target: &self.target, context };
+            let (mut call, mut fault) = (frame.table(), empty_fault());
+            let (mut version, mut state) = (0, abi::Value::NIL);
+            // SAFETY: the table was checked and its library is mapped; the instance is not destroyed while `self`
+            // lives; all pointers outlive the call; the caller is the loader thread.
+            let status = unsafe {
+                save_state(self.instance.0, &raw mut call, &raw mut version, &raw mut state, &raw mut fault)
+            };
+            match status {
+                abi::OK => {}
+                _ if frame.exhausted.get() => return Err(self.state_too_large()),
+                status => return Err(failed(status, &fault)),
+            }
+            // SAFETY: with `OK` the plugin promises a tree in the call's arena or static data, which both live until
+            // this call's arena is reset.
+            let tree = unsafe { Tree::new(&state) };
+            match self.copied(tree) {
+                Ok(state) => Ok(Saved { version, state }),
+                Err(Excess::Bytes) => Err(self.state_too_large()),
+                Err(Excess::Defect(defect)) => Err(format!("the state has {defect}")),
+            }
+        }))
+    }
+
+    /// Gives it a saved state before its first call. Loader thread only.
+    ///
+    /// # Errors
+    /// Why it does not take it: the plugin's own words, or that it panicked.
+    pub(super) fn load_state(&self, saved: &Saved, context: &CallContext) -> Result<(), String> {
+        let Some(load_state) = self.table.load_state else { return Ok(()) };
+        arena::with(|arena| {
+            let state = lend::one(arena, &saved.state).map_err(|_| "no memory for the state".to_owned())?;
+            arena.set_allocation_limit(Some(arena.allocated_bytes().saturating_add(self.limits.bytes_max)));
+            let frame = Frame { arena, exhausted: Cell::new(false), target: &self.target, context };
+            let (mut call, mut fault) = (frame.table(), empty_fault());
+            // SAFETY: the table was checked and its library is mapped; the instance is not destroyed while `self`
+            // lives; all pointers outlive the call; the caller is the loader thread.
+            let status = unsafe {
+                load_state(self.instance.0, &raw mut call, saved.version, &raw const state, &raw mut fault)
+            };
+            if status == abi::OK { Ok(()) } else { Err(failed(status, &fault)) }
+        })
     }
 
     /// What is left to do after the last call. Must be taken once, when `self` is dropped.
@@ -162,12 +253,20 @@ impl Live {
         // SAFETY: with `OK` the plugin promises a tree in the call's arena, static data or its parameters, all of
         // which live until this call's arena is reset.
         let tree = unsafe { Tree::new(result) };
-        let read = weigh::check(tree, self.limits.read, self.limits.bytes_max)
-            .and_then(|()| tree.to_value(self.limits.read).map_err(Excess::Defect));
-        read.map_err(|excess| match excess {
+        self.copied(tree).map_err(|excess| match excess {
             Excess::Bytes => self.too_large(method),
             Excess::Defect(defect) => self.internal(method, context, &format!("its result has {defect}")),
         })
+    }
+
+    /// A plugin's tree as a value of the host's own, within the limits of a result.
+    fn copied(&self, tree: Tree<'_>) -> Result<Value, Excess> {
+        weigh::check(tree, self.limits.read, self.limits.bytes_max)?;
+        tree.to_value(self.limits.read).map_err(Excess::Defect)
+    }
+
+    fn state_too_large(&self) -> String {
+        format!("the state is larger than {} bytes (response_bytes_max)", self.limits.bytes_max)
     }
 
     fn panicked(&self, method: &str, context: &CallContext, fault: &abi::Fault) -> Fault {
@@ -209,6 +308,16 @@ pub(super) fn log_target(plugin: &str) -> String {
 
 const fn empty_fault() -> abi::Fault {
     abi::Fault { struct_size: callbacks::size::<abi::Fault>(), code: 0, message: abi::Str::EMPTY }
+}
+
+/// Why `save_state` or `load_state` failed, in one line.
+fn failed(status: abi::Status, fault: &abi::Fault) -> String {
+    let said = text::one_line(said(fault).as_bytes(), LOG_BYTES_MAX);
+    match status {
+        abi::FAULT | abi::ERROR => said,
+        abi::PANIC => format!("it panicked: {said}"),
+        other => format!("it returned the unknown status {other}"),
+    }
 }
 
 /// A fault's message, cut to its limit.

@@ -28,7 +28,10 @@ pub(super) enum Step {
     /// A private copy was made.
     Copy,
     /// The copy is mapped and its constructors have run.
-    Load,
+    Load {
+        /// The address space that it takes.
+        bytes: u64,
+    },
     /// The table keeps the ABI's rules.
     Table,
     /// An instance was made.
@@ -38,6 +41,7 @@ pub(super) enum Step {
 }
 
 /// A plugin that is mapped and checked, and has no instance yet.
+#[derive(Clone)]
 pub(super) struct Candidate {
     pub(super) id: u64,
     pub(super) hash: ContentHash,
@@ -68,7 +72,7 @@ pub(super) fn prepare(
         // Nothing maps it; the directory goes with the server in any case.
         let _ = fs::remove_file(&copy);
     })?;
-    passed(Step::Load);
+    passed(Step::Load { bytes: facts.mapped_bytes() });
     let (descriptor, table) = mapped.check(limits.plugin_methods_max)?;
     passed(Step::Table);
     Ok(Candidate { id, hash: content.hash, descriptor, abi: facts.abi, warnings: facts.warnings, table })
@@ -100,6 +104,7 @@ impl Candidate {
             caller_name: String::new(),
             caller_address: String::new(),
             request_id: "create".into(),
+            is_operator: false,
         };
         let live = Live::create(self.table, name, host, &context, CallLimits::from(limits))?;
         Ok((self.descriptor, live))

@@ -51,7 +51,11 @@ impl Descriptor {
 pub(super) struct Table {
     pub(super) create: Option<abi::Create>,
     pub(super) quiesce: Option<unsafe extern "C" fn(*mut c_void)>,
+    pub(super) save_state: Option<abi::SaveState>,
+    pub(super) load_state: Option<abi::LoadState>,
     pub(super) destroy: Option<unsafe extern "C" fn(*mut c_void)>,
+    /// The address space that the library takes.
+    pub(super) bytes: u64,
     /// In the order of [`Descriptor::methods`].
     pub(super) invokes: Vec<abi::Invoke>,
 }
@@ -61,6 +65,8 @@ pub(super) struct Mapped {
     table: usize,
     /// The library's own memory.
     image: Vec<Range<usize>>,
+    /// The address space that it takes.
+    bytes: u64,
 }
 
 /// Maps a private copy. The library's constructors run.
@@ -85,7 +91,8 @@ pub(super) fn map(copy: &Path, facts: &Facts) -> Result<Mapped, Refusal> {
         let place = |address: u64| base.checked_add(usize::try_from(address).ok()?);
         Some(place(range.start)?..place(range.end)?)
     };
-    Ok(Mapped { table, image: facts.segments.iter().filter_map(placed).collect() })
+    let bytes = facts.mapped_bytes();
+    Ok(Mapped { table, bytes, image: facts.segments.iter().filter_map(placed).collect() })
 }
 
 /// `dlerror` begins with the private copy's path, which says nothing to an operator.
@@ -136,8 +143,15 @@ impl Mapped {
             descriptor.methods.push(Arc::new(info));
             invokes.push(invoke);
         }
-        let table =
-            Table { create: plugin.create, quiesce: plugin.quiesce, destroy: plugin.destroy, invokes };
+        let table = Table {
+            create: plugin.create,
+            quiesce: plugin.quiesce,
+            save_state: plugin.save_state,
+            load_state: plugin.load_state,
+            destroy: plugin.destroy,
+            bytes: self.bytes,
+            invokes,
+        };
         Ok((descriptor, table))
     }
 

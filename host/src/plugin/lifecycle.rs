@@ -3,6 +3,9 @@
 
 use super::events::{Event, Mailbox};
 use super::generation::Generation;
+use super::ledger::{Count, Ledger};
+use super::operator::Pending;
+use super::quarantine::Quarantine;
 use super::refusal::Refusal;
 use super::scan::{self, ContentHash, Entry, Listing, Stamp};
 use super::slot::{Slot, State};
@@ -11,7 +14,7 @@ use super::watch::Watcher;
 use super::{Config, Shared, Watch};
 use crate::registry::{Registry, Snapshot};
 use crossbeam_channel::Sender;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -33,18 +36,20 @@ pub(super) struct Loader {
     pub(super) shared: Arc<Shared>,
     watcher: Option<Watcher>,
     pub(super) slots: BTreeMap<OsString, Slot>,
-    pub(super) quarantine: VecDeque<(ContentHash, String)>,
+    pub(super) quarantine: Quarantine,
     /// Replaced in this look; told so once the registry no longer has them.
     pub(super) retired: Vec<Arc<Generation>>,
     /// Told so; their last calls still run.
     draining: Vec<Draining>,
     pub(super) generations: u64,
-    pub(super) mapped: usize,
+    pub(super) ledger: Ledger,
+    /// Asked for by the operator, not yet done.
+    pub(super) reloads: Vec<Pending>,
     next_look: Option<Instant>,
     last_look: Instant,
     pub(super) is_changed: bool,
     /// The last look could not list the directory.
-    is_blind: bool,
+    pub(super) is_blind: bool,
     kept_was_warned: bool,
     /// What was last said of the directory as a whole.
     directory_said: Option<String>,
@@ -74,11 +79,12 @@ impl Loader {
             shared,
             watcher: None,
             slots: BTreeMap::new(),
-            quarantine: VecDeque::new(),
+            quarantine: Quarantine::default(),
             retired: Vec::new(),
             draining: Vec::new(),
             generations: 0,
-            mapped: 0,
+            ledger: Ledger::default(),
+            reloads: Vec::new(),
             next_look: None,
             last_look: Instant::now(),
             is_changed: false,
@@ -102,6 +108,8 @@ impl Loader {
             match self.mailbox.next(self.due()) {
                 Event::Hint => self.look_at(self.last_look + LOOK_GAP),
                 Event::Asked => self.look(),
+                Event::Settings(settings) => self.reconfigure(settings),
+                Event::Reload(reload) => self.reload(reload),
                 Event::Due => {
                     self.warn_of_slow_drains();
                     if self.look_due().is_some_and(|due| due <= Instant::now()) {
@@ -132,7 +140,7 @@ impl Loader {
     }
 
     /// One look at the whole directory: every slot takes the steps that are due, and the registry is swapped once.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         if let Some(watcher) = &mut self.watcher {
             // Before the listing: a change after it then comes with a hint.
             watcher.renew();
@@ -154,6 +162,7 @@ impl Loader {
                         left_out += 1;
                     }
                 }
+                self.retry_waiting();
                 self.retry_conflicting();
                 self.tell_of_directory(&listing, left_out);
             }
@@ -167,6 +176,7 @@ impl Loader {
             }
         }
         self.commit();
+        self.answer_reloads();
         self.last_look = Instant::now();
         self.next_look = self.rescan_after().map(|after| later(self.last_look, after));
     }
@@ -229,23 +239,35 @@ impl Loader {
     }
 
     /// Swaps the registry if anything changed, and only then tells the retired ones.
-    fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         if !std::mem::take(&mut self.is_changed) {
             return;
         }
         let running = self.slots.values().filter_map(|slot| slot.running.as_ref());
         self.registry.publish(running.flat_map(Generation::methods).collect());
         self.retire();
-        let active = self.slots.values().filter(|slot| slot.running.is_some()).count();
-        self.count_kept(self.mapped.saturating_sub(active));
-        let status = self.slots.iter().map(|(name, slot)| slot.status(&self.config.directory.join(name)));
-        self.shared.status.store(Arc::new(status.collect()));
+        let mut serving = Count::default();
+        for running in self.slots.values().filter_map(|slot| slot.running.as_ref()) {
+            serving.add(Count::one(running.bytes()));
+        }
+        self.count_kept(self.ledger.kept(serving));
+        self.publish_status();
+    }
+
+    fn publish_status(&self) {
+        let row = |(name, slot): (&OsString, &Slot)| {
+            let row = slot.status(&self.path(name));
+            let plugin = row.status.name.clone().unwrap_or_default();
+            row.with_past(self.ledger.kept_of(&plugin), None)
+        };
+        self.shared.rows.store(Arc::new(self.slots.iter().map(row).collect()));
     }
 
     fn retire(&mut self) {
         let due = later(Instant::now(), self.config.limits.drain_max());
         for generation in self.retired.drain(..) {
             generation.quiesce();
+            self.ledger.retire(&generation.descriptor.name, generation.bytes());
             self.draining.push(Draining {
                 generation: Arc::downgrade(&generation),
                 id: generation.id,
@@ -255,15 +277,17 @@ impl Loader {
         }
     }
 
-    fn count_kept(&mut self, kept: usize) {
-        self.shared.kept.store(kept, Ordering::Relaxed);
+    fn count_kept(&mut self, Count { generations, bytes }: Count) {
+        self.shared.kept.store(generations, Ordering::Relaxed);
+        self.shared.kept_bytes.store(bytes, Ordering::Relaxed);
         let max = self.config.limits.generations_kept_max;
-        if kept > max && !self.kept_was_warned {
+        if generations > max && !self.kept_was_warned {
             log::warn!(
-                "{kept} retired plugin generations stay mapped, more than {max}; restart when convenient"
+                "{generations} retired plugin generations stay mapped ({bytes} bytes), more than {max}; \
+                 restart when convenient"
             );
         }
-        self.kept_was_warned = kept > max;
+        self.kept_was_warned = generations > max;
     }
 
     fn warn_of_slow_drains(&mut self) {
@@ -294,13 +318,13 @@ impl Loader {
                     ended.ending.destroy();
                 }
                 Event::Due => break,
-                Event::Hint | Event::Asked | Event::Stop(_) => {}
+                Event::Hint | Event::Asked | Event::Settings(_) | Event::Reload(_) | Event::Stop(_) => {}
             }
         }
         for left in &self.draining {
             log::warn!("plugin {} is not destroyed: calls of it still run", left.plugin);
         }
-        self.shared.status.store(Arc::default());
+        self.shared.rows.store(Arc::default());
     }
 
     /// One line for a missing, empty or overfull directory, again only when that changes.

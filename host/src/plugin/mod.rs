@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! hint or periodic look -> settled? -> ELF bounds and note -> private copy -> dlopen -> table -> create
-//!   -> ATOMIC SWAP in the registry -> old generation: quiesce, drain, destroy, keep mapped
+//!   -> the old generation's save_state -> load_state -> ATOMIC SWAP in the registry -> old generation: quiesce, drain, destroy, keep mapped
 //! ```
 //!
 //! Where to begin: `lifecycle` is the loop, `slot` its states, `events` its events; `admit` decides
 //! what serves, and `candidate` is the list of steps that a file takes. Below them: `scan` and `watch` see files, `elf` reads them, `store` copies them,
-//! `library` loads them, `generation` serves them through `boundary`.
+//! `library` loads them, `handover` moves their state, `generation` serves them through `boundary`.
 //!
 //! Invariants
 //! - One thread, the loader, runs all of a plugin's code but its methods. It holds no lock that a call needs.
@@ -22,32 +22,43 @@ mod arena;
 mod boundary;
 mod callbacks;
 mod candidate;
+mod control;
 mod elf;
 mod events;
 mod generation;
+mod handover;
 pub mod inspect;
+mod ledger;
 mod lend;
 mod library;
 mod lifecycle;
+mod operator;
+mod quarantine;
 mod refusal;
 mod scan;
 mod slot;
+mod status;
 mod store;
 mod text;
+mod vitals;
 mod watch;
 mod weigh;
 
+pub use status::{FileState, PluginStatus};
+
 use crate::limits::Limits;
-use crate::registry::Registry;
+use crate::registry::{Control, Registry};
 use crate::xmlrpc::Value;
 use arc_swap::ArcSwap;
+use control::Controller;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use events::Mailbox;
 use lifecycle::Loader;
+use status::Row;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
@@ -83,42 +94,6 @@ pub enum Watch {
     Off,
 }
 
-/// What the operator is told of one plugin file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PluginStatus {
-    /// The plugin's name, when known.
-    pub name: Option<String>,
-    /// Its version, when known.
-    pub version: Option<String>,
-    /// The file.
-    pub file: PathBuf,
-    /// The file's content as last settled, in hexadecimal.
-    pub sha256: Option<String>,
-    /// What serves for this file; not always its present content.
-    pub generation: Option<u64>,
-    /// What is known of the file's present content.
-    pub state: FileState,
-    /// The methods that serve, sorted.
-    pub methods: Vec<String>,
-    /// Why the present content does not serve.
-    pub last_error: Option<String>,
-}
-
-/// What is known of a plugin file's present content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileState {
-    /// It changed a moment ago.
-    Settling,
-    /// It serves.
-    Serving,
-    /// It waits for a name that another file's plugin has.
-    Conflicting,
-    /// It is not loaded; `last_error` says why.
-    Refused,
-    /// It is gone, and its methods go in a moment.
-    Missing,
-}
-
 /// The running life cycle. Dropping it without [`Plugins::stop`] stops it without waiting.
 pub struct Plugins {
     mailbox: Arc<Mailbox>,
@@ -131,8 +106,15 @@ pub struct Plugins {
 /// What the loader publishes besides the registry.
 #[derive(Default)]
 struct Shared {
-    status: ArcSwap<Vec<PluginStatus>>,
+    rows: ArcSwap<Vec<Row>>,
     kept: AtomicUsize,
+    kept_bytes: AtomicU64,
+}
+
+impl Shared {
+    fn status(&self) -> Vec<PluginStatus> {
+        self.rows.load().iter().map(Row::now).collect()
+    }
 }
 
 /// Why the life cycle cannot start: always the operator's to solve.
@@ -159,9 +141,7 @@ pub enum Error {
 /// # Errors
 /// The state directory or the settings cannot be used, or there is no thread to be had. Never because of a plugin.
 pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> {
-    if let Some((name, _)) = config.settings.iter().find(|(_, value)| !matches!(value, Value::Struct(_))) {
-        return Err(Error::Settings(name.clone()));
-    }
+    check(&config.settings)?;
     let store = Store::open(&config.state_dir)?;
     let directory = std::path::absolute(&config.directory).map_err(Error::state(&config.directory))?;
     let (mailbox, shared) = (Arc::<Mailbox>::default(), Arc::<Shared>::default());
@@ -181,20 +161,49 @@ pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> 
     Ok(Plugins { mailbox, shared, done, loader: Some(loader) })
 }
 
+fn check(settings: &BTreeMap<String, Value>) -> Result<(), Error> {
+    match settings.iter().find(|(_, value)| !matches!(value, Value::Struct(_))) {
+        Some((name, _)) => Err(Error::Settings(name.clone())),
+        None => Ok(()),
+    }
+}
+
 impl Plugins {
     /// Looks at the directory now. Returns before that is done.
     pub fn rescan(&self) {
         self.mailbox.ask();
     }
 
-    /// All plugin files as of the last change, sorted by name. Cheap.
-    pub fn status(&self) -> Arc<Vec<PluginStatus>> {
-        self.shared.status.load_full()
+    /// Takes these as the plugins' configurations and looks at the directory now: a plugin whose configuration changed gets
+    /// a new generation. Returns before that is done.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: nothing has changed then.
+    pub fn reconfigure(&self, settings: BTreeMap<String, Value>) -> Result<(), Error> {
+        check(&settings)?;
+        self.mailbox.settings(settings);
+        Ok(())
+    }
+
+    /// What operators may ask by `hotcall.*`.
+    pub fn control(&self) -> Arc<dyn Control> {
+        let (mailbox, shared) = (Arc::clone(&self.mailbox), Arc::clone(&self.shared));
+        Arc::new(Controller { mailbox, shared })
+    }
+
+    /// All plugin files as of the last change, sorted by name, with the counters of this moment.
+    pub fn status(&self) -> Vec<PluginStatus> {
+        self.shared.status()
     }
 
     /// Retired generations that are still mapped.
     pub fn kept(&self) -> usize {
         self.shared.kept.load(Ordering::Relaxed)
+    }
+
+    /// The address space that they take, in bytes.
+    pub fn kept_bytes(&self) -> u64 {
+        self.shared.kept_bytes.load(Ordering::Relaxed)
     }
 
     /// Empties the registry, then quiesces and destroys all plugins on the loader thread, and removes the private

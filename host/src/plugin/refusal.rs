@@ -35,6 +35,10 @@ pub(super) enum Refusal {
     Create(String),
     /// `create` panicked, with its message.
     CreatePanicked(String),
+    /// It does not take over the running generation's state, for this reason.
+    State { generation: u64, why: String },
+    /// The running generation cannot save its state, for this reason.
+    Save { generation: u64, why: String, tries_left: u32 },
     /// Its data directory cannot be made. Not tried again by itself: every try maps the library once more.
     Data(io::Error),
     /// A name that another plugin's file already serves.
@@ -48,7 +52,12 @@ impl Refusal {
     pub(super) const fn is_of_the_content(&self) -> bool {
         !matches!(
             self,
-            Self::Symlink | Self::Io { .. } | Self::TooLarge { .. } | Self::Data(_) | Self::Conflict { .. }
+            Self::Symlink
+                | Self::Io { .. }
+                | Self::TooLarge { .. }
+                | Self::Data(_)
+                | Self::Conflict { .. }
+                | Self::Save { .. }
         )
     }
 
@@ -87,6 +96,19 @@ impl fmt::Display for Refusal {
             Self::Table(what) => write!(f, "its plugin table is wrong: {what}; correct the plugin"),
             Self::Create(message) => write!(f, "its create function failed: {message}"),
             Self::CreatePanicked(message) => write!(f, "its create function panicked: {message}; correct the plugin"),
+            Self::State { generation, why } => write!(
+                f,
+                "it refuses the state of generation {generation}: {why}; let its load_state take that state, \
+                 or remove the file for a moment to give the state up"
+            ),
+            Self::Save { generation, why, tries_left: 0 } => write!(
+                f,
+                "generation {generation} cannot save its state for it: {why}; given up: solve that and touch the file, \
+                 or remove it for a moment to give the state up"
+            ),
+            Self::Save { generation, why, .. } => {
+                write!(f, "generation {generation} cannot save its state for it: {why}; trying again")
+            }
             Self::Data(source) => {
                 write!(f, "its data directory cannot be made: {source}; solve that and touch the file")
             }

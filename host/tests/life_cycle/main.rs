@@ -10,5 +10,7 @@
 mod abi;
 mod calls;
 mod changes;
+mod handover;
+mod operator;
 mod refusals;
 mod scene;
