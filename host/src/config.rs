@@ -31,6 +31,8 @@ pub struct Config {
     pub workers: Option<usize>,
     /// How changes of the plugins directory are noticed.
     pub watch: Option<WatchName>,
+    /// Whether each new plugin content is tried in a child process first. Default: yes.
+    pub probe: Option<bool>,
     /// See [`Limits`].
     pub limits: Limits,
     /// Each plugin's own configuration, under its name.
@@ -168,12 +170,13 @@ mod tests {
         let config = read(
             "plugins_dir = '/srv/plugins'\nhttps = ['0.0.0.0:443', '[::]:443']\nhttp = ['127.0.0.1:80']\n\
              unix = ['/run/hotcall.sock']\ncert = '/etc/c.pem'\nkey = '/etc/k.pem'\nstate_dir = '/var/lib/h'\n\
-             workers = 3\nwatch = 'poll'\n[limits]\nbody_bytes_max = 5\n[plugins.counter]\nstart = 7\n\
+             workers = 3\nwatch = 'poll'\nprobe = false\n[limits]\nbody_bytes_max = 5\n[plugins.counter]\nstart = 7\n\
              big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n",
         )
         .unwrap();
         assert_eq!(config.https.len(), 2);
         assert_eq!(config.watch, Some(WatchName::Poll));
+        assert_eq!(config.probe, Some(false));
         assert_eq!(config.limits, Limits { body_bytes_max: 5, ..Limits::default() });
         let settings = &config.plugin_settings()["counter"];
         assert_eq!(settings.get("start"), Some(&Value::Int(7)));

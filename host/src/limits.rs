@@ -1,11 +1,11 @@
 //! Every limit of the server, in one place: each has a name that ends in its unit, a default, and a key of the
 //! same name under `[limits]` in the config file. None is infinite.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What the server takes, holds and waits for at most.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// A request body.
@@ -32,6 +32,10 @@ pub struct Limits {
     pub plugin_methods_max: usize,
     /// Retired generations that stay mapped before the log warns of them.
     pub generations_kept_max: usize,
+    /// How long the trial of a new plugin content in a child process may take.
+    pub probe_ms_max: u64,
+    /// All memory that such a trial maps, code and reserved memory included.
+    pub probe_address_space_bytes_max: u64,
     /// How long a plugin file must stay as it is before it is loaded.
     pub settle_ms: u64,
     /// How long a plugin file must be gone before its methods go.
@@ -55,6 +59,8 @@ impl Default for Limits {
             plugin_files_max: 10_000,
             plugin_methods_max: 10_000,
             generations_kept_max: 1_000,
+            probe_ms_max: 5_000,
+            probe_address_space_bytes_max: 4 << 30,
             settle_ms: 100,
             removal_ms: 1_000,
             rescan_ms: 1_000,
@@ -66,6 +72,11 @@ impl Limits {
     /// `call_ms_max` as a duration.
     pub const fn call_max(&self) -> Duration {
         Duration::from_millis(self.call_ms_max)
+    }
+
+    /// `probe_ms_max` as a duration.
+    pub const fn probe_max(&self) -> Duration {
+        Duration::from_millis(self.probe_ms_max)
     }
 
     /// `drain_ms_max` as a duration.

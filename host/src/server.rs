@@ -34,6 +34,8 @@ pub struct Options {
     pub workers: usize,
     /// How changes are noticed.
     pub watch: Watch,
+    /// Whether each new plugin content is tried in a child process first.
+    pub probe: bool,
     /// Every limit.
     pub limits: Limits,
     /// Each plugin's configuration.
@@ -90,9 +92,24 @@ impl TryFrom<Config> for Options {
             certificate,
             workers: config.workers.unwrap_or(cores * WORKERS_PER_CORE).max(1),
             watch: config.watch.map_or(Watch::Auto, Watch::from),
+            probe: config.probe.unwrap_or(true),
             limits: config.limits,
             plugin_settings,
         })
+    }
+}
+
+impl Options {
+    /// What of it the plugins' life cycle gets.
+    pub fn plugin_config(&self) -> plugin::Config {
+        plugin::Config {
+            directory: self.plugins_dir.clone(),
+            state_dir: self.state_dir.clone(),
+            watch: self.watch,
+            settings: self.plugin_settings.clone(),
+            limits: self.limits.clone(),
+            probe: self.probe.then(plugin::probe::this_program),
+        }
     }
 }
 
@@ -112,17 +129,7 @@ impl Server {
         make_state_dir(&options)?;
         let identity = identity(&options)?;
         let registry = Arc::new(Registry::default());
-        let plugins = plugin::start(
-            plugin::Config {
-                directory: options.plugins_dir,
-                state_dir: options.state_dir,
-                watch: options.watch,
-                settings: options.plugin_settings,
-                limits: options.limits.clone(),
-            },
-            registry.clone(),
-        )
-        .map_err(Error::Plugins)?;
+        let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
         let app = App::new(Dispatcher::new(registry, options.limits.clone()));
         let handler = Arc::new(move |request: &_| app.respond(request));
         match net::start(&options.binds, identity.as_ref(), options.workers, &options.limits, handler) {

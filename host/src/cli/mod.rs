@@ -7,8 +7,10 @@ mod connection;
 mod dev;
 mod json;
 mod methods;
+mod probe;
 mod serve;
 
+use crate::plugin;
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::io::{self, Write};
@@ -32,6 +34,8 @@ enum Command {
     Methods(methods::Args),
     /// Says whether plugin files would be served, and why not
     Check(check::CheckArgs),
+    #[command(name = plugin::probe::COMMAND, hide = true)]
+    Probe(probe::ProbeArgs),
 }
 
 /// Why a command did not do its work: what happened and what to do, in one line.
@@ -75,6 +79,7 @@ pub fn run() -> ExitCode {
         Command::Call(args) => call::run(&args),
         Command::Methods(args) => methods::run(&args),
         Command::Check(args) => check::run(args),
+        Command::Probe(args) => probe::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -95,7 +95,19 @@ fn replace<T: Clone>(key: &mut Option<T>, flag: Option<&T>) {
 /// # Errors
 /// Why the server did not start, or that calls were cut off at its end.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    until_signal(args.options()?)
+    let options = args.options()?;
+    tell_what_is_off(&options);
+    until_signal(options)
+}
+
+/// Protections that the config file turns off, at each start.
+fn tell_what_is_off(options: &Options) {
+    if !options.probe {
+        log::warn!(
+            "probe = false: new plugins are not tried in a child process, and one that crashes or hangs when it is \
+             loaded takes the server along"
+        );
+    }
 }
 
 /// Serves until SIGTERM or SIGINT; SIGHUP rescans the plugins directory.

@@ -30,7 +30,7 @@ impl Loader {
         self.generations += 1;
         let mapped = &mut self.mapped;
         let passed = &mut |step| *mapped += usize::from(step == Step::Load);
-        match candidate::prepare(&self.store, self.generations, content, &self.config.limits, passed) {
+        match candidate::prepare(&self.store, self.generations, content, &self.config, passed) {
             Ok(candidate) => self.admit(name, candidate),
             Err(refusal) => self.refuse(name, &refusal),
         }

@@ -1,7 +1,8 @@
 //! The plugin life cycle: from a file in the plugins directory to methods in the registry, and out again.
 //!
 //! ```text
-//! hint or periodic look -> settled? -> ELF bounds and note -> private copy -> dlopen -> table -> create
+//! hint or periodic look -> settled? -> ELF bounds and note -> private copy -> probe in a child process
+//!   -> dlopen -> table -> create
 //!   -> ATOMIC SWAP in the registry -> old generation: quiesce, drain, destroy, keep mapped
 //! ```
 //!
@@ -29,6 +30,7 @@ pub mod inspect;
 mod lend;
 mod library;
 mod lifecycle;
+pub mod probe;
 mod refusal;
 mod scan;
 mod slot;
@@ -69,6 +71,8 @@ pub struct Config {
     pub settings: BTreeMap<String, Value>,
     /// What a plugin and a call may use.
     pub limits: Limits,
+    /// The `hotcall` program, which tries each new content in a child process first. None: contents are not tried.
+    pub probe: Option<PathBuf>,
 }
 
 /// How changes of the plugins directory are seen.

@@ -31,6 +31,8 @@ pub(super) enum Refusal {
     Dlopen(String),
     /// A table that breaks the ABI's rules.
     Table(String),
+    /// What a child process that tried it said of it, or how it ended.
+    Probe(String),
     /// `create` failed, with its message.
     Create(String),
     /// `create` panicked, with its message.
@@ -84,6 +86,7 @@ impl fmt::Display for Refusal {
                 hotcall_plugin::abi::SYMBOL
             ),
             Self::Dlopen(text) => write!(f, "the dynamic loader refuses it: {text}; build it again with what it needs"),
+            Self::Probe(what) => f.write_str(what),
             Self::Table(what) => write!(f, "its plugin table is wrong: {what}; correct the plugin"),
             Self::Create(message) => write!(f, "its create function failed: {message}"),
             Self::CreatePanicked(message) => write!(f, "its create function panicked: {message}; correct the plugin"),

@@ -68,6 +68,13 @@ impl Store {
         Self::make_data(&self.run.join("data"), plugin)
     }
 
+    /// An empty directory of a probe.
+    pub(super) fn scratch(&self, generation: u64) -> Result<Scratch, Refusal> {
+        let path = self.run.join(format!("probe-{generation:06}"));
+        make_directory(&path).map_err(Refusal::io("make a scratch directory in the state directory"))?;
+        Ok(Scratch(path))
+    }
+
     fn make_data(parent: &Path, plugin: &str) -> Result<PathBuf, Refusal> {
         let path = parent.join(plugin);
         make_directory(&path).map_err(Refusal::Data)?;
@@ -79,6 +86,23 @@ impl Drop for Store {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.run) {
             log::warn!("cannot remove {}: {error}; the next server removes it", self.run.display());
+        }
+    }
+}
+
+/// A directory that goes with this.
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            log::warn!("cannot remove {}: {error}; it goes with the server", self.0.display());
         }
     }
 }

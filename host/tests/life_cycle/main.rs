@@ -9,5 +9,6 @@
 
 mod calls;
 mod changes;
+mod probe;
 mod refusals;
 mod scene;

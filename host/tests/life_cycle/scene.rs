@@ -21,6 +21,7 @@ pub(crate) struct Scene {
     pub(crate) registry: Arc<Registry>,
     pub(crate) limits: Limits,
     pub(crate) settings: BTreeMap<String, Value>,
+    pub(crate) probe: Option<PathBuf>,
     running: Option<Plugins>,
     built: AtomicU32,
 }
@@ -33,18 +34,23 @@ impl Scene {
         fs::create_dir(&plugins).unwrap();
         let limits = Limits { settle_ms: 30, removal_ms: 400, rescan_ms: 200, ..Limits::default() };
         let (registry, settings) = (Arc::default(), BTreeMap::new());
-        Self { root, plugins, registry, limits, settings, running: None, built: AtomicU32::new(0) }
+        let built = AtomicU32::new(0);
+        Self { root, plugins, registry, limits, settings, probe: None, running: None, built }
     }
 
     pub(crate) fn start(&mut self, watch: Watch) {
-        let config = Config {
+        self.running = Some(plugin::start(self.config(watch), Arc::clone(&self.registry)).unwrap());
+    }
+
+    pub(crate) fn config(&self, watch: Watch) -> Config {
+        Config {
             directory: self.plugins.clone(),
             state_dir: self.root.path().join("state"),
             watch,
             settings: self.settings.clone(),
             limits: self.limits.clone(),
-        };
-        self.running = Some(plugin::start(config, Arc::clone(&self.registry)).unwrap());
+            probe: self.probe.clone(),
+        }
     }
 
     pub(crate) fn running(&self) -> &Plugins {
