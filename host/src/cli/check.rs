@@ -62,20 +62,23 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
             (std::cmp::Ordering::Equal, Some(refusal)) => refusal,
             _ => "-",
         };
-        writeln!(out, "  {step:<8}  {verdict}")?;
+        writeln!(out, "  {step:<11}  {verdict}")?;
+    }
+    if let Some(sha256) = &report.sha256 {
+        writeln!(out, "  {:<11}  {sha256}", "sha256")?;
     }
     if let Some((major, minor)) = report.abi {
-        writeln!(out, "  {:<8}  {major}.{minor}", "abi")?;
+        writeln!(out, "  {:<11}  {major}.{minor}", "abi")?;
     }
     if let Some((name, version)) = &report.plugin {
-        writeln!(out, "  {:<8}  {name} {version}", "plugin")?;
+        writeln!(out, "  {:<11}  {name} {version}", "plugin")?;
     }
     for warning in &report.warnings {
-        writeln!(out, "  {:<8}  {warning}", "warning")?;
+        writeln!(out, "  {:<11}  {warning}", "warning")?;
     }
     let width = report.methods.iter().map(|method| method.name.len()).max().unwrap_or_default();
     for method in &report.methods {
-        writeln!(out, "  {:<8}  {:width$}  {}", "method", method.name, signatures(method))?;
+        writeln!(out, "  {:<11}  {:width$}  {}", "method", method.name, signatures(method))?;
     }
     Ok(())
 }
@@ -103,17 +106,20 @@ mod tests {
         };
         let report = Report {
             file: "sums.so".into(),
-            passed: vec!["read", "elf", "copy", "probe", "load", "table"],
-            off: vec!["probe"],
+            passed: vec!["permissions", "read", "trust", "elf", "copy", "probe", "load", "table"],
+            off: vec!["trust"],
+            sha256: Some("5994".into()),
             refusal: Some("no".into()),
             abi: Some((1, 0)),
             plugin: Some(("sums".into(), "1.0.0".into())),
             methods: vec![Arc::new(method)],
             warnings: vec!["careful".into()],
         };
-        let expected = "sums.so  refused\n  read      ok\n  elf       ok\n  copy      ok\n  probe     off\n  load      ok\n  \
-            table     ok\n  create    no\n  destroy   -\n  abi       1.0\n  plugin    sums 1.0.0\n  \
-            warning   careful\n  method    add  (int, int) -> int or () -> nil\n";
+        let expected = "sums.so  refused\n  permissions  ok\n  read         ok\n  trust        off\n  \
+            elf          ok\n  copy         ok\n  probe        ok\n  load         ok\n  table        ok\n  \
+            create       no\n  destroy      -\n  sha256       5994\n  abi          1.0\n  \
+            plugin       sums 1.0.0\n  warning      careful\n  \
+            method       add  (int, int) -> int or () -> nil\n";
         assert_eq!(table(&[report]), expected);
     }
 }

@@ -102,6 +102,12 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
 
 /// Protections that the config file turns off, at each start.
 fn tell_what_is_off(options: &Options) {
+    if !options.check_permissions {
+        log::warn!(
+            "check_permissions = false: whoever can write to the plugins or the state directory can run code as this \
+             server's user"
+        );
+    }
     if !options.probe {
         log::warn!(
             "probe = false: new plugins are not tried in a child process, and one that crashes or hangs when it is \

@@ -28,9 +28,10 @@ impl Loader {
             return self.refuse(name, &refusal);
         }
         self.generations += 1;
+        let path = self.path(name);
         let mapped = &mut self.mapped;
         let passed = &mut |step| *mapped += usize::from(step == Step::Load);
-        match candidate::prepare(&self.store, self.generations, content, &self.config, passed) {
+        match candidate::prepare(&self.store, self.generations, &path, content, &self.config, passed) {
             Ok(candidate) => self.admit(name, candidate),
             Err(refusal) => self.refuse(name, &refusal),
         }
@@ -182,7 +183,7 @@ impl Loader {
             self.quarantine.push_front((hash, text.clone()));
         }
         slot.last_error = Some(text);
-        if matches!(refusal, Refusal::Io { .. }) {
+        if refusal.may_pass() {
             // Without a stamp the next look tries again.
             slot.stamp = None;
         }

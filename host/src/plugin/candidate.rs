@@ -22,8 +22,12 @@ use std::time::Instant;
 /// A step that a file has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
+    /// Nobody else could have changed the file.
+    Permissions,
     /// The file was read whole.
     Read,
+    /// The content may be loaded.
+    Trust,
     /// Bounds, machine and note are right; no code has run.
     Elf,
     /// A private copy was made.
@@ -50,18 +54,20 @@ pub(super) struct Candidate {
     table: Table,
 }
 
-/// Takes a settled file's bytes as far as a checked table. Loader thread only: the library's constructors run.
+/// Takes the bytes of the settled `file` as far as a checked table. Loader thread only: the library's constructors run.
 ///
 /// # Errors
 /// The step after the last one told to `passed` refused it.
 pub(super) fn prepare(
     store: &Store,
     id: u64,
+    file: &Path,
     content: &Content,
     config: &Config,
     passed: &mut dyn FnMut(Step),
 ) -> Result<Candidate, Refusal> {
-    // A check of the file's owner and permissions belongs here: nothing of the content has been believed yet.
+    config.trust.check(file, content, config.follow_symlinks)?;
+    passed(Step::Trust);
     let facts = elf::read(&content.bytes)?;
     passed(Step::Elf);
     let copy = store.copy(id, &content.hash, &content.bytes)?;

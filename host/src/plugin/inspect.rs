@@ -4,9 +4,9 @@ use super::candidate::{self, Step};
 use super::events::Mailbox;
 use super::generation::Generation;
 use super::refusal::Refusal;
-use super::scan;
 use super::store::Store;
 use super::{Config, Error};
+use super::{permissions, scan};
 use crate::registry::MethodInfo;
 use crate::xmlrpc::Value;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ pub struct Report {
     pub off: Vec<&'static str>,
     /// Why the step after those refused it.
     pub refusal: Option<String>,
+    /// Its content, in hexadecimal; known after it was read. What a pin names.
+    pub sha256: Option<String>,
     /// The ABI it was built for: major, minor. Known after the table was read.
     pub abi: Option<(u32, u32)>,
     /// The plugin's name and version. Known after the table was read.
@@ -34,7 +36,8 @@ pub struct Report {
 }
 
 /// All steps in order, by the names that a [`Report`] uses.
-pub const STEPS: [&str; 8] = ["read", "elf", "copy", "probe", "load", "table", "create", "destroy"];
+pub const STEPS: [&str; 10] =
+    ["permissions", "read", "trust", "elf", "copy", "probe", "load", "table", "create", "destroy"];
 
 /// Takes each file through the steps on this thread, as a server with this configuration would. Plugins' data
 /// directories are scratch ones, and the configured plugins directory is not looked at.
@@ -42,7 +45,7 @@ pub const STEPS: [&str; 8] = ["read", "elf", "copy", "probe", "load", "table", "
 /// # Errors
 /// The state directory cannot be used. A refused file is not an error but a [`Report`].
 pub fn inspect(files: &[PathBuf], config: &Config) -> Result<Vec<Report>, Error> {
-    let store = Store::open(&config.state_dir)?;
+    let store = Store::open(&config.state_dir, config.check_permissions)?;
     let one = |(number, file): (u64, &PathBuf)| {
         let mut report = Report::new(file);
         if let Err(refusal) = report.fill(&store, number, config) {
@@ -64,6 +67,7 @@ impl Report {
             file: file.to_owned(),
             passed: Vec::new(),
             off: Vec::new(),
+            sha256: None,
             refusal: None,
             abi: None,
             plugin: None,
@@ -73,14 +77,20 @@ impl Report {
     }
 
     fn fill(&mut self, store: &Store, number: u64, config: &Config) -> Result<(), Refusal> {
-        if config.probe.is_none() {
-            self.off.push(step_name(Step::Probe));
-        }
+        let is_off = [
+            (Step::Permissions, !config.check_permissions),
+            (Step::Trust, config.trust.is_open()),
+            (Step::Probe, config.probe.is_none()),
+        ];
+        self.off.extend(is_off.into_iter().filter(|(_, is_off)| *is_off).map(|(step, _)| step_name(step)));
         let limits = &config.limits;
-        let content = scan::read(&self.file, limits.plugin_bytes_max)?;
+        let file = permissions::open(&self.file, config.policy())?;
+        self.passed.push(step_name(Step::Permissions));
+        let content = scan::read_open(file, limits.plugin_bytes_max)?;
+        self.sha256 = Some(content.hash.hex());
         self.passed.push(step_name(Step::Read));
         let passed = &mut |step| self.passed.push(step_name(step));
-        let candidate = candidate::prepare(store, number, &content, config, passed)?;
+        let candidate = candidate::prepare(store, number, &self.file, &content, config, passed)?;
         let descriptor = &candidate.descriptor;
         self.abi = Some(candidate.abi);
         self.plugin = Some((descriptor.name.clone(), descriptor.version.clone()));
@@ -108,7 +118,9 @@ impl Report {
 
 const fn step_name(step: Step) -> &'static str {
     match step {
+        Step::Permissions => "permissions",
         Step::Read => "read",
+        Step::Trust => "trust",
         Step::Elf => "elf",
         Step::Copy => "copy",
         Step::Probe => "probe",

@@ -4,7 +4,7 @@
 use super::events::{Event, Mailbox};
 use super::generation::Generation;
 use super::refusal::Refusal;
-use super::scan::{self, ContentHash, Entry, Listing, Stamp};
+use super::scan::{self, Attention, ContentHash, Entry, Listing, Stamp};
 use super::slot::{Slot, State};
 use super::store::Store;
 use super::watch::Watcher;
@@ -137,7 +137,11 @@ impl Loader {
             // Before the listing: a change after it then comes with a hint.
             watcher.renew();
         }
-        let listing = scan::list(&self.config.directory);
+        let attention = Attention {
+            follows_links: self.config.follow_symlinks,
+            wants_signatures: self.config.trust.wants_signatures(),
+        };
+        let listing = scan::list(&self.config.directory, attention);
         self.is_blind = listing.is_err();
         match listing {
             Ok(listing) => {
@@ -204,15 +208,15 @@ impl Loader {
             }
             State::Settling { stamp, hash, .. } => Some((stamp, hash)),
             State::Missing { .. } => None,
-            _ if slot.stamp == Some(entry.stamp) => return,
+            _ if slot.stamp == Some(entry.stamp) && slot.signature == entry.signature => return,
             _ => None,
         };
-        (slot.stamp, slot.hash) = (None, None);
-        if entry.is_symlink {
+        (slot.stamp, slot.hash, slot.signature) = (None, None, entry.signature);
+        if entry.is_symlink && !self.config.follow_symlinks {
             slot.stamp = Some(entry.stamp);
             return self.refuse(&entry.name, &Refusal::Symlink);
         }
-        match scan::read(&self.path(&entry.name), self.config.limits.plugin_bytes_max) {
+        match scan::read(&self.path(&entry.name), self.config.policy(), self.config.limits.plugin_bytes_max) {
             Ok(content) if first_read == Some((content.stamp, Some(content.hash))) => {
                 self.settled(&entry.name, &content);
             }

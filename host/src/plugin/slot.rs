@@ -33,6 +33,8 @@ pub(super) struct Slot {
     pub(super) stamp: Option<Stamp>,
     /// Of the last settled content.
     pub(super) hash: Option<ContentHash>,
+    /// Of the signature file, as of the last listing after which the content was read.
+    pub(super) signature: Option<Stamp>,
     /// What answers the calls.
     pub(super) running: Option<Arc<Generation>>,
     /// Why the present content does not serve.
@@ -42,7 +44,14 @@ pub(super) struct Slot {
 impl Slot {
     /// A file that was never read.
     pub(super) const fn new() -> Self {
-        Self { state: State::Unreadable, stamp: None, hash: None, running: None, last_error: None }
+        Self {
+            state: State::Unreadable,
+            stamp: None,
+            hash: None,
+            signature: None,
+            running: None,
+            last_error: None,
+        }
     }
 
     /// Whether its present content is what serves for it.

@@ -12,3 +12,4 @@ mod changes;
 mod probe;
 mod refusals;
 mod scene;
+mod trust;

@@ -41,7 +41,7 @@ fn refusal(scene: &Scene, bytes: &[u8]) -> String {
     let file = scene.root.path().join("candidate.so");
     fs::write(&file, bytes).unwrap();
     let report = check(scene, &file);
-    assert_eq!(report.passed, ["read"]);
+    assert_eq!(report.passed, ["permissions", "read", "trust"]);
     report.refusal.unwrap()
 }
 
