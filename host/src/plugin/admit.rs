@@ -31,13 +31,14 @@ impl Loader {
         }
         self.set_plugin(name, None);
         self.generations += 1;
+        let path = self.path(name);
         let ledger = &mut self.ledger;
         let passed = &mut |step| {
             if let Step::Load { bytes } = step {
                 ledger.map(bytes);
             }
         };
-        match candidate::prepare(&self.store, self.generations, content, &self.config.limits, passed) {
+        match candidate::prepare(&self.store, self.generations, &path, content, &self.config, passed) {
             Ok(candidate) => self.admit(name, candidate, 0),
             Err(refusal) => self.refuse(name, &refusal),
         }
@@ -237,7 +238,7 @@ impl Loader {
             self.quarantine.put(quarantine::Entry { hash, why, plugin, beside });
         }
         slot.last_error = Some(text);
-        if matches!(refusal, Refusal::Io { .. }) {
+        if refusal.may_pass() {
             // Without a stamp the next look tries again.
             slot.stamp = None;
         }

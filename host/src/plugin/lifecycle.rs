@@ -7,7 +7,7 @@ use super::ledger::{Count, Ledger};
 use super::operator::Pending;
 use super::quarantine::Quarantine;
 use super::refusal::Refusal;
-use super::scan::{self, ContentHash, Entry, Listing, Stamp};
+use super::scan::{self, Attention, ContentHash, Entry, Listing, Stamp};
 use super::slot::{Slot, State};
 use super::store::Store;
 use super::watch::Watcher;
@@ -145,7 +145,11 @@ impl Loader {
             // Before the listing: a change after it then comes with a hint.
             watcher.renew();
         }
-        let listing = scan::list(&self.config.directory);
+        let attention = Attention {
+            follows_links: self.config.follow_symlinks,
+            wants_signatures: self.config.trust.wants_signatures(),
+        };
+        let listing = scan::list(&self.config.directory, attention);
         log::trace!("looking at {}", self.config.directory.display());
         self.is_blind = listing.is_err();
         match listing {
@@ -215,16 +219,16 @@ impl Loader {
             }
             State::Settling { stamp, hash, .. } => Some((stamp, hash)),
             State::Missing { .. } => None,
-            _ if slot.stamp == Some(entry.stamp) => return,
+            _ if slot.stamp == Some(entry.stamp) && slot.signature == entry.signature => return,
             _ => None,
         };
-        (slot.stamp, slot.hash) = (None, None);
-        if entry.is_symlink {
+        (slot.stamp, slot.hash, slot.signature) = (None, None, entry.signature);
+        if entry.is_symlink && !self.config.follow_symlinks {
             slot.stamp = Some(entry.stamp);
             return self.refuse(&entry.name, &Refusal::Symlink);
         }
         log::trace!("reading {}", self.path(&entry.name).display());
-        match scan::read(&self.path(&entry.name), self.config.limits.plugin_bytes_max) {
+        match scan::read(&self.path(&entry.name), self.config.policy(), self.config.limits.plugin_bytes_max) {
             Ok(content) if first_read == Some((content.stamp, Some(content.hash))) => {
                 self.settled(&entry.name, &content);
             }

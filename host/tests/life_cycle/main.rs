@@ -12,5 +12,7 @@ mod calls;
 mod changes;
 mod handover;
 mod operator;
+mod probe;
 mod refusals;
 mod scene;
+mod trust;
