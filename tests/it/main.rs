@@ -6,6 +6,7 @@ mod http;
 mod readme;
 mod reload;
 mod serving;
+mod trust;
 
 use hotcall_tests::foreign;
 use libtest_mimic::{Arguments, Trial};
@@ -19,6 +20,7 @@ fn main() {
         readme::trials(),
         reload::trials(),
         serving::trials(),
+        trust::trials(),
     ];
     libtest_mimic::run(&arguments, groups.into_iter().flatten().collect()).exit();
 }

@@ -19,6 +19,7 @@ pub struct Setup {
     config: Option<String>,
     state_dir: Option<PathBuf>,
     without_directory: bool,
+    program: Option<PathBuf>,
 }
 
 impl Setup {
@@ -55,6 +56,13 @@ impl Setup {
         self
     }
 
+    /// With this copy of the binary.
+    #[must_use]
+    pub fn program(mut self, path: &Path) -> Self {
+        self.program = Some(path.to_owned());
+        self
+    }
+
     /// With a plugins directory that does not exist.
     #[must_use]
     pub fn without_directory(mut self) -> Self {
@@ -88,7 +96,7 @@ impl Server {
         for (name, file) in &setup.plugins {
             fs::copy(file, plugins.join(name)).unwrap();
         }
-        let mut command = Command::new(artifacts::hotcall());
+        let mut command = Command::new(setup.program.as_deref().unwrap_or_else(|| artifacts::hotcall()));
         command.arg("serve").arg("--plugins").arg(&plugins);
         let state = setup.state_dir.unwrap_or_else(|| root.path().join("state"));
         command.arg("--state-dir").arg(&state);
