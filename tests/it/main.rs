@@ -10,6 +10,7 @@ mod new;
 mod readme;
 mod reload;
 mod serving;
+mod trust;
 mod watching;
 
 use hotcall_tests::foreign;
@@ -28,6 +29,7 @@ fn main() {
         readme::trials(),
         reload::trials(),
         serving::trials(),
+        trust::trials(),
         watching::trials(),
     ];
     libtest_mimic::run(&arguments, groups.into_iter().flatten().collect()).exit();
