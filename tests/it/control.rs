@@ -158,8 +158,10 @@ fn out_of_service() {
     assert_eq!(code_of(server.call("echo", vec![Value::Int(1)])), code::PLUGIN_PANICKED);
     assert_eq!(server.call("counter.value", vec![]).unwrap(), Value::Int(0));
     assert_eq!(operated.text("echo", "state"), "poisoned");
-    assert_eq!(server.log().matches("is out of service").count(), 1, "{}", server.log());
-    assert_eq!(server.log().matches("panicked: boom").count(), 3, "{}", server.log());
+    // The log comes through a pipe, a moment after the answers.
+    let logged = |what: &str| server.log().matches(what).count();
+    wait_until("the panics in the log", || logged("is out of service") > 0 && logged("panicked: boom") >= 3);
+    assert_eq!((logged("is out of service"), logged("panicked: boom")), (1, 3), "{}", server.log());
 
     let reloaded = hotcall(&["reload", &operated.url, "echo"]);
     let text = String::from_utf8(reloaded.stdout).unwrap();

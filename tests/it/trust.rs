@@ -2,6 +2,7 @@
 
 use crate::trial;
 use hotcall::xmlrpc::Value;
+use hotcall_tests::load::Load;
 use hotcall_tests::{Server, Setup, artifacts, repository, wait_until};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
@@ -9,8 +10,6 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -72,17 +71,8 @@ fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// Ends the clients.
-struct Done<'a>(&'a AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
 fn harmful_files() {
-    const CLIENTS: usize = 4;
+    const CLIENTS: u64 = 4;
     const HARMS: [(&str, &str); 9] = [
         ("CONSTRUCTOR=crash", "it crashed (SIGSEGV) in its constructors"),
         ("CONSTRUCTOR=give_up", "it crashed (SIGABRT) in its constructors, saying"),
@@ -97,41 +87,29 @@ fn harmful_files() {
     let built = Built::new();
     let setup = Setup::new().plugin("version.so", &built.version(1));
     let server = setup.config("[limits]\nprobe_ms_max = 4_000\n").start();
-    let (done, calls) = (AtomicBool::new(false), AtomicU64::new(0));
-    let client = || {
-        let client = server.client();
-        while !done.load(Ordering::Acquire) {
-            assert_eq!(client.call("version", vec![]).expect("no call fails"), Value::Int(1));
-            calls.fetch_add(1, Ordering::Relaxed);
-        }
-    };
-    thread::scope(|scope| {
-        // Also when what follows fails: the clients are waited for.
-        let done = Done(&done);
-        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
-        let answered = |count: u64| {
-            let reached = calls.load(Ordering::Relaxed) + count;
-            wait_until("the clients' calls", || {
-                calls.load(Ordering::Relaxed) >= reached || clients.iter().any(|c| c.is_finished())
-            });
-        };
-        for (number, (harm, says)) in HARMS.iter().enumerate() {
-            let name = format!("harmful-{number}.so");
-            put(&server, &built.harmful(harm), &name);
-            // Calls are answered while it is tried, however long that takes.
-            answered(2 * CLIENTS as u64);
-            wait_until(format!("the refusal of {harm}"), || !refusals(&server, &name).is_empty());
-            let line = refusals(&server, &name).remove(0);
-            assert!(line.contains(says), "{harm}: {line}");
-            answered(CLIENTS as u64);
-        }
-        // It is not tried again.
-        for _ in 0..3 {
-            server.signal(Signal::HUP);
-            answered(CLIENTS as u64);
-        }
-        drop(done);
-    });
+    Load::during(
+        &server,
+        CLIENTS,
+        "version",
+        |version| version == 1,
+        |load| {
+            for (number, (harm, says)) in HARMS.iter().enumerate() {
+                let name = format!("harmful-{number}.so");
+                put(&server, &built.harmful(harm), &name);
+                // Calls are answered while it is tried, however long that takes.
+                load.goes_on();
+                wait_until(format!("the refusal of {harm}"), || !refusals(&server, &name).is_empty());
+                let line = refusals(&server, &name).remove(0);
+                assert!(line.contains(says), "{harm}: {line}");
+                load.goes_on();
+            }
+            // It is not tried again.
+            for _ in 0..3 {
+                server.signal(Signal::HUP);
+                load.goes_on();
+            }
+        },
+    );
     for number in 0..HARMS.len() {
         assert_eq!(refusals(&server, &format!("harmful-{number}.so")).len(), 1, "{}", server.log());
     }
