@@ -1,7 +1,7 @@
 //! What an operator chooses: the config file's keys, with their defaults. Command-line flags come on top.
 
 use crate::limits::Limits;
-use crate::plugin::Watch;
+use crate::plugin::{PluginOptions, Watch};
 use crate::xmlrpc::{DateTime, Value};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// Each plugin's own configuration, under its name.
     pub plugins: BTreeMap<String, toml::Table>,
+    /// What the server does with a plugin, under the plugin's name.
+    pub plugin_options: BTreeMap<String, PluginOptions>,
 }
 
 /// [`Watch`] as the config file and the command line spell it.
@@ -155,6 +157,7 @@ fn date_time(moment: &toml::value::Datetime) -> Option<DateTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::Unload;
 
     fn read(text: &str) -> Result<Config, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -169,10 +172,12 @@ mod tests {
             "plugins_dir = '/srv/plugins'\nhttps = ['0.0.0.0:443', '[::]:443']\nhttp = ['127.0.0.1:80']\n\
              unix = ['/run/hotcall.sock']\ncert = '/etc/c.pem'\nkey = '/etc/k.pem'\nstate_dir = '/var/lib/h'\n\
              workers = 3\nwatch = 'poll'\n[limits]\nbody_bytes_max = 5\n[plugins.counter]\nstart = 7\n\
-             big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n",
+             big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n\
+             [plugin_options.counter]\nunload = 'close'\n",
         )
         .unwrap();
         assert_eq!(config.https.len(), 2);
+        assert_eq!(config.plugin_options["counter"].unload, Unload::Close);
         assert_eq!(config.watch, Some(WatchName::Poll));
         assert_eq!(config.limits, Limits { body_bytes_max: 5, ..Limits::default() });
         let settings = &config.plugin_settings()["counter"];
@@ -202,6 +207,10 @@ mod tests {
         assert!(why.starts_with("DIR/hotcall.toml: line 2: unknown field `plugin_dir`"), "{why}");
         assert!(read("[limits]\nbody_max = 1\n").unwrap_err().contains("line 2: unknown field"), "limits");
         assert!(read("https = ['nowhere']\n").unwrap_err().contains("line 1"), "address");
+        assert!(
+            read("[plugin_options.p]\nunlode = 'x'\n").unwrap_err().contains("line 2: unknown field"),
+            "options"
+        );
         assert!(read("= = =").unwrap_err().contains("line 1"), "syntax");
         let none = Config::read(Path::new("/nonexistent/hotcall.toml")).unwrap_err().to_string();
         assert!(none.starts_with("cannot read /nonexistent/hotcall.toml: No such file"), "{none}");

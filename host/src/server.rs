@@ -4,7 +4,7 @@
 use crate::config::{Config, default_state_dir};
 use crate::limits::Limits;
 use crate::net::{self, Bind, tls::Identity};
-use crate::plugin::{self, Plugins, Watch};
+use crate::plugin::{self, PluginOptions, Plugins, Watch};
 use crate::registry::Registry;
 use crate::rpc::Dispatcher;
 use crate::web::App;
@@ -38,6 +38,8 @@ pub struct Options {
     pub limits: Limits,
     /// Each plugin's configuration.
     pub plugin_settings: BTreeMap<String, Value>,
+    /// What the server does with each plugin.
+    pub plugin_options: BTreeMap<String, PluginOptions>,
 }
 
 /// Why the server did not start.
@@ -92,6 +94,7 @@ impl TryFrom<Config> for Options {
             watch: config.watch.map_or(Watch::Auto, Watch::from),
             limits: config.limits,
             plugin_settings,
+            plugin_options: config.plugin_options,
         })
     }
 }
@@ -99,9 +102,18 @@ impl TryFrom<Config> for Options {
 impl Options {
     /// The keys that only a start takes and that are other ones there.
     fn fixed_keys_that_differ(&self, new: &Self) -> Vec<&'static str> {
-        // All of them by name, so that a new one is not forgotten here.
-        let Self { plugins_dir, state_dir, binds, certificate, workers, watch, limits, plugin_settings: _ } =
-            self;
+        // All by name, so that a new one is not forgotten here.
+        let Self {
+            plugins_dir,
+            state_dir,
+            binds,
+            certificate,
+            workers,
+            watch,
+            limits,
+            plugin_settings: _,
+            plugin_options: _,
+        } = self;
         let keys = [
             ("plugins_dir", *plugins_dir != new.plugins_dir),
             ("state_dir", *state_dir != new.state_dir),
@@ -139,6 +151,7 @@ impl Server {
                 state_dir: options.state_dir.clone(),
                 watch: options.watch,
                 settings: options.plugin_settings.clone(),
+                options: options.plugin_options.clone(),
                 limits: options.limits.clone(),
             },
             registry.clone(),
@@ -162,18 +175,20 @@ impl Server {
         self.front.urls()
     }
 
-    /// Takes what of these options can be taken while it runs, the plugins' configurations, and looks at the plugins
+    /// Takes what of these options can be taken while it runs, the plugins' configurations and options, and looks at the plugins
     /// directory. The log names what else is not as it was at the start.
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.
     pub fn reload(&mut self, options: Options) -> Result<(), Error> {
-        self.plugins.reconfigure(options.plugin_settings.clone()).map_err(Error::Plugins)?;
+        let (settings, plugin_options) = (options.plugin_settings.clone(), options.plugin_options.clone());
+        self.plugins.reconfigure(settings, plugin_options).map_err(Error::Plugins)?;
         let keys = self.options.fixed_keys_that_differ(&options);
         if !keys.is_empty() {
             log::warn!("changed in the configuration, and taken at the next start only: {}", keys.join(", "));
         }
-        self.options.plugin_settings = options.plugin_settings;
+        (self.options.plugin_settings, self.options.plugin_options) =
+            (options.plugin_settings, options.plugin_options);
         Ok(())
     }
 

@@ -79,6 +79,11 @@ pub(super) fn prepare(
 }
 
 impl Candidate {
+    /// Whether it declares that it leaves nothing behind.
+    pub(super) const fn leaves_nothing(&self) -> bool {
+        self.table.leaves_nothing
+    }
+
     /// Makes the instance. Loader thread only.
     ///
     /// # Errors

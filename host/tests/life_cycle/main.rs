@@ -12,4 +12,5 @@ mod changes;
 mod handover;
 mod operator;
 mod refusals;
+mod retire;
 mod scene;
