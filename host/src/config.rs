@@ -1,7 +1,7 @@
 //! What an operator chooses: the config file's keys, with their defaults. Command-line flags come on top.
 
 use crate::limits::Limits;
-use crate::plugin::{Trust, Watch};
+use crate::plugin::{PluginOptions, Trust, Watch};
 use crate::xmlrpc::{DateTime, Value};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -43,6 +43,8 @@ pub struct Config {
     pub limits: Limits,
     /// Each plugin's own configuration, under its name.
     pub plugins: BTreeMap<String, toml::Table>,
+    /// What the server does with a plugin, under the plugin's name.
+    pub plugin_options: BTreeMap<String, PluginOptions>,
 }
 
 /// The keys of `[trust]`. A plugin that fits one of them is loaded.
@@ -186,6 +188,7 @@ fn date_time(moment: &toml::value::Datetime) -> Option<DateTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::Unload;
 
     fn read(text: &str) -> Result<Config, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -201,10 +204,12 @@ mod tests {
              unix = ['/run/hotcall.sock']\ncert = '/etc/c.pem'\nkey = '/etc/k.pem'\nstate_dir = '/var/lib/h'\n\
              workers = 3\nwatch = 'poll'\nprobe = false\n\
              check_permissions = false\nfollow_symlinks = true\n[trust]\nsha256 = []\n[limits]\nbody_bytes_max = 5\n[plugins.counter]\nstart = 7\n\
-             big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n",
+             big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n\
+             [plugin_options.counter]\nunload = 'close'\n",
         )
         .unwrap();
         assert_eq!(config.https.len(), 2);
+        assert_eq!(config.plugin_options["counter"].unload, Unload::Close);
         assert_eq!(config.watch, Some(WatchName::Poll));
         assert_eq!((config.probe, config.check_permissions), (Some(false), Some(false)));
         assert!(config.follow_symlinks && !config.trust().unwrap().is_open());
@@ -248,6 +253,10 @@ mod tests {
         assert!(why.starts_with("DIR/hotcall.toml: line 2: unknown field `plugin_dir`"), "{why}");
         assert!(read("[limits]\nbody_max = 1\n").unwrap_err().contains("line 2: unknown field"), "limits");
         assert!(read("https = ['nowhere']\n").unwrap_err().contains("line 1"), "address");
+        assert!(
+            read("[plugin_options.p]\nunlode = 'x'\n").unwrap_err().contains("line 2: unknown field"),
+            "options"
+        );
         assert!(read("= = =").unwrap_err().contains("line 1"), "syntax");
         let none = Config::read(Path::new("/nonexistent/hotcall.toml")).unwrap_err().to_string();
         assert!(none.starts_with("cannot read /nonexistent/hotcall.toml: No such file"), "{none}");

@@ -4,7 +4,7 @@
 use crate::config::{Config, default_state_dir};
 use crate::limits::Limits;
 use crate::net::{self, Bind, tls::Identity};
-use crate::plugin::{self, Plugins, Trust, Watch};
+use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
 use crate::rpc::Dispatcher;
 use crate::web::App;
@@ -45,6 +45,8 @@ pub struct Options {
     pub limits: Limits,
     /// Each plugin's configuration.
     pub plugin_settings: BTreeMap<String, Value>,
+    /// What the server does with each plugin.
+    pub plugin_options: BTreeMap<String, PluginOptions>,
 }
 
 /// Why the server did not start.
@@ -104,6 +106,7 @@ impl TryFrom<Config> for Options {
             trust,
             limits: config.limits,
             plugin_settings,
+            plugin_options: config.plugin_options,
         })
     }
 }
@@ -111,7 +114,7 @@ impl TryFrom<Config> for Options {
 impl Options {
     /// The keys that only a start takes and that are other ones there.
     fn fixed_keys_that_differ(&self, new: &Self) -> Vec<&'static str> {
-        // All of them by name, so that a new one is not forgotten here.
+        // All by name, so that a new one is not forgotten here.
         let Self {
             plugins_dir,
             state_dir,
@@ -125,6 +128,7 @@ impl Options {
             follow_symlinks,
             trust,
             plugin_settings: _,
+            plugin_options: _,
         } = self;
         let keys = [
             ("plugins_dir", *plugins_dir != new.plugins_dir),
@@ -149,6 +153,7 @@ impl Options {
             state_dir: self.state_dir.clone(),
             watch: self.watch,
             settings: self.plugin_settings.clone(),
+            options: self.plugin_options.clone(),
             limits: self.limits.clone(),
             probe: self.probe.then(plugin::probe::this_program),
             check_permissions: self.check_permissions,
@@ -195,18 +200,20 @@ impl Server {
         self.front.urls()
     }
 
-    /// Takes what of these options can be taken while it runs, the plugins' configurations, and looks at the plugins
+    /// Takes what of these options can be taken while it runs, the plugins' configurations and options, and looks at the plugins
     /// directory. The log names what else is not as it was at the start.
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.
     pub fn reload(&mut self, options: Options) -> Result<(), Error> {
-        self.plugins.reconfigure(options.plugin_settings.clone()).map_err(Error::Plugins)?;
+        let (settings, plugin_options) = (options.plugin_settings.clone(), options.plugin_options.clone());
+        self.plugins.reconfigure(settings, plugin_options).map_err(Error::Plugins)?;
         let keys = self.options.fixed_keys_that_differ(&options);
         if !keys.is_empty() {
             log::warn!("changed in the configuration, and taken at the next start only: {}", keys.join(", "));
         }
-        self.options.plugin_settings = options.plugin_settings;
+        (self.options.plugin_settings, self.options.plugin_options) =
+            (options.plugin_settings, options.plugin_options);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::thread;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -19,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         trial("control::a_plugin_that_keeps_panicking_is_out_of_service_alone", out_of_service),
         trial("control::a_reload_keeps_the_count_of_the_counter", the_count_survives),
         trial("control::a_hangup_reconfigures_the_plugins_that_changed", hangup_reconfigures),
+        trial("control::the_drain_limit_is_told_and_ends_the_server", drain_limit),
         trial("control::a_wrong_config_file_changes_nothing", wrong_config_file),
     ]
 }
@@ -159,9 +161,11 @@ fn out_of_service() {
     assert_eq!(server.call("counter.value", vec![]).unwrap(), Value::Int(0));
     assert_eq!(operated.text("echo", "state"), "poisoned");
     // The log comes through a pipe, a moment after the answers.
-    let logged = |what: &str| server.log().matches(what).count();
-    wait_until("the panics in the log", || logged("is out of service") > 0 && logged("panicked: boom") >= 3);
-    assert_eq!((logged("is out of service"), logged("panicked: boom")), (1, 3), "{}", server.log());
+    let errors = |part: &str| {
+        server.log().lines().filter(|line| line.contains("ERROR") && line.contains(part)).count()
+    };
+    wait_until("the panics in the log", || errors("is out of service") > 0 && errors("panicked: boom") >= 3);
+    assert_eq!((errors("is out of service"), errors("panicked: boom")), (1, 3), "{}", server.log());
 
     let reloaded = hotcall(&["reload", &operated.url, "echo"]);
     let text = String::from_utf8(reloaded.stdout).unwrap();
@@ -234,4 +238,29 @@ fn wrong_config_file() {
     }
     server.wait_for_log(&["SIGHUP:", "hotcall.toml", "line 1", "worker"]);
     assert_eq!((mode_of(&operated), operated.int("echo", "generation")), (Some("one".into()), generation));
+}
+
+fn drain_limit() {
+    let mut operated = Operated::start(both().config("[limits]\ndrain_ms_max = 200\n"));
+    let sleep = |ms: i32| {
+        let client = operated.server.client();
+        thread::spawn(move || client.call("echo.sleep", vec![Value::Int(ms)]))
+    };
+    let short = sleep(3_000);
+    operated.server.wait_for_log(&["sleeping"]);
+    operated.client.call("hotcall.reload", ["echo".into()]).unwrap();
+    operated.server.wait_for_log(&["of plugin echo", "has not drained in 200 ms"]);
+    assert_eq!(
+        short.join().unwrap().unwrap(),
+        Value::Int(3_000),
+        "the call in the old generation is answered"
+    );
+
+    let long = sleep(60_000);
+    wait_until("the long call", || operated.server.log().matches("sleeping").count() == 2);
+    let status = operated.server.stop();
+    assert_eq!(status.code(), Some(1));
+    operated.server.wait_for_log(&["plugin echo is not destroyed", "calls of it still run"]);
+    operated.server.wait_for_log(&["hotcall: calls were still running at the drain limit"]);
+    assert!(long.join().unwrap().is_err());
 }

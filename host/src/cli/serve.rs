@@ -24,7 +24,7 @@ pub(super) struct ServeArgs {
 /// What `serve` and `dev` have in common.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct CommonArgs {
-    /// The config file (TOML); flags given here replace its keys
+    /// The config file (TOML), read anew on SIGHUP; flags given here replace its keys
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Listen for HTTPS; port 0 picks a free one; may be repeated [default: 127.0.0.1:8443]

@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 use super::scan::{Content, ContentHash};
 use super::slot::{Slot, State};
 use super::vitals::Vitals;
-use super::{handover, quarantine};
+use super::{Unload, handover, quarantine};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
@@ -38,7 +38,11 @@ impl Loader {
                 ledger.map(bytes);
             }
         };
-        match candidate::prepare(&self.store, self.generations, &path, content, &self.config, passed) {
+        let named = self.thread_names.bear(self.generations);
+        let prepared =
+            candidate::prepare(&self.store, self.generations, &path, content, &self.config, passed);
+        drop(named);
+        match prepared {
             Ok(candidate) => self.admit(name, candidate, 0),
             Err(refusal) => self.refuse(name, &refusal),
         }
@@ -111,12 +115,15 @@ impl Loader {
     fn create(&self, name: &OsStr, candidate: Candidate) -> Result<(Arc<Generation>, bool), Refusal> {
         let plugin = candidate.descriptor.name.clone();
         let directory = self.store.data_directory(&plugin)?;
-        let origin = Origin {
-            id: candidate.id,
-            hash: candidate.hash,
-            settings: self.settings_of(&plugin),
-            warnings: candidate.warnings.clone(),
-        };
+        let mut warnings = candidate.warnings.clone();
+        if self.unload_of(&plugin) == Unload::Close && !candidate.leaves_nothing() {
+            let what = "it stays mapped although unload is \"close\": it does not declare that it leaves nothing behind";
+            log::warn!("plugin {plugin}: {what}");
+            warnings.push(what.to_owned());
+        }
+        let _named = self.thread_names.bear(candidate.id);
+        let settings = self.settings_of(&plugin);
+        let origin = Origin { id: candidate.id, hash: candidate.hash, settings, warnings };
         let (descriptor, live) =
             candidate.create(&directory, origin.settings.clone(), &self.config.limits)?;
         let handed_over = match self.forerunner(name, &plugin) {

@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "calls a plugin's functions and reads what they return")]
 
 use super::callbacks::{self, Frame};
-use super::library::Table;
+use super::library::{Image, Table};
 use super::refusal::Refusal;
 use super::text::{self, FAULT_BYTES_MAX, LOG_BYTES_MAX};
 use super::weigh::{self, Excess};
@@ -20,6 +20,7 @@ use hotcall_plugin::tree::{self, ReadLimits, Tree};
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::Arc;
 
 /// A plugin's instance: created, not yet destroyed.
 pub(super) struct Live {
@@ -34,6 +35,13 @@ pub(super) struct Live {
 pub(super) struct Ending {
     destroy: Option<unsafe extern "C" fn(*mut c_void)>,
     instance: Handle,
+    remains: Remains,
+}
+
+/// What is left of a generation that was destroyed: its library.
+pub(super) struct Remains {
+    image: Arc<Image>,
+    leaves_nothing: bool,
 }
 
 /// Why a call has no result.
@@ -146,7 +154,7 @@ impl Live {
         arena.set_allocation_limit(Some(arena.allocated_bytes().saturating_add(self.limits.bytes_max)));
         let frame = Frame { arena, exhausted: Cell::new(false), target: &self.target, context };
         let (mut call, mut result, mut fault) = (frame.table(), abi::Value::NIL, empty_fault());
-        // SAFETY: the table was checked and its library is never unmapped; the instance was made by this table's
+        // SAFETY: the table was checked and its library is mapped; the instance was made by this table's
         // `create` and is not destroyed while `self` lives; all pointers outlive the call.
         let status = unsafe {
             invoke(
@@ -178,8 +186,8 @@ impl Live {
     }
 
     /// The address space that its library takes.
-    pub(super) const fn bytes(&self) -> u64 {
-        self.table.bytes
+    pub(super) fn bytes(&self) -> u64 {
+        self.table.image.bytes
     }
 
     /// Whether it has a state for the generation after it.
@@ -245,8 +253,10 @@ impl Live {
     }
 
     /// What is left to do after the last call. Must be taken once, when `self` is dropped.
-    pub(super) const fn ending(&self) -> Ending {
-        Ending { destroy: self.table.destroy, instance: self.instance }
+    pub(super) fn ending(&self) -> Ending {
+        let (image, leaves_nothing) = (Arc::clone(&self.table.image), self.table.leaves_nothing);
+        let remains = Remains { image, leaves_nothing };
+        Ending { destroy: self.table.destroy, instance: self.instance, remains }
     }
 
     fn read(&self, result: &abi::Value, method: &str, context: &CallContext) -> Result<Value, Fault> {
@@ -292,12 +302,33 @@ impl Live {
 
 impl Ending {
     /// Destroys the instance. Loader thread only.
-    pub(super) fn destroy(self) {
+    pub(super) fn destroy(self) -> Remains {
         if let Some(destroy) = self.destroy {
             // SAFETY: an `Ending` is made when the last reference to the instance goes, so no call runs and none
-            // will; it is consumed here, so this happens once; the library is never unmapped.
+            // will; it is consumed here, so this happens once; the library is mapped until its remains are unmapped.
             unsafe { destroy(self.instance.0) }
         }
+        self.remains
+    }
+}
+
+impl Remains {
+    /// Whether the plugin declares that it left nothing that uses its library.
+    pub(super) const fn leaves_nothing(&self) -> bool {
+        self.leaves_nothing
+    }
+
+    /// The address space that the library takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.image.bytes
+    }
+
+    /// Unmaps the library if the plugin declares that it left nothing. Whether it is gone. Loader thread only.
+    pub(super) fn unmap(self) -> bool {
+        // SAFETY: remains are what `destroy` gives, once, when no reference to the instance and its table is left; all
+        // that the host took from the library it copied; that nothing else uses it the plugin declares, and plugins are
+        // trusted code.
+        self.leaves_nothing && unsafe { self.image.close() }
     }
 }
 

@@ -113,6 +113,11 @@ impl Candidate {
         Ok(Self { id, hash, descriptor, abi: facts.abi, warnings: facts.warnings, table })
     }
 
+    /// Whether it declares that it leaves nothing behind.
+    pub(super) const fn leaves_nothing(&self) -> bool {
+        self.table.leaves_nothing
+    }
+
     /// Makes the instance. Loader thread only.
     ///
     /// # Errors

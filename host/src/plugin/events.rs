@@ -4,6 +4,7 @@
 //! one for each generation ever made, and reloads up to a limit. So nobody who puts something in ever waits for the
 //! loader.
 
+use super::PluginOptions;
 use super::boundary::Ending;
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
@@ -21,7 +22,7 @@ pub(super) enum Event {
     /// The operator wants a look now.
     Asked,
     /// The plugins' configurations are these now.
-    Settings(BTreeMap<String, Value>),
+    Settings(Settings),
     /// The operator wants a new generation of a plugin.
     Reload(Reload),
     /// The time that the loader asked to be woken at has come.
@@ -35,7 +36,16 @@ pub(super) enum Event {
 /// A generation whose last reference is gone.
 pub(super) struct Ended {
     pub(super) generation: u64,
+    pub(super) plugin: String,
+    /// There were warnings of its content.
+    pub(super) is_suspect: bool,
     pub(super) ending: Ending,
+}
+
+/// What an operator says of plugins by their names.
+pub(super) struct Settings {
+    pub(super) settings: BTreeMap<String, Value>,
+    pub(super) options: BTreeMap<String, PluginOptions>,
 }
 
 /// A request for a new generation of a plugin.
@@ -65,7 +75,7 @@ pub(super) struct Mailbox {
 struct Inbox {
     hint: bool,
     asked: bool,
-    settings: Option<BTreeMap<String, Value>>,
+    settings: Option<Settings>,
     reloads: VecDeque<Reload>,
     stop: Option<Instant>,
     is_stopped: bool,
@@ -82,7 +92,7 @@ impl Mailbox {
     }
 
     /// Settings that the loader has not taken yet are replaced.
-    pub(super) fn settings(&self, settings: BTreeMap<String, Value>) {
+    pub(super) fn settings(&self, settings: Settings) {
         self.put(|inbox| inbox.settings = Some(settings));
     }
 

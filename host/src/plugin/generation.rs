@@ -57,7 +57,7 @@ impl Generation {
     }
 
     /// The address space that its library takes.
-    pub(super) const fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.live.bytes()
     }
 
@@ -119,6 +119,11 @@ impl Generation {
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        self.mailbox.ended(Ended { generation: self.id, ending: self.live.ending() });
+        self.mailbox.ended(Ended {
+            generation: self.id,
+            plugin: std::mem::take(&mut self.descriptor.name),
+            is_suspect: !self.warnings.is_empty(),
+            ending: self.live.ending(),
+        });
     }
 }

@@ -3,13 +3,15 @@
 
 use super::events::{Event, Mailbox};
 use super::generation::Generation;
-use super::ledger::{Count, Ledger};
+use super::ledger::Ledger;
 use super::operator::Pending;
 use super::quarantine::Quarantine;
 use super::refusal::Refusal;
+use super::retire::{Destroyed, Draining};
 use super::scan::{self, Attention, ContentHash, Entry, Listing, Stamp};
 use super::slot::{Slot, State};
 use super::store::Store;
+use super::threads::Names;
 use super::watch::Watcher;
 use super::{Config, Shared, Watch};
 use crate::registry::{Registry, Snapshot};
@@ -17,8 +19,7 @@ use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,9 +41,14 @@ pub(super) struct Loader {
     /// Replaced in this look; told so once the registry no longer has them.
     pub(super) retired: Vec<Arc<Generation>>,
     /// Told so; their last calls still run.
-    draining: Vec<Draining>,
+    pub(super) draining: Vec<Draining>,
+    /// Their ends are to be looked at.
+    pub(super) destroyed: Vec<Destroyed>,
+    /// What the last generation that left something did leave, by the plugin's name.
+    pub(super) left_behind: BTreeMap<String, String>,
     pub(super) generations: u64,
     pub(super) ledger: Ledger,
+    pub(super) thread_names: Names,
     /// Asked for by the operator, not yet done.
     pub(super) reloads: Vec<Pending>,
     next_look: Option<Instant>,
@@ -50,17 +56,9 @@ pub(super) struct Loader {
     pub(super) is_changed: bool,
     /// The last look could not list the directory.
     pub(super) is_blind: bool,
-    kept_was_warned: bool,
+    pub(super) kept_was_warned: bool,
     /// What was last said of the directory as a whole.
     directory_said: Option<String>,
-}
-
-struct Draining {
-    generation: Weak<Generation>,
-    id: u64,
-    plugin: String,
-    /// When to warn; None once that is done.
-    due: Option<Instant>,
 }
 
 impl Loader {
@@ -82,8 +80,11 @@ impl Loader {
             quarantine: Quarantine::default(),
             retired: Vec::new(),
             draining: Vec::new(),
+            destroyed: Vec::new(),
+            left_behind: BTreeMap::new(),
             generations: 0,
             ledger: Ledger::default(),
+            thread_names: Names::new(),
             reloads: Vec::new(),
             next_look: None,
             last_look: Instant::now(),
@@ -111,15 +112,12 @@ impl Loader {
                 Event::Settings(settings) => self.reconfigure(settings),
                 Event::Reload(reload) => self.reload(reload),
                 Event::Due => {
-                    self.warn_of_slow_drains();
+                    self.attend_retired();
                     if self.look_due().is_some_and(|due| due <= Instant::now()) {
                         self.look();
                     }
                 }
-                Event::Ended(ended) => {
-                    self.draining.retain(|draining| draining.id != ended.generation);
-                    ended.ending.destroy();
-                }
+                Event::Ended(ended) => self.destroy(ended),
                 Event::Stop(deadline) => return self.stop(deadline),
             }
         }
@@ -250,64 +248,7 @@ impl Loader {
         let running = self.slots.values().filter_map(|slot| slot.running.as_ref());
         self.registry.publish(running.flat_map(Generation::methods).collect());
         self.retire();
-        let mut serving = Count::default();
-        for running in self.slots.values().filter_map(|slot| slot.running.as_ref()) {
-            serving.add(Count::one(running.bytes()));
-        }
-        self.count_kept(self.ledger.kept(serving));
         self.publish_status();
-    }
-
-    fn publish_status(&self) {
-        let row = |(name, slot): (&OsString, &Slot)| {
-            let row = slot.status(&self.path(name));
-            let plugin = row.status.name.clone().unwrap_or_default();
-            row.with_past(self.ledger.kept_of(&plugin), None)
-        };
-        self.shared.rows.store(Arc::new(self.slots.iter().map(row).collect()));
-    }
-
-    fn retire(&mut self) {
-        let due = later(Instant::now(), self.config.limits.drain_max());
-        for generation in self.retired.drain(..) {
-            generation.quiesce();
-            self.ledger.retire(&generation.descriptor.name, generation.bytes());
-            self.draining.push(Draining {
-                generation: Arc::downgrade(&generation),
-                id: generation.id,
-                plugin: generation.descriptor.name.clone(),
-                due: Some(due),
-            });
-        }
-    }
-
-    fn count_kept(&mut self, Count { generations, bytes }: Count) {
-        self.shared.kept.store(generations, Ordering::Relaxed);
-        self.shared.kept_bytes.store(bytes, Ordering::Relaxed);
-        let max = self.config.limits.generations_kept_max;
-        if generations > max && !self.kept_was_warned {
-            log::warn!(
-                "{generations} retired plugin generations stay mapped ({bytes} bytes), more than {max}; \
-                 restart when convenient"
-            );
-        }
-        self.kept_was_warned = generations > max;
-    }
-
-    fn warn_of_slow_drains(&mut self) {
-        let now = Instant::now();
-        for draining in self.draining.iter_mut().filter(|draining| draining.due.is_some_and(|due| due <= now))
-        {
-            draining.due = None;
-            let held = draining.generation.strong_count();
-            log::warn!(
-                "generation {} of plugin {} has not drained in {} ms ({held} references); \
-                 it stays until its last call returns",
-                draining.id,
-                draining.plugin,
-                self.config.limits.drain_ms_max
-            );
-        }
     }
 
     fn stop(mut self, deadline: Instant) {
@@ -317,10 +258,7 @@ impl Loader {
         self.retire();
         while !self.draining.is_empty() {
             match self.mailbox.next(Some(deadline)) {
-                Event::Ended(ended) => {
-                    self.draining.retain(|draining| draining.id != ended.generation);
-                    ended.ending.destroy();
-                }
+                Event::Ended(ended) => self.destroy(ended),
                 Event::Due => break,
                 Event::Hint | Event::Asked | Event::Settings(_) | Event::Reload(_) | Event::Stop(_) => {}
             }
@@ -362,8 +300,7 @@ impl Loader {
     }
 
     fn due(&self) -> Option<Instant> {
-        let drains = self.draining.iter().filter_map(|draining| draining.due).min();
-        self.look_due().into_iter().chain(drains).min()
+        self.look_due().into_iter().chain(self.retired_due()).min()
     }
 
     fn look_due(&self) -> Option<Instant> {

@@ -16,7 +16,7 @@
 //! - The registry is all that is written here for others. This module knows no network, no HTTP, no XML.
 //! - A failed step changes nothing that serves. No file's code runs before its bytes are checked, and the watched file
 //!   itself is never mapped.
-//! - Nothing is ever unmapped.
+//! - Nothing is unmapped, but for a plugin that declares that it leaves nothing behind, when the operator says so.
 //! - `unsafe` stands in `library`, `callbacks` and `boundary` only.
 
 mod admit;
@@ -39,11 +39,13 @@ mod permissions;
 pub mod probe;
 mod quarantine;
 mod refusal;
+mod retire;
 mod scan;
 mod slot;
 mod status;
 mod store;
 mod text;
+mod threads;
 mod trust;
 mod vitals;
 mod watch;
@@ -57,9 +59,10 @@ use crate::xmlrpc::Value;
 use arc_swap::ArcSwap;
 use control::Controller;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use events::Mailbox;
+use events::{Mailbox, Settings};
 use lifecycle::Loader;
 use permissions::Policy;
+use serde::Deserialize;
 use status::Row;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -86,6 +89,8 @@ pub struct Config {
     pub watch: Watch,
     /// Each plugin's configuration, a struct, by the plugin's name.
     pub settings: BTreeMap<String, Value>,
+    /// What the server does with a plugin, by the plugin's name.
+    pub options: BTreeMap<String, PluginOptions>,
     /// What a plugin and a call may use.
     pub limits: Limits,
     /// The `hotcall` program, which tries each new content in a child process first. None: contents are not tried.
@@ -96,6 +101,26 @@ pub struct Config {
     pub follow_symlinks: bool,
     /// Which contents may be loaded at all.
     pub trust: Trust,
+}
+
+/// What the server does with a plugin. Unlike its configuration, the plugin does not learn of it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginOptions {
+    /// What becomes of a generation's library once the generation is destroyed.
+    pub unload: Unload,
+}
+
+/// What becomes of a library that is no longer used.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Unload {
+    /// It stays mapped, which is always safe.
+    #[default]
+    Keep,
+    /// It is unmapped if the plugin declares that it leaves nothing behind (`HOTCALL_PLUGIN_LEAVES_NOTHING`), and nothing
+    /// is known that speaks against it. A plugin that declares it wrongly takes the server along.
+    Close,
 }
 
 /// How changes of the plugins directory are seen.
@@ -168,7 +193,7 @@ pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> 
     let config = Config { directory, ..config };
     let (events, publisher) = (Arc::clone(&mailbox), Arc::clone(&shared));
     let loader = thread::Builder::new()
-        .name("hotcall-loader".into())
+        .name(threads::LOADER.into())
         .spawn(move || {
             let _alive = alive;
             Loader::new(config, store, registry, events, publisher).run(ready);
@@ -218,9 +243,13 @@ impl Plugins {
     ///
     /// # Errors
     /// [`Error::Settings`]: nothing has changed then.
-    pub fn reconfigure(&self, settings: BTreeMap<String, Value>) -> Result<(), Error> {
+    pub fn reconfigure(
+        &self,
+        settings: BTreeMap<String, Value>,
+        options: BTreeMap<String, PluginOptions>,
+    ) -> Result<(), Error> {
         check(&settings)?;
-        self.mailbox.settings(settings);
+        self.mailbox.settings(Settings { settings, options });
         Ok(())
     }
 

@@ -3,12 +3,12 @@
 //! Both requests only make a file's content count as new. It then takes the way of every new content, with every check
 //! on it, so they are done some settle time later.
 
-use super::events::{Reload, ReloadError};
+use super::events::{Reload, ReloadError, Settings};
 use super::lifecycle::Loader;
 use super::slot::{Slot, State};
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A reload that is under way.
 pub(super) struct Pending {
@@ -25,7 +25,8 @@ impl Loader {
     }
 
     /// Takes new settings for all plugins; those whose own changed get a new generation.
-    pub(super) fn reconfigure(&mut self, settings: BTreeMap<String, Value>) {
+    pub(super) fn reconfigure(&mut self, Settings { settings, options }: Settings) {
+        self.config.options = options;
         let names: BTreeSet<String> = self.config.settings.keys().chain(settings.keys()).cloned().collect();
         let before: Vec<Value> = names.iter().map(|name| self.settings_of(name)).collect();
         self.config.settings = settings;

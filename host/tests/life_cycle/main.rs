@@ -14,5 +14,6 @@ mod handover;
 mod operator;
 mod probe;
 mod refusals;
+mod retire;
 mod scene;
 mod trust;

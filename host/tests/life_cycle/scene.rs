@@ -1,7 +1,7 @@
 //! A plugins directory, a registry and a running life cycle; and the C compiler that makes plugins for it.
 
 use hotcall::limits::Limits;
-use hotcall::plugin::{self, Config, FileState, PluginStatus, Plugins, Trust, Watch};
+use hotcall::plugin::{self, Config, FileState, PluginOptions, PluginStatus, Plugins, Trust, Watch};
 use hotcall::registry::{CallContext, Registry};
 use hotcall::xmlrpc::{Fault, Value};
 use std::collections::BTreeMap;
@@ -21,6 +21,7 @@ pub(crate) struct Scene {
     pub(crate) registry: Arc<Registry>,
     pub(crate) limits: Limits,
     pub(crate) settings: BTreeMap<String, Value>,
+    pub(crate) options: BTreeMap<String, PluginOptions>,
     pub(crate) probe: Option<PathBuf>,
     pub(crate) check_permissions: bool,
     pub(crate) follow_symlinks: bool,
@@ -36,13 +37,14 @@ impl Scene {
         let plugins = root.path().join("plugins");
         fs::create_dir(&plugins).unwrap();
         let limits = Limits { settle_ms: 30, removal_ms: 400, rescan_ms: 200, ..Limits::default() };
-        let (registry, settings) = (Arc::default(), BTreeMap::new());
+        let (registry, settings, options) = (Arc::default(), BTreeMap::new(), BTreeMap::new());
         Self {
             root,
             plugins,
             registry,
             limits,
             settings,
+            options,
             probe: None,
             check_permissions: true,
             follow_symlinks: false,
@@ -62,6 +64,7 @@ impl Scene {
             state_dir: self.root.path().join("state"),
             watch,
             settings: self.settings.clone(),
+            options: self.options.clone(),
             limits: self.limits.clone(),
             probe: self.probe.clone(),
             check_permissions: self.check_permissions,
