@@ -93,6 +93,30 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether the server can work within these limits.
+    ///
+    /// # Errors
+    /// The key whose value is out of its range, and the range.
+    pub fn check(&self) -> Result<(), String> {
+        /// Dropping and comparing nested values takes stack for each level.
+        const DEPTH_MAX: usize = 1_000;
+        /// A loader that looks more often does nothing else.
+        const RESCAN_MS_MIN: u64 = 10;
+        if !(1..=DEPTH_MAX).contains(&self.xml_depth_max) {
+            return Err(format!(
+                "limits.xml_depth_max is {} and may be 1 to {DEPTH_MAX}",
+                self.xml_depth_max
+            ));
+        }
+        if self.rescan_ms < RESCAN_MS_MIN {
+            return Err(format!(
+                "limits.rescan_ms is {} and must be at least {RESCAN_MS_MIN}",
+                self.rescan_ms
+            ));
+        }
+        Ok(())
+    }
+
     /// `call_ms_max` as a duration.
     pub const fn call_max(&self) -> Duration {
         Duration::from_millis(self.call_ms_max)

@@ -78,12 +78,17 @@ impl TryFrom<Config> for Options {
     fn try_from(config: Config) -> Result<Self, Error> {
         /// Calls may block, so there are more workers than cores.
         const WORKERS_PER_CORE: usize = 4;
+        const WORKERS_MAX: usize = 1_024;
         const DEFAULT_HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
         let certificate = match (&config.cert, &config.key) {
             (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
             (None, None) => None,
             _ => return Err(Error::Options("give --cert and --key together".into())),
         };
+        config.limits.check().map_err(Error::Options)?;
+        if config.workers.is_some_and(|workers| !(1..=WORKERS_MAX).contains(&workers)) {
+            return Err(Error::Options(format!("workers may be 1 to {WORKERS_MAX}")));
+        }
         let plugin_settings = config.plugin_settings();
         let trust = config.trust().map_err(|error| Error::Options(error.to_string()))?;
         let mut binds: Vec<Bind> = config.https.into_iter().map(Bind::Https).collect();
@@ -98,7 +103,7 @@ impl TryFrom<Config> for Options {
             state_dir: config.state_dir.unwrap_or_else(default_state_dir),
             binds,
             certificate,
-            workers: config.workers.unwrap_or(cores * WORKERS_PER_CORE).max(1),
+            workers: config.workers.unwrap_or((cores * WORKERS_PER_CORE).min(WORKERS_MAX)),
             watch: config.watch.map_or(Watch::Auto, Watch::from),
             probe: config.probe.unwrap_or(true),
             check_permissions: config.check_permissions.unwrap_or(true),

@@ -246,13 +246,13 @@ fn drain_limit() {
         let client = operated.server.client();
         thread::spawn(move || client.call("echo.sleep", vec![Value::Int(ms)]))
     };
-    let short = sleep(3_000);
+    let short = sleep(8_000);
     operated.server.wait_for_log(&["sleeping"]);
     operated.client.call("hotcall.reload", ["echo".into()]).unwrap();
     operated.server.wait_for_log(&["of plugin echo", "has not drained in 200 ms"]);
     assert_eq!(
         short.join().unwrap().unwrap(),
-        Value::Int(3_000),
+        Value::Int(8_000),
         "the call in the old generation is answered"
     );
 

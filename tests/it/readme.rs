@@ -3,7 +3,7 @@
 use crate::{trial, trial_with};
 use hotcall::xmlrpc::Value;
 use hotcall_tests::artifacts::{self, run};
-use hotcall_tests::{Server, Setup, repository, wait_for, wait_until};
+use hotcall_tests::{Setup, repository, wait_for, wait_until};
 use libtest_mimic::Trial;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -37,7 +37,7 @@ fn only(language: &str) -> String {
 fn every_snippet_has_a_test() {
     let text = fs::read_to_string(repository().join("README.md")).unwrap();
     let known = ["sh", "python", "toml", "rust", "c"].map(|language| blocks(language).len());
-    assert_eq!(known, [3, 1, 2, 1, 1], "a new snippet needs a test here");
+    assert_eq!(known, [4, 1, 2, 1, 1], "a new snippet needs a test here");
     assert_eq!(
         text.matches("\n```").count(),
         known.iter().sum::<usize>() * 2,
@@ -73,22 +73,16 @@ fn python_session() {
 }
 
 /// `sh`, in `directory`, with this build's `hotcall` first on the path.
-fn shell(script: &str, directory: &Path) -> String {
+fn sh(script: &str, directory: &Path) -> Command {
     let bin = artifacts::hotcall().parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    run(Command::new("sh").arg("-euc").arg(script).current_dir(directory).env("PATH", path))
+    let mut shell = Command::new("sh");
+    shell.arg("-euc").arg(script).current_dir(directory).env("PATH", path);
+    shell
 }
 
-/// The hot reload commands, as the reader of README.md would type them for `server`.
-fn reload_commands(server: &Server) -> String {
-    blocks("sh")[2]
-        .replace(" plugins/", &format!(" {}/", server.plugins().display()))
-        .replace("dev-cert.pem", server.ca().to_str().unwrap())
-        .replace("https://127.0.0.1:8443", server.url())
-}
-
+/// Types the commands of "Hot reload" as they are printed, but for the port.
 fn plugin_in_rust() {
-    let server = Setup::new().start();
     let root = tempfile::tempdir().unwrap();
     let package = root.path();
     fs::create_dir(package.join("src")).unwrap();
@@ -100,25 +94,25 @@ fn plugin_in_rust() {
     assert!(source.lines().count() < 30 && !source.contains("unsafe"));
     fs::write(package.join("src/lib.rs"), &source).unwrap();
 
-    // The last command calls at once, before the new file can have settled: so it is repeated.
-    let commands = reload_commands(&server);
-    let (build_and_copy, call) = commands.trim_end().rsplit_once('\n').unwrap();
-    shell(build_and_copy, package);
-    let greeted = |wanted: &str| {
-        let wanted = Value::from(wanted);
-        wait_until(format!("{wanted:?}"), || {
-            server.call("greet", vec!["world".into()]).is_ok_and(|got| got == wanted)
-        });
-    };
-    greeted("Hello, world!");
-    assert_eq!(shell(call, package).trim(), "\"Hello, world!\"");
-    let loud = server.call("greet", vec!["world".into(), true.into()]).unwrap();
+    let printed = blocks("sh");
+    let mut serve = sh(&format!("{} --https 127.0.0.1:0", printed[2].trim()), package);
+    serve.env("RUST_LOG", "warn");
+    let served = Served::start(serve, "listening ");
+    let url = served.line.strip_prefix("listening ").unwrap();
+    let bring = printed[3].replace("https://127.0.0.1:8443", url);
+    assert_eq!(run(&mut sh(&bring, package)).trim(), "\"Hello, world!\"");
+    let client =
+        hotcall::client::Client::builder(url).ca_file(package.join("state/dev-cert.pem")).build().unwrap();
+    let loud = client.call("greet", vec!["world".into(), true.into()]).unwrap();
     assert_eq!(loud, Value::from("HELLO, WORLD!"));
-    assert!(server.call("greet", vec!["".into()]).unwrap_err().to_string().contains("nobody to greet"));
+    assert!(client.call("greet", vec!["".into()]).unwrap_err().to_string().contains("nobody to greet"));
 
     fs::write(package.join("src/lib.rs"), source.replace("\"Hello, ", "\"Goodbye, ")).unwrap();
-    shell(build_and_copy, package);
-    greeted("Goodbye, world!");
+    run(&mut sh(&bring, package));
+    let goodbye = Value::from("Goodbye, world!");
+    wait_until("the new greeting", || {
+        client.call("greet", vec!["world".into()]).is_ok_and(|got| got == goodbye)
+    });
 }
 
 fn plugin_in_c() {
@@ -127,7 +121,7 @@ fn plugin_in_c() {
     assert!(source.lines().count() < 30);
     fs::write(root.path().join("count.c"), source).unwrap();
     let build = blocks("sh")[1].replace("../hotcall", repository().to_str().unwrap());
-    shell(&build, root.path());
+    run(&mut sh(&build, root.path()));
     let server = Setup::new().plugin("count.so", &root.path().join("count.so")).start();
     assert_eq!(server.call("vowels", vec!["hot reload".into()]).unwrap(), Value::Int(4));
 }

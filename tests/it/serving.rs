@@ -2,17 +2,18 @@
 
 use crate::trial;
 use hotcall::xmlrpc::Value;
-use hotcall_tests::{Setup, artifacts};
+use hotcall_tests::{Setup, artifacts, repository, wait_for, wait_until};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::{fs, thread};
 
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("serving::a_signal_drains_and_exits_0", a_signal_drains),
         trial("serving::a_second_signal_exits_at_once", a_second_signal_exits),
+        trial("serving::a_signal_ends_a_start_that_hangs", a_signal_ends_a_start),
         trial("serving::a_killed_server_leaves_nothing_in_the_way", a_killed_server_leaves_nothing),
         trial("serving::two_servers_share_a_state_directory", two_servers_share_a_state_directory),
         trial("serving::several_listeners_serve_at_once", several_listeners),
@@ -52,6 +53,28 @@ fn a_second_signal_exits() {
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(1));
     assert!(call.join().unwrap().is_err());
+}
+
+/// Without the probe, a plugin whose `create` hangs hangs the start: the server can still be told to stop.
+fn a_signal_ends_a_start() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("plugins")).unwrap();
+    let source = repository().join("host/tests/fixtures/harmful.c");
+    artifacts::compile_c(&source, &root.path().join("plugins/hangs.so"), &["-DCREATE=hang"]);
+    fs::write(root.path().join("hotcall.toml"), "probe = false\n").unwrap();
+    let mut serve = Command::new(artifacts::hotcall());
+    serve.current_dir(root.path()).args(["serve", "--config", "hotcall.toml", "--state-dir", "state"]);
+    let mut child = serve.args(["--https", "127.0.0.1:0"]).stderr(Stdio::null()).spawn().unwrap();
+    // Its private copy is there just before it is loaded.
+    let copies = || fs::read_dir(root.path().join("state")).into_iter().flatten().flatten();
+    let has_copy = |run: PathBuf| {
+        fs::read_dir(run).into_iter().flatten().flatten().any(|f| f.path().extension().is_some())
+    };
+    wait_until("the plugin's copy", || copies().any(|entry| has_copy(entry.path())));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let status = wait_for("its end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
 }
 
 fn a_killed_server_leaves_nothing() {
@@ -111,7 +134,10 @@ fn what_cannot_start_says_why() {
     fs::write(root.path().join("file"), "x").unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let cases: [(&[&str], &str); 6] = [
+    fs::write(root.path().join("depth.toml"), "[limits]\nxml_depth_max = 100_000\n").unwrap();
+    let cases: [(&[&str], &str); 8] = [
+        (&["--config", "depth.toml"], "limits.xml_depth_max is 100000 and may be 1 to 1000"),
+        (&["--workers", "100000"], "workers may be 1 to 1024"),
         (&["--https", "0.0.0.0:0"], "needs a certificate: give --cert and --key"),
         (&["--http", &taken], "cannot listen on"),
         (&["--cert", "none.pem", "--key", "none.pem"], "cannot read none.pem"),

@@ -3,7 +3,7 @@
 use super::connection::{Connection, failure};
 use super::{Failure, json, print};
 
-/// Call a method and print its result as JSON
+/// Calls a method and prints its result as JSON
 #[derive(clap::Args)]
 #[command(after_long_help = ARGUMENTS_HELP)]
 pub(super) struct Args {

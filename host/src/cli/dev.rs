@@ -2,10 +2,14 @@
 
 use super::Failure;
 use super::serve::{CommonArgs, until_signal};
-use crate::dev::{self, Options as Building};
+use super::signals::Signals;
+use crate::dev::{self, Interrupt, Options as Building};
 use crate::plugin;
 use crate::server::Options;
 use clap::Args;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// Flags of `dev`.
@@ -26,20 +30,39 @@ pub(super) struct DevArgs {
 /// # Errors
 /// Why building or serving did not start, or that calls were cut off at the end.
 pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
-    let mut config = args.common.config()?;
-    let is_checked = config.check_permissions.unwrap_or(true);
-    // What it serves it has built itself, in a state directory that is its own, from sources that often lie in
-    // directories which a group may write to.
-    config.check_permissions.get_or_insert(false);
-    let options = Options::try_from(config).map_err(Failure::new)?;
-    plugin::make_state_dir(&options.state_dir, is_checked).map_err(Failure::new)?;
-    let output = options.state_dir.join("dev-plugins");
-    let building = Building { dirs: args.dirs, output: output.clone(), release: args.release };
-    let builder = dev::start(building).map_err(Failure::new)?;
-    let served = until_signal(|| {
-        let options = Options::try_from(args.common.config()?).map_err(Failure::new)?;
-        Ok(Options { plugins_dir: output.clone(), ..options })
-    });
+    let interrupt = Interrupt::default();
+    let on_early_end = interrupt.clone();
+    let signals = Signals::catch(move || on_early_end.end())?;
+    let is_checked = args.common.config()?.check_permissions.unwrap_or(true);
+    let state_dir = args.options()?.state_dir;
+    plugin::make_state_dir(&state_dir, is_checked).map_err(Failure::new)?;
+    let output = state_dir.join("dev-plugins").join(name_of(&args.dirs)?);
+    let building = Building { dirs: args.dirs.clone(), output: output.clone(), release: args.release };
+    let builder = dev::start(building, &interrupt).map_err(Failure::new)?;
+    let served = until_signal(&signals, || Ok(Options { plugins_dir: output.clone(), ..args.options()? }));
     builder.stop();
     served
+}
+
+impl DevArgs {
+    fn options(&self) -> Result<Options, Failure> {
+        let mut config = self.common.config()?;
+        // What it serves it has built itself, in a state directory that is its own, from sources that often lie in
+        // directories which a group may write to.
+        config.check_permissions.get_or_insert(false);
+        Options::try_from(config).map_err(Failure::new)
+    }
+}
+
+/// A folder's name for what is built from these directories, so that two projects do not meet in one.
+fn name_of(dirs: &[PathBuf]) -> Result<String, Failure> {
+    const NAME_BYTES: usize = 8;
+    let mut hash = Sha256::new();
+    for dir in dirs {
+        let found = fs::canonicalize(dir);
+        let path = found.map_err(|error| Failure::new(format!("cannot read {}: {error}", dir.display())))?;
+        hash.update(path.as_os_str().as_bytes());
+        hash.update([0]);
+    }
+    Ok(hash.finalize().iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect())
 }

@@ -6,7 +6,7 @@ use crate::client::{Client, Error};
 use crate::xmlrpc::{Value, code};
 use std::fmt::Write;
 
-/// List a server's methods, or show one
+/// Lists a server's methods, or tells all about one
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Where the server is: http://, https:// (without a path, /RPC2) or unix:PATH

@@ -11,6 +11,7 @@ mod new;
 mod plugins;
 mod probe;
 mod serve;
+mod signals;
 
 use crate::plugin;
 use clap::{Parser, Subcommand};
@@ -76,7 +77,8 @@ impl std::error::Error for Failure {}
 pub fn run() -> ExitCode {
     let command = Cli::parse().command;
     // A server keeps a log; the other commands say what they have to say themselves.
-    let level = if matches!(command, Command::Serve(_) | Command::Dev(_)) { "info" } else { "error" };
+    let level =
+        if matches!(command, Command::Serve(_) | Command::Dev(_)) { "info,notify=error" } else { "error" };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
     let result = match command {
         Command::Serve(args) => serve::run(args),

@@ -6,7 +6,7 @@ use crate::client::Error;
 use crate::xmlrpc::Value;
 use std::fmt::Write as _;
 
-/// Show a server's plugins: what serves, since when, and what is wrong
+/// Shows a server's plugins: what serves, since when, and what is wrong
 #[derive(clap::Args)]
 #[command(
     after_help = "The server answers this on Unix sockets only: hotcall plugins unix:/run/hotcall.sock"
@@ -18,7 +18,7 @@ pub(super) struct PluginsArgs {
     connection: Connection,
 }
 
-/// Load a plugin anew from its file, also one that is out of service
+/// Loads a plugin anew from its file, also one that is out of service
 #[derive(clap::Args)]
 #[command(
     after_help = "The server answers this on Unix sockets only: hotcall reload unix:/run/hotcall.sock NAME"

@@ -1,15 +1,13 @@
 //! `hotcall serve`: the server, until a signal ends it.
 
 use super::Failure;
+use super::signals::{Signals, Wish};
 use crate::config::{Config, WatchName};
 use crate::server::{Options, Server};
 use clap::Args;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::thread;
 
 /// Flags of `serve`. Each that is given replaces the config file's key of the same name.
 #[derive(Args, Clone, Debug, Default)]
@@ -42,7 +40,7 @@ pub(super) struct CommonArgs {
     /// The certificate's private key (PEM)
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
-    /// Where the server keeps its own files [default: $XDG_STATE_HOME/hotcall or ~/.local/state/hotcall]
+    /// Where the server keeps its own files [default: $STATE_DIRECTORY, $XDG_STATE_HOME/hotcall, ~/.local/state/hotcall or /var/lib/hotcall]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Worker threads [default: four for each core]
@@ -95,30 +93,28 @@ fn replace<T: Clone>(key: &mut Option<T>, flag: Option<&T>) {
 /// # Errors
 /// Why the server did not start, or that calls were cut off at its end.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    until_signal(|| args.options())
+    let signals = Signals::catch(|| ())?;
+    until_signal(&signals, || args.options())
 }
 
 /// Serves until SIGTERM or SIGINT; SIGHUP reads the options anew and looks at the plugins directory.
-pub(super) fn until_signal(options: impl Fn() -> Result<Options, Failure>) -> Result<(), Failure> {
-    // Before anything is served, so that no signal finds the process without a handler.
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::new)?;
+pub(super) fn until_signal(
+    signals: &Signals,
+    options: impl Fn() -> Result<Options, Failure>,
+) -> Result<(), Failure> {
     raise_descriptor_limit();
     let first = options()?;
     tell_what_is_off(&first);
     let mut server = Server::start(first).map_err(Failure::new)?;
+    let wishes = signals.serve();
     announce(server.urls());
-    for signal in signals.forever() {
-        if signal != SIGHUP {
-            log::info!("stopping: answering the calls that run; a second signal exits at once");
-            break;
-        }
+    for _reload in wishes.take_while(|wish| *wish == Wish::Reload) {
         log::info!("SIGHUP: reading the configuration and looking at the plugins directory");
         let reloaded = options().and_then(|options| server.reload(options).map_err(Failure::new));
         if let Err(failure) = reloaded {
             log::error!("SIGHUP: {failure}; everything stays as it is");
         }
     }
-    exit_on_second_signal(signals)?;
     if server.stop() { Ok(()) } else { Err(Failure::new("calls were still running at the drain limit")) }
 }
 
@@ -146,16 +142,6 @@ fn announce(urls: &[String]) {
         drop(writeln!(out, "listening {url}"));
     }
     drop(out.flush());
-}
-
-fn exit_on_second_signal(mut signals: Signals) -> Result<(), Failure> {
-    let exit = move || {
-        if signals.forever().any(|signal| signal != SIGHUP) {
-            log::warn!("stopped at once by a second signal");
-            std::process::exit(1);
-        }
-    };
-    thread::Builder::new().name("signals".into()).spawn(exit).map(drop).map_err(Failure::new)
 }
 
 /// As many descriptors as the system lets this process have: each connection takes one.

@@ -86,9 +86,7 @@ impl Error {
             ureq::Error::Io(io) if is_unreachable(io.kind()) => {
                 (Cause::Unreachable, format!("cannot connect to {server}: {io}"))
             }
-            ureq::Error::Timeout(phase) => {
-                (Cause::Timeout, format!("{server} did not answer in time ({phase})"))
-            }
+            ureq::Error::Timeout(_) => (Cause::Timeout, format!("{server} did not answer in time")),
             ureq::Error::NativeTls(_) if text.contains("certificate verify failed") => {
                 (Cause::Untrusted, format!("the certificate of {server} is not trusted{}", reason(&text)))
             }

@@ -9,7 +9,7 @@ use super::{Error, Options};
 use crossbeam_channel::{Receiver, select};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ const RESCAN: Duration = Duration::from_secs(2);
 /// All plugins and what is known of them.
 pub(super) struct Builder {
     options: Options,
+    /// Held, so that no other process takes this one's plugins for strangers.
+    _lock: File,
     children: Arc<Children>,
     watcher: Watcher,
     plugins: BTreeMap<PathBuf, Plugin>,
@@ -57,9 +59,18 @@ impl Builder {
             .map_err(|error| Error::Output(output.clone(), error))?;
         // make runs in another directory.
         *output = fs::canonicalize(&output).map_err(|error| Error::Output(output.clone(), error))?;
+        let lock = lock(output)?;
         let watcher = Watcher::new();
         let (complaints, complaints_before) = Default::default();
-        Ok(Self { options, children, watcher, plugins: BTreeMap::new(), complaints, complaints_before })
+        Ok(Self {
+            options,
+            _lock: lock,
+            children,
+            watcher,
+            plugins: BTreeMap::new(),
+            complaints,
+            complaints_before,
+        })
     }
 
     /// Builds everything, and removes what an earlier session left of plugins that are no more.
@@ -222,4 +233,14 @@ fn wait(stopped: &Receiver<Infallible>, hints: &Receiver<()>) -> bool {
         }
     }
     true
+}
+
+fn lock(output: &Path) -> Result<File, Error> {
+    let failed = |error| Error::Output(output.to_owned(), error);
+    let file = File::create(output.join(".lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Busy(output.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
 }

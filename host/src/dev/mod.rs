@@ -49,6 +49,17 @@ pub struct Options {
     pub release: bool,
 }
 
+/// Ends the build that runs, from any thread; none is started after it. For one [`start`].
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt(Arc<Children>);
+
+impl Interrupt {
+    /// Ends it.
+    pub fn end(&self) {
+        self.0.end();
+    }
+}
+
 /// Builds plugins on a thread of its own until it is stopped or dropped.
 #[derive(Debug)]
 pub struct DevBuilder {
@@ -65,6 +76,8 @@ pub struct DevBuilder {
 pub enum Error {
     /// A directory of plugins cannot be read.
     Directory(PathBuf, io::Error),
+    /// Another process builds into the output directory.
+    Busy(PathBuf),
     /// The output directory cannot be made or written.
     Output(PathBuf, io::Error),
     /// The system gives no thread.
@@ -78,8 +91,8 @@ pub enum Error {
 ///
 /// # Errors
 /// See [`Error`].
-pub fn start(options: Options) -> Result<DevBuilder, Error> {
-    let children = Arc::new(Children::default());
+pub fn start(options: Options, interrupt: &Interrupt) -> Result<DevBuilder, Error> {
+    let children = Arc::clone(&interrupt.0);
     let mut builder = Builder::new(options, Arc::clone(&children))?;
     builder.build_first();
 
@@ -123,6 +136,11 @@ impl fmt::Display for Error {
             Self::Directory(path, error) => {
                 write!(f, "cannot read {}: {error}; name a directory that holds plugins", path.display())
             }
+            Self::Busy(path) => write!(
+                f,
+                "another hotcall dev builds these plugins into {}; end it, or choose another --state-dir",
+                path.display()
+            ),
             Self::Output(path, error) => {
                 write!(f, "cannot install plugins in {}: {error}; choose another --state-dir", path.display())
             }
@@ -135,6 +153,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Directory(_, error) | Self::Output(_, error) | Self::Thread(error) => Some(error),
+            Self::Busy(_) => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! test can read from the installed file which source it was made of.
 
 use super::sources::ignored;
-use super::{DevBuilder, Error, Options, start};
+use super::{DevBuilder, Error, Interrupt, Options, start};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ impl Scene {
     }
 
     fn start_in(&self, dirs: Vec<PathBuf>) -> DevBuilder {
-        start(Options { dirs, output: self.output(), release: false }).unwrap()
+        start(Options { dirs, output: self.output(), release: false }, &Interrupt::default()).unwrap()
     }
 
     /// Where plugins are installed: a path that make could not name.
@@ -245,7 +245,7 @@ fn a_crate_is_built_and_built_again() {
 fn a_directory_that_is_not_there_is_said() {
     let missing = Path::new("/nonexistent/plugins");
     let options = Options { dirs: vec![missing.to_owned()], output: Scene::new().output(), release: false };
-    let error = start(options).unwrap_err();
+    let error = start(options, &Interrupt::default()).unwrap_err();
     assert!(matches!(&error, Error::Directory(path, _) if path == missing), "{error}");
 }
 

@@ -60,7 +60,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind { what, source } => {
-                write!(f, "cannot listen on {what}: {source}; free the address or name another")
+                let remedy = match source.kind() {
+                    std::io::ErrorKind::AddrInUse => "end what listens there, or name another",
+                    std::io::ErrorKind::PermissionDenied => "this user may not; name another",
+                    _ => "name another",
+                };
+                write!(f, "cannot listen on {what}: {source}; {remedy}")
             }
             Self::Tls(why) => f.write_str(why),
             Self::Thread(source) => write!(f, "cannot start a thread: {source}"),

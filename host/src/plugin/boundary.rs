@@ -16,7 +16,7 @@ use crate::registry::CallContext;
 use crate::xmlrpc::{Fault, Value, code};
 use bumpalo::Bump;
 use hotcall_plugin::abi;
-use hotcall_plugin::tree::{self, ReadLimits, Tree};
+use hotcall_plugin::tree::{self, Defect, ReadLimits, Tree};
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
@@ -265,6 +265,10 @@ impl Live {
         let tree = unsafe { Tree::new(result) };
         self.copied(tree).map_err(|excess| match excess {
             Excess::Bytes => self.too_large(method),
+            Excess::Defect(Defect::Values(max)) => Fault::new(
+                code::RESPONSE_TOO_LARGE,
+                format!("the result of {method} has more than {max} values"),
+            ),
             Excess::Defect(defect) => self.internal(method, context, &format!("its result has {defect}")),
         })
     }

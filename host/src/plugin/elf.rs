@@ -3,6 +3,7 @@
 //! `dlopen` runs constructors, and dies of SIGBUS on a file that is shorter than its headers say, so everything
 //! that can be refused by reading is refused here. Knows bytes only: no files, no loading.
 
+use super::library::PLUGIN_SIZE_MIN;
 use super::refusal::Refusal;
 use hotcall_plugin::abi;
 use object::LittleEndian;
@@ -162,8 +163,8 @@ fn symbols(sections: &SectionTable<'_, Header>, bytes: &[u8]) -> Result<(u64, Ve
         }
     }
     let table = table.ok_or(Refusal::NoSymbol)?;
-    if table.st_size(LE) < size_of::<abi::Plugin>() as u64 {
-        let (size, needs) = (table.st_size(LE), size_of::<abi::Plugin>());
+    if table.st_size(LE) < PLUGIN_SIZE_MIN as u64 {
+        let (size, needs) = (table.st_size(LE), PLUGIN_SIZE_MIN);
         return Err(Refusal::Table(format!("{} has {size} bytes and needs {needs}", abi::SYMBOL)));
     }
     Ok((table.st_value(LE), unique_warning(&unique).into_iter().collect()))

@@ -27,6 +27,10 @@ const HELP_BYTES_MAX: usize = 64 << 10;
 const SIGNATURES_MAX: usize = 100;
 const TYPES_MAX: usize = 256;
 
+/// The sizes of the tables in ABI 1.0, and so the least that a plugin of this major has.
+pub(super) const PLUGIN_SIZE_MIN: usize = 128;
+const METHOD_SIZE_MIN: usize = 64;
+
 /// What a plugin says of itself, checked.
 #[derive(Clone, Debug)]
 pub(super) struct Descriptor {
@@ -156,7 +160,7 @@ impl Mapped {
 
     fn check_table(&self, methods_max: usize) -> Result<(Descriptor, Table), String> {
         let plugin = self.one(self.table as *const abi::Plugin, "the table")?;
-        check_size::<abi::Plugin>(plugin.struct_size, "the table")?;
+        check_size(plugin.struct_size, PLUGIN_SIZE_MIN, "the table")?;
         if plugin.abi_major != abi::ABI_MAJOR {
             return Err(format!("abi_major is {} and must be {}", plugin.abi_major, abi::ABI_MAJOR));
         }
@@ -202,7 +206,7 @@ impl Mapped {
 
     fn method(&self, method: *const abi::Method) -> Result<(MethodInfo, abi::Invoke), String> {
         let method = self.one(method, "its table")?;
-        check_size::<abi::Method>(method.struct_size, "its table")?;
+        check_size(method.struct_size, METHOD_SIZE_MIN, "its table")?;
         let name = self.text(method.name, "its name", NAME_BYTES_MAX)?;
         check_method_name(name)?;
         let invoke = method.invoke.ok_or_else(|| format!("{name} has no invoke function"))?;
@@ -273,8 +277,10 @@ impl Mapped {
     }
 }
 
-fn check_size<T>(struct_size: u32, what: &str) -> Result<(), String> {
-    let needs = size_of::<T>();
+/// A table of an older minor is shorter than this host's type: fields past `struct_size` must not be read. ABI 1.0 has no
+/// older minor, so today the least size is the whole type.
+fn check_size(struct_size: u32, needs: usize, what: &str) -> Result<(), String> {
+    const { assert!(PLUGIN_SIZE_MIN == size_of::<abi::Plugin>() && METHOD_SIZE_MIN == size_of::<abi::Method>()) };
     match usize::try_from(struct_size) {
         Ok(size) if size >= needs => Ok(()),
         _ => Err(format!("{what} says struct_size {struct_size} and needs {needs}")),

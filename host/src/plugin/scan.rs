@@ -103,7 +103,8 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// Lists the regular files and symbolic links named `*.so` directly inside; hidden ones and others are passed over.
+/// Lists the regular files and symbolic links named `*.so` directly inside; hidden ones, names with
+/// control characters and others are passed over.
 ///
 /// # Errors
 /// The directory cannot be read, for another reason than that there is none.
@@ -181,7 +182,7 @@ fn look(path: &Path, follows_links: bool) -> io::Result<(Metadata, bool)> {
 
 fn is_plugin_name(name: &OsString) -> bool {
     let name = name.as_bytes();
-    name.ends_with(b".so") && !name.starts_with(b".")
+    name.ends_with(b".so") && !name.starts_with(b".") && !name.iter().any(u8::is_ascii_control)
 }
 
 #[cfg(test)]

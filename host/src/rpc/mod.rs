@@ -49,7 +49,7 @@ impl Dispatcher {
     /// Answers one call.
     ///
     /// # Errors
-    /// -32601 for a name that nobody registered or that is for operators when the caller is none, -32000 when the deadline has passed before the call began,
+    /// -32601 for a name that nobody registered or that is for operators when the caller is none, -32000 when the deadline passed before the method began or before it answered,
     /// -32602 for parameters that a method of the server's own does not take, and whatever the method answers.
     pub fn call(&self, method: &str, params: &[Value], context: &CallContext) -> Result<Value, Fault> {
         let snapshot = self.registry.snapshot();
@@ -74,7 +74,11 @@ fn call_one(scope: &Scope<'_>, method: &str, params: &[Value]) -> Result<Value, 
     if Instant::now() >= scope.context.deadline {
         return Err(Fault::new(code::DEADLINE, "the call's deadline passed before it could begin"));
     }
-    found.instance.invoke(found.index, params, scope.context)
+    let result = found.instance.invoke(found.index, params, scope.context);
+    if Instant::now() >= scope.context.deadline {
+        return Err(Fault::new(code::DEADLINE, "the call's deadline passed before it was answered"));
+    }
+    result
 }
 
 fn method_not_found(method: &str) -> Fault {

@@ -7,10 +7,16 @@ use std::time::Duration;
 struct Echo;
 
 impl Instance for Echo {
-    fn invoke(&self, index: usize, params: &[Value], _: &CallContext) -> Result<Value, Fault> {
+    fn invoke(&self, index: usize, params: &[Value], context: &CallContext) -> Result<Value, Fault> {
         match index {
             0 => Ok(Value::Array(params.to_vec())),
             1 => Err(Fault::new(7, "always")),
+            3 => {
+                while Instant::now() < context.deadline {
+                    std::thread::yield_now();
+                }
+                Ok(Value::Nil)
+            }
             _ => Ok(Value::String("x".repeat(1000))),
         }
     }
@@ -29,7 +35,7 @@ fn dispatcher(limits: Limits) -> Dispatcher {
         instance: instance.clone(),
         index,
     };
-    registry.publish(["echo", "fail", "big"].into_iter().enumerate().map(method).collect());
+    registry.publish(["echo", "fail", "big", "late"].into_iter().enumerate().map(method).collect());
     Dispatcher::new(registry, limits)
 }
 
@@ -69,8 +75,15 @@ fn a_passed_deadline_is_a_fault() {
 }
 
 #[test]
+fn an_answer_after_the_deadline_is_a_fault() {
+    let soon = CallContext { deadline: Instant::now() + Duration::from_millis(20), ..context() };
+    let fault = dispatcher(Limits::default()).call("late", &[], &soon).unwrap_err();
+    assert_eq!(fault.code, code::DEADLINE);
+}
+
+#[test]
 fn introspection() {
-    let names = ["big", "echo", "fail", "system.getCapabilities", "system.listMethods"];
+    let names = ["big", "echo", "fail", "late", "system.getCapabilities", "system.listMethods"];
     let names = names.into_iter().chain(["system.methodHelp", "system.methodSignature", "system.multicall"]);
     assert_eq!(call("system.listMethods", &[]), Ok(Value::Array(names.map(Value::from).collect())));
     assert_eq!(call("system.methodHelp", &["echo".into()]), Ok("help of echo".into()));

@@ -41,7 +41,11 @@ pub(crate) fn method_constant(function: &Ident) -> Ident {
 
 /// The constant with the method's description.
 pub(crate) fn spec_constant(function: &Ident) -> Ident {
-    format_ident!("__hotcall_plugin_spec_of_{}", plain(function), span = Span::mixed_site())
+    format_ident!(
+        "__in_an_impl_a_method_takes_self_and_{}_does_not",
+        plain(function),
+        span = Span::mixed_site()
+    )
 }
 
 /// The identifier without `r#`.

@@ -1,0 +1,74 @@
+//! What signals do to a command that serves, from its first moment to its last.
+
+use super::Failure;
+use crossbeam_channel::{Receiver, bounded};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals as Caught;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+/// What whoever sent a signal wants of a running server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// SIGHUP.
+    Reload,
+    /// SIGTERM or SIGINT.
+    Stop,
+}
+
+/// The signals of this process, caught.
+pub(super) struct Signals {
+    wishes: Receiver<Wish>,
+    serving: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Catches signals from now on. Until [`Signals::serve`], one that asks to stop ends the process at once, with
+    /// `clean_up` before that: there is nothing to drain yet, and what is under way may hang.
+    ///
+    /// # Errors
+    /// The system does not let this process catch signals, or gives it no thread.
+    pub(super) fn catch(clean_up: impl Fn() + Send + 'static) -> Result<Self, Failure> {
+        let mut caught = Caught::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::new)?;
+        // A wish that is waiting already need not be said twice.
+        let (sender, wishes) = bounded(2);
+        let serving = Arc::new(AtomicBool::new(false));
+        let is_serving = Arc::clone(&serving);
+        let listen = move || {
+            let mut is_stopping = false;
+            for signal in caught.forever() {
+                match (signal, is_serving.load(Ordering::Acquire)) {
+                    (SIGHUP, true) => {
+                        let _ = sender.try_send(Wish::Reload);
+                    }
+                    (SIGHUP, false) => {}
+                    (_, false) => {
+                        log::info!("stopped before anything was served");
+                        clean_up();
+                        process::exit(0);
+                    }
+                    (_, true) if is_stopping => {
+                        log::warn!("stopped at once by a second signal");
+                        process::exit(1);
+                    }
+                    (_, true) => {
+                        is_stopping = true;
+                        log::info!("stopping: answering the calls that run; a second signal exits at once");
+                        // Waits only behind a reload that is under way.
+                        let _ = sender.send(Wish::Stop);
+                    }
+                }
+            }
+        };
+        thread::Builder::new().name("signals".into()).spawn(listen).map_err(Failure::new)?;
+        Ok(Self { wishes, serving })
+    }
+
+    /// From now on signals are wishes, which come from here. There is none after [`Wish::Stop`].
+    pub(super) fn serve(&self) -> impl Iterator<Item = Wish> {
+        self.serving.store(true, Ordering::Release);
+        self.wishes.iter()
+    }
+}
