@@ -1,11 +1,11 @@
 //! Every limit of the server, in one place: each has a name that ends in its unit, a default, and a key of the
 //! same name under `[limits]` in the config file. None is infinite.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What the server takes, holds and waits for at most.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Open connections of clients. Further ones are closed at once.
@@ -48,6 +48,10 @@ pub struct Limits {
     pub panics_max: u32,
     /// How far apart those panics may be, from the first to the last.
     pub panics_ms_max: u64,
+    /// How long the trial of a new plugin content in a child process may take.
+    pub probe_ms_max: u64,
+    /// All memory that such a trial maps, code and reserved memory included.
+    pub probe_address_space_bytes_max: u64,
     /// How long a plugin file must stay as it is before it is loaded.
     pub settle_ms: u64,
     /// How long a plugin file must be gone before its methods go.
@@ -79,6 +83,8 @@ impl Default for Limits {
             generations_kept_max: 1_000,
             panics_max: 5,
             panics_ms_max: 60_000,
+            probe_ms_max: 5_000,
+            probe_address_space_bytes_max: 4 << 30,
             settle_ms: 100,
             removal_ms: 1_000,
             rescan_ms: 1_000,
@@ -90,6 +96,11 @@ impl Limits {
     /// `call_ms_max` as a duration.
     pub const fn call_max(&self) -> Duration {
         Duration::from_millis(self.call_ms_max)
+    }
+
+    /// `probe_ms_max` as a duration.
+    pub const fn probe_max(&self) -> Duration {
+        Duration::from_millis(self.probe_ms_max)
     }
 
     /// `drain_ms_max` as a duration.

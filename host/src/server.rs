@@ -4,7 +4,7 @@
 use crate::config::{Config, default_state_dir};
 use crate::limits::Limits;
 use crate::net::{self, Bind, tls::Identity};
-use crate::plugin::{self, PluginOptions, Plugins, Watch};
+use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
 use crate::rpc::Dispatcher;
 use crate::web::App;
@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -34,6 +33,14 @@ pub struct Options {
     pub workers: usize,
     /// How changes are noticed.
     pub watch: Watch,
+    /// Whether each new plugin content is tried in a child process first.
+    pub probe: bool,
+    /// Whether plugins that somebody else could change are refused.
+    pub check_permissions: bool,
+    /// Whether a plugin file may be a symbolic link.
+    pub follow_symlinks: bool,
+    /// Which plugins are loaded at all.
+    pub trust: Trust,
     /// Every limit.
     pub limits: Limits,
     /// Each plugin's configuration.
@@ -78,6 +85,7 @@ impl TryFrom<Config> for Options {
             _ => return Err(Error::Options("give --cert and --key together".into())),
         };
         let plugin_settings = config.plugin_settings();
+        let trust = config.trust().map_err(|error| Error::Options(error.to_string()))?;
         let mut binds: Vec<Bind> = config.https.into_iter().map(Bind::Https).collect();
         binds.extend(config.http.into_iter().map(Bind::Http));
         binds.extend(config.unix.into_iter().map(Bind::Unix));
@@ -92,6 +100,10 @@ impl TryFrom<Config> for Options {
             certificate,
             workers: config.workers.unwrap_or(cores * WORKERS_PER_CORE).max(1),
             watch: config.watch.map_or(Watch::Auto, Watch::from),
+            probe: config.probe.unwrap_or(true),
+            check_permissions: config.check_permissions.unwrap_or(true),
+            follow_symlinks: config.follow_symlinks,
+            trust,
             limits: config.limits,
             plugin_settings,
             plugin_options: config.plugin_options,
@@ -111,6 +123,10 @@ impl Options {
             workers,
             watch,
             limits,
+            probe,
+            check_permissions,
+            follow_symlinks,
+            trust,
             plugin_settings: _,
             plugin_options: _,
         } = self;
@@ -122,8 +138,28 @@ impl Options {
             ("workers", *workers != new.workers),
             ("watch", *watch != new.watch),
             ("[limits]", *limits != new.limits),
+            ("probe", *probe != new.probe),
+            ("check_permissions", *check_permissions != new.check_permissions),
+            ("follow_symlinks", *follow_symlinks != new.follow_symlinks),
+            ("[trust]", *trust != new.trust),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+
+    /// What of it the plugins' life cycle gets.
+    pub fn plugin_config(&self) -> plugin::Config {
+        plugin::Config {
+            directory: self.plugins_dir.clone(),
+            state_dir: self.state_dir.clone(),
+            watch: self.watch,
+            settings: self.plugin_settings.clone(),
+            options: self.plugin_options.clone(),
+            limits: self.limits.clone(),
+            probe: self.probe.then(plugin::probe::this_program),
+            check_permissions: self.check_permissions,
+            follow_symlinks: self.follow_symlinks,
+            trust: self.trust.clone(),
+        }
     }
 }
 
@@ -141,22 +177,11 @@ impl Server {
     /// # Errors
     /// What could not be read, made or bound, and what to do about it.
     pub fn start(options: Options) -> Result<Self, Error> {
-        make_state_dir(&options)?;
+        plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
         let identity = identity(&options)?;
         let registry = Arc::new(Registry::default());
         let private = options.state_dir.clone();
-        let plugins = plugin::start(
-            plugin::Config {
-                directory: options.plugins_dir.clone(),
-                state_dir: options.state_dir.clone(),
-                watch: options.watch,
-                settings: options.plugin_settings.clone(),
-                options: options.plugin_options.clone(),
-                limits: options.limits.clone(),
-            },
-            registry.clone(),
-        )
-        .map_err(Error::Plugins)?;
+        let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
         let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
         let app = App::new(dispatcher);
         let handler = Arc::new(move |request: &_| app.respond(request));
@@ -199,17 +224,6 @@ impl Server {
         self.plugins.stop(deadline);
         drained
     }
-}
-
-fn make_state_dir(options: &Options) -> Result<(), Error> {
-    const STATE_DIR_MODE: u32 = 0o700;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(STATE_DIR_MODE).create(&options.state_dir);
-    made.map_err(|error| {
-        let shown = options.state_dir.display();
-        Error::Options(format!(
-            "cannot make the state directory {shown}: {error}; name another with --state-dir"
-        ))
-    })
 }
 
 /// The certificate for the HTTPS listeners, when there are any.

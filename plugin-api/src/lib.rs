@@ -132,6 +132,9 @@ pub use tree::{Tree, View};
 pub use types::Type;
 pub use value::{DateTime, Value};
 
+/// The ABI's C header, `hotcall_plugin.h`, for tools that hand it on. A plugin in Rust has no use for it.
+pub const C_HEADER: &str = include_str!("../include/hotcall_plugin.h");
+
 /// What the macros' code names. No part of the API: it may change with any release.
 #[doc(hidden)]
 pub mod __private {

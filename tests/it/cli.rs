@@ -225,7 +225,7 @@ fn usage() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{arguments:?}");
     }
-    for command in ["serve", "dev", "call", "methods", "check"] {
+    for command in ["serve", "dev", "call", "methods", "check", "new"] {
         let output = hotcall(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0), "{command}");
         assert!(text(&output.stdout).contains("Usage: hotcall"), "{command}");

@@ -160,9 +160,11 @@ fn out_of_service() {
     assert_eq!(code_of(server.call("echo", vec![Value::Int(1)])), code::PLUGIN_PANICKED);
     assert_eq!(server.call("counter.value", vec![]).unwrap(), Value::Int(0));
     assert_eq!(operated.text("echo", "state"), "poisoned");
+    // The log comes through a pipe, a moment after the answers.
     let errors = |part: &str| {
         server.log().lines().filter(|line| line.contains("ERROR") && line.contains(part)).count()
     };
+    wait_until("the panics in the log", || errors("is out of service") > 0 && errors("panicked: boom") >= 3);
     assert_eq!((errors("is out of service"), errors("panicked: boom")), (1, 3), "{}", server.log());
 
     let reloaded = hotcall(&["reload", &operated.url, "echo"]);

@@ -3,10 +3,15 @@
 mod calls;
 mod cli;
 mod control;
+mod defects;
 mod http;
+mod killed;
+mod new;
 mod readme;
 mod reload;
 mod serving;
+mod trust;
+mod watching;
 
 use hotcall_tests::foreign;
 use libtest_mimic::{Arguments, Trial};
@@ -17,10 +22,15 @@ fn main() {
         calls::trials(),
         cli::trials(),
         control::trials(),
+        defects::trials(),
         http::trials(),
+        killed::trials(),
+        new::trials(),
         readme::trials(),
         reload::trials(),
         serving::trials(),
+        trust::trials(),
+        watching::trials(),
     ];
     libtest_mimic::run(&arguments, groups.into_iter().flatten().collect()).exit();
 }

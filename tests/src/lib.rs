@@ -3,6 +3,7 @@
 
 pub mod artifacts;
 pub mod foreign;
+pub mod load;
 mod server;
 
 pub use server::{Server, Setup};

@@ -11,6 +11,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
+/// What is logged: with the life cycle's looks, which tests count.
+const LOG: &str = "debug,hotcall::plugin::lifecycle=trace";
+
 /// What a server is started with.
 #[derive(Default)]
 pub struct Setup {
@@ -18,6 +21,8 @@ pub struct Setup {
     arguments: Vec<String>,
     config: Option<String>,
     state_dir: Option<PathBuf>,
+    plugins_dir: Option<PathBuf>,
+    program: Option<PathBuf>,
     without_directory: bool,
 }
 
@@ -55,6 +60,20 @@ impl Setup {
         self
     }
 
+    /// With another plugins directory than its own. It must exist.
+    #[must_use]
+    pub fn plugins_dir(mut self, path: &Path) -> Self {
+        self.plugins_dir = Some(path.to_owned());
+        self
+    }
+
+    /// With another build or copy of the program.
+    #[must_use]
+    pub fn program(mut self, path: &Path) -> Self {
+        self.program = Some(path.to_owned());
+        self
+    }
+
     /// With a plugins directory that does not exist.
     #[must_use]
     pub fn without_directory(mut self) -> Self {
@@ -71,6 +90,7 @@ impl Setup {
 /// A running server. Dropping it ends it; in a failed test that also prints the scene.
 pub struct Server {
     root: tempfile::TempDir,
+    plugins: PathBuf,
     state: PathBuf,
     child: Child,
     command: String,
@@ -81,14 +101,14 @@ pub struct Server {
 impl Server {
     fn start(setup: Setup) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let plugins = root.path().join("plugins");
-        if !setup.without_directory {
+        let plugins = setup.plugins_dir.unwrap_or_else(|| root.path().join("plugins"));
+        if !setup.without_directory && !plugins.exists() {
             fs::create_dir(&plugins).unwrap();
         }
         for (name, file) in &setup.plugins {
             fs::copy(file, plugins.join(name)).unwrap();
         }
-        let mut command = Command::new(artifacts::hotcall());
+        let mut command = Command::new(setup.program.as_deref().unwrap_or_else(|| artifacts::hotcall()));
         command.arg("serve").arg("--plugins").arg(&plugins);
         let state = setup.state_dir.unwrap_or_else(|| root.path().join("state"));
         command.arg("--state-dir").arg(&state);
@@ -100,11 +120,11 @@ impl Server {
         if !setup.arguments.iter().any(|argument| argument.starts_with("--http")) {
             command.arg("--https=127.0.0.1:0");
         }
-        command.args(&setup.arguments).env("RUST_LOG", "debug");
-        Self::spawn(root, state, command)
+        command.args(&setup.arguments).env("RUST_LOG", LOG);
+        Self::spawn(root, plugins, state, command)
     }
 
-    fn spawn(root: tempfile::TempDir, state: PathBuf, mut command: Command) -> Self {
+    fn spawn(root: tempfile::TempDir, plugins: PathBuf, state: PathBuf, mut command: Command) -> Self {
         let shown = format!("{command:?}");
         let mut child = command
             .stdin(Stdio::null())
@@ -115,7 +135,7 @@ impl Server {
         let log = Arc::new(Mutex::new(String::new()));
         collect(child.stderr.take().unwrap(), log.clone());
         let listening = lines_of(child.stdout.take().unwrap());
-        let mut server = Self { root, state, child, command: shown, urls: Vec::new(), log };
+        let mut server = Self { root, plugins, state, child, command: shown, urls: Vec::new(), log };
         let listeners = server.command.matches("--http").count() + server.command.matches("--unix").count();
         while server.urls.len() < listeners {
             let line = listening.recv_timeout(WAIT_MAX).expect("the server says where it listens");
@@ -142,7 +162,7 @@ impl Server {
 
     /// The plugins directory.
     pub fn plugins(&self) -> PathBuf {
-        self.root.path().join("plugins")
+        self.plugins.clone()
     }
 
     /// The state directory.

@@ -7,9 +7,12 @@ mod connection;
 mod dev;
 mod json;
 mod methods;
+mod new;
 mod plugins;
+mod probe;
 mod serve;
 
+use crate::plugin;
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::io::{self, Write};
@@ -35,6 +38,9 @@ enum Command {
     Reload(plugins::ReloadArgs),
     /// Says whether plugin files would be served, and why not
     Check(check::CheckArgs),
+    New(new::NewArgs),
+    #[command(name = plugin::probe::COMMAND, hide = true)]
+    Probe(probe::ProbeArgs),
 }
 
 /// Why a command did not do its work: what happened and what to do, in one line.
@@ -80,6 +86,8 @@ pub fn run() -> ExitCode {
         Command::Plugins(args) => plugins::list(&args),
         Command::Reload(args) => plugins::reload(&args),
         Command::Check(args) => check::run(args),
+        Command::New(args) => new::run(&args),
+        Command::Probe(args) => probe::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -103,7 +103,9 @@ pub(super) fn until_signal(options: impl Fn() -> Result<Options, Failure>) -> Re
     // Before anything is served, so that no signal finds the process without a handler.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::new)?;
     raise_descriptor_limit();
-    let mut server = Server::start(options()?).map_err(Failure::new)?;
+    let first = options()?;
+    tell_what_is_off(&first);
+    let mut server = Server::start(first).map_err(Failure::new)?;
     announce(server.urls());
     for signal in signals.forever() {
         if signal != SIGHUP {
@@ -118,6 +120,22 @@ pub(super) fn until_signal(options: impl Fn() -> Result<Options, Failure>) -> Re
     }
     exit_on_second_signal(signals)?;
     if server.stop() { Ok(()) } else { Err(Failure::new("calls were still running at the drain limit")) }
+}
+
+/// Protections that the config file turns off, at each start.
+fn tell_what_is_off(options: &Options) {
+    if !options.check_permissions {
+        log::warn!(
+            "check_permissions = false: whoever can write to the plugins or the state directory can run code as this \
+             server's user"
+        );
+    }
+    if !options.probe {
+        log::warn!(
+            "probe = false: new plugins are not tried in a child process, and one that crashes or hangs when it is \
+             loaded takes the server along"
+        );
+    }
 }
 
 /// Tells whoever started the server where it listens: the only lines on standard output.

@@ -31,6 +31,7 @@ impl Loader {
         }
         self.set_plugin(name, None);
         self.generations += 1;
+        let path = self.path(name);
         let ledger = &mut self.ledger;
         let passed = &mut |step| {
             if let Step::Load { bytes } = step {
@@ -39,7 +40,7 @@ impl Loader {
         };
         let named = self.thread_names.bear(self.generations);
         let prepared =
-            candidate::prepare(&self.store, self.generations, content, &self.config.limits, passed);
+            candidate::prepare(&self.store, self.generations, &path, content, &self.config, passed);
         drop(named);
         match prepared {
             Ok(candidate) => self.admit(name, candidate, 0),
@@ -244,7 +245,7 @@ impl Loader {
             self.quarantine.put(quarantine::Entry { hash, why, plugin, beside });
         }
         slot.last_error = Some(text);
-        if matches!(refusal, Refusal::Io { .. }) {
+        if refusal.may_pass() {
             // Without a stamp the next look tries again.
             slot.stamp = None;
         }

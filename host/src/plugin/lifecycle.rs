@@ -8,7 +8,7 @@ use super::operator::Pending;
 use super::quarantine::Quarantine;
 use super::refusal::Refusal;
 use super::retire::{Destroyed, Draining};
-use super::scan::{self, ContentHash, Entry, Listing, Stamp};
+use super::scan::{self, Attention, ContentHash, Entry, Listing, Stamp};
 use super::slot::{Slot, State};
 use super::store::Store;
 use super::threads::Names;
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 /// A moment so far that a longer wait means the same; clocks cannot add without end.
 const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
-/// Between two looks at the directory, however many hints come.
+/// Between two looks at the directory, however many hints come and files fall due. Only an operator's wish is at once.
 const LOOK_GAP: Duration = Duration::from_millis(20);
 
 /// The loader thread's state.
@@ -143,7 +143,12 @@ impl Loader {
             // Before the listing: a change after it then comes with a hint.
             watcher.renew();
         }
-        let listing = scan::list(&self.config.directory);
+        let attention = Attention {
+            follows_links: self.config.follow_symlinks,
+            wants_signatures: self.config.trust.wants_signatures(),
+        };
+        let listing = scan::list(&self.config.directory, attention);
+        log::trace!("looking at {}", self.config.directory.display());
         self.is_blind = listing.is_err();
         match listing {
             Ok(listing) => {
@@ -212,15 +217,16 @@ impl Loader {
             }
             State::Settling { stamp, hash, .. } => Some((stamp, hash)),
             State::Missing { .. } => None,
-            _ if slot.stamp == Some(entry.stamp) => return,
+            _ if slot.stamp == Some(entry.stamp) && slot.signature == entry.signature => return,
             _ => None,
         };
-        (slot.stamp, slot.hash) = (None, None);
-        if entry.is_symlink {
+        (slot.stamp, slot.hash, slot.signature) = (None, None, entry.signature);
+        if entry.is_symlink && !self.config.follow_symlinks {
             slot.stamp = Some(entry.stamp);
             return self.refuse(&entry.name, &Refusal::Symlink);
         }
-        match scan::read(&self.path(&entry.name), self.config.limits.plugin_bytes_max) {
+        log::trace!("reading {}", self.path(&entry.name).display());
+        match scan::read(&self.path(&entry.name), self.config.policy(), self.config.limits.plugin_bytes_max) {
             Ok(content) if first_read == Some((content.stamp, Some(content.hash))) => {
                 self.settled(&entry.name, &content);
             }
@@ -300,7 +306,9 @@ impl Loader {
     fn look_due(&self) -> Option<Instant> {
         // What is due in a slot cannot be done while the directory cannot be read.
         let slots = self.slots.values().filter(|_| !self.is_blind);
-        slots.filter_map(Slot::due).chain(self.next_look).min()
+        let due = slots.filter_map(Slot::due).chain(self.next_look).min();
+        // Files that fall due one by one share a look.
+        due.map(|due| due.max(self.last_look + LOOK_GAP))
     }
 
     fn look_at(&mut self, when: Instant) {

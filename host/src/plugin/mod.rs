@@ -1,12 +1,14 @@
 //! The plugin life cycle: from a file in the plugins directory to methods in the registry, and out again.
 //!
 //! ```text
-//! hint or periodic look -> settled? -> ELF bounds and note -> private copy -> dlopen -> table -> create
-//!   -> the old generation's save_state -> load_state -> ATOMIC SWAP in the registry -> old generation: quiesce, drain, destroy, keep mapped
+//! hint or periodic look -> permissions -> settled? -> trust -> ELF bounds and note -> private copy
+//!   -> probe in a child process -> dlopen -> table -> create -> the old generation's save_state -> load_state
+//!   -> ATOMIC SWAP in the registry -> old generation: quiesce, drain, destroy, keep mapped
 //! ```
 //!
 //! Where to begin: `lifecycle` is the loop, `slot` its states, `events` its events; `admit` decides
-//! what serves, and `candidate` is the list of steps that a file takes. Below them: `scan` and `watch` see files, `elf` reads them, `store` copies them,
+//! what serves, and `candidate` is the list of steps that a file takes. Below them: `scan` and `watch` see files,
+//! `permissions` and `trust` say whose they are, `elf` reads them, `store` copies them, `probe` tries them elsewhere,
 //! `library` loads them, `handover` moves their state, `generation` serves them through `boundary`.
 //!
 //! Invariants
@@ -33,6 +35,8 @@ mod lend;
 mod library;
 mod lifecycle;
 mod operator;
+mod permissions;
+pub mod probe;
 mod quarantine;
 mod refusal;
 mod retire;
@@ -42,6 +46,7 @@ mod status;
 mod store;
 mod text;
 mod threads;
+mod trust;
 mod vitals;
 mod watch;
 mod weigh;
@@ -56,6 +61,7 @@ use control::Controller;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use events::{Mailbox, Settings};
 use lifecycle::Loader;
+use permissions::Policy;
 use serde::Deserialize;
 use status::Row;
 use std::collections::BTreeMap;
@@ -66,6 +72,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 use store::Store;
+
+pub use trust::Trust;
 
 /// What [`Plugins::stop`] waits beyond its deadline for a `destroy` that is under way.
 const STOP_GRACE: Duration = Duration::from_secs(1);
@@ -85,6 +93,14 @@ pub struct Config {
     pub options: BTreeMap<String, PluginOptions>,
     /// What a plugin and a call may use.
     pub limits: Limits,
+    /// The `hotcall` program, which tries each new content in a child process first. None: contents are not tried.
+    pub probe: Option<PathBuf>,
+    /// Whether files and directories that somebody else could change are refused.
+    pub check_permissions: bool,
+    /// Whether a plugin file may be a symbolic link.
+    pub follow_symlinks: bool,
+    /// Which contents may be loaded at all.
+    pub trust: Trust,
 }
 
 /// What the server does with a plugin. Unlike its configuration, the plugin does not learn of it.
@@ -153,6 +169,8 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Somebody else could change what the state directory holds; the text says how to mend that.
+    UnsafeState(String),
     /// Code in the state directory cannot be loaded.
     NoExec(PathBuf),
     /// A plugin's settings are not a struct.
@@ -167,7 +185,7 @@ pub enum Error {
 /// The state directory or the settings cannot be used, or there is no thread to be had. Never because of a plugin.
 pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> {
     check(&config.settings)?;
-    let store = Store::open(&config.state_dir)?;
+    let store = Store::open(&config.state_dir, config.check_permissions)?;
     let directory = std::path::absolute(&config.directory).map_err(Error::state(&config.directory))?;
     let (mailbox, shared) = (Arc::<Mailbox>::default(), Arc::<Shared>::default());
     let (ready, is_ready) = bounded::<()>(0);
@@ -190,6 +208,27 @@ fn check(settings: &BTreeMap<String, Value>) -> Result<(), Error> {
     match settings.iter().find(|(_, value)| !matches!(value, Value::Struct(_))) {
         Some((name, _)) => Err(Error::Settings(name.clone())),
         None => Ok(()),
+    }
+}
+
+/// Makes the state directory if there is none, and checks that only this user writes to it, if `is_checked`: private
+/// copies of plugins are loaded from there.
+///
+/// # Errors
+/// [`Error::State`] or [`Error::UnsafeState`].
+pub fn make_state_dir(path: &Path, is_checked: bool) -> Result<(), Error> {
+    store::make_directory(path).map_err(Error::state(path))?;
+    if is_checked {
+        let checked = permissions::check_private(path).map_err(Error::state(path))?;
+        checked.map_err(Error::UnsafeState)?;
+    }
+    Ok(())
+}
+
+impl Config {
+    /// How plugin files are opened.
+    const fn policy(&self) -> Policy {
+        Policy { is_checked: self.check_permissions, follows_links: self.follow_symlinks }
     }
 }
 
@@ -272,6 +311,7 @@ impl fmt::Display for Error {
                 "cannot use {} for the server's state: {source}; name a directory of its own with --state-dir",
                 path.display()
             ),
+            Self::UnsafeState(what) => write!(f, "the state directory is not safe: {what}"),
             Self::NoExec(path) => write!(
                 f,
                 "{} is on a file system mounted noexec, where no plugin can be loaded; \
@@ -290,7 +330,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::State { source, .. } | Self::Thread(source) => Some(source),
-            Self::NoExec(_) | Self::Settings(_) => None,
+            Self::UnsafeState(_) | Self::NoExec(_) | Self::Settings(_) => None,
         }
     }
 }

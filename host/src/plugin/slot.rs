@@ -36,6 +36,8 @@ pub(super) struct Slot {
     pub(super) stamp: Option<Stamp>,
     /// Of the last settled content.
     pub(super) hash: Option<ContentHash>,
+    /// Of the signature file, as of the last listing after which the content was read.
+    pub(super) signature: Option<Stamp>,
     /// What answers the calls.
     pub(super) running: Option<Arc<Generation>>,
     /// Why the present content does not serve.
@@ -49,8 +51,16 @@ pub(super) struct Slot {
 impl Slot {
     /// A file that was never read.
     pub(super) const fn new() -> Self {
-        let (stamp, hash, running, last_error, plugin) = (None, None, None, None, None);
-        Self { state: State::Unreadable, stamp, hash, running, last_error, plugin, is_forced: false }
+        Self {
+            state: State::Unreadable,
+            stamp: None,
+            hash: None,
+            signature: None,
+            running: None,
+            last_error: None,
+            plugin: None,
+            is_forced: false,
+        }
     }
 
     /// Whether its present content is what serves for it.

@@ -7,10 +7,13 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod abi;
 mod calls;
 mod changes;
 mod handover;
 mod operator;
+mod probe;
 mod refusals;
 mod retire;
 mod scene;
+mod trust;

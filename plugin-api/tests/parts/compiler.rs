@@ -22,9 +22,11 @@ pub(crate) fn all() -> Vec<Compiler> {
 }
 
 impl Compiler {
-    /// Compiles a program that prints the value of each expression, runs it, and gives what it printed.
+    /// Compiles a program that prints the value of each expression, as the header in `include` has it, runs it, and
+    /// gives what it printed.
     pub(crate) fn evaluate<'a>(
         &self,
+        include: &Path,
         expressions: impl Iterator<Item = &'a String>,
     ) -> BTreeMap<String, i64> {
         let mut source = PROLOGUE.to_owned();
@@ -36,7 +38,7 @@ impl Compiler {
 
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("layout");
-        self.compile(&source, folder.path(), &["-o".as_ref(), program.as_os_str()]);
+        self.compile(&source, include, folder.path(), &["-o".as_ref(), program.as_os_str()]);
         let printed = checked(&mut Command::new(&program), &source).stdout;
         let lines = String::from_utf8(printed).unwrap();
         lines
@@ -51,15 +53,14 @@ impl Compiler {
     /// Fails the test unless the source compiles without a warning.
     pub(crate) fn accepts(&self, source: &str) {
         let folder = tempfile::tempdir().unwrap();
-        self.compile(source, folder.path(), &["-fsyntax-only".as_ref()]);
+        self.compile(source, &super::source::include(), folder.path(), &["-fsyntax-only".as_ref()]);
     }
 
-    fn compile(&self, source: &str, folder: &Path, flags: &[&std::ffi::OsStr]) {
+    fn compile(&self, source: &str, include: &Path, folder: &Path, flags: &[&std::ffi::OsStr]) {
         let file = folder.join("source");
         std::fs::write(&file, source).unwrap();
-        let include = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
         let mut command = Command::new(self.program);
-        command.args([self.standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", include]);
+        command.args([self.standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"]).arg(include);
         command.args(flags).args(["-x", self.language]).arg(&file);
         checked(&mut command, source);
     }

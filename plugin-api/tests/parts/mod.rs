@@ -1,6 +1,7 @@
 //! What the layout test is made of: its tables' rows, C compilers, and readers of the two sources.
 
 pub(crate) mod compiler;
+mod recorded;
 pub(crate) mod source;
 
 /// A struct on both sides, with Rust's layout.

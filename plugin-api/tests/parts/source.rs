@@ -1,9 +1,15 @@
 //! Reads names out of the header and `abi.rs`, as far as their own regular style goes.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 const HEADER: &str = include_str!("../../include/hotcall_plugin.h");
 const ABI: &str = include_str!("../../src/abi.rs");
+
+/// Where the header stands.
+pub(crate) fn include() -> PathBuf {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/include").into()
+}
 
 /// The structs that the header defines.
 pub(crate) fn c_types() -> BTreeSet<String> {

@@ -1,0 +1,159 @@
+//! What the new crate's surroundings mean for its manifest: the workspace it lies in, and where hotcall-plugin is. Reads
+//! manifests as cargo does, without needing cargo.
+
+use crate::cli::Failure;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// How a crate stands to the cargo workspaces above it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Surroundings {
+    /// There is none.
+    Alone,
+    /// The workspace in this folder lists it.
+    Member(PathBuf),
+    /// The workspace in this folder does not: cargo would refuse to build it unless it is a workspace itself.
+    Beside(PathBuf),
+}
+
+impl Surroundings {
+    /// Where cargo puts what it builds, as seen from the crate.
+    pub(super) fn target_of(&self, folder: &Path) -> PathBuf {
+        match self {
+            Self::Member(root) => relative(folder, &root.join("target")),
+            _ => "target".into(),
+        }
+    }
+}
+
+/// Looks for the workspace that cargo would find for `folder`, which is absolute and need not exist.
+pub(super) fn surroundings(folder: &Path) -> Surroundings {
+    for root in folder.ancestors().skip(1) {
+        let Some(manifest) = manifest(root) else { continue };
+        let Some(workspace) = manifest.get("workspace") else { continue };
+        let listed = |key: &str| {
+            let list = workspace.get(key).and_then(toml::Value::as_array).cloned().unwrap_or_default();
+            list.into_iter().filter_map(|item| item.as_str().map(str::to_owned)).collect::<Vec<_>>()
+        };
+        let inside = folder.strip_prefix(root).unwrap_or(folder);
+        let is_member = listed("members").iter().any(|pattern| matches(Path::new(pattern), inside));
+        let is_excluded = listed("exclude").iter().any(|path| inside.starts_with(path));
+        return if is_member && !is_excluded {
+            Surroundings::Member(root.to_owned())
+        } else {
+            Surroundings::Beside(root.to_owned())
+        };
+    }
+    Surroundings::Alone
+}
+
+/// The folder of hotcall-plugin as the manifest in `folder` names it, in TOML; None for the registry's.
+///
+/// # Errors
+/// The folder asked for does not hold it.
+pub(super) fn api(asked: Option<&Path>, folder: &Path) -> Result<Option<String>, Failure> {
+    let found = match asked {
+        Some(path) if !is_api(path) => {
+            return Err(Failure::new(format!("{} is not the folder of hotcall-plugin", path.display()))
+                .hint("--api names the plugin-api folder of a checkout of Hotcall"));
+        }
+        // Absolute only when asked for as such: other paths move with the folders that they connect.
+        Some(path) if path.is_absolute() => Some(path.to_owned()),
+        Some(path) => Some(relative(folder, &fs::canonicalize(path).map_err(Failure::new)?)),
+        None => {
+            let above = folder.ancestors().skip(1).map(|above| above.join("plugin-api"));
+            above.into_iter().find(|path| is_api(path)).map(|path| relative(folder, &path))
+        }
+    };
+    let Some(path) = found else { return Ok(None) };
+    let text = path.to_str().ok_or_else(|| Failure::new("the path of hotcall-plugin is not UTF-8"))?;
+    Ok(Some(toml::Value::from(text).to_string()))
+}
+
+fn is_api(folder: &Path) -> bool {
+    let name = manifest(folder)
+        .and_then(|manifest| Some(manifest.get("package")?.get("name")?.as_str()? == "hotcall-plugin"));
+    name.unwrap_or(false)
+}
+
+/// A manifest that cannot be read is none: cargo has more to say about it than we do.
+fn manifest(folder: &Path) -> Option<toml::Table> {
+    fs::read_to_string(folder.join("Cargo.toml")).ok()?.parse().ok()
+}
+
+/// The way from one folder to another, both absolute.
+fn relative(from: &Path, to: &Path) -> PathBuf {
+    let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(shared)).collect()
+}
+
+/// Whether a member's pattern, of components with `*` and `?`, gives this path.
+fn matches(pattern: &Path, path: &Path) -> bool {
+    let pattern = pattern.components().filter(|part| *part != Component::CurDir).collect::<Vec<_>>();
+    let path = path.components().collect::<Vec<_>>();
+    let same = |(a, b): (&Component<'_>, &Component<'_>)| {
+        wildcard(a.as_os_str().as_encoded_bytes(), b.as_os_str().as_encoded_bytes())
+    };
+    pattern.len() == path.len() && pattern.iter().zip(&path).all(same)
+}
+
+fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.split_first(), text.split_first()) {
+        (Some((b'*', rest)), _) => {
+            wildcard(rest, text) || text.split_first().is_some_and(|(_, text)| wildcard(pattern, text))
+        }
+        (Some((p, pattern)), Some((t, text))) => (*p == b'?' || p == t) && wildcard(pattern, text),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_between_folders_goes_over_what_they_share() {
+        let way = |from: &str, to: &str| relative(Path::new(from), Path::new(to));
+        assert_eq!(way("/a/b/new", "/a/plugin-api"), Path::new("../../plugin-api"));
+        assert_eq!(way("/a/new", "/a/new/x"), Path::new("x"));
+    }
+
+    #[test]
+    fn member_patterns_match_as_cargo_s_do() {
+        let is = |pattern: &str, path: &str| matches(Path::new(pattern), Path::new(path));
+        assert!(
+            is("plugins/*", "plugins/greet") && is("./p*/g?eet", "plugins/greet") && is("greet", "greet")
+        );
+        assert!(!is("plugins/*", "plugins/a/greet") && !is("plugins", "plugins/greet") && !is("*s", "greet"));
+    }
+
+    #[test]
+    fn a_workspace_above_is_joined_only_where_it_lists_the_crate() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |text: &str| fs::write(root.path().join("Cargo.toml"), text).unwrap();
+        let found = |name: &str| surroundings(&root.path().join(name));
+        write("[package]\nname = \"alone\"\n");
+        assert_eq!(found("p/new"), Surroundings::Alone);
+        write("[workspace]\nmembers = [\"p/*\"]\nexclude = [\"p/out\"]\n");
+        let here = root.path().to_owned();
+        assert_eq!(found("p/new"), Surroundings::Member(here.clone()));
+        assert_eq!(found("p/out"), Surroundings::Beside(here.clone()));
+        assert_eq!(found("q/new"), Surroundings::Beside(here));
+        assert_eq!(found("p/new").target_of(&root.path().join("p/new")), Path::new("../../target"));
+    }
+
+    #[test]
+    fn the_nearest_checkout_is_used_and_a_wrong_folder_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("deep/new");
+        assert_eq!(api(None, &folder).unwrap(), None);
+        let it = root.path().join("plugin-api");
+        fs::create_dir(&it).unwrap();
+        fs::write(it.join("Cargo.toml"), "[package]\nname = \"hotcall-plugin\"\n").unwrap();
+        assert_eq!(api(None, &folder).unwrap().unwrap(), "\"../../plugin-api\"");
+        assert_eq!(api(Some(&it), &folder).unwrap().unwrap(), format!("\"{}\"", it.display()));
+        assert!(api(Some(root.path()), &folder).unwrap_err().to_string().contains("--api"));
+    }
+}

@@ -1,0 +1,67 @@
+//! Clients that call one method all the time, while a test does something to the server.
+
+use crate::{Server, wait_until};
+use hotcall::xmlrpc::Value;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+/// What the clients have done so far.
+#[derive(Default)]
+pub struct Load {
+    calls: AtomicU64,
+    clients: u64,
+    done: AtomicBool,
+}
+
+impl Load {
+    /// Runs `test` while as many clients call `method`, without parameters, each on one connection.
+    ///
+    /// # Panics
+    /// When a call fails or answers anything but an int that `is_right`.
+    pub fn during<R>(
+        server: &Server,
+        clients: u64,
+        method: &str,
+        is_right: impl Fn(i32) -> bool + Sync,
+        test: impl FnOnce(&Self) -> R,
+    ) -> R {
+        let load = Self { clients, ..Self::default() };
+        let caller = || {
+            let client = server.client();
+            while !load.done.load(Ordering::Relaxed) {
+                match client.call(method, vec![]).expect("no call fails") {
+                    Value::Int(answer) if is_right(answer) => load.calls.fetch_add(1, Ordering::Relaxed),
+                    other => panic!("{method} answered {other:?}"),
+                };
+            }
+        };
+        thread::scope(|scope| {
+            let callers: Vec<_> = (0..clients).map(|_| scope.spawn(caller)).collect();
+            let _end = End(&load.done);
+            load.goes_on();
+            let result = test(&load);
+            load.goes_on();
+            load.done.store(true, Ordering::Relaxed);
+            for caller in callers {
+                caller.join().expect("no call fails");
+            }
+            result
+        })
+    }
+
+    /// Waits for an answer to a call that was made after this.
+    pub fn goes_on(&self) {
+        // One call more than there are clients: one of them began later.
+        let reached = self.calls.load(Ordering::Relaxed) + self.clients + 1;
+        wait_until("the clients' calls", || self.calls.load(Ordering::Relaxed) >= reached);
+    }
+}
+
+/// Ends the clients, also when the test fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
