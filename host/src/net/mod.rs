@@ -5,8 +5,8 @@
 //! worker pool. When too many wait the answer is 503 at once. Knows no XML, no registry and no plugins: what answers is
 //! a function.
 //!
-//! [`listener`] accepts; [`connection`] is the gate; [`inbound`] reads requests from a [`stream`] and [`head`] vets them;
-//! [`upstream`] leads to tiny_http and [`workers`] from it to the handler.
+//! `listener` accepts; `connection` is the gate; `inbound` reads requests from a `stream` and `head` vets them;
+//! `upstream` leads to tiny_http and `workers` from it to the handler.
 
 mod connection;
 mod head;

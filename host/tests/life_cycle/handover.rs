@@ -155,3 +155,17 @@ fn one_side_alone_hands_nothing_over() {
         assert_eq!(scene.answer("get"), Some(0), "{old} {new}");
     }
 }
+
+#[test]
+fn what_is_out_of_service_and_cannot_save_its_state_is_replaced_without_it() {
+    let mut scene = Scene::new();
+    scene.limits.panics_max = 1;
+    fs::rename(scene.build("state.c", &["VERSION=1", "SAVE_STATUS=HOTCALL_PANIC"]), scene.file("state.so"))
+        .unwrap();
+    scene.start(Watch::Auto);
+    assert!(scene.call("panics", &[]).is_err());
+    assert_eq!(scene.status_of("state.so").unwrap().state, FileState::Poisoned);
+    replace(&scene, &["VERSION=2"]);
+    scene.until("the new one serves", || scene.call("version", &[]) == Ok(Value::Int(2)));
+    assert_eq!(scene.answer("get"), Some(0));
+}
