@@ -1,7 +1,7 @@
 //! What an operator chooses: the config file's keys, with their defaults. Command-line flags come on top.
 
 use crate::limits::Limits;
-use crate::plugin::Watch;
+use crate::plugin::{PluginOptions, Trust, Watch};
 use crate::xmlrpc::{DateTime, Value};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -31,10 +31,30 @@ pub struct Config {
     pub workers: Option<usize>,
     /// How changes of the plugins directory are noticed.
     pub watch: Option<WatchName>,
+    /// Whether each new plugin content is tried in a child process first. Default: yes.
+    pub probe: Option<bool>,
+    /// Whether plugins that somebody else than the server's user could change are refused. Default: yes.
+    pub check_permissions: Option<bool>,
+    /// Whether a plugin file may be a symbolic link. Default: no.
+    pub follow_symlinks: bool,
+    /// Which plugins are loaded at all. Default: all.
+    pub trust: Option<TrustKeys>,
     /// See [`Limits`].
     pub limits: Limits,
     /// Each plugin's own configuration, under its name.
     pub plugins: BTreeMap<String, toml::Table>,
+    /// What the server does with a plugin, under the plugin's name.
+    pub plugin_options: BTreeMap<String, PluginOptions>,
+}
+
+/// The keys of `[trust]`. A plugin that fits one of them is loaded.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct TrustKeys {
+    /// SHA-256 of plugin files, in hexadecimal.
+    pub sha256: Option<Vec<String>>,
+    /// Public keys whose minisign signature `NAME.so.minisig` makes a plugin be loaded.
+    pub minisign_keys: Option<Vec<String>>,
 }
 
 /// [`Watch`] as the config file and the command line spell it.
@@ -91,6 +111,19 @@ impl Config {
         for path in single.into_iter().flatten().chain(&mut self.unix) {
             *path = base.join(&*path);
         }
+    }
+
+    /// `[trust]`, understood.
+    ///
+    /// # Errors
+    /// Neither of its keys is there, or something in them is not what it should be.
+    pub fn trust(&self) -> Result<Trust, Error> {
+        let Some(keys) = &self.trust else { return Ok(Trust::default()) };
+        let trust = Trust::new(keys.sha256.as_deref(), keys.minisign_keys.as_deref()).map_err(Error)?;
+        if trust.is_open() {
+            return Err(Error("[trust] says nothing: give it sha256 or minisign_keys, or remove it".into()));
+        }
+        Ok(trust)
     }
 
     /// Each plugin's configuration as its `create` gets it.
@@ -155,6 +188,7 @@ fn date_time(moment: &toml::value::Datetime) -> Option<DateTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::Unload;
 
     fn read(text: &str) -> Result<Config, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -168,12 +202,17 @@ mod tests {
         let config = read(
             "plugins_dir = '/srv/plugins'\nhttps = ['0.0.0.0:443', '[::]:443']\nhttp = ['127.0.0.1:80']\n\
              unix = ['/run/hotcall.sock']\ncert = '/etc/c.pem'\nkey = '/etc/k.pem'\nstate_dir = '/var/lib/h'\n\
-             workers = 3\nwatch = 'poll'\n[limits]\nbody_bytes_max = 5\n[plugins.counter]\nstart = 7\n\
-             big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n",
+             workers = 3\nwatch = 'poll'\nprobe = false\n\
+             check_permissions = false\nfollow_symlinks = true\n[trust]\nsha256 = []\n[limits]\nbody_bytes_max = 5\n[plugins.counter]\nstart = 7\n\
+             big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n\
+             [plugin_options.counter]\nunload = 'close'\n",
         )
         .unwrap();
         assert_eq!(config.https.len(), 2);
+        assert_eq!(config.plugin_options["counter"].unload, Unload::Close);
         assert_eq!(config.watch, Some(WatchName::Poll));
+        assert_eq!((config.probe, config.check_permissions), (Some(false), Some(false)));
+        assert!(config.follow_symlinks && !config.trust().unwrap().is_open());
         assert_eq!(config.limits, Limits { body_bytes_max: 5, ..Limits::default() });
         let settings = &config.plugin_settings()["counter"];
         assert_eq!(settings.get("start"), Some(&Value::Int(7)));
@@ -183,6 +222,18 @@ mod tests {
         assert_eq!(since.to_string(), "20260131T12:00:00Z");
         let nested = settings.get("nested").and_then(|nested| nested.get("a")).cloned();
         assert_eq!(nested, Some(Value::Array(vec![Value::Bool(true), Value::Double(0.5)])));
+    }
+
+    #[test]
+    fn trust_is_in_something() {
+        let trust = |text: &str| read(text).unwrap().trust().map_err(|error| error.to_string());
+        assert!(trust("").unwrap().is_open());
+        assert!(trust("[trust]").unwrap_err().contains("says nothing"));
+        let pin = trust("[trust]\nsha256 = ['12']").unwrap_err();
+        assert!(pin.contains("\"12\"") && pin.contains("64 hexadecimal digits"), "{pin}");
+        let key = trust("[trust]\nminisign_keys = ['RWQ']").unwrap_err();
+        assert!(key.contains("\"RWQ\"") && key.contains("second line of minisign.pub"), "{key}");
+        assert!(read("[trust]\nsha512 = []\n").unwrap_err().contains("line 2: unknown field"));
     }
 
     #[test]
@@ -202,6 +253,10 @@ mod tests {
         assert!(why.starts_with("DIR/hotcall.toml: line 2: unknown field `plugin_dir`"), "{why}");
         assert!(read("[limits]\nbody_max = 1\n").unwrap_err().contains("line 2: unknown field"), "limits");
         assert!(read("https = ['nowhere']\n").unwrap_err().contains("line 1"), "address");
+        assert!(
+            read("[plugin_options.p]\nunlode = 'x'\n").unwrap_err().contains("line 2: unknown field"),
+            "options"
+        );
         assert!(read("= = =").unwrap_err().contains("line 1"), "syntax");
         let none = Config::read(Path::new("/nonexistent/hotcall.toml")).unwrap_err().to_string();
         assert!(none.starts_with("cannot read /nonexistent/hotcall.toml: No such file"), "{none}");

@@ -23,10 +23,9 @@
 //! - [`cli`]: the commands.
 //!
 //! # Known problems
-//! - tiny_http does the TLS handshake on its accept thread and has no timeouts: one client that connects and stays silent
-//!   keeps new ones waiting. Only trusted networks should reach a listener.
-//! - A client that declares a request body of more than 64 MiB and does not send it costs a socket until the process ends.
-//! - A certificate file's chain is not sent, only its first certificate.
+//! - A connection has a thread of its own, also while it is idle.
+//! - There is no authentication: whoever reaches a listener may call every method.
+//! - A call that outlives its deadline keeps its worker until the plugin returns.
 
 pub mod cli;
 pub mod client;

@@ -1,13 +1,25 @@
 //! Every limit of the server, in one place: each has a name that ends in its unit, a default, and a key of the
 //! same name under `[limits]` in the config file. None is infinite.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What the server takes, holds and waits for at most.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
+    /// Open connections of clients. Further ones are closed at once.
+    pub connections_max: usize,
+    /// Of them, those from one address.
+    pub connections_per_address_max: usize,
+    /// A TLS handshake, from the connection's acceptance.
+    pub handshake_ms_max: u64,
+    /// A request's line and header fields.
+    pub header_bytes_max: usize,
+    /// From a request's first byte to its last, and for a response to be taken.
+    pub request_ms_max: u64,
+    /// Between two requests of a connection.
+    pub idle_ms_max: u64,
     /// A request body.
     pub body_bytes_max: usize,
     /// Arrays and structs within each other, in requests and results.
@@ -32,6 +44,14 @@ pub struct Limits {
     pub plugin_methods_max: usize,
     /// Retired generations that stay mapped before the log warns of them.
     pub generations_kept_max: usize,
+    /// Calls of one plugin that panic in a row, within `panics_ms_max`, before no call enters it any more.
+    pub panics_max: u32,
+    /// How far apart those panics may be, from the first to the last.
+    pub panics_ms_max: u64,
+    /// How long the trial of a new plugin content in a child process may take.
+    pub probe_ms_max: u64,
+    /// All memory that such a trial maps, code and reserved memory included.
+    pub probe_address_space_bytes_max: u64,
     /// How long a plugin file must stay as it is before it is loaded.
     pub settle_ms: u64,
     /// How long a plugin file must be gone before its methods go.
@@ -43,6 +63,12 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections_max: 10_000,
+            connections_per_address_max: 1_000,
+            handshake_ms_max: 10_000,
+            header_bytes_max: 16_384,
+            request_ms_max: 30_000,
+            idle_ms_max: 75_000,
             body_bytes_max: 16 << 20,
             xml_depth_max: 128,
             xml_values_max: 1_000_000,
@@ -55,6 +81,10 @@ impl Default for Limits {
             plugin_files_max: 10_000,
             plugin_methods_max: 10_000,
             generations_kept_max: 1_000,
+            panics_max: 5,
+            panics_ms_max: 60_000,
+            probe_ms_max: 5_000,
+            probe_address_space_bytes_max: 4 << 30,
             settle_ms: 100,
             removal_ms: 1_000,
             rescan_ms: 1_000,
@@ -66,6 +96,11 @@ impl Limits {
     /// `call_ms_max` as a duration.
     pub const fn call_max(&self) -> Duration {
         Duration::from_millis(self.call_ms_max)
+    }
+
+    /// `probe_ms_max` as a duration.
+    pub const fn probe_max(&self) -> Duration {
+        Duration::from_millis(self.probe_ms_max)
     }
 
     /// `drain_ms_max` as a duration.

@@ -55,6 +55,8 @@ pub struct CallContext {
     pub caller_address: String,
     /// The id under which the log speaks of this request.
     pub request_id: String,
+    /// Whether the caller may ask for the server's own affairs, `hotcall.*`.
+    pub is_operator: bool,
 }
 
 /// Something that answers calls: a plugin's instance behind whatever boundary. Dropping the last reference ends
@@ -65,6 +67,18 @@ pub trait Instance: Send + Sync {
     /// # Errors
     /// The plugin's fault, or the host's on the plugin's behalf.
     fn invoke(&self, index: usize, params: &[Value], context: &CallContext) -> Result<Value, Fault>;
+}
+
+/// What operators may ask of whoever fills the registry. Dispatch is given one and so need not know who that is.
+pub trait Control: Send + Sync {
+    /// What is known of each plugin file: an array of structs.
+    fn plugins(&self) -> Value;
+
+    /// Loads a plugin anew from its file, waits for that until `deadline`, and gives its struct of [`Control::plugins`].
+    ///
+    /// # Errors
+    /// Why there is no new generation of it, or not yet.
+    fn reload(&self, plugin: &str, deadline: Instant) -> Result<Value, Fault>;
 }
 
 impl Registry {

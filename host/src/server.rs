@@ -4,7 +4,7 @@
 use crate::config::{Config, default_state_dir};
 use crate::limits::Limits;
 use crate::net::{self, Bind, tls::Identity};
-use crate::plugin::{self, Plugins, Watch};
+use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
 use crate::rpc::Dispatcher;
 use crate::web::App;
@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -34,10 +33,20 @@ pub struct Options {
     pub workers: usize,
     /// How changes are noticed.
     pub watch: Watch,
+    /// Whether each new plugin content is tried in a child process first.
+    pub probe: bool,
+    /// Whether plugins that somebody else could change are refused.
+    pub check_permissions: bool,
+    /// Whether a plugin file may be a symbolic link.
+    pub follow_symlinks: bool,
+    /// Which plugins are loaded at all.
+    pub trust: Trust,
     /// Every limit.
     pub limits: Limits,
     /// Each plugin's configuration.
     pub plugin_settings: BTreeMap<String, Value>,
+    /// What the server does with each plugin.
+    pub plugin_options: BTreeMap<String, PluginOptions>,
 }
 
 /// Why the server did not start.
@@ -76,6 +85,7 @@ impl TryFrom<Config> for Options {
             _ => return Err(Error::Options("give --cert and --key together".into())),
         };
         let plugin_settings = config.plugin_settings();
+        let trust = config.trust().map_err(|error| Error::Options(error.to_string()))?;
         let mut binds: Vec<Bind> = config.https.into_iter().map(Bind::Https).collect();
         binds.extend(config.http.into_iter().map(Bind::Http));
         binds.extend(config.unix.into_iter().map(Bind::Unix));
@@ -90,9 +100,66 @@ impl TryFrom<Config> for Options {
             certificate,
             workers: config.workers.unwrap_or(cores * WORKERS_PER_CORE).max(1),
             watch: config.watch.map_or(Watch::Auto, Watch::from),
+            probe: config.probe.unwrap_or(true),
+            check_permissions: config.check_permissions.unwrap_or(true),
+            follow_symlinks: config.follow_symlinks,
+            trust,
             limits: config.limits,
             plugin_settings,
+            plugin_options: config.plugin_options,
         })
+    }
+}
+
+impl Options {
+    /// The keys that only a start takes and that are other ones there.
+    fn fixed_keys_that_differ(&self, new: &Self) -> Vec<&'static str> {
+        // All by name, so that a new one is not forgotten here.
+        let Self {
+            plugins_dir,
+            state_dir,
+            binds,
+            certificate,
+            workers,
+            watch,
+            limits,
+            probe,
+            check_permissions,
+            follow_symlinks,
+            trust,
+            plugin_settings: _,
+            plugin_options: _,
+        } = self;
+        let keys = [
+            ("plugins_dir", *plugins_dir != new.plugins_dir),
+            ("state_dir", *state_dir != new.state_dir),
+            ("https, http or unix", *binds != new.binds),
+            ("cert or key", *certificate != new.certificate),
+            ("workers", *workers != new.workers),
+            ("watch", *watch != new.watch),
+            ("[limits]", *limits != new.limits),
+            ("probe", *probe != new.probe),
+            ("check_permissions", *check_permissions != new.check_permissions),
+            ("follow_symlinks", *follow_symlinks != new.follow_symlinks),
+            ("[trust]", *trust != new.trust),
+        ];
+        keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+
+    /// What of it the plugins' life cycle gets.
+    pub fn plugin_config(&self) -> plugin::Config {
+        plugin::Config {
+            directory: self.plugins_dir.clone(),
+            state_dir: self.state_dir.clone(),
+            watch: self.watch,
+            settings: self.plugin_settings.clone(),
+            options: self.plugin_options.clone(),
+            limits: self.limits.clone(),
+            probe: self.probe.then(plugin::probe::this_program),
+            check_permissions: self.check_permissions,
+            follow_symlinks: self.follow_symlinks,
+            trust: self.trust.clone(),
+        }
     }
 }
 
@@ -100,7 +167,8 @@ impl TryFrom<Config> for Options {
 pub struct Server {
     front: net::Front,
     plugins: Plugins,
-    limits: Limits,
+    /// What it was started with, but for what was reloaded since.
+    options: Options,
 }
 
 impl Server {
@@ -109,24 +177,17 @@ impl Server {
     /// # Errors
     /// What could not be read, made or bound, and what to do about it.
     pub fn start(options: Options) -> Result<Self, Error> {
-        make_state_dir(&options)?;
+        plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
         let identity = identity(&options)?;
         let registry = Arc::new(Registry::default());
-        let plugins = plugin::start(
-            plugin::Config {
-                directory: options.plugins_dir,
-                state_dir: options.state_dir,
-                watch: options.watch,
-                settings: options.plugin_settings,
-                limits: options.limits.clone(),
-            },
-            registry.clone(),
-        )
-        .map_err(Error::Plugins)?;
-        let app = App::new(Dispatcher::new(registry, options.limits.clone()));
+        let private = options.state_dir.clone();
+        let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
+        let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
+        let app = App::new(dispatcher);
         let handler = Arc::new(move |request: &_| app.respond(request));
-        match net::start(&options.binds, identity.as_ref(), options.workers, &options.limits, handler) {
-            Ok(front) => Ok(Self { front, plugins, limits: options.limits }),
+        let (binds, limits) = (&options.binds, &options.limits);
+        match net::start(binds, identity.as_ref(), &private, options.workers, limits, handler) {
+            Ok(front) => Ok(Self { front, plugins, options }),
             Err(error) => {
                 plugins.stop(Instant::now() + options.limits.drain_max());
                 Err(Error::Net(error))
@@ -139,29 +200,30 @@ impl Server {
         self.front.urls()
     }
 
-    /// Looks at the plugins directory now.
-    pub fn rescan(&self) {
-        self.plugins.rescan();
+    /// Takes what of these options can be taken while it runs, the plugins' configurations and options, and looks at the plugins
+    /// directory. The log names what else is not as it was at the start.
+    ///
+    /// # Errors
+    /// The options cannot be used; nothing has changed then.
+    pub fn reload(&mut self, options: Options) -> Result<(), Error> {
+        let (settings, plugin_options) = (options.plugin_settings.clone(), options.plugin_options.clone());
+        self.plugins.reconfigure(settings, plugin_options).map_err(Error::Plugins)?;
+        let keys = self.options.fixed_keys_that_differ(&options);
+        if !keys.is_empty() {
+            log::warn!("changed in the configuration, and taken at the next start only: {}", keys.join(", "));
+        }
+        (self.options.plugin_settings, self.options.plugin_options) =
+            (options.plugin_settings, options.plugin_options);
+        Ok(())
     }
 
     /// Answers what has been accepted, ends the plugins, and stops. `false` when the drain limit passed first.
     pub fn stop(self) -> bool {
-        let deadline = Instant::now() + self.limits.drain_max();
+        let deadline = Instant::now() + self.options.limits.drain_max();
         let drained = self.front.drain(deadline);
         self.plugins.stop(deadline);
         drained
     }
-}
-
-fn make_state_dir(options: &Options) -> Result<(), Error> {
-    const STATE_DIR_MODE: u32 = 0o700;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(STATE_DIR_MODE).create(&options.state_dir);
-    made.map_err(|error| {
-        let shown = options.state_dir.display();
-        Error::Options(format!(
-            "cannot make the state directory {shown}: {error}; name another with --state-dir"
-        ))
-    })
 }
 
 /// The certificate for the HTTPS listeners, when there are any.

@@ -239,11 +239,24 @@ typedef struct hotcall_plugin {
                              hotcall_fault *fault);
     /* No new call will start: end long ones soon. Calls may still run. May be NULL. */
     void (*quiesce)(void *instance);
-    /* Gives the state that the next generation takes over. Calls may still run. May be NULL. */
+    /* Gives the state that the next generation takes over; version names its form. May be NULL: the
+     * next generation then starts afresh. Called when a new generation has been created, and not yet
+     * replaced this one. The state lives as a result does and has the limits of one.
+     *
+     * Calls start and run meanwhile and until the swap, which follows at once when load_state has
+     * returned; quiesce says that it is done. What they change after this function has looked is lost
+     * to the next generation. A plugin that may lose nothing keeps that in its data directory; or,
+     * from here on, it fails calls that change the state with a code for "try again", until quiesce or
+     * for a second at most: when the next generation is refused, this one goes on and is told nothing,
+     * and save_state may be called again later.
+     *
+     * Another status than HOTCALL_OK keeps this generation. It is asked again some times. */
     hotcall_status (*save_state)(void *instance, hotcall_call *call, uint32_t *version,
                                  hotcall_value *state, hotcall_fault *fault);
-    /* Takes over a saved state, after create and before the first call. Another status than
-     * HOTCALL_OK refuses the state and with it this generation. May be NULL. */
+    /* Takes over a saved state, after create and before the first call: once, or not at all when there
+     * is none. version is what the saver wrote: perhaps an older version's, or, when an operator goes
+     * back, a newer one's. Another status than HOTCALL_OK refuses the state and with it this
+     * generation: it is destroyed, and the one that runs goes on. May be NULL. */
     hotcall_status (*load_state)(void *instance, hotcall_call *call, uint32_t version,
                                  const hotcall_value *state, hotcall_fault *fault);
     /* The last call has returned: free everything. May be NULL. */

@@ -12,7 +12,11 @@ pub fn trials() -> Vec<Trial> {
         trial("http::each_request_gets_its_status_and_a_reason", each_request_gets_its_status),
         trial("http::bad_documents_are_faults_and_the_connection_goes_on", bad_documents_are_faults),
         trial("http::a_body_past_the_limit_is_refused", a_body_past_the_limit_is_refused),
-        trial("http::a_huge_declared_length_takes_no_memory", a_huge_declared_length_takes_no_memory),
+        trial("http::chunks_are_put_together", chunks_are_put_together),
+        trial("http::pipelined_requests_are_answered_in_order", pipelined_requests_are_answered_in_order),
+        trial("http::requests_that_mean_two_things_are_refused", requests_that_mean_two_things_are_refused),
+        trial("http::silent_clients_hold_up_nobody", silent_clients_hold_up_nobody),
+        trial("http::one_address_has_its_share_of_connections", one_address_has_its_share_of_connections),
         trial("http::a_full_queue_answers_at_once", a_full_queue_answers_at_once),
         trial("http::a_unix_socket_serves_like_the_others", a_unix_socket_serves),
     ]
@@ -116,34 +120,120 @@ fn bad_documents_are_faults() {
 
 fn a_body_past_the_limit_is_refused() {
     let server = plain().config("[limits]\nbody_bytes_max = 10_000\n").start();
-    let mut stream = connect(&server);
     let large = ADD.replace("<?xml", &format!("{}<?xml", " ".repeat(20_000)));
-    let (status, _, body) = exchange(&mut stream, &post("/RPC2", "", &large));
-    assert_eq!(status, 413, "{body}");
-    assert!(body.contains("10000 bytes"), "{body}");
-    let (status, _, body) = exchange(&mut stream, &post("/RPC2", "", ADD));
-    assert!(status == 200 && body.contains("<int>5</int>"), "the connection is in step: {status} {body}");
-
     let chunk = "x".repeat(8_000);
-    let chunks = format!("1f40\r\n{chunk}\r\n1f40\r\n{chunk}\r\n0\r\n\r\n");
     let head = "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let (status, _, _) = exchange(&mut stream, &format!("{head}{chunks}"));
-    assert_eq!(status, 413);
-    let (_, _, body) = exchange(&mut stream, &post("/RPC2", "", ADD));
-    assert!(body.contains("<int>5</int>"), "the connection is in step: {body}");
+    let chunked = format!("{head}1f40\r\n{chunk}\r\n1f40\r\n{chunk}\r\n0\r\n\r\n");
+    let huge =
+        |length: &str| format!("POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+    let declared = ["99999999999999", "9223372036854775807", "18446744073709551615"].map(huge);
+    for request in [post("/RPC2", "", &large), chunked].into_iter().chain(declared) {
+        let mut stream = connect(&server);
+        let (status, head, body) = exchange(&mut stream, &request);
+        assert_eq!(status, 413, "{body}");
+        assert!(head.contains("Connection: close") && body.contains("10000 bytes"), "{head}{body}");
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the connection is closed");
+    }
+    let (_, _, body) = exchange(&mut connect(&server), &post("/RPC2", "", ADD));
+    assert!(body.contains("<int>5</int>"), "{body}");
 }
 
-fn a_huge_declared_length_takes_no_memory() {
+fn chunks_are_put_together() {
     let server = plain().start();
-    for length in ["99999999999999", "9223372036854775807", "18446744073709551615"] {
-        let mut stream = connect(&server);
-        let head = format!("POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
-        let (status, _, body) = exchange(&mut stream, &head);
-        assert_eq!(status, 413, "{length}: {body}");
-        drop(stream);
-        let (_, _, body) = exchange(&mut connect(&server), &post("/RPC2", "", ADD));
-        assert!(body.contains("<int>5</int>"), "{body}");
+    let mut stream = connect(&server);
+    let (one, other) = ADD.split_at(30);
+    let head = "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunks = format!(
+        "{:x};name=value\r\n{one}\r\n{:X}\r\n{other}\r\n0\r\nTrailer: x\r\n\r\n",
+        one.len(),
+        other.len()
+    );
+    for _ in 0..3 {
+        let (status, _, body) = exchange(&mut stream, &format!("{head}{chunks}"));
+        assert!(status == 200 && body.contains("<int>5</int>"), "{status} {body}");
     }
+}
+
+fn pipelined_requests_are_answered_in_order() {
+    let server = plain().start();
+    let mut stream = connect(&server);
+    let requests: String =
+        (0..20).map(|n| post("/RPC2", "", &ADD.replace("<i4>3</i4>", &format!("<i4>{n}</i4>")))).collect();
+    stream.write_all(requests.as_bytes()).unwrap();
+    for n in 0..20 {
+        let (_, _, body) = response(&mut stream);
+        assert!(body.contains(&format!("<int>{}</int>", n + 2)), "{n}: {body}");
+    }
+}
+
+fn requests_that_mean_two_things_are_refused() {
+    let server = plain().start();
+    let cases = [
+        (
+            format!(
+                "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n{ADD}"
+            ),
+            400,
+        ),
+        (format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{ADD}"), 400),
+        (format!("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding : chunked\r\n\r\n{ADD}"), 400),
+        ("POST / HTTP/1.1\nHost: h\n\n".to_owned(), 400),
+        ("POST / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("POST / HTTP/2.0\r\nHost: h\r\n\r\n".to_owned(), 505),
+        ("\u{16}\u{3}\u{1}\u{2}\u{0}".to_owned(), 400),
+        (format!("POST / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(40_000)), 431),
+        ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n".to_owned(), 400),
+        ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n".to_owned(), 400),
+    ];
+    for (request, status) in cases {
+        let mut stream = connect(&server);
+        let (got, head, body) = exchange(&mut stream, &request);
+        assert_eq!(got, status, "{request}: {body}");
+        assert!(head.contains("Connection: close") && !body.is_empty(), "{request}: {head}");
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the connection is closed: {request}");
+    }
+}
+
+/// Clients that connect and say nothing, or not enough, hold up nobody and are gone by their deadline.
+fn silent_clients_hold_up_nobody() {
+    let limits = "[limits]\nhandshake_ms_max = 400\nidle_ms_max = 400\nrequest_ms_max = 400\n";
+    let server = plain().argument("--https=127.0.0.1:0").config(limits).start();
+    // The listeners are announced in the order https, http.
+    let address = |index: usize| {
+        let url = &server.urls()[index];
+        url.split("//").nth(1).unwrap().trim_end_matches("/RPC2").to_owned()
+    };
+    let mut silent: Vec<TcpStream> = (0..30).map(|n| TcpStream::connect(address(n % 2)).unwrap()).collect();
+    for stream in silent.iter_mut().skip(1).step_by(4) {
+        stream.write_all(b"POST /RPC2 HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf").unwrap();
+    }
+    for url in server.urls() {
+        let client = hotcall::client::Client::builder(url).ca_file(server.ca()).build().unwrap();
+        let sum = client.call("add", vec![hotcall::xmlrpc::Value::Int(2), hotcall::xmlrpc::Value::Int(3)]);
+        assert_eq!(sum.unwrap(), hotcall::xmlrpc::Value::Int(5), "{url}");
+    }
+    for mut stream in silent {
+        let mut rest = Vec::new();
+        // Ends, with an answer (408) or without, or with a reset.
+        drop(stream.read_to_end(&mut rest));
+    }
+}
+
+fn one_address_has_its_share_of_connections() {
+    let server = plain().config("[limits]\nconnections_per_address_max = 5\n").start();
+    let mut kept: Vec<TcpStream> = (0..5).map(|_| connect(&server)).collect();
+    for stream in &mut kept {
+        assert_eq!(exchange(stream, &post("/", "", ADD)).0, 200);
+    }
+    let mut sixth = connect(&server);
+    drop(sixth.write_all(post("/", "", ADD).as_bytes()));
+    assert!(matches!(sixth.read(&mut [0]), Ok(0) | Err(_)), "closed unanswered");
+    drop(kept.pop());
+    wait_until("a free place", || {
+        let mut stream = connect(&server);
+        drop(stream.write_all(post("/", "", ADD).as_bytes()));
+        matches!(stream.read(&mut [0]), Ok(1))
+    });
 }
 
 fn a_full_queue_answers_at_once() {

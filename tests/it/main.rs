@@ -2,6 +2,7 @@
 
 mod calls;
 mod cli;
+mod control;
 mod defects;
 mod http;
 mod killed;
@@ -9,6 +10,7 @@ mod new;
 mod readme;
 mod reload;
 mod serving;
+mod trust;
 mod watching;
 
 use hotcall_tests::foreign;
@@ -19,6 +21,7 @@ fn main() {
     let groups = [
         calls::trials(),
         cli::trials(),
+        control::trials(),
         defects::trials(),
         http::trials(),
         killed::trials(),
@@ -26,6 +29,7 @@ fn main() {
         readme::trials(),
         reload::trials(),
         serving::trials(),
+        trust::trials(),
         watching::trials(),
     ];
     libtest_mimic::run(&arguments, groups.into_iter().flatten().collect()).exit();

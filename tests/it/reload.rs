@@ -3,13 +3,14 @@
 use crate::trial;
 use hotcall::client::Error;
 use hotcall::xmlrpc::{Value, code};
+use hotcall_tests::load::Load;
 use hotcall_tests::{Server, Setup, artifacts, repository, wait_until};
 use libtest_mimic::Trial;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
-use std::thread;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -96,48 +97,29 @@ fn put(server: &Server, new: &Path, way: Way) {
 }
 
 fn replacements_under_load() {
-    const CLIENTS: usize = 8;
+    const CLIENTS: u64 = 8;
     const REPLACEMENTS: i32 = 50;
     let versions = Versions::new();
     let server = Setup::new().plugin("version.so", &versions.version(0)).start();
-    // Every answer must be the version before the last replacement, or the last.
-    let (newest, done, calls) = (AtomicI32::new(0), AtomicBool::new(false), AtomicU64::new(0));
-    let client = || {
-        let client = server.client();
-        let mut seen = BTreeSet::new();
-        while !done.load(Ordering::Acquire) {
-            let before = newest.load(Ordering::Acquire);
-            let answer = client.call("version", vec![]).expect("no call fails");
-            let after = newest.load(Ordering::Acquire);
-            let Value::Int(version) = answer else { panic!("an int wanted: {answer:?}") };
-            assert!(
-                (before - 1..=after).contains(&version),
-                "{version} while {before} to {after} were in place"
-            );
-            seen.insert(version);
-            calls.fetch_add(1, Ordering::Relaxed);
-        }
-        seen
+    // An answer is of the version that was put last, or of the one before it.
+    let newest = AtomicI32::new(0);
+    let seen = Mutex::new(BTreeSet::new());
+    let is_right = |version| {
+        seen.lock().unwrap().insert(version);
+        let newest = newest.load(Ordering::Acquire);
+        // The newest may be put between the answer and this look at it.
+        (newest - 2..=newest).contains(&version)
     };
-    thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
-        // One call more than there are clients: one of them began after this.
-        let answered = || {
-            let reached = calls.load(Ordering::Relaxed) + CLIENTS as u64 + 1;
-            wait_until("the clients' calls", || calls.load(Ordering::Relaxed) >= reached);
-        };
-        answered();
+    Load::during(&server, CLIENTS, "version", is_right, |load| {
         for version in 1..=REPLACEMENTS {
             let built = versions.version(version);
             newest.store(version, Ordering::Release);
             put(&server, &built, WAYS[version.unsigned_abs() as usize % WAYS.len()]);
             wait_for_version(&server, version);
-            answered();
+            load.goes_on();
         }
-        done.store(true, Ordering::Release);
-        let seen: BTreeSet<i32> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
-        assert_eq!(seen, (0..=REPLACEMENTS).collect(), "each version answered somebody");
     });
+    assert_eq!(seen.into_inner().unwrap(), (0..=REPLACEMENTS).collect(), "each version answered somebody");
 }
 
 fn bad_files_are_refused() {

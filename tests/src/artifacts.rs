@@ -63,8 +63,8 @@ pub fn run(command: &mut Command) -> String {
 /// file of one target.
 fn built(target: &str) -> &'static Path {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let files = BUILT
-        .get_or_init(|| cargo_build(&["--package=hotcall", "--package=arithmetic", "--package=echo"], &[]));
+    let packages = ["--package=hotcall", "--package=arithmetic", "--package=counter", "--package=echo"];
+    let files = BUILT.get_or_init(|| cargo_build(&packages, &[]));
     files.get(target).unwrap_or_else(|| panic!("cargo built no {target}: {files:?}"))
 }
 

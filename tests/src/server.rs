@@ -68,7 +68,7 @@ impl Setup {
         self
     }
 
-    /// With another build of the program.
+    /// With another build or copy of the program.
     #[must_use]
     pub fn program(mut self, path: &Path) -> Self {
         self.program = Some(path.to_owned());

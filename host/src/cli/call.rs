@@ -7,7 +7,7 @@ use super::{Failure, json, print};
 #[derive(clap::Args)]
 #[command(after_long_help = ARGUMENTS_HELP)]
 pub(super) struct Args {
-    /// Where the server is; without a path, /RPC2
+    /// Where the server is: http://, https:// (without a path, /RPC2) or unix:PATH
     url: String,
     /// The method's name
     method: String,

@@ -1,9 +1,10 @@
 //! `hotcall check FILE…`: every check of the life cycle, as a table. Prints only; the checks are the life cycle's.
 
 use super::Failure;
-use crate::config::{Config, default_state_dir};
+use crate::config::Config;
 use crate::plugin::inspect::{self, Report, STEPS};
 use crate::registry::MethodInfo;
+use crate::server::Options;
 use clap::Args;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ pub(super) struct CheckArgs {
     /// Plugin files
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// The config file (TOML) with the limits and the plugins' own configuration
+    /// The server's config file (TOML): limits, what is checked, and the plugins' own configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where private copies are made [default: as `serve`]
@@ -29,10 +30,9 @@ pub(super) struct CheckArgs {
 pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
     let config = args.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read);
     let config = config.map_err(Failure::new)?;
-    let settings = config.plugin_settings();
-    let state_dir = args.state_dir.or(config.state_dir).unwrap_or_else(default_state_dir);
-    let reports =
-        inspect::inspect(&args.files, &state_dir, &settings, &config.limits).map_err(Failure::new)?;
+    let config = Config { state_dir: args.state_dir.or(config.state_dir), ..config };
+    let options = Options::try_from(config).map_err(Failure::new)?;
+    let reports = inspect::inspect(&args.files, &options.plugin_config()).map_err(Failure::new)?;
     super::print(table(&reports))?;
     match reports.iter().filter(|report| !report.is_passed()).count() {
         0 => Ok(()),
@@ -57,24 +57,28 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "{}  {verdict}", report.file.display())?;
     for (index, step) in STEPS.iter().enumerate() {
         let verdict = match (index.cmp(&report.passed.len()), &report.refusal) {
+            (std::cmp::Ordering::Less, _) if report.off.contains(step) => "off",
             (std::cmp::Ordering::Less, _) => "ok",
             (std::cmp::Ordering::Equal, Some(refusal)) => refusal,
             _ => "-",
         };
-        writeln!(out, "  {step:<8}  {verdict}")?;
+        writeln!(out, "  {step:<11}  {verdict}")?;
+    }
+    if let Some(sha256) = &report.sha256 {
+        writeln!(out, "  {:<11}  {sha256}", "sha256")?;
     }
     if let Some((major, minor)) = report.abi {
-        writeln!(out, "  {:<8}  {major}.{minor}", "abi")?;
+        writeln!(out, "  {:<11}  {major}.{minor}", "abi")?;
     }
     if let Some((name, version)) = &report.plugin {
-        writeln!(out, "  {:<8}  {name} {version}", "plugin")?;
+        writeln!(out, "  {:<11}  {name} {version}", "plugin")?;
     }
     for warning in &report.warnings {
-        writeln!(out, "  {:<8}  {warning}", "warning")?;
+        writeln!(out, "  {:<11}  {warning}", "warning")?;
     }
     let width = report.methods.iter().map(|method| method.name.len()).max().unwrap_or_default();
     for method in &report.methods {
-        writeln!(out, "  {:<8}  {:width$}  {}", "method", method.name, signatures(method))?;
+        writeln!(out, "  {:<11}  {:width$}  {}", "method", method.name, signatures(method))?;
     }
     Ok(())
 }
@@ -102,16 +106,20 @@ mod tests {
         };
         let report = Report {
             file: "sums.so".into(),
-            passed: vec!["read", "elf", "copy", "load", "table"],
+            passed: vec!["permissions", "read", "trust", "elf", "copy", "probe", "load", "table"],
+            off: vec!["trust"],
+            sha256: Some("5994".into()),
             refusal: Some("no".into()),
             abi: Some((1, 0)),
             plugin: Some(("sums".into(), "1.0.0".into())),
             methods: vec![Arc::new(method)],
             warnings: vec!["careful".into()],
         };
-        let expected = "sums.so  refused\n  read      ok\n  elf       ok\n  copy      ok\n  load      ok\n  \
-            table     ok\n  create    no\n  destroy   -\n  abi       1.0\n  plugin    sums 1.0.0\n  \
-            warning   careful\n  method    add  (int, int) -> int or () -> nil\n";
+        let expected = "sums.so  refused\n  permissions  ok\n  read         ok\n  trust        off\n  \
+            elf          ok\n  copy         ok\n  probe        ok\n  load         ok\n  table        ok\n  \
+            create       no\n  destroy      -\n  sha256       5994\n  abi          1.0\n  \
+            plugin       sums 1.0.0\n  warning      careful\n  \
+            method       add  (int, int) -> int or () -> nil\n";
         assert_eq!(table(&[report]), expected);
     }
 }

@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// List a server's methods, or show one
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Where the server is; without a path, /RPC2
+    /// Where the server is: http://, https:// (without a path, /RPC2) or unix:PATH
     url: String,
     /// Show all signatures and the whole help of this method
     method: Option<String>,

@@ -8,8 +8,11 @@ mod dev;
 mod json;
 mod methods;
 mod new;
+mod plugins;
+mod probe;
 mod serve;
 
+use crate::plugin;
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::io::{self, Write};
@@ -31,9 +34,13 @@ enum Command {
     Dev(dev::DevArgs),
     Call(call::Args),
     Methods(methods::Args),
+    Plugins(plugins::PluginsArgs),
+    Reload(plugins::ReloadArgs),
     /// Says whether plugin files would be served, and why not
     Check(check::CheckArgs),
     New(new::NewArgs),
+    #[command(name = plugin::probe::COMMAND, hide = true)]
+    Probe(probe::ProbeArgs),
 }
 
 /// Why a command did not do its work: what happened and what to do, in one line.
@@ -76,8 +83,11 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Call(args) => call::run(&args),
         Command::Methods(args) => methods::run(&args),
+        Command::Plugins(args) => plugins::list(&args),
+        Command::Reload(args) => plugins::reload(&args),
         Command::Check(args) => check::run(args),
         Command::New(args) => new::run(&args),
+        Command::Probe(args) => probe::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -24,7 +24,7 @@ pub(super) struct ServeArgs {
 /// What `serve` and `dev` have in common.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct CommonArgs {
-    /// The config file (TOML); flags given here replace its keys
+    /// The config file (TOML), read anew on SIGHUP; flags given here replace its keys
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Listen for HTTPS; port 0 picks a free one; may be repeated [default: 127.0.0.1:8443]
@@ -54,10 +54,10 @@ pub(super) struct CommonArgs {
 }
 
 impl ServeArgs {
-    fn options(self) -> Result<Options, Failure> {
+    fn options(&self) -> Result<Options, Failure> {
         let mut config = self.common.config()?;
         if self.plugins.is_some() {
-            config.plugins_dir = self.plugins;
+            config.plugins_dir.clone_from(&self.plugins);
         }
         Options::try_from(config).map_err(Failure::new)
     }
@@ -95,26 +95,47 @@ fn replace<T: Clone>(key: &mut Option<T>, flag: Option<&T>) {
 /// # Errors
 /// Why the server did not start, or that calls were cut off at its end.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    until_signal(args.options()?)
+    until_signal(|| args.options())
 }
 
-/// Serves until SIGTERM or SIGINT; SIGHUP rescans the plugins directory.
-pub(super) fn until_signal(options: Options) -> Result<(), Failure> {
+/// Serves until SIGTERM or SIGINT; SIGHUP reads the options anew and looks at the plugins directory.
+pub(super) fn until_signal(options: impl Fn() -> Result<Options, Failure>) -> Result<(), Failure> {
     // Before anything is served, so that no signal finds the process without a handler.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::new)?;
     raise_descriptor_limit();
-    let server = Server::start(options).map_err(Failure::new)?;
+    let first = options()?;
+    tell_what_is_off(&first);
+    let mut server = Server::start(first).map_err(Failure::new)?;
     announce(server.urls());
     for signal in signals.forever() {
         if signal != SIGHUP {
             log::info!("stopping: answering the calls that run; a second signal exits at once");
             break;
         }
-        log::info!("SIGHUP: looking at the plugins directory");
-        server.rescan();
+        log::info!("SIGHUP: reading the configuration and looking at the plugins directory");
+        let reloaded = options().and_then(|options| server.reload(options).map_err(Failure::new));
+        if let Err(failure) = reloaded {
+            log::error!("SIGHUP: {failure}; everything stays as it is");
+        }
     }
     exit_on_second_signal(signals)?;
     if server.stop() { Ok(()) } else { Err(Failure::new("calls were still running at the drain limit")) }
+}
+
+/// Protections that the config file turns off, at each start.
+fn tell_what_is_off(options: &Options) {
+    if !options.check_permissions {
+        log::warn!(
+            "check_permissions = false: whoever can write to the plugins or the state directory can run code as this \
+             server's user"
+        );
+    }
+    if !options.probe {
+        log::warn!(
+            "probe = false: new plugins are not tried in a child process, and one that crashes or hangs when it is \
+             loaded takes the server along"
+        );
+    }
 }
 
 /// Tells whoever started the server where it listens: the only lines on standard output.

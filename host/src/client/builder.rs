@@ -1,5 +1,6 @@
 //! How to reach a server, checked before the first call.
 
+use super::unix::{NoResolver, UnixConnector};
 use super::{Client, Error};
 use crate::xmlrpc::{DecodeLimits, EncodeLimits};
 use base64::Engine;
@@ -8,7 +9,7 @@ use openssl::pkey::PKey;
 use openssl::x509::X509;
 use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::http::{HeaderValue, Uri};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
@@ -114,7 +115,7 @@ impl Builder {
     /// # Errors
     /// [`Error::Url`] for the address, [`Error::Credentials`] for certificates, key and user.
     pub fn build(self) -> Result<Client, Error> {
-        let url = server_url(&self.url)?;
+        let Target { url, socket, name } = target(&self.url)?;
         let mut tls = TlsConfig::builder()
             .provider(TlsProvider::NativeTls)
             .root_certs(RootCerts::PlatformVerifier)
@@ -134,13 +135,19 @@ impl Builder {
             .user_agent(concat!("hotcall/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(self.connect_timeout))
             .timeout_global(Some(self.timeout));
-        if is_loopback(&url) {
+        if socket.is_some() || is_loopback(&url) {
             // A proxy of the environment would look for the server on its own machine.
             config = config.proxy(None);
         }
+        let config = config.build();
+        let agent = match socket {
+            Some(path) => ureq::Agent::with_parts(config, UnixConnector(path), NoResolver),
+            None => config.into(),
+        };
         Ok(Client {
-            agent: config.build().into(),
+            agent,
             url,
+            name,
             authorization: self.user.map(|(user, password)| basic(&user, &password)).transpose()?,
             encode_limits: EncodeLimits::default(),
             decode_limits: DecodeLimits {
@@ -187,11 +194,34 @@ impl Pem {
     }
 }
 
+/// Where a server is.
+struct Target {
+    /// What HTTP is told.
+    url: Uri,
+    /// The Unix socket to connect to, if it is one.
+    socket: Option<PathBuf>,
+    /// What messages call it.
+    name: String,
+}
+
+fn target(text: &str) -> Result<Target, Error> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        if path.is_empty() {
+            return Err(Error::Url(format!("{text:?} names no socket")));
+        }
+        let url = Uri::from_static("http://localhost/RPC2");
+        return Ok(Target { url, socket: Some(path.into()), name: text.to_owned() });
+    }
+    let url = server_url(text)?;
+    let name = url.authority().map(ToString::to_string).unwrap_or_default();
+    Ok(Target { url, socket: None, name })
+}
+
 /// The address with a path: like other clients', an empty one means `/RPC2`.
 fn server_url(text: &str) -> Result<Uri, Error> {
     let bad = |why: &str| Error::Url(format!("{text:?} {why}"));
     let rest = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-    let rest = rest.ok_or_else(|| bad("does not start with http:// or https://"))?;
+    let rest = rest.ok_or_else(|| bad("does not start with http://, https:// or unix:"))?;
     let whole = if rest.contains(['/', '?', '#']) { text.to_owned() } else { format!("{text}/RPC2") };
     let url: Uri = whole.parse().map_err(|error| bad(&format!("is not a URL: {error}")))?;
     let authority = url.authority().ok_or_else(|| bad("names no host"))?;

@@ -70,8 +70,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    pub(super) fn transport(url: &ureq::http::Uri, error: &ureq::Error) -> Self {
-        let server = url.authority().map_or("", |authority| authority.as_str());
+    /// `server` is what messages call it.
+    pub(super) fn transport(server: &str, error: &ureq::Error) -> Self {
         let text = error.to_string();
         let (cause, message) = match error {
             // The resolver's failures have no kind of their own.
@@ -106,9 +106,20 @@ impl Error {
 
 fn is_unreachable(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{
-        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable,
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable, NotFound,
+        PermissionDenied,
     };
-    matches!(kind, AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkDown | NetworkUnreachable)
+    // The last two are a Unix socket's.
+    matches!(
+        kind,
+        AddrNotAvailable
+            | ConnectionRefused
+            | HostUnreachable
+            | NetworkDown
+            | NetworkUnreachable
+            | NotFound
+            | PermissionDenied
+    )
 }
 
 /// OpenSSL's own words for a certificate's defect stand last, in parentheses.

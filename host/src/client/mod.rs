@@ -15,6 +15,7 @@ mod error;
 mod tests;
 #[cfg(test)]
 mod tls_tests;
+mod unix;
 
 pub use builder::Builder;
 pub use error::{Cause, Error};
@@ -33,6 +34,8 @@ const FIRST_LINE_CHARS_MAX: usize = 200;
 pub struct Client {
     agent: ureq::Agent,
     url: Uri,
+    /// What messages call the server.
+    name: String,
     authorization: Option<HeaderValue>,
     encode_limits: EncodeLimits,
     decode_limits: DecodeLimits,
@@ -50,7 +53,8 @@ pub struct Exchange {
 }
 
 impl Client {
-    /// Begins a client for the server at this `http` or `https` address. An address without a path means `/RPC2`.
+    /// Begins a client for the server at this address: `http://…` or `https://…`, without a path meaning `/RPC2`, or
+    /// `unix:PATH` for a Unix socket.
     pub fn builder(url: &str) -> Builder {
         Builder::new(url)
     }
@@ -74,7 +78,7 @@ impl Client {
     }
 
     fn post(&self, document: &[u8]) -> Result<Vec<u8>, Error> {
-        let failed = |error| Error::transport(&self.url, &error);
+        let failed = |error| Error::transport(&self.name, &error);
         let mut request = self.agent.post(&self.url).header(CONTENT_TYPE, "text/xml");
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);

@@ -197,8 +197,8 @@ fn what_cannot_be_sent_is_said_before_sending() {
 #[test]
 fn addresses_and_credentials_are_checked_first() {
     for (url, expected) in [
-        ("localhost:8443", "does not start with http:// or https://"),
-        ("ftp://localhost", "does not start with http:// or https://"),
+        ("localhost:8443", "does not start with http://, https:// or unix:"),
+        ("ftp://localhost", "does not start with http://, https:// or unix:"),
         ("https://", "\"https://\""),
         ("https:///RPC2", "\"https:///RPC2\""),
         ("https://a b/", "is not a URL"),
@@ -231,4 +231,44 @@ fn an_empty_path_means_rpc2() {
         let client = Client::builder(url).build().unwrap();
         assert_eq!(client.url.path_and_query().unwrap().as_str(), path, "{url}");
     }
+}
+
+#[test]
+fn a_unix_socket_is_an_address_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let url = format!("unix:{}", path.display());
+    let why = Client::builder(&url).build().unwrap().call("m", []).unwrap_err();
+    assert!(matches!(why, Error::Transport { cause: Cause::Unreachable, .. }), "{why}");
+    assert!(why.to_string().contains(&url), "{why}");
+
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        [1, 2].map(|number| {
+            let request = read_request(&mut reader);
+            stream.write_all(&result(&Value::Int(number))).unwrap();
+            request
+        })
+    });
+    let client = Client::builder(&url).build().unwrap();
+    // Both on one connection: the server accepts no second one.
+    for number in [1, 2] {
+        assert_eq!(client.call("m", []).unwrap(), Value::Int(number));
+    }
+    for request in server.join().unwrap() {
+        assert!(request.starts_with("POST /RPC2 HTTP/1.1\r\n"), "{request}");
+    }
+    assert!(matches!(Client::builder("unix:").build(), Err(Error::Url(_))));
+}
+
+#[test]
+fn a_silent_unix_socket_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let client = Client::builder(&format!("unix:{}", path.display())).timeout(Duration::from_millis(50));
+    let why = client.build().unwrap().call("m", []).unwrap_err();
+    assert!(matches!(why, Error::Transport { cause: Cause::Timeout, .. }), "{why}");
 }

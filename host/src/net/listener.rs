@@ -1,19 +1,19 @@
-//! Listening sockets, and the threads that move tiny_http's requests into the queue.
+//! Listening sockets, and the threads that accept from them.
 
 use super::Error;
+use super::connection::{self, Gate};
+use super::stream::Socket;
 use super::tls::Identity;
-use super::workers::Queue;
+use openssl::ssl::SslAcceptor;
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tiny_http::{Server, SslConfig};
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,26 +26,24 @@ pub enum Bind {
     Unix(PathBuf),
 }
 
-/// How long a receiving thread waits for a request before it looks whether the server is draining. While
-/// draining, the same time without a request ends it.
-const RECEIVE_WAIT: Duration = Duration::from_millis(100);
-/// Rest before a failed accept thread is replaced.
-const ACCEPT_RETRY_WAIT: Duration = Duration::from_secs(1);
-/// Accept threads replaced in one listener's life.
-const ACCEPT_RETRIES_MAX: u32 = 1_000;
+/// How often an accepting thread looks whether the server drains. The kernel accepts meanwhile.
+const ACCEPT_WAIT: Duration = Duration::from_millis(100);
+/// Rest after `accept` failed: descriptors may come free.
+const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(100);
+/// A connection's thread waits and copies, and calls OpenSSL: that needs no more.
+const STACK_BYTES: usize = 256 << 10;
 /// Only the owner may connect to a Unix socket.
 const UNIX_SOCKET_MODE: u32 = 0o600;
 
-enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+enum Acceptor {
+    Tcp(TcpListener, Option<SslAcceptor>),
+    Unix(UnixListener, PathBuf),
 }
 
 /// A bound socket that can be served.
 pub(super) struct Listener {
     url: String,
-    socket: Socket,
-    ssl: Option<SslConfig>,
+    acceptor: Acceptor,
 }
 
 impl Listener {
@@ -53,23 +51,24 @@ impl Listener {
         match bind {
             Bind::Http(address) => {
                 let (socket, address) = bind_tcp(*address)?;
-                Ok(Self { url: format!("http://{address}/RPC2"), socket, ssl: None })
+                Ok(Self { url: format!("http://{address}/RPC2"), acceptor: Acceptor::Tcp(socket, None) })
             }
             Bind::Https(address) => {
                 let identity = identity.ok_or_else(|| {
                     Error::Tls(format!("https on {address} needs a certificate: give --cert and --key"))
                 })?;
+                let tls = identity.acceptor()?;
                 let (socket, address) = bind_tcp(*address)?;
-                let ssl = SslConfig {
-                    certificate: identity.certificate.clone(),
-                    private_key: identity.key.clone(),
-                };
-                Ok(Self { url: format!("https://{address}/RPC2"), socket, ssl: Some(ssl) })
+                Ok(Self {
+                    url: format!("https://{address}/RPC2"),
+                    acceptor: Acceptor::Tcp(socket, Some(tls)),
+                })
             }
             Bind::Unix(path) => {
-                let what = || path.display().to_string();
-                let socket = bind_unix(path).map_err(|source| Error::Bind { what: what(), source })?;
-                Ok(Self { url: format!("unix:{}", path.display()), socket: Socket::Unix(socket), ssl: None })
+                let failed = |source| Error::Bind { what: path.display().to_string(), source };
+                let socket = bind_unix(path).map_err(failed)?;
+                let path = std::path::absolute(path).map_err(failed)?;
+                Ok(Self { url: format!("unix:{}", path.display()), acceptor: Acceptor::Unix(socket, path) })
             }
         }
     }
@@ -77,103 +76,113 @@ impl Listener {
     pub(super) fn url(&self) -> &str {
         &self.url
     }
-
-    /// A tiny_http server on this socket. Its accept thread ends at the first error of `accept`, so there may
-    /// be several in a listener's life.
-    fn server(&self) -> Result<Server, Error> {
-        let listener = match &self.socket {
-            Socket::Tcp(socket) => socket.try_clone().map(tiny_http::Listener::from),
-            Socket::Unix(socket) => socket.try_clone().map(tiny_http::Listener::from),
-        };
-        let listener = listener.map_err(|source| Error::Bind { what: self.url.clone(), source })?;
-        Server::from_listener(listener, self.ssl.clone())
-            .map_err(|source| Error::Tls(format!("{}: {source}", self.url)))
-    }
 }
 
-fn bind_tcp(address: SocketAddr) -> Result<(Socket, SocketAddr), Error> {
-    let bound = TcpListener::bind(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
+fn bind_tcp(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let bound = TcpListener::bind(address).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        Ok((socket.local_addr()?, socket))
+    });
     let (local, socket) = bound.map_err(|source| Error::Bind { what: address.to_string(), source })?;
-    Ok((Socket::Tcp(socket), local))
+    Ok((socket, local))
 }
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    if path.exists() {
+    if let Ok(meta) = fs::symlink_metadata(path) {
+        if !meta.file_type().is_socket() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file there is not a socket"));
+        }
         if UnixStream::connect(path).is_ok() {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens there"));
-        }
-        let is_socket = std::os::unix::fs::FileTypeExt::is_socket(&fs::metadata(path)?.file_type());
-        if !is_socket {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file there is not a socket"));
         }
         fs::remove_file(path)?;
     }
     let socket = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(UNIX_SOCKET_MODE))?;
+    socket.set_nonblocking(true)?;
     Ok(socket)
 }
 
-/// Serves a listener on a thread of its own, until the drain.
-pub(super) fn serve(
-    listener: Listener,
-    queue: Queue,
-    draining: Arc<AtomicBool>,
-) -> Result<JoinHandle<()>, Error> {
-    let first = listener.server()?;
-    thread::Builder::new()
-        .name("accept".into())
-        .spawn(move || {
-            thread::scope(|scope| receive(scope, &listener, first, &queue, &draining, 0));
-        })
-        .map_err(Error::Thread)
-}
-
-/// Moves requests of one tiny_http server into the queue. When its accept thread fails, a successor is started
-/// on the same socket, and this one goes on with the connections that it has.
-fn receive<'scope>(
-    scope: &'scope thread::Scope<'scope, '_>,
-    listener: &'scope Listener,
-    server: Server,
-    queue: &'scope Queue,
-    draining: &'scope AtomicBool,
-    retries: u32,
-) {
-    loop {
-        match server.recv_timeout(RECEIVE_WAIT) {
-            Ok(Some(request)) => queue.put(request),
-            Ok(None) if draining.load(Ordering::Acquire) => return,
-            Ok(None) => {}
-            Err(error) => {
-                log::error!("{}: cannot accept: {error}; trying again", listener.url);
-                let successor = move || succeed(scope, listener, queue, draining, retries + 1);
-                let spawned = thread::Builder::new().name("accept".into()).spawn_scoped(scope, successor);
-                if let Err(error) = spawned {
-                    log::error!("{}: no new connections: {error}; restart the server", listener.url);
+/// Accepts on a thread of its own until the drain.
+pub(super) fn serve(listener: Listener, gate: Arc<Gate>) -> Result<JoinHandle<()>, Error> {
+    let accept = move || {
+        while !gate.is_draining() {
+            match listener.acceptor.accept() {
+                Ok(Some((socket, address))) => welcome(&gate, &listener.acceptor, socket, address),
+                Ok(None) => {}
+                Err(error) => {
+                    log::warn!("{}: cannot accept: {error}; trying again", listener.url);
+                    thread::sleep(ACCEPT_RETRY_WAIT);
                 }
             }
         }
+        if let Acceptor::Unix(_, path) = &listener.acceptor {
+            drop(fs::remove_file(path));
+        }
+    };
+    thread::Builder::new().name("accept".into()).spawn(accept).map_err(Error::Thread)
+}
+
+impl Acceptor {
+    /// The next connection, or `None` when none came for a while.
+    fn accept(&self) -> io::Result<Option<(Socket, Option<SocketAddr>)>> {
+        let accepted = match self {
+            Self::Tcp(listener, _) => {
+                wait(listener)?;
+                listener.accept().and_then(|(socket, address)| {
+                    socket.set_nonblocking(false)?;
+                    socket.set_nodelay(true)?;
+                    Ok((Socket::Tcp(socket), Some(address)))
+                })
+            }
+            Self::Unix(listener, _) => {
+                wait(listener)?;
+                listener.accept().and_then(|(socket, _)| {
+                    socket.set_nonblocking(false)?;
+                    Ok((Socket::Unix(socket), None))
+                })
+            }
+        };
+        match accepted {
+            Ok(accepted) => Ok(Some(accepted)),
+            // The client went before it was its turn, or nobody came.
+            Err(error) if is_no_connection(error.kind()) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
-fn succeed<'scope>(
-    scope: &'scope thread::Scope<'scope, '_>,
-    listener: &'scope Listener,
-    queue: &'scope Queue,
-    draining: &'scope AtomicBool,
-    retries: u32,
-) {
-    for attempt in retries..ACCEPT_RETRIES_MAX {
-        thread::sleep(ACCEPT_RETRY_WAIT);
-        if draining.load(Ordering::Acquire) {
-            return;
-        }
-        match listener.server() {
-            Ok(server) => return receive(scope, listener, server, queue, draining, attempt),
-            Err(error) => log::error!("{error}; trying again"),
-        }
+fn is_no_connection(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
+    matches!(kind, WouldBlock | Interrupted | ConnectionAborted | ConnectionReset)
+}
+
+/// Waits until somebody connects, or for [`ACCEPT_WAIT`].
+fn wait(listener: &impl std::os::fd::AsFd) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let timeout = Timespec::try_from(ACCEPT_WAIT).map_err(|_| io::ErrorKind::InvalidInput)?;
+    match poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
-    log::error!(
-        "{}: no new connections after {ACCEPT_RETRIES_MAX} failures; restart the server",
-        listener.url
-    );
+}
+
+/// Gives a connection its thread. One that finds no place is closed at once.
+fn welcome(gate: &Arc<Gate>, acceptor: &Acceptor, socket: Socket, address: Option<SocketAddr>) {
+    let name = address.map(|address| address.to_string()).unwrap_or_default();
+    let tls = match acceptor {
+        Acceptor::Tcp(_, tls) => tls.clone(),
+        Acceptor::Unix(..) => None,
+    };
+    let served = gate.admit(&socket, address.as_ref().map(SocketAddr::ip)).and_then(|place| {
+        let serve = move || connection::serve(&place, socket, tls.as_ref(), &name);
+        thread::Builder::new().name("connection".into()).stack_size(STACK_BYTES).spawn(serve)
+    });
+    if let Err(error) = served {
+        let ip: Option<IpAddr> = address.map(|address| address.ip());
+        log::warn!(
+            "a connection{} is closed: {error}",
+            ip.map_or_else(String::new, |ip| format!(" from {ip}"))
+        );
+    }
 }

@@ -1,26 +1,34 @@
 //! The network side: sockets, TLS, HTTP framing and the one bounded worker pool.
 //!
-//! tiny_http reads requests; each becomes a [`Request`] in the pool's queue, and a worker answers it. When the
-//! queue is full the answer is 503 at once. Knows no XML, no registry and no plugins: what answers is a function.
+//! A **gate** stands before tiny_http: it accepts, does TLS, enforces every limit and deadline, and vets and completes
+//! each request before tiny_http sees it, written anew, over a private Unix socket. tiny_http's requests feed the
+//! worker pool. When too many wait the answer is 503 at once. Knows no XML, no registry and no plugins: what answers is
+//! a function.
 //!
-//! tiny_http does the TLS handshake on its accept thread and has no timeouts, so these listeners are for
-//! trusted clients: see "Known problems" in the crate's documentation.
+//! [`listener`] accepts; [`connection`] is the gate; [`inbound`] reads requests from a [`stream`] and [`head`] vets them;
+//! [`upstream`] leads to tiny_http and [`workers`] from it to the handler.
 
-mod body;
+mod connection;
+mod head;
+mod inbound;
 mod listener;
+mod stream;
 pub mod tls;
+mod upstream;
 mod workers;
 
 pub use listener::Bind;
 
 use crate::limits::Limits;
 use crate::web::{Request, Response};
+use connection::Gate;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use upstream::Upstream;
+use workers::Workers;
 
 /// What answers a request.
 pub type Handler = dyn Fn(&Request) -> Response + Send + Sync;
@@ -65,33 +73,37 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Running listeners and their workers.
+/// Running listeners, connections and workers.
 pub struct Front {
     urls: Vec<String>,
-    draining: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    gate: Arc<Gate>,
+    accepting: Vec<JoinHandle<()>>,
+    workers: Workers,
 }
 
 /// Binds all listeners, then serves them. Nothing is served when one of them cannot be.
+///
+/// `private` is a directory that only this server's user may enter.
 ///
 /// # Errors
 /// The first address that cannot be bound, or the certificate that cannot be used.
 pub fn start(
     binds: &[Bind],
     identity: Option<&tls::Identity>,
+    private: &Path,
     workers: usize,
     limits: &Limits,
     handler: Arc<Handler>,
 ) -> Result<Front, Error> {
+    let workers = workers.max(1);
     let listeners =
         binds.iter().map(|bind| listener::Listener::bind(bind, identity)).collect::<Result<Vec<_>, _>>()?;
     let urls = listeners.iter().map(|listener| listener.url().to_owned()).collect();
-    let draining = Arc::new(AtomicBool::new(false));
-    let (queue, mut threads) = workers::start(workers, limits, &handler)?;
-    for listener in listeners {
-        threads.push(listener::serve(listener, queue.clone(), draining.clone())?);
-    }
-    Ok(Front { urls, draining, threads })
+    let (upstream, server) = Upstream::start(private, workers, limits.queue_len_max)?;
+    let workers = workers::start(server, workers, limits, &handler)?;
+    let gate = Arc::new(Gate::new(upstream, limits.clone()));
+    let accepting = listeners.into_iter().map(|listener| listener::serve(listener, Arc::clone(&gate)));
+    Ok(Front { urls, accepting: accepting.collect::<Result<_, _>>()?, gate, workers })
 }
 
 impl Front {
@@ -100,18 +112,10 @@ impl Front {
         &self.urls
     }
 
-    /// Answers what has been accepted, takes no more, and ends. `false` when calls were still running at the
-    /// deadline.
+    /// Answers what has come, takes no more, and ends. `false` when calls were still running at the deadline.
     pub fn drain(self, deadline: Instant) -> bool {
-        /// How often the threads are asked whether they have ended.
-        const POLL: Duration = Duration::from_millis(5);
-        self.draining.store(true, Ordering::Release);
-        while self.threads.iter().any(|thread| !thread.is_finished()) {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            std::thread::sleep(POLL);
-        }
-        self.threads.into_iter().all(|thread| thread.join().is_ok())
+        let drained = self.gate.drain(deadline);
+        let joined = self.accepting.into_iter().all(|thread| thread.join().is_ok());
+        self.workers.stop(deadline) && drained && joined
     }
 }

@@ -8,6 +8,7 @@ use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
+use openssl::ssl::{AlpnError, SslAcceptor, SslMethod, SslMode, select_next_proto};
 use openssl::x509::extension::{
     BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName, SubjectKeyIdentifier,
 };
@@ -45,7 +46,8 @@ impl Identity {
         let parsed = X509::from_pem(&identity.certificate).map_err(|error| {
             Error::Tls(format!("{} is no PEM certificate: {error}", certificate.display()))
         })?;
-        let private = PKey::private_key_from_pem(&identity.key).map_err(|error| {
+        // Without the callback, OpenSSL would ask for an encrypted key's password on the terminal.
+        let private = PKey::private_key_from_pem_callback(&identity.key, |_| Ok(0)).map_err(|error| {
             Error::Tls(format!("{} is no unencrypted PEM private key: {error}", key.display()))
         })?;
         match parsed.public_key() {
@@ -56,6 +58,29 @@ impl Identity {
                 certificate.display()
             ))),
         }
+    }
+
+    /// What shakes hands as this identity, by Mozilla's intermediate recommendations: TLS 1.2 and 1.3.
+    pub(super) fn acceptor(&self) -> Result<SslAcceptor, Error> {
+        let made = || {
+            let mut chain = X509::stack_from_pem(&self.certificate)?.into_iter();
+            let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+            if let Some(leaf) = chain.next() {
+                builder.set_certificate(&leaf)?;
+            }
+            chain.try_for_each(|issuer| builder.add_extra_chain_cert(issuer))?;
+            let key = PKey::private_key_from_pem_callback(&self.key, |_| Ok(0))?;
+            builder.set_private_key(&key)?;
+            builder.check_private_key()?;
+            // Resumption needs a name when certificates of clients are asked for; and idle connections keep no buffers.
+            builder.set_session_id_context(b"hotcall")?;
+            builder.set_mode(SslMode::RELEASE_BUFFERS);
+            builder.set_alpn_select_callback(|_, offered| {
+                select_next_proto(b"\x08http/1.1", offered).ok_or(AlpnError::NOACK)
+            });
+            Ok(builder.build())
+        };
+        made().map_err(|error: ErrorStack| Error::Tls(format!("the certificate cannot be served: {error}")))
     }
 
     /// The self-signed certificate for loopback addresses in `state_dir`, made when there is none that still

@@ -1,127 +1,145 @@
-//! The worker pool: a bounded queue and the threads that answer from it.
+//! The worker pool: tiny_http's requests go into one bounded queue, and workers answer from it.
 
-use super::{Error, Handler, body};
+use super::upstream::{ADDRESS_FIELD, ID_FIELD, LOCAL_FIELD, PROOF_TARGET, WAITED_FIELD};
+use super::{Error, Handler};
 use crate::limits::Limits;
-use crate::web::Response;
+use crate::web::{Request, Response};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use std::io::{self, Cursor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use tiny_http::Request;
+use std::time::{Duration, Instant};
+use tiny_http::StatusCode;
 
-/// Where listeners put requests. The workers end when the last one is dropped.
-#[derive(Clone)]
-pub(super) struct Queue {
-    jobs: Sender<Job>,
-    refused: Sender<Request>,
+/// How long the receiving thread waits for a request before it looks whether it is to stop.
+const RECEIVE_WAIT: Duration = Duration::from_millis(50);
+
+/// The threads between tiny_http and the handler.
+pub(super) struct Workers {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-/// A request that waits for a worker.
-struct Job {
-    request: Request,
-    arrived: Instant,
-}
-
-/// Requests that wait to be told that the queue is full. Past that, listeners wait.
-const REFUSED_LEN_MAX: usize = 64;
-
-impl Queue {
-    /// Puts a request in the queue, or has it answered 503 when that is full.
-    pub(super) fn put(&self, request: Request) {
-        let full = match self.jobs.try_send(Job { request, arrived: Instant::now() }) {
-            Ok(()) => return,
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.request,
-        };
-        // Telling it may have to read its body, which must not hold up the listener.
-        if let Err(error) = self.refused.send(full) {
-            drop(error.into_inner().respond(tiny_http::Response::empty(503)));
-        }
-    }
-}
-
-fn overloaded() -> Response {
-    let why = "Overloaded: all workers are busy and the queue is full. Try again in a moment.";
-    Response::text(503, why).with_header("Retry-After", "1")
-}
-
-/// Starts the pool.
+/// Starts the pool on a server's requests.
 pub(super) fn start(
+    server: tiny_http::Server,
     workers: usize,
     limits: &Limits,
     handler: &Arc<Handler>,
-) -> Result<(Queue, Vec<JoinHandle<()>>), Error> {
-    let (sender, jobs) = bounded(limits.queue_len_max);
-    let (refused, to_refuse) = bounded::<Request>(REFUSED_LEN_MAX);
-    let ids = Arc::new(Ids::new());
-    let threads = (0..workers.max(1)).map(|number| {
-        let worker = Worker {
-            jobs: jobs.clone(),
-            handler: handler.clone(),
-            ids: ids.clone(),
-            body_bytes_max: limits.body_bytes_max,
+) -> Result<Workers, Error> {
+    let (queue, jobs) = bounded(limits.queue_len_max.max(1));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut pool = Workers { stop: Arc::clone(&stop), threads: Vec::new() };
+    for number in 0..workers {
+        let (jobs, handler) = (jobs.clone(), Arc::clone(handler));
+        pool.spawn(format!("worker-{number}"), move || work(&jobs, &*handler))?;
+    }
+    pool.spawn("receive".into(), move || receive(&server, &queue, &stop))?;
+    Ok(pool)
+}
+
+impl Workers {
+    fn spawn(&mut self, name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        self.threads.push(thread::Builder::new().name(name).spawn(work).map_err(Error::Thread)?);
+        Ok(())
+    }
+
+    /// Ends the pool when its queue is empty. `false` when calls were still running at the deadline.
+    pub(super) fn stop(self, deadline: Instant) -> bool {
+        /// How often the threads are asked whether they have ended.
+        const POLL: Duration = Duration::from_millis(5);
+        self.stop.store(true, Ordering::Release);
+        while self.threads.iter().any(|thread| !thread.is_finished()) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::sleep(POLL);
+        }
+        self.threads.into_iter().all(|thread| thread.join().is_ok())
+    }
+}
+
+/// Moves requests into the queue. The workers end with this thread, when it drops the queue.
+fn receive(server: &tiny_http::Server, queue: &Sender<tiny_http::Request>, stop: &AtomicBool) {
+    loop {
+        let request = match server.recv_timeout(RECEIVE_WAIT) {
+            Ok(Some(request)) => request,
+            Ok(None) if stop.load(Ordering::Acquire) => return,
+            Ok(None) => continue,
+            // Only the accept thread reports errors, and then it has ended: what is connected is served on.
+            Err(error) => {
+                log::error!("no further connections within: {error}");
+                continue;
+            }
         };
-        thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(move || worker.run())
-            .map_err(Error::Thread)
-    });
-    let mut threads = threads.collect::<Result<Vec<_>, _>>()?;
-    let refuse = move || to_refuse.iter().for_each(|request| body::refuse(request, overloaded()));
-    threads.push(thread::Builder::new().name("refuse".into()).spawn(refuse).map_err(Error::Thread)?);
-    Ok((Queue { jobs: sender, refused }, threads))
-}
-
-struct Worker {
-    jobs: Receiver<Job>,
-    handler: Arc<Handler>,
-    ids: Arc<Ids>,
-    body_bytes_max: usize,
-}
-
-impl Worker {
-    fn run(&self) {
-        for job in &self.jobs {
-            // A request that breaks its worker must not take the worker away from the others.
-            if catch_unwind(AssertUnwindSafe(|| self.answer(job))).is_err() {
-                log::error!("a defect of the server ended one request");
-            }
+        if request.url() == PROOF_TARGET {
+            respond(request, tiny_http::Response::empty(StatusCode(204)));
+            continue;
         }
-    }
-
-    fn answer(&self, Job { mut request, arrived }: Job) {
-        let id = self.ids.next();
-        match body::read(&mut request, self.body_bytes_max) {
-            Ok(body) => {
-                let asked = body::describe(&request, body, id, arrived);
-                body::respond(request, (self.handler)(&asked));
-            }
-            Err(body::Problem::TooLarge) => {
-                let why = format!("Request too large: a body is at most {} bytes.", self.body_bytes_max);
-                body::refuse(request, Response::text(413, why));
-            }
-            Err(body::Problem::Broken(error)) => {
-                log::debug!("request {id}: the body did not arrive: {error}");
-                body::refuse(request, Response::text(400, format!("The body did not arrive: {error}")));
+        match queue.try_send(request) {
+            Ok(()) => {}
+            Err(TrySendError::Full(request) | TrySendError::Disconnected(request)) => {
+                respond(request, framed(Response::text(503, "Overloaded: the queue is full.")));
             }
         }
     }
 }
 
-/// Names requests: unique in this process, and unlike those of the process before.
-struct Ids {
-    process: u64,
-    next: AtomicU64,
+fn work(jobs: &Receiver<tiny_http::Request>, handler: &Handler) {
+    for request in jobs {
+        // A request that breaks its worker must not take the worker away from the others.
+        if catch_unwind(AssertUnwindSafe(|| answer(request, handler))).is_err() {
+            log::error!("a defect of the server ended one request");
+        }
+    }
 }
 
-impl Ids {
-    fn new() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { process: since_epoch.as_secs(), next: AtomicU64::new(1) }
+fn answer(mut request: tiny_http::Request, handler: &Handler) {
+    let mut body = Vec::with_capacity(request.body_length().unwrap_or(0));
+    if let Err(error) = request.as_reader().read_to_end(&mut body) {
+        return log::debug!("a request did not come whole: {error}");
     }
+    let response = handler(&describe(&request, body));
+    respond(request, framed(response));
+}
 
-    fn next(&self) -> String {
-        format!("{:x}-{}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+/// The request as the application sees it.
+fn describe(request: &tiny_http::Request, body: Vec<u8>) -> Request {
+    let field = |name: &'static str| {
+        let found = request.headers().iter().find(|header| header.field.equiv(name));
+        found.map(|header| header.value.to_string())
+    };
+    let waited = field(WAITED_FIELD).and_then(|waited| waited.parse().ok()).map(Duration::from_millis);
+    let now = Instant::now();
+    Request {
+        method: request.method().to_string(),
+        target: request.url().to_owned(),
+        content_encoding: field("Content-Encoding"),
+        body,
+        caller_address: field(ADDRESS_FIELD).unwrap_or_default(),
+        is_local: field(LOCAL_FIELD).is_some(),
+        id: field(ID_FIELD).unwrap_or_default(),
+        arrived: waited.and_then(|waited| now.checked_sub(waited)).unwrap_or(now),
+    }
+}
+
+fn framed(response: Response) -> tiny_http::Response<Cursor<Vec<u8>>> {
+    let headers = response
+        .headers
+        .iter()
+        .chain(&[("Server", concat!("Hotcall/", env!("CARGO_PKG_VERSION")))])
+        .filter_map(|(name, value)| tiny_http::Header::from_bytes(*name, *value).ok())
+        .collect();
+    let length = response.body.len();
+    // Always with a Content-Length: some clients cannot read chunks.
+    tiny_http::Response::new(response.status.into(), headers, Cursor::new(response.body), Some(length), None)
+        .with_chunked_threshold(usize::MAX)
+}
+
+fn respond<R: io::Read>(request: tiny_http::Request, response: tiny_http::Response<R>) {
+    if let Err(error) = request.respond(response) {
+        log::debug!("a response could not be sent: {error}");
     }
 }

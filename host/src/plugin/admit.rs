@@ -2,17 +2,15 @@
 //! [`super::candidate`]; here a file meets the others.
 
 use super::candidate::{self, Candidate, Step};
-use super::generation::Generation;
+use super::generation::{Generation, Origin};
 use super::lifecycle::Loader;
 use super::refusal::Refusal;
 use super::scan::{Content, ContentHash};
 use super::slot::{Slot, State};
-use crate::xmlrpc::Value;
+use super::vitals::Vitals;
+use super::{Unload, handover, quarantine};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
-
-/// Refused contents that are remembered.
-const QUARANTINE_MAX: usize = 1_000;
 
 impl Loader {
     /// A content has stayed the same for the settle time.
@@ -20,20 +18,40 @@ impl Loader {
         let Some(slot) = self.slots.get_mut(name) else { return };
         slot.stamp = Some(content.stamp);
         slot.hash = Some(content.hash);
-        if slot.is_served_by_its_content() || self.take_over_same_content(name, content.hash) {
+        let is_forced = std::mem::take(&mut slot.is_forced);
+        let is_served = slot.is_served_by_its_content() || self.take_over_same_content(name, content.hash);
+        if is_served && !is_forced && self.has_its_settings(name) {
             return self.serving(name);
         }
-        if let Some((_, why)) = self.quarantine.iter().find(|(hash, _)| *hash == content.hash) {
-            let refusal = Refusal::Quarantined(why.clone());
+        let runs = |id| self.slots.values().filter_map(|slot| slot.running.as_ref()).any(|r| r.id == id);
+        if let Some(entry) = self.quarantine.get(content.hash, runs) {
+            let (refusal, plugin) = (Refusal::Quarantined(entry.why.clone()), entry.plugin.clone());
+            self.set_plugin(name, plugin);
             return self.refuse(name, &refusal);
         }
+        self.set_plugin(name, None);
         self.generations += 1;
-        let mapped = &mut self.mapped;
-        let passed = &mut |step| *mapped += usize::from(step == Step::Load);
-        match candidate::prepare(&self.store, self.generations, content, &self.config.limits, passed) {
-            Ok(candidate) => self.admit(name, candidate),
+        let path = self.path(name);
+        let ledger = &mut self.ledger;
+        let passed = &mut |step| {
+            if let Step::Load { bytes } = step {
+                ledger.map(bytes);
+            }
+        };
+        let named = self.thread_names.bear(self.generations);
+        let prepared =
+            candidate::prepare(&self.store, self.generations, &path, content, &self.config, passed);
+        drop(named);
+        match prepared {
+            Ok(candidate) => self.admit(name, candidate, 0),
             Err(refusal) => self.refuse(name, &refusal),
         }
+    }
+
+    /// Whether what runs was made with the configuration that its plugin has now.
+    fn has_its_settings(&self, name: &OsStr) -> bool {
+        let running = self.slots.get(name).and_then(|slot| slot.running.as_ref());
+        running.is_some_and(|running| running.settings == self.settings_of(&running.descriptor.name))
     }
 
     /// A file that was renamed keeps its generation.
@@ -56,33 +74,74 @@ impl Loader {
         true
     }
 
-    /// Serves a checked plugin, unless a name of it is taken.
-    fn admit(&mut self, name: &OsStr, candidate: Candidate) {
-        for warning in &candidate.warnings {
-            log::warn!("plugin file {}: {warning}", self.path(name).display());
+    /// Serves a checked plugin, unless a name of it is taken or the state that it is to take over cannot be had,
+    /// which was tried `tries` times before.
+    pub(super) fn admit(&mut self, name: &OsStr, candidate: Candidate, tries: u32) {
+        if tries == 0 {
+            for warning in &candidate.warnings {
+                log::warn!("plugin file {}: {warning}", self.path(name).display());
+            }
         }
+        self.set_plugin(name, Some(candidate.descriptor.name.clone()));
         let heir_of = self.predecessor(name, &candidate.descriptor.name);
         if let Some(refusal) = self.conflict(name, heir_of.as_deref(), &candidate) {
             self.refuse(name, &refusal);
             return self.set_state(name, State::Conflicting(Box::new(candidate)));
         }
-        let (id, hash) = (candidate.id, candidate.hash);
-        match self.create(candidate) {
-            Ok(generation) => self.swap(name, heir_of.as_deref(), generation),
+        match self.create(name, candidate.clone()) {
+            Ok((generation, is_handed_over)) => {
+                self.swap(name, heir_of.as_deref(), generation);
+                if is_handed_over {
+                    // At once, and not when all files have been looked at: what calls change until then is lost.
+                    self.commit();
+                }
+            }
+            Err(Refusal::Save { generation, why, .. }) => {
+                let tries = tries + 1;
+                let tries_left = handover::TRIES_MAX.saturating_sub(tries);
+                self.refuse(name, &Refusal::Save { generation, why, tries_left });
+                if let Some(due) = Self::next_try(tries) {
+                    self.set_state(name, State::Waiting { candidate: Box::new(candidate), tries, due });
+                }
+            }
             Err(refusal) => {
-                log::debug!("generation {id} with content {} was not made", hash.hex());
+                log::debug!("generation {} of content {} was not made", candidate.id, candidate.hash.hex());
                 self.refuse(name, &refusal);
             }
         }
     }
 
-    fn create(&mut self, candidate: Candidate) -> Result<Arc<Generation>, Refusal> {
-        let (id, hash, plugin) = (candidate.id, candidate.hash, candidate.descriptor.name.clone());
+    /// Makes a generation, with the state of the one that it replaces if there is any. Whether there was.
+    fn create(&self, name: &OsStr, candidate: Candidate) -> Result<(Arc<Generation>, bool), Refusal> {
+        let plugin = candidate.descriptor.name.clone();
         let directory = self.store.data_directory(&plugin)?;
-        let config = self.config.settings.get(&plugin).cloned().unwrap_or_else(|| Value::Struct(Vec::new()));
-        let (descriptor, live) = candidate.create(&directory, config, &self.config.limits)?;
-        // The hand-over of the state that the running generation saved belongs here.
-        Ok(Arc::new(Generation::new(id, hash, descriptor, live, Arc::clone(&self.mailbox))))
+        let mut warnings = candidate.warnings.clone();
+        if self.unload_of(&plugin) == Unload::Close && !candidate.leaves_nothing() {
+            let what = "it stays mapped although unload is \"close\": it does not declare that it leaves nothing behind";
+            log::warn!("plugin {plugin}: {what}");
+            warnings.push(what.to_owned());
+        }
+        let _named = self.thread_names.bear(candidate.id);
+        let settings = self.settings_of(&plugin);
+        let origin = Origin { id: candidate.id, hash: candidate.hash, settings, warnings };
+        let (descriptor, live) =
+            candidate.create(&directory, origin.settings.clone(), &self.config.limits)?;
+        let handed_over = match self.forerunner(name, &plugin) {
+            Some(before) => self.hand_over(&before, &live),
+            None => Ok(false),
+        };
+        match handed_over {
+            Ok(is_handed_over) => {
+                let (vitals, mailbox) = (Vitals::new(&self.config.limits), Arc::clone(&self.mailbox));
+                let generation = Generation::new(origin, descriptor, live, vitals, mailbox);
+                Ok((Arc::new(generation), is_handed_over))
+            }
+            Err(refusal) => {
+                // It serves nobody and never did.
+                live.ending().destroy();
+                Err(refusal)
+            }
+        }
     }
 
     /// Puts a generation in a slot's place; the registry follows at the end of the look.
@@ -112,7 +171,7 @@ impl Loader {
     }
 
     /// The slot whose file is gone and whose plugin has this name: the file was replaced by one of another name.
-    fn predecessor(&self, name: &OsStr, plugin: &str) -> Option<OsString> {
+    pub(super) fn predecessor(&self, name: &OsStr, plugin: &str) -> Option<OsString> {
         let is_it = |(other, slot): &(&OsString, &Slot)| {
             let is_gone = matches!(slot.state, State::Missing { .. });
             *other != name && is_gone && slot.running.as_ref().is_some_and(|r| r.descriptor.name == plugin)
@@ -155,7 +214,7 @@ impl Loader {
             let Some(slot) = self.slots.get_mut(&name) else { return };
             let is_served = slot.is_served_by_its_content();
             match std::mem::replace(&mut slot.state, State::Refused) {
-                State::Conflicting(candidate) if !is_served => self.admit(&name, *candidate),
+                State::Conflicting(candidate) if !is_served => self.admit(&name, *candidate, 0),
                 _ => self.serving(&name),
             }
         }
@@ -178,16 +237,26 @@ impl Loader {
         }
         let is_new = refusal.is_of_the_content() && !matches!(refusal, Refusal::Quarantined(_));
         if let Some(hash) = slot.hash.filter(|_| is_new) {
-            self.quarantine.truncate(QUARANTINE_MAX - 1);
-            self.quarantine.push_front((hash, text.clone()));
+            let beside = match refusal {
+                Refusal::State { generation, .. } => Some(*generation),
+                _ => None,
+            };
+            let (why, plugin) = (text.clone(), slot.plugin.clone());
+            self.quarantine.put(quarantine::Entry { hash, why, plugin, beside });
         }
         slot.last_error = Some(text);
-        if matches!(refusal, Refusal::Io { .. }) {
+        if refusal.may_pass() {
             // Without a stamp the next look tries again.
             slot.stamp = None;
         }
         let state = if slot.stamp.is_some() { State::Refused } else { State::Unreadable };
         self.set_state(name, state);
+    }
+
+    fn set_plugin(&mut self, name: &OsStr, plugin: Option<String>) {
+        if let Some(slot) = self.slots.get_mut(name) {
+            slot.plugin = plugin;
+        }
     }
 
     fn serving(&mut self, name: &OsStr) {

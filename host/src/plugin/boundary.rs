@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "calls a plugin's functions and reads what they return")]
 
 use super::callbacks::{self, Frame};
-use super::library::Table;
+use super::library::{Image, Table};
 use super::refusal::Refusal;
 use super::text::{self, FAULT_BYTES_MAX, LOG_BYTES_MAX};
 use super::weigh::{self, Excess};
@@ -20,6 +20,7 @@ use hotcall_plugin::tree::{self, ReadLimits, Tree};
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::Arc;
 
 /// A plugin's instance: created, not yet destroyed.
 pub(super) struct Live {
@@ -34,6 +35,30 @@ pub(super) struct Live {
 pub(super) struct Ending {
     destroy: Option<unsafe extern "C" fn(*mut c_void)>,
     instance: Handle,
+    remains: Remains,
+}
+
+/// What is left of a generation that was destroyed: its library.
+pub(super) struct Remains {
+    image: Arc<Image>,
+    leaves_nothing: bool,
+}
+
+/// Why a call has no result.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The plugin's own fault, or the host's on its behalf.
+    Fault(Fault),
+    /// The plugin panicked; this is what the caller is told.
+    Panic(Fault),
+}
+
+/// What one generation gives to the next.
+#[derive(Debug)]
+pub(super) struct Saved {
+    /// The form of the state, by the plugin's own numbering.
+    version: u32,
+    state: Value,
 }
 
 /// What one call may use and return.
@@ -51,6 +76,12 @@ struct Handle(*mut c_void);
 unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
 
 impl From<&Limits> for CallLimits {
     fn from(limits: &Limits) -> Self {
@@ -94,16 +125,16 @@ impl Live {
     /// Calls a method.
     ///
     /// # Errors
-    /// The plugin's fault, or the host's on its behalf.
+    /// See [`Failure`].
     pub(super) fn invoke(
         &self,
         index: usize,
         method: &str,
         params: &[Value],
         context: &CallContext,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, Failure> {
         let Some(invoke) = self.table.invokes.get(index) else {
-            return Err(self.internal(method, context, &format!("there is no method {index}")));
+            return Err(self.internal(method, context, &format!("there is no method {index}")).into());
         };
         arena::with(|arena| self.invoke_in(arena, *invoke, method, params, context))
     }
@@ -115,15 +146,15 @@ impl Live {
         method: &str,
         params: &[Value],
         context: &CallContext,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, Failure> {
         let Ok(params) = lend::lend(arena, params) else {
-            return Err(self.internal(method, context, "no memory for the parameters"));
+            return Err(self.internal(method, context, "no memory for the parameters").into());
         };
         // The parameters are bounded by what a request may hold; the limit is for what the plugin asks for.
         arena.set_allocation_limit(Some(arena.allocated_bytes().saturating_add(self.limits.bytes_max)));
         let frame = Frame { arena, exhausted: Cell::new(false), target: &self.target, context };
         let (mut call, mut result, mut fault) = (frame.table(), abi::Value::NIL, empty_fault());
-        // SAFETY: the table was checked and its library is never unmapped; the instance was made by this table's
+        // SAFETY: the table was checked and its library is mapped; the instance was made by this table's
         // `create` and is not destroyed while `self` lives; all pointers outlive the call.
         let status = unsafe {
             invoke(
@@ -135,14 +166,15 @@ impl Live {
                 &raw mut fault,
             )
         };
-        match status {
-            abi::OK => self.read(&result, method, context),
-            abi::FAULT => Err(Fault::new(fault.code, said(&fault))),
-            abi::ERROR if frame.exhausted.get() => Err(self.too_large(method)),
-            abi::ERROR => Err(Fault::new(code::APPLICATION, said(&fault))),
-            abi::PANIC => Err(self.panicked(method, context, &fault)),
-            other => Err(self.internal(method, context, &format!("it returned the unknown status {other}"))),
+        Err(match status {
+            abi::OK => return self.read(&result, method, context).map_err(Failure::Fault),
+            abi::PANIC => return Err(Failure::Panic(self.panicked(method, context, &fault))),
+            abi::FAULT => Fault::new(fault.code, said(&fault)),
+            abi::ERROR if frame.exhausted.get() => self.too_large(method),
+            abi::ERROR => Fault::new(code::APPLICATION, said(&fault)),
+            other => self.internal(method, context, &format!("it returned the unknown status {other}")),
         }
+        .into())
     }
 
     /// No new call will start. Loader thread only.
@@ -153,21 +185,98 @@ impl Live {
         }
     }
 
+    /// The address space that its library takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.table.image.bytes
+    }
+
+    /// Whether it has a state for the generation after it.
+    pub(super) const fn gives_state(&self) -> bool {
+        self.table.save_state.is_some()
+    }
+
+    /// Whether it can take over what another generation saved.
+    pub(super) const fn takes_state(&self) -> bool {
+        self.table.load_state.is_some()
+    }
+
+    /// Its state for the next generation, copied; None when it gives none. Calls may still run. Loader thread only.
+    ///
+    /// # Errors
+    /// The plugin's own words, that it panicked, or why what it gave is no state.
+    pub(super) fn save_state(&self, context: &CallContext) -> Option<Result<Saved, String>> {
+        let save_state = self.table.save_state?;
+        Some(arena::with(|arena| {
+            arena.set_allocation_limit(Some(self.limits.bytes_max));
+            let frame = Frame { arena, exhausted: Cell::new(false), target: &self.target, context };
+            let (mut call, mut fault) = (frame.table(), empty_fault());
+            let (mut version, mut state) = (0, abi::Value::NIL);
+            // SAFETY: the table was checked and its library is mapped; the instance is not destroyed while `self`
+            // lives; all pointers outlive the call; the caller is the loader thread.
+            let status = unsafe {
+                save_state(self.instance.0, &raw mut call, &raw mut version, &raw mut state, &raw mut fault)
+            };
+            match status {
+                abi::OK => {}
+                _ if frame.exhausted.get() => return Err(self.state_too_large()),
+                status => return Err(failed(status, &fault)),
+            }
+            // SAFETY: with `OK` the plugin promises a tree in the call's arena or static data, which both live until
+            // this call's arena is reset.
+            let tree = unsafe { Tree::new(&state) };
+            match self.copied(tree) {
+                Ok(state) => Ok(Saved { version, state }),
+                Err(Excess::Bytes) => Err(self.state_too_large()),
+                Err(Excess::Defect(defect)) => Err(format!("the state has {defect}")),
+            }
+        }))
+    }
+
+    /// Gives it a saved state before its first call. Loader thread only.
+    ///
+    /// # Errors
+    /// Why it does not take it: the plugin's own words, or that it panicked.
+    pub(super) fn load_state(&self, saved: &Saved, context: &CallContext) -> Result<(), String> {
+        let Some(load_state) = self.table.load_state else { return Ok(()) };
+        arena::with(|arena| {
+            let state = lend::one(arena, &saved.state).map_err(|_| "no memory for the state".to_owned())?;
+            arena.set_allocation_limit(Some(arena.allocated_bytes().saturating_add(self.limits.bytes_max)));
+            let frame = Frame { arena, exhausted: Cell::new(false), target: &self.target, context };
+            let (mut call, mut fault) = (frame.table(), empty_fault());
+            // SAFETY: the table was checked and its library is mapped; the instance is not destroyed while `self`
+            // lives; all pointers outlive the call; the caller is the loader thread.
+            let status = unsafe {
+                load_state(self.instance.0, &raw mut call, saved.version, &raw const state, &raw mut fault)
+            };
+            if status == abi::OK { Ok(()) } else { Err(failed(status, &fault)) }
+        })
+    }
+
     /// What is left to do after the last call. Must be taken once, when `self` is dropped.
-    pub(super) const fn ending(&self) -> Ending {
-        Ending { destroy: self.table.destroy, instance: self.instance }
+    pub(super) fn ending(&self) -> Ending {
+        let (image, leaves_nothing) = (Arc::clone(&self.table.image), self.table.leaves_nothing);
+        let remains = Remains { image, leaves_nothing };
+        Ending { destroy: self.table.destroy, instance: self.instance, remains }
     }
 
     fn read(&self, result: &abi::Value, method: &str, context: &CallContext) -> Result<Value, Fault> {
         // SAFETY: with `OK` the plugin promises a tree in the call's arena, static data or its parameters, all of
         // which live until this call's arena is reset.
         let tree = unsafe { Tree::new(result) };
-        let read = weigh::check(tree, self.limits.read, self.limits.bytes_max)
-            .and_then(|()| tree.to_value(self.limits.read).map_err(Excess::Defect));
-        read.map_err(|excess| match excess {
+        self.copied(tree).map_err(|excess| match excess {
             Excess::Bytes => self.too_large(method),
             Excess::Defect(defect) => self.internal(method, context, &format!("its result has {defect}")),
         })
+    }
+
+    /// A plugin's tree as a value of the host's own, within the limits of a result.
+    fn copied(&self, tree: Tree<'_>) -> Result<Value, Excess> {
+        weigh::check(tree, self.limits.read, self.limits.bytes_max)?;
+        tree.to_value(self.limits.read).map_err(Excess::Defect)
+    }
+
+    fn state_too_large(&self) -> String {
+        format!("the state is larger than {} bytes (response_bytes_max)", self.limits.bytes_max)
     }
 
     fn panicked(&self, method: &str, context: &CallContext, fault: &abi::Fault) -> Fault {
@@ -193,12 +302,33 @@ impl Live {
 
 impl Ending {
     /// Destroys the instance. Loader thread only.
-    pub(super) fn destroy(self) {
+    pub(super) fn destroy(self) -> Remains {
         if let Some(destroy) = self.destroy {
             // SAFETY: an `Ending` is made when the last reference to the instance goes, so no call runs and none
-            // will; it is consumed here, so this happens once; the library is never unmapped.
+            // will; it is consumed here, so this happens once; the library is mapped until its remains are unmapped.
             unsafe { destroy(self.instance.0) }
         }
+        self.remains
+    }
+}
+
+impl Remains {
+    /// Whether the plugin declares that it left nothing that uses its library.
+    pub(super) const fn leaves_nothing(&self) -> bool {
+        self.leaves_nothing
+    }
+
+    /// The address space that the library takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.image.bytes
+    }
+
+    /// Unmaps the library if the plugin declares that it left nothing. Whether it is gone. Loader thread only.
+    pub(super) fn unmap(self) -> bool {
+        // SAFETY: remains are what `destroy` gives, once, when no reference to the instance and its table is left; all
+        // that the host took from the library it copied; that nothing else uses it the plugin declares, and plugins are
+        // trusted code.
+        self.leaves_nothing && unsafe { self.image.close() }
     }
 }
 
@@ -209,6 +339,16 @@ pub(super) fn log_target(plugin: &str) -> String {
 
 const fn empty_fault() -> abi::Fault {
     abi::Fault { struct_size: callbacks::size::<abi::Fault>(), code: 0, message: abi::Str::EMPTY }
+}
+
+/// Why `save_state` or `load_state` failed, in one line.
+fn failed(status: abi::Status, fault: &abi::Fault) -> String {
+    let said = text::one_line(said(fault).as_bytes(), LOG_BYTES_MAX);
+    match status {
+        abi::FAULT | abi::ERROR => said,
+        abi::PANIC => format!("it panicked: {said}"),
+        other => format!("it returned the unknown status {other}"),
+    }
 }
 
 /// A fault's message, cut to its limit.

@@ -3,13 +3,14 @@
 
 use super::boundary::{CallLimits, Live, log_target};
 use super::callbacks;
-use super::elf;
+use super::elf::{self, Facts};
 use super::lend;
-use super::library::{self, Descriptor, Table};
+use super::library::{self, Descriptor, Mapped, Table};
 use super::lifecycle::later;
 use super::refusal::Refusal;
 use super::scan::{Content, ContentHash};
 use super::store::Store;
+use super::{Config, probe};
 use crate::limits::Limits;
 use crate::registry::CallContext;
 use crate::xmlrpc::Value;
@@ -21,14 +22,23 @@ use std::time::Instant;
 /// A step that a file has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
+    /// Nobody else could have changed the file.
+    Permissions,
     /// The file was read whole.
     Read,
+    /// The content may be loaded.
+    Trust,
     /// Bounds, machine and note are right; no code has run.
     Elf,
     /// A private copy was made.
     Copy,
+    /// A child process has loaded, created and destroyed it.
+    Probe,
     /// The copy is mapped and its constructors have run.
-    Load,
+    Load {
+        /// The address space that it takes.
+        bytes: u64,
+    },
     /// The table keeps the ABI's rules.
     Table,
     /// An instance was made.
@@ -38,6 +48,7 @@ pub(super) enum Step {
 }
 
 /// A plugin that is mapped and checked, and has no instance yet.
+#[derive(Clone)]
 pub(super) struct Candidate {
     pub(super) id: u64,
     pub(super) hash: ContentHash,
@@ -47,34 +58,66 @@ pub(super) struct Candidate {
     table: Table,
 }
 
-/// Takes a settled file's bytes as far as a checked table. Loader thread only: the library's constructors run.
+/// Takes the bytes of the settled `file` as far as a checked table. Loader thread only: the library's constructors run.
 ///
 /// # Errors
 /// The step after the last one told to `passed` refused it.
 pub(super) fn prepare(
     store: &Store,
     id: u64,
+    file: &Path,
     content: &Content,
-    limits: &Limits,
+    config: &Config,
     passed: &mut dyn FnMut(Step),
 ) -> Result<Candidate, Refusal> {
-    // A check of the file's owner and permissions belongs here: nothing of the content has been believed yet.
+    config.trust.check(file, content, config.follow_symlinks)?;
+    passed(Step::Trust);
     let facts = elf::read(&content.bytes)?;
     passed(Step::Elf);
     let copy = store.copy(id, &content.hash, &content.bytes)?;
     passed(Step::Copy);
-    // A trial load in a child process belongs here: it is the first step that runs the file's code.
-    let mapped = library::map(&copy, &facts).inspect_err(|_| {
+    let unused = |_: &Refusal| {
         // Nothing maps it; the directory goes with the server in any case.
         let _ = fs::remove_file(&copy);
-    })?;
-    passed(Step::Load);
-    let (descriptor, table) = mapped.check(limits.plugin_methods_max)?;
+    };
+    let warnings = probe(store, id, &copy, config).inspect_err(unused)?;
+    passed(Step::Probe);
+    let mapped = library::map(&copy, &facts).inspect_err(unused)?;
+    passed(Step::Load { bytes: facts.mapped_bytes() });
+    let mut candidate = Candidate::new(&mapped, id, content.hash, facts, &config.limits)?;
+    candidate.warnings.extend(warnings);
     passed(Step::Table);
-    Ok(Candidate { id, hash: content.hash, descriptor, abi: facts.abi, warnings: facts.warnings, table })
+    Ok(candidate)
+}
+
+/// The first step that runs the file's code: elsewhere.
+fn probe(store: &Store, id: u64, copy: &Path, config: &Config) -> Result<Vec<String>, Refusal> {
+    let Some(program) = &config.probe else { return Ok(Vec::new()) };
+    let scratch = store.scratch(id)?;
+    probe::run(program, copy, scratch.path(), config)
 }
 
 impl Candidate {
+    /// Checks the table of a library that is mapped.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub(super) fn new(
+        mapped: &Mapped,
+        id: u64,
+        hash: ContentHash,
+        facts: Facts,
+        limits: &Limits,
+    ) -> Result<Self, Refusal> {
+        let (descriptor, table) = mapped.check(limits.plugin_methods_max)?;
+        Ok(Self { id, hash, descriptor, abi: facts.abi, warnings: facts.warnings, table })
+    }
+
+    /// Whether it declares that it leaves nothing behind.
+    pub(super) const fn leaves_nothing(&self) -> bool {
+        self.table.leaves_nothing
+    }
+
     /// Makes the instance. Loader thread only.
     ///
     /// # Errors
@@ -100,6 +143,7 @@ impl Candidate {
             caller_name: String::new(),
             caller_address: String::new(),
             request_id: "create".into(),
+            is_operator: false,
         };
         let live = Live::create(self.table, name, host, &context, CallLimits::from(limits))?;
         Ok((self.descriptor, live))

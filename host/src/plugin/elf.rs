@@ -37,6 +37,16 @@ pub(super) struct Facts {
     pub(super) warnings: Vec<String>,
 }
 
+impl Facts {
+    /// The address space that it takes once mapped: the dynamic loader reserves all from the first segment to the end of
+    /// the last.
+    pub(super) fn mapped_bytes(&self) -> u64 {
+        let start = self.segments.iter().map(|segment| segment.start).min().unwrap_or_default();
+        let end = self.segments.iter().map(|segment| segment.end).max().unwrap_or_default();
+        end.saturating_sub(start)
+    }
+}
+
 /// Checks the file's bounds, machine and note.
 ///
 /// # Errors

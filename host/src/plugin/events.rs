@@ -1,11 +1,19 @@
 //! What the life cycle's loop waits for: one closed list of events and the mailbox that they come through.
 //!
 //! The mailbox holds no queue of hints: any number of them is one "look again". Ended generations are queued, at most
-//! one for each generation ever made. So nobody who puts something in ever waits for the loader.
+//! one for each generation ever made, and reloads up to a limit. So nobody who puts something in ever waits for the
+//! loader.
 
+use super::PluginOptions;
 use super::boundary::Ending;
+use crate::xmlrpc::Value;
+use crossbeam_channel::Sender;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+/// Reloads that wait for the loader.
+const RELOADS_LEN_MAX: usize = 64;
 
 /// What the loader reacts to.
 pub(super) enum Event {
@@ -13,6 +21,10 @@ pub(super) enum Event {
     Hint,
     /// The operator wants a look now.
     Asked,
+    /// The plugins' configurations are these now.
+    Settings(Settings),
+    /// The operator wants a new generation of a plugin.
+    Reload(Reload),
     /// The time that the loader asked to be woken at has come.
     Due,
     /// The last call of a generation has returned.
@@ -24,7 +36,32 @@ pub(super) enum Event {
 /// A generation whose last reference is gone.
 pub(super) struct Ended {
     pub(super) generation: u64,
+    pub(super) plugin: String,
+    /// There were warnings of its content.
+    pub(super) is_suspect: bool,
     pub(super) ending: Ending,
+}
+
+/// What an operator says of plugins by their names.
+pub(super) struct Settings {
+    pub(super) settings: BTreeMap<String, Value>,
+    pub(super) options: BTreeMap<String, PluginOptions>,
+}
+
+/// A request for a new generation of a plugin.
+pub(super) struct Reload {
+    pub(super) plugin: String,
+    /// Where to tell what became of it. Disconnected without an answer when the server stops.
+    pub(super) reply: Sender<Result<(), ReloadError>>,
+}
+
+/// Why there is no new generation.
+#[derive(Debug)]
+pub(super) enum ReloadError {
+    /// No file has that plugin.
+    Unknown,
+    /// It was tried and refused.
+    Refused(String),
 }
 
 /// Where events wait for the loader.
@@ -38,7 +75,10 @@ pub(super) struct Mailbox {
 struct Inbox {
     hint: bool,
     asked: bool,
+    settings: Option<Settings>,
+    reloads: VecDeque<Reload>,
     stop: Option<Instant>,
+    is_stopped: bool,
     ended: Vec<Ended>,
 }
 
@@ -51,8 +91,30 @@ impl Mailbox {
         self.put(|inbox| inbox.asked = true);
     }
 
+    /// Settings that the loader has not taken yet are replaced.
+    pub(super) fn settings(&self, settings: Settings) {
+        self.put(|inbox| inbox.settings = Some(settings));
+    }
+
+    /// False when too many wait already, or the loader takes no more.
+    pub(super) fn reload(&self, reload: Reload) -> bool {
+        let mut is_taken = false;
+        self.put(|inbox| {
+            is_taken = !inbox.is_stopped && inbox.reloads.len() < RELOADS_LEN_MAX;
+            if is_taken {
+                inbox.reloads.push_back(reload);
+            }
+        });
+        is_taken
+    }
+
     pub(super) fn stop(&self, deadline: Instant) {
-        self.put(|inbox| inbox.stop = Some(deadline));
+        self.put(|inbox| {
+            inbox.stop = Some(deadline);
+            inbox.is_stopped = true;
+            // Who waits for them learns it by their end.
+            inbox.reloads.clear();
+        });
     }
 
     /// Hands a generation's parts to the loader. Once the loader has ended they stay here: destroying them
@@ -96,6 +158,12 @@ impl Inbox {
         if let Some(deadline) = self.stop.take() {
             return Some(Event::Stop(deadline));
         }
+        if let Some(settings) = self.settings.take() {
+            return Some(Event::Settings(settings));
+        }
+        if let Some(reload) = self.reloads.pop_front() {
+            return Some(Event::Reload(reload));
+        }
         if std::mem::take(&mut self.asked) {
             return Some(Event::Asked);
         }
@@ -123,5 +191,20 @@ mod tests {
         mailbox.stop(Instant::now());
         assert!(matches!(mailbox.next(None), Event::Stop(_)));
         assert!(matches!(mailbox.next(None), Event::Asked));
+    }
+
+    #[test]
+    fn reloads_are_bounded_and_end_with_the_loader() {
+        let mailbox = Mailbox::default();
+        let (reply, replied) = crossbeam_channel::unbounded();
+        let reload = || Reload { plugin: "p".into(), reply: reply.clone() };
+        assert!((0..RELOADS_LEN_MAX).all(|_| mailbox.reload(reload())));
+        assert!(!mailbox.reload(reload()));
+        assert!(matches!(mailbox.next(None), Event::Reload(_)));
+        assert!(mailbox.reload(reload()));
+        mailbox.stop(Instant::now());
+        assert!(!mailbox.reload(reload()));
+        drop(reply);
+        assert!(replied.recv().is_err(), "nobody is left to answer");
     }
 }

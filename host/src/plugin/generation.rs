@@ -3,38 +3,72 @@
 //! Calls keep it alive. Its last reference may go on any thread, where no plugin code may run: dropping it only tells
 //! the loader, which destroys the instance.
 
-use super::boundary::Live;
+use super::boundary::{Failure, Live, Saved};
 use super::events::{Ended, Mailbox};
 use super::library::Descriptor;
 use super::scan::ContentHash;
+use super::vitals::{Outcome, Vitals};
 use crate::registry::{CallContext, Instance, Method};
 use crate::xmlrpc::{Fault, Value, code};
 use std::sync::Arc;
+use std::time::SystemTime;
+
+/// What a generation is made of.
+pub(super) struct Origin {
+    pub(super) id: u64,
+    pub(super) hash: ContentHash,
+    pub(super) settings: Value,
+    pub(super) warnings: Vec<String>,
+}
 
 /// A running plugin.
 pub(super) struct Generation {
     /// Counts all generations of the server from 1.
     pub(super) id: u64,
     pub(super) hash: ContentHash,
+    /// The configuration that it was created with.
+    pub(super) settings: Value,
+    /// What an operator should know of its content.
+    pub(super) warnings: Vec<String>,
+    pub(super) loaded_at: SystemTime,
     pub(super) descriptor: Descriptor,
+    /// What is counted of its calls.
+    pub(super) vitals: Arc<Vitals>,
     live: Live,
     mailbox: Arc<Mailbox>,
 }
 
 impl Generation {
-    pub(super) const fn new(
-        id: u64,
-        hash: ContentHash,
+    pub(super) fn new(
+        origin: Origin,
         descriptor: Descriptor,
         live: Live,
+        vitals: Vitals,
         mailbox: Arc<Mailbox>,
     ) -> Self {
-        Self { id, hash, descriptor, live, mailbox }
+        let Origin { id, hash, settings, warnings } = origin;
+        let (loaded_at, vitals) = (SystemTime::now(), Arc::new(vitals));
+        Self { id, hash, settings, warnings, loaded_at, descriptor, vitals, live, mailbox }
     }
 
     /// Tells the plugin that no new call will start. Loader thread only.
     pub(super) fn quiesce(&self) {
         self.live.quiesce();
+    }
+
+    /// The address space that its library takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.live.bytes()
+    }
+
+    /// Whether it has a state for the generation after it.
+    pub(super) const fn gives_state(&self) -> bool {
+        self.live.gives_state()
+    }
+
+    /// See [`Live::save_state`]. Loader thread only.
+    pub(super) fn save_state(&self, context: &CallContext) -> Option<Result<Saved, String>> {
+        self.live.save_state(context)
     }
 
     /// Its entries in the registry.
@@ -52,12 +86,44 @@ impl Instance for Generation {
         let Some(info) = self.descriptor.methods.get(index) else {
             return Err(Fault::new(code::INTERNAL, "internal error: no such method index"));
         };
-        self.live.invoke(index, &info.name, params, context)
+        if self.vitals.is_poisoned() {
+            return Err(self.out_of_service());
+        }
+        let result = self.live.invoke(index, &info.name, params, context);
+        let outcome = match &result {
+            Ok(_) => Outcome::Result,
+            Err(Failure::Fault(_)) => Outcome::Fault,
+            Err(Failure::Panic(_)) => Outcome::Panic,
+        };
+        if self.vitals.ended(outcome) {
+            let (plugin, panics) = (&self.descriptor.name, self.vitals.panics_max());
+            log::error!(
+                "plugin {plugin}, generation {}, is out of service: its calls panicked, {panics} in a row; \
+                 put a corrected version into the plugins directory, or reload it",
+                self.id
+            );
+        }
+        result.map_err(|failure| match failure {
+            Failure::Fault(fault) | Failure::Panic(fault) => fault,
+        })
+    }
+}
+
+impl Generation {
+    fn out_of_service(&self) -> Fault {
+        let plugin = &self.descriptor.name;
+        let why = format!("plugin {plugin} is out of service: its calls panicked too often in a row");
+        Fault::new(code::PLUGIN_PANICKED, why)
     }
 }
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        self.mailbox.ended(Ended { generation: self.id, ending: self.live.ending() });
+        self.mailbox.ended(Ended {
+            generation: self.id,
+            plugin: std::mem::take(&mut self.descriptor.name),
+            is_suspect: !self.warnings.is_empty(),
+            ending: self.live.ending(),
+        });
     }
 }

@@ -1,16 +1,12 @@
 //! Looking at one plugin file without serving it: the same steps, told one by one. What `hotcall check` prints.
 
-use super::Error;
 use super::candidate::{self, Step};
-use super::events::Mailbox;
-use super::generation::Generation;
 use super::refusal::Refusal;
-use super::scan;
 use super::store::Store;
-use crate::limits::Limits;
+use super::{Config, Error};
+use super::{permissions, scan};
 use crate::registry::MethodInfo;
 use crate::xmlrpc::Value;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,8 +17,12 @@ pub struct Report {
     pub file: PathBuf,
     /// The steps that it passed, in order; all of [`STEPS`] when it can be served.
     pub passed: Vec<&'static str>,
+    /// Those of them that did nothing, because the configuration turns them off.
+    pub off: Vec<&'static str>,
     /// Why the step after those refused it.
     pub refusal: Option<String>,
+    /// Its content, in hexadecimal; known after it was read. What a pin names.
+    pub sha256: Option<String>,
     /// The ABI it was built for: major, minor. Known after the table was read.
     pub abi: Option<(u32, u32)>,
     /// The plugin's name and version. Known after the table was read.
@@ -34,22 +34,19 @@ pub struct Report {
 }
 
 /// All steps in order, by the names that a [`Report`] uses.
-pub const STEPS: [&str; 7] = ["read", "elf", "copy", "load", "table", "create", "destroy"];
+pub const STEPS: [&str; 10] =
+    ["permissions", "read", "trust", "elf", "copy", "probe", "load", "table", "create", "destroy"];
 
-/// Takes each file through the steps on this thread. Plugins' data directories are scratch ones.
+/// Takes each file through the steps on this thread, as a server with this configuration would. Plugins' data
+/// directories are scratch ones, and the configured plugins directory is not looked at.
 ///
 /// # Errors
 /// The state directory cannot be used. A refused file is not an error but a [`Report`].
-pub fn inspect(
-    files: &[PathBuf],
-    state_dir: &Path,
-    settings: &BTreeMap<String, Value>,
-    limits: &Limits,
-) -> Result<Vec<Report>, Error> {
-    let store = Store::open(state_dir)?;
+pub fn inspect(files: &[PathBuf], config: &Config) -> Result<Vec<Report>, Error> {
+    let store = Store::open(&config.state_dir, config.check_permissions)?;
     let one = |(number, file): (u64, &PathBuf)| {
         let mut report = Report::new(file);
-        if let Err(refusal) = report.fill(&store, number, settings, limits) {
+        if let Err(refusal) = report.fill(&store, number, config) {
             report.refusal = Some(refusal.to_string());
         }
         report
@@ -64,40 +61,49 @@ impl Report {
     }
 
     fn new(file: &Path) -> Self {
-        let (passed, methods, warnings) = (Vec::new(), Vec::new(), Vec::new());
-        Self { file: file.to_owned(), passed, refusal: None, abi: None, plugin: None, methods, warnings }
+        Self {
+            file: file.to_owned(),
+            passed: Vec::new(),
+            off: Vec::new(),
+            sha256: None,
+            refusal: None,
+            abi: None,
+            plugin: None,
+            methods: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
-    fn fill(
-        &mut self,
-        store: &Store,
-        number: u64,
-        settings: &BTreeMap<String, Value>,
-        limits: &Limits,
-    ) -> Result<(), Refusal> {
-        let content = scan::read(&self.file, limits.plugin_bytes_max)?;
+    fn fill(&mut self, store: &Store, number: u64, config: &Config) -> Result<(), Refusal> {
+        let is_off = [
+            (Step::Permissions, !config.check_permissions),
+            (Step::Trust, config.trust.is_open()),
+            (Step::Probe, config.probe.is_none()),
+        ];
+        self.off.extend(is_off.into_iter().filter(|(_, is_off)| *is_off).map(|(step, _)| step_name(step)));
+        let limits = &config.limits;
+        let file = permissions::open(&self.file, config.policy())?;
+        self.passed.push(step_name(Step::Permissions));
+        let content = scan::read_open(file, limits.plugin_bytes_max)?;
+        self.sha256 = Some(content.hash.hex());
         self.passed.push(step_name(Step::Read));
         let passed = &mut |step| self.passed.push(step_name(step));
-        let candidate = candidate::prepare(store, number, &content, limits, passed)?;
+        let candidate = candidate::prepare(store, number, &self.file, &content, config, passed)?;
         let descriptor = &candidate.descriptor;
         self.abi = Some(candidate.abi);
         self.plugin = Some((descriptor.name.clone(), descriptor.version.clone()));
         self.methods.clone_from(&descriptor.methods);
         self.warnings.clone_from(&candidate.warnings);
 
-        let config = settings.get(&descriptor.name).cloned().unwrap_or_else(|| Value::Struct(Vec::new()));
+        let settings = config.settings.get(&descriptor.name).cloned();
+        let settings = settings.unwrap_or_else(|| Value::Struct(Vec::new()));
         let directory = store.scratch_data_directory(&descriptor.name)?;
-        let (descriptor, live) = candidate.create(&directory, config, limits)?;
+        let (_, live) = candidate.create(&directory, settings, limits)?;
         self.passed.push(step_name(Step::Create));
 
-        // This thread is the loader here: the generation comes back through the mailbox as it does in a server.
-        let mailbox = Arc::<Mailbox>::default();
-        let generation = Generation::new(number, content.hash, descriptor, live, Arc::clone(&mailbox));
-        generation.quiesce();
-        drop(generation);
-        if let super::events::Event::Ended(ended) = mailbox.next(None) {
-            ended.ending.destroy();
-        }
+        // This thread is the loader here, and nobody ever called the plugin.
+        live.quiesce();
+        live.ending().destroy();
         self.passed.push(step_name(Step::Destroy));
         Ok(())
     }
@@ -105,10 +111,13 @@ impl Report {
 
 const fn step_name(step: Step) -> &'static str {
     match step {
+        Step::Permissions => "permissions",
         Step::Read => "read",
+        Step::Trust => "trust",
         Step::Elf => "elf",
         Step::Copy => "copy",
-        Step::Load => "load",
+        Step::Probe => "probe",
+        Step::Load { .. } => "load",
         Step::Table => "table",
         Step::Create => "create",
         Step::Destroy => "destroy",

@@ -1,8 +1,9 @@
 //! `dlopen`, and the checks of the table that a plugin exports.
 //!
 //! A table is foreign data: every pointer in it is refused unless it leads into the library's own image, so that
-//! a wrong table is an error and not a crash. A library that is mapped stays mapped for the process's life:
-//! unmapping is unsafe when a plugin left threads, thread-local destructors or signal handlers behind.
+//! a wrong table is an error and not a crash. A library that is mapped stays mapped for the process's life, unless its
+//! generation is over and its [`Image`] is closed: unmapping is unsafe when a plugin left threads, thread-local
+//! destructors or signal handlers behind.
 #![allow(unsafe_code, reason = "loads code and reads the table at a symbol's address")]
 
 use super::elf::Facts;
@@ -13,9 +14,10 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::ffi::c_void;
+use std::fs;
 use std::mem::size_of;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Lengths of what a table may say, in bytes or items.
@@ -46,12 +48,17 @@ impl Descriptor {
     }
 }
 
-/// A plugin's functions. They stay callable: the library is never unmapped.
+/// A plugin's functions. They stay callable until the image is closed.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) create: Option<abi::Create>,
     pub(super) quiesce: Option<unsafe extern "C" fn(*mut c_void)>,
+    pub(super) save_state: Option<abi::SaveState>,
+    pub(super) load_state: Option<abi::LoadState>,
     pub(super) destroy: Option<unsafe extern "C" fn(*mut c_void)>,
+    pub(super) image: Arc<Image>,
+    /// It declares that nothing of it is left once it is destroyed.
+    pub(super) leaves_nothing: bool,
     /// In the order of [`Descriptor::methods`].
     pub(super) invokes: Vec<abi::Invoke>,
 }
@@ -60,8 +67,26 @@ pub(super) struct Table {
 pub(super) struct Mapped {
     table: usize,
     /// The library's own memory.
-    image: Vec<Range<usize>>,
+    segments: Vec<Range<usize>>,
+    image: Arc<Image>,
 }
+
+/// A library as a whole.
+#[derive(Debug)]
+pub(super) struct Image {
+    handle: Handle,
+    copy: PathBuf,
+    /// The address space that it takes.
+    pub(super) bytes: u64,
+}
+
+#[derive(Debug)]
+struct Handle(*mut c_void);
+
+// SAFETY: the dynamic loader's handles are opaque and may be used on any thread, dlopen(3), "MT-Safe".
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
 
 /// Maps a private copy. The library's constructors run.
 ///
@@ -76,7 +101,7 @@ pub(super) fn map(copy: &Path, facts: &Facts) -> Result<Mapped, Refusal> {
     let symbol = unsafe { library.get::<*const abi::Plugin>(abi::SYMBOL) };
     let table = symbol.map(|symbol| symbol.into_raw() as usize);
     // Never unmapped, also when what follows refuses it: its constructors have run.
-    let _ = library.into_raw();
+    let handle = Handle(library.into_raw());
     let table = table.map_err(|_| Refusal::NoSymbol)?;
 
     let base = usize::try_from(facts.table_address).ok().and_then(|address| table.checked_sub(address));
@@ -85,7 +110,33 @@ pub(super) fn map(copy: &Path, facts: &Facts) -> Result<Mapped, Refusal> {
         let place = |address: u64| base.checked_add(usize::try_from(address).ok()?);
         Some(place(range.start)?..place(range.end)?)
     };
-    Ok(Mapped { table, image: facts.segments.iter().filter_map(placed).collect() })
+    let image = Arc::new(Image { handle, copy: copy.to_owned(), bytes: facts.mapped_bytes() });
+    Ok(Mapped { table, segments: facts.segments.iter().filter_map(placed).collect(), image })
+}
+
+impl Image {
+    /// Unmaps the library and removes its private copy. False when the dynamic loader keeps it nevertheless, as it does
+    /// for thread-locals with destructors and for symbols that are unique in the process.
+    ///
+    /// # Safety
+    /// To be called once, when nothing of the library is used any more: no thread runs its code or will, and nobody
+    /// follows a pointer into it.
+    pub(super) unsafe fn close(&self) -> bool {
+        /// glibc's bits/dlfcn.h.
+        const RTLD_NOLOAD: i32 = 4;
+        // SAFETY: `map` got the handle by `into_raw`, and it is closed once.
+        let library = unsafe { Library::from_raw(self.handle.0) };
+        if library.close().is_err() {
+            return false;
+        }
+        // SAFETY: with NOLOAD nothing is mapped and no code runs: it is only asked whether the library is there.
+        let is_there = unsafe { Library::open(Some(&self.copy), RTLD_NOLOAD | RTLD_NOW) }.is_ok();
+        if !is_there {
+            // What is left goes with the server in any case.
+            let _ = fs::remove_file(&self.copy);
+        }
+        !is_there
+    }
 }
 
 /// `dlerror` begins with the private copy's path, which says nothing to an operator.
@@ -136,8 +187,16 @@ impl Mapped {
             descriptor.methods.push(Arc::new(info));
             invokes.push(invoke);
         }
-        let table =
-            Table { create: plugin.create, quiesce: plugin.quiesce, destroy: plugin.destroy, invokes };
+        let table = Table {
+            create: plugin.create,
+            quiesce: plugin.quiesce,
+            save_state: plugin.save_state,
+            load_state: plugin.load_state,
+            destroy: plugin.destroy,
+            image: Arc::clone(&self.image),
+            leaves_nothing: plugin.flags & abi::PLUGIN_LEAVES_NOTHING != 0,
+            invokes,
+        };
         Ok((descriptor, table))
     }
 
@@ -210,7 +269,7 @@ impl Mapped {
 
     fn holds(&self, start: usize, bytes: usize) -> bool {
         let Some(end) = start.checked_add(bytes) else { return false };
-        self.image.iter().any(|segment| segment.start <= start && end <= segment.end)
+        self.segments.iter().any(|segment| segment.start <= start && end <= segment.end)
     }
 }
 

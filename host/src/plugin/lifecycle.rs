@@ -3,19 +3,23 @@
 
 use super::events::{Event, Mailbox};
 use super::generation::Generation;
+use super::ledger::Ledger;
+use super::operator::Pending;
+use super::quarantine::Quarantine;
 use super::refusal::Refusal;
-use super::scan::{self, ContentHash, Entry, Listing, Stamp};
+use super::retire::{Destroyed, Draining};
+use super::scan::{self, Attention, ContentHash, Entry, Listing, Stamp};
 use super::slot::{Slot, State};
 use super::store::Store;
+use super::threads::Names;
 use super::watch::Watcher;
 use super::{Config, Shared, Watch};
 use crate::registry::{Registry, Snapshot};
 use crossbeam_channel::Sender;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,29 +37,28 @@ pub(super) struct Loader {
     pub(super) shared: Arc<Shared>,
     watcher: Option<Watcher>,
     pub(super) slots: BTreeMap<OsString, Slot>,
-    pub(super) quarantine: VecDeque<(ContentHash, String)>,
+    pub(super) quarantine: Quarantine,
     /// Replaced in this look; told so once the registry no longer has them.
     pub(super) retired: Vec<Arc<Generation>>,
     /// Told so; their last calls still run.
-    draining: Vec<Draining>,
+    pub(super) draining: Vec<Draining>,
+    /// Their ends are to be looked at.
+    pub(super) destroyed: Vec<Destroyed>,
+    /// What the last generation that left something did leave, by the plugin's name.
+    pub(super) left_behind: BTreeMap<String, String>,
     pub(super) generations: u64,
-    pub(super) mapped: usize,
+    pub(super) ledger: Ledger,
+    pub(super) thread_names: Names,
+    /// Asked for by the operator, not yet done.
+    pub(super) reloads: Vec<Pending>,
     next_look: Option<Instant>,
     last_look: Instant,
     pub(super) is_changed: bool,
     /// The last look could not list the directory.
-    is_blind: bool,
-    kept_was_warned: bool,
+    pub(super) is_blind: bool,
+    pub(super) kept_was_warned: bool,
     /// What was last said of the directory as a whole.
     directory_said: Option<String>,
-}
-
-struct Draining {
-    generation: Weak<Generation>,
-    id: u64,
-    plugin: String,
-    /// When to warn; None once that is done.
-    due: Option<Instant>,
 }
 
 impl Loader {
@@ -74,11 +77,15 @@ impl Loader {
             shared,
             watcher: None,
             slots: BTreeMap::new(),
-            quarantine: VecDeque::new(),
+            quarantine: Quarantine::default(),
             retired: Vec::new(),
             draining: Vec::new(),
+            destroyed: Vec::new(),
+            left_behind: BTreeMap::new(),
             generations: 0,
-            mapped: 0,
+            ledger: Ledger::default(),
+            thread_names: Names::new(),
+            reloads: Vec::new(),
             next_look: None,
             last_look: Instant::now(),
             is_changed: false,
@@ -102,16 +109,15 @@ impl Loader {
             match self.mailbox.next(self.due()) {
                 Event::Hint => self.look_at(self.last_look + LOOK_GAP),
                 Event::Asked => self.look(),
+                Event::Settings(settings) => self.reconfigure(settings),
+                Event::Reload(reload) => self.reload(reload),
                 Event::Due => {
-                    self.warn_of_slow_drains();
+                    self.attend_retired();
                     if self.look_due().is_some_and(|due| due <= Instant::now()) {
                         self.look();
                     }
                 }
-                Event::Ended(ended) => {
-                    self.draining.retain(|draining| draining.id != ended.generation);
-                    ended.ending.destroy();
-                }
+                Event::Ended(ended) => self.destroy(ended),
                 Event::Stop(deadline) => return self.stop(deadline),
             }
         }
@@ -132,12 +138,16 @@ impl Loader {
     }
 
     /// One look at the whole directory: every slot takes the steps that are due, and the registry is swapped once.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         if let Some(watcher) = &mut self.watcher {
             // Before the listing: a change after it then comes with a hint.
             watcher.renew();
         }
-        let listing = scan::list(&self.config.directory);
+        let attention = Attention {
+            follows_links: self.config.follow_symlinks,
+            wants_signatures: self.config.trust.wants_signatures(),
+        };
+        let listing = scan::list(&self.config.directory, attention);
         log::trace!("looking at {}", self.config.directory.display());
         self.is_blind = listing.is_err();
         match listing {
@@ -154,6 +164,7 @@ impl Loader {
                         left_out += 1;
                     }
                 }
+                self.retry_waiting();
                 self.retry_conflicting();
                 self.tell_of_directory(&listing, left_out);
             }
@@ -167,6 +178,7 @@ impl Loader {
             }
         }
         self.commit();
+        self.answer_reloads();
         self.last_look = Instant::now();
         self.next_look = self.rescan_after().map(|after| later(self.last_look, after));
     }
@@ -205,16 +217,16 @@ impl Loader {
             }
             State::Settling { stamp, hash, .. } => Some((stamp, hash)),
             State::Missing { .. } => None,
-            _ if slot.stamp == Some(entry.stamp) => return,
+            _ if slot.stamp == Some(entry.stamp) && slot.signature == entry.signature => return,
             _ => None,
         };
-        (slot.stamp, slot.hash) = (None, None);
-        if entry.is_symlink {
+        (slot.stamp, slot.hash, slot.signature) = (None, None, entry.signature);
+        if entry.is_symlink && !self.config.follow_symlinks {
             slot.stamp = Some(entry.stamp);
             return self.refuse(&entry.name, &Refusal::Symlink);
         }
         log::trace!("reading {}", self.path(&entry.name).display());
-        match scan::read(&self.path(&entry.name), self.config.limits.plugin_bytes_max) {
+        match scan::read(&self.path(&entry.name), self.config.policy(), self.config.limits.plugin_bytes_max) {
             Ok(content) if first_read == Some((content.stamp, Some(content.hash))) => {
                 self.settled(&entry.name, &content);
             }
@@ -229,57 +241,14 @@ impl Loader {
     }
 
     /// Swaps the registry if anything changed, and only then tells the retired ones.
-    fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         if !std::mem::take(&mut self.is_changed) {
             return;
         }
         let running = self.slots.values().filter_map(|slot| slot.running.as_ref());
         self.registry.publish(running.flat_map(Generation::methods).collect());
         self.retire();
-        let active = self.slots.values().filter(|slot| slot.running.is_some()).count();
-        self.count_kept(self.mapped.saturating_sub(active));
-        let status = self.slots.iter().map(|(name, slot)| slot.status(&self.config.directory.join(name)));
-        self.shared.status.store(Arc::new(status.collect()));
-    }
-
-    fn retire(&mut self) {
-        let due = later(Instant::now(), self.config.limits.drain_max());
-        for generation in self.retired.drain(..) {
-            generation.quiesce();
-            self.draining.push(Draining {
-                generation: Arc::downgrade(&generation),
-                id: generation.id,
-                plugin: generation.descriptor.name.clone(),
-                due: Some(due),
-            });
-        }
-    }
-
-    fn count_kept(&mut self, kept: usize) {
-        self.shared.kept.store(kept, Ordering::Relaxed);
-        let max = self.config.limits.generations_kept_max;
-        if kept > max && !self.kept_was_warned {
-            log::warn!(
-                "{kept} retired plugin generations stay mapped, more than {max}; restart when convenient"
-            );
-        }
-        self.kept_was_warned = kept > max;
-    }
-
-    fn warn_of_slow_drains(&mut self) {
-        let now = Instant::now();
-        for draining in self.draining.iter_mut().filter(|draining| draining.due.is_some_and(|due| due <= now))
-        {
-            draining.due = None;
-            let held = draining.generation.strong_count();
-            log::warn!(
-                "generation {} of plugin {} has not drained in {} ms ({held} references); \
-                 it stays until its last call returns",
-                draining.id,
-                draining.plugin,
-                self.config.limits.drain_ms_max
-            );
-        }
+        self.publish_status();
     }
 
     fn stop(mut self, deadline: Instant) {
@@ -289,18 +258,15 @@ impl Loader {
         self.retire();
         while !self.draining.is_empty() {
             match self.mailbox.next(Some(deadline)) {
-                Event::Ended(ended) => {
-                    self.draining.retain(|draining| draining.id != ended.generation);
-                    ended.ending.destroy();
-                }
+                Event::Ended(ended) => self.destroy(ended),
                 Event::Due => break,
-                Event::Hint | Event::Asked | Event::Stop(_) => {}
+                Event::Hint | Event::Asked | Event::Settings(_) | Event::Reload(_) | Event::Stop(_) => {}
             }
         }
         for left in &self.draining {
             log::warn!("plugin {} is not destroyed: calls of it still run", left.plugin);
         }
-        self.shared.status.store(Arc::default());
+        self.shared.rows.store(Arc::default());
     }
 
     /// One line for a missing, empty or overfull directory, again only when that changes.
@@ -334,8 +300,7 @@ impl Loader {
     }
 
     fn due(&self) -> Option<Instant> {
-        let drains = self.draining.iter().filter_map(|draining| draining.due).min();
-        self.look_due().into_iter().chain(drains).min()
+        self.look_due().into_iter().chain(self.retired_due()).min()
     }
 
     fn look_due(&self) -> Option<Instant> {

@@ -1,20 +1,22 @@
 //! The plugin life cycle: from a file in the plugins directory to methods in the registry, and out again.
 //!
 //! ```text
-//! hint or periodic look -> settled? -> ELF bounds and note -> private copy -> dlopen -> table -> create
+//! hint or periodic look -> permissions -> settled? -> trust -> ELF bounds and note -> private copy
+//!   -> probe in a child process -> dlopen -> table -> create -> the old generation's save_state -> load_state
 //!   -> ATOMIC SWAP in the registry -> old generation: quiesce, drain, destroy, keep mapped
 //! ```
 //!
 //! Where to begin: `lifecycle` is the loop, `slot` its states, `events` its events; `admit` decides
-//! what serves, and `candidate` is the list of steps that a file takes. Below them: `scan` and `watch` see files, `elf` reads them, `store` copies them,
-//! `library` loads them, `generation` serves them through `boundary`.
+//! what serves, and `candidate` is the list of steps that a file takes. Below them: `scan` and `watch` see files,
+//! `permissions` and `trust` say whose they are, `elf` reads them, `store` copies them, `probe` tries them elsewhere,
+//! `library` loads them, `handover` moves their state, `generation` serves them through `boundary`.
 //!
 //! Invariants
 //! - One thread, the loader, runs all of a plugin's code but its methods. It holds no lock that a call needs.
 //! - The registry is all that is written here for others. This module knows no network, no HTTP, no XML.
 //! - A failed step changes nothing that serves. No file's code runs before its bytes are checked, and the watched file
 //!   itself is never mapped.
-//! - Nothing is ever unmapped.
+//! - Nothing is unmapped, but for a plugin that declares that it leaves nothing behind, when the operator says so.
 //! - `unsafe` stands in `library`, `callbacks` and `boundary` only.
 
 mod admit;
@@ -22,36 +24,56 @@ mod arena;
 mod boundary;
 mod callbacks;
 mod candidate;
+mod control;
 mod elf;
 mod events;
 mod generation;
+mod handover;
 pub mod inspect;
+mod ledger;
 mod lend;
 mod library;
 mod lifecycle;
+mod operator;
+mod permissions;
+pub mod probe;
+mod quarantine;
 mod refusal;
+mod retire;
 mod scan;
 mod slot;
+mod status;
 mod store;
 mod text;
+mod threads;
+mod trust;
+mod vitals;
 mod watch;
 mod weigh;
 
+pub use status::{FileState, PluginStatus};
+
 use crate::limits::Limits;
-use crate::registry::Registry;
+use crate::registry::{Control, Registry};
 use crate::xmlrpc::Value;
 use arc_swap::ArcSwap;
+use control::Controller;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use events::Mailbox;
+use events::{Mailbox, Settings};
 use lifecycle::Loader;
+use permissions::Policy;
+use serde::Deserialize;
+use status::Row;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 use store::Store;
+
+pub use trust::Trust;
 
 /// What [`Plugins::stop`] waits beyond its deadline for a `destroy` that is under way.
 const STOP_GRACE: Duration = Duration::from_secs(1);
@@ -67,8 +89,38 @@ pub struct Config {
     pub watch: Watch,
     /// Each plugin's configuration, a struct, by the plugin's name.
     pub settings: BTreeMap<String, Value>,
+    /// What the server does with a plugin, by the plugin's name.
+    pub options: BTreeMap<String, PluginOptions>,
     /// What a plugin and a call may use.
     pub limits: Limits,
+    /// The `hotcall` program, which tries each new content in a child process first. None: contents are not tried.
+    pub probe: Option<PathBuf>,
+    /// Whether files and directories that somebody else could change are refused.
+    pub check_permissions: bool,
+    /// Whether a plugin file may be a symbolic link.
+    pub follow_symlinks: bool,
+    /// Which contents may be loaded at all.
+    pub trust: Trust,
+}
+
+/// What the server does with a plugin. Unlike its configuration, the plugin does not learn of it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginOptions {
+    /// What becomes of a generation's library once the generation is destroyed.
+    pub unload: Unload,
+}
+
+/// What becomes of a library that is no longer used.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Unload {
+    /// It stays mapped, which is always safe.
+    #[default]
+    Keep,
+    /// It is unmapped if the plugin declares that it leaves nothing behind (`HOTCALL_PLUGIN_LEAVES_NOTHING`), and nothing
+    /// is known that speaks against it. A plugin that declares it wrongly takes the server along.
+    Close,
 }
 
 /// How changes of the plugins directory are seen.
@@ -83,42 +135,6 @@ pub enum Watch {
     Off,
 }
 
-/// What the operator is told of one plugin file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PluginStatus {
-    /// The plugin's name, when known.
-    pub name: Option<String>,
-    /// Its version, when known.
-    pub version: Option<String>,
-    /// The file.
-    pub file: PathBuf,
-    /// The file's content as last settled, in hexadecimal.
-    pub sha256: Option<String>,
-    /// What serves for this file; not always its present content.
-    pub generation: Option<u64>,
-    /// What is known of the file's present content.
-    pub state: FileState,
-    /// The methods that serve, sorted.
-    pub methods: Vec<String>,
-    /// Why the present content does not serve.
-    pub last_error: Option<String>,
-}
-
-/// What is known of a plugin file's present content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileState {
-    /// It changed a moment ago.
-    Settling,
-    /// It serves.
-    Serving,
-    /// It waits for a name that another file's plugin has.
-    Conflicting,
-    /// It is not loaded; `last_error` says why.
-    Refused,
-    /// It is gone, and its methods go in a moment.
-    Missing,
-}
-
 /// The running life cycle. Dropping it without [`Plugins::stop`] stops it without waiting.
 pub struct Plugins {
     mailbox: Arc<Mailbox>,
@@ -131,8 +147,15 @@ pub struct Plugins {
 /// What the loader publishes besides the registry.
 #[derive(Default)]
 struct Shared {
-    status: ArcSwap<Vec<PluginStatus>>,
+    rows: ArcSwap<Vec<Row>>,
     kept: AtomicUsize,
+    kept_bytes: AtomicU64,
+}
+
+impl Shared {
+    fn status(&self) -> Vec<PluginStatus> {
+        self.rows.load().iter().map(Row::now).collect()
+    }
 }
 
 /// Why the life cycle cannot start: always the operator's to solve.
@@ -146,6 +169,8 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Somebody else could change what the state directory holds; the text says how to mend that.
+    UnsafeState(String),
     /// Code in the state directory cannot be loaded.
     NoExec(PathBuf),
     /// A plugin's settings are not a struct.
@@ -159,10 +184,8 @@ pub enum Error {
 /// # Errors
 /// The state directory or the settings cannot be used, or there is no thread to be had. Never because of a plugin.
 pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> {
-    if let Some((name, _)) = config.settings.iter().find(|(_, value)| !matches!(value, Value::Struct(_))) {
-        return Err(Error::Settings(name.clone()));
-    }
-    let store = Store::open(&config.state_dir)?;
+    check(&config.settings)?;
+    let store = Store::open(&config.state_dir, config.check_permissions)?;
     let directory = std::path::absolute(&config.directory).map_err(Error::state(&config.directory))?;
     let (mailbox, shared) = (Arc::<Mailbox>::default(), Arc::<Shared>::default());
     let (ready, is_ready) = bounded::<()>(0);
@@ -170,7 +193,7 @@ pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> 
     let config = Config { directory, ..config };
     let (events, publisher) = (Arc::clone(&mailbox), Arc::clone(&shared));
     let loader = thread::Builder::new()
-        .name("hotcall-loader".into())
+        .name(threads::LOADER.into())
         .spawn(move || {
             let _alive = alive;
             Loader::new(config, store, registry, events, publisher).run(ready);
@@ -181,20 +204,74 @@ pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> 
     Ok(Plugins { mailbox, shared, done, loader: Some(loader) })
 }
 
+fn check(settings: &BTreeMap<String, Value>) -> Result<(), Error> {
+    match settings.iter().find(|(_, value)| !matches!(value, Value::Struct(_))) {
+        Some((name, _)) => Err(Error::Settings(name.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Makes the state directory if there is none, and checks that only this user writes to it, if `is_checked`: private
+/// copies of plugins are loaded from there.
+///
+/// # Errors
+/// [`Error::State`] or [`Error::UnsafeState`].
+pub fn make_state_dir(path: &Path, is_checked: bool) -> Result<(), Error> {
+    store::make_directory(path).map_err(Error::state(path))?;
+    if is_checked {
+        let checked = permissions::check_private(path).map_err(Error::state(path))?;
+        checked.map_err(Error::UnsafeState)?;
+    }
+    Ok(())
+}
+
+impl Config {
+    /// How plugin files are opened.
+    const fn policy(&self) -> Policy {
+        Policy { is_checked: self.check_permissions, follows_links: self.follow_symlinks }
+    }
+}
+
 impl Plugins {
     /// Looks at the directory now. Returns before that is done.
     pub fn rescan(&self) {
         self.mailbox.ask();
     }
 
-    /// All plugin files as of the last change, sorted by name. Cheap.
-    pub fn status(&self) -> Arc<Vec<PluginStatus>> {
-        self.shared.status.load_full()
+    /// Takes these as the plugins' configurations and looks at the directory now: a plugin whose configuration changed gets
+    /// a new generation. Returns before that is done.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: nothing has changed then.
+    pub fn reconfigure(
+        &self,
+        settings: BTreeMap<String, Value>,
+        options: BTreeMap<String, PluginOptions>,
+    ) -> Result<(), Error> {
+        check(&settings)?;
+        self.mailbox.settings(Settings { settings, options });
+        Ok(())
+    }
+
+    /// What operators may ask by `hotcall.*`.
+    pub fn control(&self) -> Arc<dyn Control> {
+        let (mailbox, shared) = (Arc::clone(&self.mailbox), Arc::clone(&self.shared));
+        Arc::new(Controller { mailbox, shared })
+    }
+
+    /// All plugin files as of the last change, sorted by name, with the counters of this moment.
+    pub fn status(&self) -> Vec<PluginStatus> {
+        self.shared.status()
     }
 
     /// Retired generations that are still mapped.
     pub fn kept(&self) -> usize {
         self.shared.kept.load(Ordering::Relaxed)
+    }
+
+    /// The address space that they take, in bytes.
+    pub fn kept_bytes(&self) -> u64 {
+        self.shared.kept_bytes.load(Ordering::Relaxed)
     }
 
     /// Empties the registry, then quiesces and destroys all plugins on the loader thread, and removes the private
@@ -234,6 +311,7 @@ impl fmt::Display for Error {
                 "cannot use {} for the server's state: {source}; name a directory of its own with --state-dir",
                 path.display()
             ),
+            Self::UnsafeState(what) => write!(f, "the state directory is not safe: {what}"),
             Self::NoExec(path) => write!(
                 f,
                 "{} is on a file system mounted noexec, where no plugin can be loaded; \
@@ -252,7 +330,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::State { source, .. } | Self::Thread(source) => Some(source),
-            Self::NoExec(_) | Self::Settings(_) => None,
+            Self::UnsafeState(_) | Self::NoExec(_) | Self::Settings(_) => None,
         }
     }
 }

@@ -9,6 +9,10 @@ use std::io;
 pub(super) enum Refusal {
     /// It is a symbolic link.
     Symlink,
+    /// Somebody else than the server's user or root could have changed it.
+    Unsafe { what: String, remedy: String },
+    /// Neither pinned nor signed, for this reason.
+    Untrusted(String),
     /// It could not be read or copied.
     Io { what: &'static str, source: io::Error },
     /// Larger than `plugin_bytes_max`.
@@ -31,10 +35,16 @@ pub(super) enum Refusal {
     Dlopen(String),
     /// A table that breaks the ABI's rules.
     Table(String),
+    /// What a child process that tried it said of it, or how it ended.
+    Probe(String),
     /// `create` failed, with its message.
     Create(String),
     /// `create` panicked, with its message.
     CreatePanicked(String),
+    /// It does not take over the running generation's state, for this reason.
+    State { generation: u64, why: String },
+    /// The running generation cannot save its state, for this reason.
+    Save { generation: u64, why: String, tries_left: u32 },
     /// Its data directory cannot be made. Not tried again by itself: every try maps the library once more.
     Data(io::Error),
     /// A name that another plugin's file already serves.
@@ -48,8 +58,20 @@ impl Refusal {
     pub(super) const fn is_of_the_content(&self) -> bool {
         !matches!(
             self,
-            Self::Symlink | Self::Io { .. } | Self::TooLarge { .. } | Self::Data(_) | Self::Conflict { .. }
+            Self::Symlink
+                | Self::Unsafe { .. }
+                | Self::Untrusted(_)
+                | Self::Io { .. }
+                | Self::TooLarge { .. }
+                | Self::Data(_)
+                | Self::Conflict { .. }
+                | Self::Save { .. }
         )
+    }
+
+    /// Whether it may heal without any change of the file: worth another look each time.
+    pub(super) const fn may_pass(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Unsafe { .. })
     }
 
     pub(super) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
@@ -60,7 +82,15 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Symlink => f.write_str("it is a symbolic link; put the file itself into the directory"),
+            Self::Symlink => f.write_str(
+                "it is a symbolic link; put the file itself into the directory, or set follow_symlinks = true",
+            ),
+            Self::Unsafe { what, remedy } => write!(
+                f,
+                "{what}, so that somebody else could change it; run {remedy}; \
+                 or set check_permissions = false if that is meant"
+            ),
+            Self::Untrusted(why) => write!(f, "it is not trusted: {why}"),
             Self::Io { what, source } => write!(f, "cannot {what}: {source}"),
             Self::TooLarge { bytes_max } => {
                 write!(f, "it is larger than {bytes_max} bytes; raise plugin_bytes_max if that is right")
@@ -84,9 +114,23 @@ impl fmt::Display for Refusal {
                 hotcall_plugin::abi::SYMBOL
             ),
             Self::Dlopen(text) => write!(f, "the dynamic loader refuses it: {text}; build it again with what it needs"),
+            Self::Probe(what) => f.write_str(what),
             Self::Table(what) => write!(f, "its plugin table is wrong: {what}; correct the plugin"),
             Self::Create(message) => write!(f, "its create function failed: {message}"),
             Self::CreatePanicked(message) => write!(f, "its create function panicked: {message}; correct the plugin"),
+            Self::State { generation, why } => write!(
+                f,
+                "it refuses the state of generation {generation}: {why}; let its load_state take that state, \
+                 or remove the file for a moment to give the state up"
+            ),
+            Self::Save { generation, why, tries_left: 0 } => write!(
+                f,
+                "generation {generation} cannot save its state for it: {why}; given up: solve that and touch the file, \
+                 or remove it for a moment to give the state up"
+            ),
+            Self::Save { generation, why, .. } => {
+                write!(f, "generation {generation} cannot save its state for it: {why}; trying again")
+            }
             Self::Data(source) => {
                 write!(f, "its data directory cannot be made: {source}; solve that and touch the file")
             }

@@ -1,14 +1,15 @@
 //! Looking at the plugins directory: which files are there, and what is in one. Knows nothing of plugins.
 
+use super::permissions::{self, Policy};
 use super::refusal::Refusal;
-use rustix::fs::OFlags;
+use super::trust;
 use sha2::{Digest, Sha256};
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Tells two contents of one name apart without reading them. Inode numbers are used again within moments, so it
@@ -30,8 +31,20 @@ pub(super) struct ContentHash([u8; 32]);
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) name: OsString,
+    /// Of a symbolic link that is followed, its target's.
     pub(super) stamp: Stamp,
     pub(super) is_symlink: bool,
+    /// Of the signature file beside it, if that matters and is there.
+    pub(super) signature: Option<Stamp>,
+}
+
+/// What a listing looks at besides names.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Attention {
+    /// A symbolic link stands for its target.
+    pub(super) follows_links: bool,
+    /// Signature files matter.
+    pub(super) wants_signatures: bool,
 }
 
 /// A listing, sorted by name.
@@ -52,6 +65,20 @@ pub(super) struct Content {
 impl ContentHash {
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// From 64 hexadecimal digits of either case.
+    pub(super) fn from_hex(text: &str) -> Option<Self> {
+        let mut hash = [0; 32];
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+        if pairs.len() != hash.len() {
+            return None;
+        }
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(Self(hash))
     }
 
     /// 64 hexadecimal digits.
@@ -80,7 +107,7 @@ impl From<&Metadata> for Stamp {
 ///
 /// # Errors
 /// The directory cannot be read, for another reason than that there is none.
-pub(super) fn list(directory: &Path) -> io::Result<Listing> {
+pub(super) fn list(directory: &Path, attention: Attention) -> io::Result<Listing> {
     let mut listing = Listing::default();
     let names = match fs::read_dir(directory) {
         Ok(names) => names,
@@ -95,10 +122,13 @@ pub(super) fn list(directory: &Path) -> io::Result<Listing> {
         if !is_plugin_name(&name) {
             continue;
         }
-        match fs::symlink_metadata(directory.join(&name)) {
-            Ok(meta) if meta.is_file() || meta.is_symlink() => {
-                let (stamp, is_symlink) = (Stamp::from(&meta), meta.is_symlink());
-                listing.entries.push(Entry { name, stamp, is_symlink });
+        let path = directory.join(&name);
+        match look(&path, attention.follows_links) {
+            Ok((meta, is_symlink)) if meta.is_file() || meta.is_symlink() => {
+                let signature =
+                    attention.wants_signatures.then(|| fs::metadata(trust::signature_path(&path)));
+                let signature = signature.and_then(Result::ok).map(|meta| Stamp::from(&meta));
+                listing.entries.push(Entry { name, stamp: Stamp::from(&meta), is_symlink, signature });
             }
             Ok(_) => {}
             // It went between the listing and the look.
@@ -113,13 +143,14 @@ pub(super) fn list(directory: &Path) -> io::Result<Listing> {
 /// Reads a file whole, so that the bytes that are checked are the bytes that are loaded.
 ///
 /// # Errors
-/// A symbolic link, too large, or not readable.
-pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Content, Refusal> {
-    let file = open(path)?;
+/// Too large, not readable, or not to be opened by this policy.
+pub(super) fn read(path: &Path, policy: Policy, bytes_max: u64) -> Result<Content, Refusal> {
+    read_open(permissions::open(path, policy)?, bytes_max)
+}
+
+/// As [`read`], of a file that was opened for it.
+pub(super) fn read_open(file: File, bytes_max: u64) -> Result<Content, Refusal> {
     let meta = file.metadata().map_err(Refusal::io("look at it"))?;
-    if !meta.is_file() {
-        return Err(Refusal::NotElf("it is not a regular file"));
-    }
     if meta.size() > bytes_max {
         return Err(Refusal::TooLarge { bytes_max });
     }
@@ -133,14 +164,19 @@ pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Content, Refusal> {
     Ok(Content { stamp: Stamp::from(&meta), hash: ContentHash::of(&bytes), bytes })
 }
 
-fn open(path: &Path) -> Result<File, Refusal> {
-    // NONBLOCK: a FIFO put there between the look and the open must not stop the loader.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits();
-    let opened = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path);
-    opened.map_err(|error| match error.raw_os_error() {
-        Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => Refusal::Symlink,
-        _ => Refusal::Io { what: "open it", source: error },
-    })
+/// What a name stands for, and whether it is a symbolic link. One that leads nowhere is not found, as a file that is
+/// removed; one that cannot be followed stands for itself and says so when it is read.
+fn look(path: &Path, follows_links: bool) -> io::Result<(Metadata, bool)> {
+    let meta = fs::symlink_metadata(path)?;
+    if !meta.is_symlink() || !follows_links {
+        let is_symlink = meta.is_symlink();
+        return Ok((meta, is_symlink));
+    }
+    match fs::metadata(path) {
+        Ok(target) => Ok((target, true)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+        Err(_) => Ok((meta, true)),
+    }
 }
 
 fn is_plugin_name(name: &OsString) -> bool {
@@ -159,7 +195,7 @@ mod tests {
             fs::write(directory.path().join(name), name).unwrap();
         }
         fs::create_dir(directory.path().join("dir.so")).unwrap();
-        let entries = list(directory.path()).unwrap().entries;
+        let entries = list(directory.path(), Attention::default()).unwrap().entries;
         let names: Vec<_> = entries.into_iter().map(|entry| entry.name).collect();
         assert_eq!(names, ["a.so", "b.so"]);
     }
@@ -167,7 +203,7 @@ mod tests {
     #[test]
     fn a_missing_directory_is_empty_and_said_to_be_missing() {
         let directory = tempfile::tempdir().unwrap();
-        let listing = list(&directory.path().join("none")).unwrap();
+        let listing = list(&directory.path().join("none"), Attention::default()).unwrap();
         assert!(listing.is_missing && listing.entries.is_empty());
     }
 
@@ -177,10 +213,14 @@ mod tests {
         let (file, link) = (directory.path().join("a.so"), directory.path().join("b.so"));
         fs::write(&file, "12345").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        assert!(matches!(read(&link, 10), Err(Refusal::Symlink)));
-        assert!(matches!(read(&file, 4), Err(Refusal::TooLarge { bytes_max: 4 })));
-        let content = read(&file, 5).unwrap();
+        let policy = Policy { is_checked: true, follows_links: false };
+        assert!(matches!(read(&link, policy, 10), Err(Refusal::Symlink)));
+        assert!(matches!(read(&file, policy, 4), Err(Refusal::TooLarge { bytes_max: 4 })));
+        let content = read(&file, policy, 5).unwrap();
         assert_eq!(content.bytes, b"12345");
         assert_eq!(content.hash.hex(), "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5");
+        assert_eq!(ContentHash::from_hex(&content.hash.hex().to_uppercase()), Some(content.hash));
+        assert_eq!(ContentHash::from_hex("5994"), None);
+        assert_eq!(ContentHash::from_hex(&"g".repeat(64)), None);
     }
 }

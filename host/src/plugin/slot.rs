@@ -3,7 +3,7 @@
 use super::candidate::Candidate;
 use super::generation::Generation;
 use super::scan::{ContentHash, Stamp};
-use super::{FileState, PluginStatus};
+use super::status::{FileState, PluginStatus, Row};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +18,9 @@ pub(super) enum State {
     Serving,
     /// Ready to serve but for a name that another file's plugin has; waits for that to go.
     Conflicting(Box<Candidate>),
+    /// Ready to serve but for the running generation's state, which could not be saved `tries` times; the next try is
+    /// at `due`.
+    Waiting { candidate: Box<Candidate>, tries: u32, due: Instant },
     /// Not to be loaded until the content changes.
     Refused,
     /// Could not be read or copied; tried again at every look.
@@ -33,16 +36,31 @@ pub(super) struct Slot {
     pub(super) stamp: Option<Stamp>,
     /// Of the last settled content.
     pub(super) hash: Option<ContentHash>,
+    /// Of the signature file, as of the last listing after which the content was read.
+    pub(super) signature: Option<Stamp>,
     /// What answers the calls.
     pub(super) running: Option<Arc<Generation>>,
     /// Why the present content does not serve.
     pub(super) last_error: Option<String>,
+    /// The plugin that the last loaded content is, whether it came to serve or not.
+    pub(super) plugin: Option<String>,
+    /// The next settled content is loaded even if it is what runs.
+    pub(super) is_forced: bool,
 }
 
 impl Slot {
     /// A file that was never read.
     pub(super) const fn new() -> Self {
-        Self { state: State::Unreadable, stamp: None, hash: None, running: None, last_error: None }
+        Self {
+            state: State::Unreadable,
+            stamp: None,
+            hash: None,
+            signature: None,
+            running: None,
+            last_error: None,
+            plugin: None,
+            is_forced: false,
+        }
     }
 
     /// Whether its present content is what serves for it.
@@ -65,34 +83,47 @@ impl Slot {
     /// When it wants to be looked at.
     pub(super) const fn due(&self) -> Option<Instant> {
         match self.state {
-            State::Settling { due, .. } | State::Missing { due } => Some(due),
+            State::Settling { due, .. } | State::Missing { due } | State::Waiting { due, .. } => Some(due),
             _ => None,
         }
     }
 
     /// What the operator is told.
-    pub(super) fn status(&self, file: &Path) -> PluginStatus {
+    pub(super) fn status(&self, file: &Path) -> Row {
         let candidate = match &self.state {
-            State::Conflicting(candidate) => Some(&candidate.descriptor),
+            State::Conflicting(candidate) | State::Waiting { candidate, .. } => Some(&candidate.descriptor),
             _ => None,
         };
-        let descriptor = self.running.as_ref().map(|running| &running.descriptor).or(candidate);
-        let methods = self.running.iter().flat_map(|running| running.descriptor.names());
-        PluginStatus {
-            name: descriptor.map(|descriptor| descriptor.name.clone()),
+        let running = self.running.as_ref();
+        let descriptor = running.map(|running| &running.descriptor).or(candidate);
+        let methods = running.into_iter().flat_map(|running| running.descriptor.names());
+        let status = PluginStatus {
+            name: descriptor.map(|descriptor| descriptor.name.clone()).or_else(|| self.plugin.clone()),
             version: descriptor.map(|descriptor| descriptor.version.clone()),
             file: file.to_owned(),
             sha256: self.hash.map(|hash| hash.hex()),
-            generation: self.running.as_ref().map(|running| running.id),
-            state: match self.state {
-                State::Settling { .. } => FileState::Settling,
-                State::Serving => FileState::Serving,
-                State::Conflicting(_) => FileState::Conflicting,
-                State::Refused | State::Unreadable => FileState::Refused,
-                State::Missing { .. } => FileState::Missing,
-            },
+            generation: running.map(|running| running.id),
+            state: self.file_state(),
             methods: methods.map(str::to_owned).collect(),
+            calls: 0,
+            faults: 0,
             last_error: self.last_error.clone(),
+            warnings: running.map(|running| running.warnings.clone()).unwrap_or_default(),
+            loaded_at: running.map(|running| running.loaded_at),
+            kept_generations: 0,
+            kept_bytes: 0,
+        };
+        Row { status, vitals: running.map(|running| Arc::clone(&running.vitals)) }
+    }
+
+    const fn file_state(&self) -> FileState {
+        match self.state {
+            State::Settling { .. } => FileState::Settling,
+            State::Serving => FileState::Serving,
+            State::Waiting { .. } => FileState::Waiting,
+            State::Conflicting(_) => FileState::Conflicting,
+            State::Refused | State::Unreadable => FileState::Refused,
+            State::Missing { .. } => FileState::Missing,
         }
     }
 }

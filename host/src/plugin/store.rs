@@ -30,9 +30,9 @@ pub(super) struct Store {
 
 impl Store {
     /// Makes the directory, tests that code in it can be loaded, and removes what dead servers left.
-    pub(super) fn open(state_dir: &Path) -> Result<Self, Error> {
+    pub(super) fn open(state_dir: &Path, is_checked: bool) -> Result<Self, Error> {
         let state_dir = std::path::absolute(state_dir).map_err(Error::state(state_dir))?;
-        make_directory(&state_dir).map_err(Error::state(&state_dir))?;
+        super::make_state_dir(&state_dir, is_checked)?;
         // Held until this run's own lock is taken: another server starting now would else take it for stale.
         let _starting = lock_state(&state_dir)?;
         remove_stale(&state_dir);
@@ -68,6 +68,13 @@ impl Store {
         Self::make_data(&self.run.join("data"), plugin)
     }
 
+    /// An empty directory of a probe.
+    pub(super) fn scratch(&self, generation: u64) -> Result<Scratch, Refusal> {
+        let path = self.run.join(format!("probe-{generation:06}"));
+        make_directory(&path).map_err(Refusal::io("make a scratch directory in the state directory"))?;
+        Ok(Scratch(path))
+    }
+
     fn make_data(parent: &Path, plugin: &str) -> Result<PathBuf, Refusal> {
         let path = parent.join(plugin);
         make_directory(&path).map_err(Refusal::Data)?;
@@ -83,7 +90,25 @@ impl Drop for Store {
     }
 }
 
-fn make_directory(path: &Path) -> io::Result<()> {
+/// A directory that goes with this.
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            log::warn!("cannot remove {}: {error}; it goes with the server", self.0.display());
+        }
+    }
+}
+
+/// Makes a directory that only this user may enter, and those above it. One that is there stays as it is.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
@@ -147,7 +172,7 @@ mod tests {
     #[test]
     fn a_run_is_private_and_goes_with_its_store() {
         let state = tempfile::tempdir().unwrap();
-        let store = Store::open(&state.path().join("deep/state")).unwrap();
+        let store = Store::open(&state.path().join("deep/state"), true).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&store.run), 0o700);
         assert_eq!(mode(&state.path().join("deep/state")), 0o700);
@@ -165,10 +190,19 @@ mod tests {
         let dead = state.path().join("run-1-0");
         fs::create_dir(&dead).unwrap();
         fs::write(dead.join("old.so"), "x").unwrap();
-        let living = Store::open(state.path()).unwrap();
+        let living = Store::open(state.path(), true).unwrap();
         assert!(!dead.exists());
-        let second = Store::open(state.path()).unwrap();
+        let second = Store::open(state.path(), true).unwrap();
         assert!(living.run.exists() && second.run != living.run);
+    }
+
+    #[test]
+    fn a_place_that_others_write_to_is_refused_unless_that_is_meant() {
+        let state = tempfile::tempdir().unwrap();
+        fs::set_permissions(state.path(), fs::Permissions::from_mode(0o770)).unwrap();
+        let error = Store::open(state.path(), true).err().unwrap().to_string();
+        assert!(error.contains("mode 0770") && error.contains("chmod g-w /"), "{error}");
+        assert!(Store::open(state.path(), false).is_ok());
     }
 
     #[test]
@@ -176,7 +210,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let file = state.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = Store::open(&file.join("state")).err().unwrap().to_string();
+        let error = Store::open(&file.join("state"), true).err().unwrap().to_string();
         assert!(error.contains("--state-dir") && error.contains(&file.display().to_string()), "{error}");
     }
 }

@@ -1,13 +1,14 @@
 //! Dispatch: from a method's name and parameters to a value or a fault.
 //!
-//! Answers `system.*` itself and everything else from one registry snapshot. Knows no HTTP, no XML and no
+//! Answers `system.*` itself, `hotcall.*` through a [`Control`] and everything else from one registry snapshot. Knows no HTTP, no XML and no
 //! plugins: an instance is a [`registry::Instance`](crate::registry::Instance).
 
+mod control;
 mod multicall;
 mod system;
 
 use crate::limits::Limits;
-use crate::registry::{CallContext, Registry, Snapshot};
+use crate::registry::{CallContext, Control, Registry, Snapshot};
 use crate::xmlrpc::{Fault, Value, code};
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,12 +17,28 @@ use std::time::Instant;
 pub struct Dispatcher {
     registry: Arc<Registry>,
     limits: Limits,
+    control: Option<Arc<dyn Control>>,
+}
+
+/// What one request sees: one set of methods, and the server's own affairs when its caller may.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    snapshot: &'a Snapshot,
+    context: &'a CallContext,
+    control: Option<&'a dyn Control>,
 }
 
 impl Dispatcher {
     /// A dispatcher over this registry.
     pub const fn new(registry: Arc<Registry>, limits: Limits) -> Self {
-        Self { registry, limits }
+        Self { registry, limits, control: None }
+    }
+
+    /// The same with answers to `hotcall.*` for operators.
+    #[must_use]
+    pub fn with_control(mut self, control: Arc<dyn Control>) -> Self {
+        self.control = Some(control);
+        self
     }
 
     /// The limits that calls are held to.
@@ -32,34 +49,32 @@ impl Dispatcher {
     /// Answers one call.
     ///
     /// # Errors
-    /// -32601 for a name that nobody registered, -32000 when the deadline has passed before the call began,
-    /// -32602 for parameters that a `system.*` method does not take, and whatever the method answers.
+    /// -32601 for a name that nobody registered or that is for operators when the caller is none, -32000 when the deadline has passed before the call began,
+    /// -32602 for parameters that a method of the server's own does not take, and whatever the method answers.
     pub fn call(&self, method: &str, params: &[Value], context: &CallContext) -> Result<Value, Fault> {
         let snapshot = self.registry.snapshot();
+        let control = self.control.as_deref().filter(|_| context.is_operator);
+        let scope = Scope { snapshot: &snapshot, context, control };
         match method {
-            multicall::NAME => multicall::run(&snapshot, params, context, &self.limits),
-            _ => call_one(&snapshot, method, params, context),
+            multicall::NAME => multicall::run(&scope, params, &self.limits),
+            _ => call_one(&scope, method, params),
         }
     }
 }
 
 /// Answers any call but a multicall.
-fn call_one(
-    snapshot: &Snapshot,
-    method: &str,
-    params: &[Value],
-    context: &CallContext,
-) -> Result<Value, Fault> {
-    if let Some(answer) = system::call(snapshot, method, params) {
+fn call_one(scope: &Scope<'_>, method: &str, params: &[Value]) -> Result<Value, Fault> {
+    let own = system::call(scope, method, params).or_else(|| control::call(scope, method, params));
+    if let Some(answer) = own {
         return answer;
     }
-    let Some(found) = snapshot.get(method) else {
+    let Some(found) = scope.snapshot.get(method) else {
         return Err(method_not_found(method));
     };
-    if Instant::now() >= context.deadline {
+    if Instant::now() >= scope.context.deadline {
         return Err(Fault::new(code::DEADLINE, "the call's deadline passed before it could begin"));
     }
-    found.instance.invoke(found.index, params, context)
+    found.instance.invoke(found.index, params, scope.context)
 }
 
 fn method_not_found(method: &str) -> Fault {

@@ -2,9 +2,8 @@
 //!
 //! The whole batch sees one registry snapshot and shares one deadline and one limit of result size.
 
-use super::{call_one, system::wrong_params};
+use super::{Scope, call_one, system::wrong_params};
 use crate::limits::Limits;
-use crate::registry::{CallContext, Snapshot};
 use crate::xmlrpc::{Fault, Value, code};
 
 pub(super) const NAME: &str = "system.multicall";
@@ -14,12 +13,7 @@ pub(super) const NAME: &str = "system.multicall";
 /// # Errors
 /// Only for the batch as a whole: not one array, too many entries, or results that together are larger than a
 /// response may be. A failed entry is a fault struct in the result.
-pub(super) fn run(
-    snapshot: &Snapshot,
-    params: &[Value],
-    context: &CallContext,
-    limits: &Limits,
-) -> Result<Value, Fault> {
+pub(super) fn run(scope: &Scope<'_>, params: &[Value], limits: &Limits) -> Result<Value, Fault> {
     let [Value::Array(entries)] = params else {
         return Err(wrong_params(NAME, "one array of structs with methodName and params", params));
     };
@@ -32,7 +26,7 @@ pub(super) fn run(
     let mut bytes = 0;
     let mut results = Vec::with_capacity(entries.len());
     for entry in entries {
-        let result = match run_entry(snapshot, entry, context) {
+        let result = match run_entry(scope, entry) {
             Ok(value) => Value::Array(vec![value]),
             Err(fault) => fault_struct(fault),
         };
@@ -48,7 +42,7 @@ pub(super) fn run(
     Ok(Value::Array(results))
 }
 
-fn run_entry(snapshot: &Snapshot, entry: &Value, context: &CallContext) -> Result<Value, Fault> {
+fn run_entry(scope: &Scope<'_>, entry: &Value) -> Result<Value, Fault> {
     let name = match entry.get("methodName") {
         Some(Value::String(name)) => name,
         Some(other) => return Err(invalid_entry("methodName wants string", other.type_name())),
@@ -62,7 +56,7 @@ fn run_entry(snapshot: &Snapshot, entry: &Value, context: &CallContext) -> Resul
     if name == NAME {
         return Err(Fault::new(code::INVALID_REQUEST, format!("{NAME} cannot call itself")));
     }
-    call_one(snapshot, name, params, context)
+    call_one(scope, name, params)
 }
 
 fn invalid_entry(wants: &str, got: &str) -> Fault {

@@ -1,14 +1,14 @@
 //! The introspection methods every client can count on (`system.*`), all but multicall.
 
-use super::{method_not_found, multicall};
-use crate::registry::{MethodInfo, Snapshot};
+use super::{Scope, control, method_not_found, multicall};
+use crate::registry::MethodInfo;
 use crate::xmlrpc::{Fault, Value, code};
 
 /// One method of the host's own.
-struct Builtin {
-    name: &'static str,
-    help: &'static str,
-    signature: &'static [&'static str],
+pub(super) struct Builtin {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) signature: &'static [&'static str],
 }
 
 const BUILTINS: &[Builtin] = &[
@@ -49,12 +49,12 @@ const CAPABILITIES: &[(&str, &str, i32)] = &[
 ];
 
 /// Answers `method` if it is one of this module's; `None` if it is anybody else's.
-pub(super) fn call(snapshot: &Snapshot, method: &str, params: &[Value]) -> Option<Result<Value, Fault>> {
+pub(super) fn call(scope: &Scope<'_>, method: &str, params: &[Value]) -> Option<Result<Value, Fault>> {
     Some(match method {
         "system.getCapabilities" => no_params(method, params).map(|()| capabilities()),
-        "system.listMethods" => no_params(method, params).map(|()| list_methods(snapshot)),
-        "system.methodHelp" => method_name(method, params).and_then(|name| help(snapshot, name)),
-        "system.methodSignature" => method_name(method, params).and_then(|name| signatures(snapshot, name)),
+        "system.listMethods" => no_params(method, params).map(|()| list_methods(scope)),
+        "system.methodHelp" => method_name(method, params).and_then(|name| help(scope, name)),
+        "system.methodSignature" => method_name(method, params).and_then(|name| signatures(scope, name)),
         _ => return None,
     })
 }
@@ -67,28 +67,34 @@ fn capabilities() -> Value {
     Value::Struct(CAPABILITIES.iter().map(capability).collect())
 }
 
-fn list_methods(snapshot: &Snapshot) -> Value {
-    let builtin = BUILTINS.iter().map(|builtin| builtin.name);
+fn list_methods(scope: &Scope<'_>) -> Value {
+    let builtin = builtins(scope).map(|builtin| builtin.name);
     let mut names: Vec<&str> =
-        snapshot.methods().map(|method| method.info.name.as_str()).chain(builtin).collect();
+        scope.snapshot.methods().map(|method| method.info.name.as_str()).chain(builtin).collect();
     names.sort_unstable();
     Value::Array(names.into_iter().map(Value::from).collect())
 }
 
-fn help(snapshot: &Snapshot, name: &str) -> Result<Value, Fault> {
-    match find(snapshot, name)? {
+fn help(scope: &Scope<'_>, name: &str) -> Result<Value, Fault> {
+    match find(scope, name)? {
         Found::Builtin(builtin) => Ok(builtin.help.into()),
         Found::Method(info) => Ok(info.help.as_str().into()),
     }
 }
 
-fn signatures(snapshot: &Snapshot, name: &str) -> Result<Value, Fault> {
+fn signatures(scope: &Scope<'_>, name: &str) -> Result<Value, Fault> {
     let array = |types: &[&'static str]| Value::Array(types.iter().copied().map(Value::from).collect());
-    match find(snapshot, name)? {
+    match find(scope, name)? {
         Found::Builtin(builtin) => Ok(Value::Array(vec![array(builtin.signature)])),
         Found::Method(info) if info.signatures.is_empty() => Ok("undef".into()),
         Found::Method(info) => Ok(Value::Array(info.signatures.iter().map(|types| array(types)).collect())),
     }
+}
+
+/// The server's own methods, as far as the caller may know of them.
+fn builtins(scope: &Scope<'_>) -> impl Iterator<Item = &'static Builtin> {
+    let operators = if scope.control.is_some() { control::BUILTINS } else { &[] };
+    BUILTINS.iter().chain(operators)
 }
 
 enum Found<'a> {
@@ -96,9 +102,9 @@ enum Found<'a> {
     Method(&'a MethodInfo),
 }
 
-fn find<'a>(snapshot: &'a Snapshot, name: &str) -> Result<Found<'a>, Fault> {
-    let builtin = || BUILTINS.iter().find(|builtin| builtin.name == name).map(Found::Builtin);
-    let method = snapshot.get(name).map(|method| Found::Method(&method.info));
+fn find<'a>(scope: &Scope<'a>, name: &str) -> Result<Found<'a>, Fault> {
+    let builtin = || builtins(scope).find(|builtin| builtin.name == name).map(Found::Builtin);
+    let method = scope.snapshot.get(name).map(|method| Found::Method(&method.info));
     method.or_else(builtin).ok_or_else(|| method_not_found(name))
 }
 

@@ -39,6 +39,7 @@ fn context() -> CallContext {
         caller_name: String::new(),
         caller_address: String::new(),
         request_id: "test".into(),
+        is_operator: false,
     }
 }
 
@@ -136,4 +137,49 @@ fn multicall_has_limits() {
         code::RESPONSE_TOO_LARGE
     );
     assert_eq!(call("system.multicall", &[]).unwrap_err().code, code::INVALID_PARAMS);
+}
+
+/// Answers with what it is asked.
+struct Recorder;
+
+impl crate::registry::Control for Recorder {
+    fn plugins(&self) -> Value {
+        Value::Array(vec!["p".into()])
+    }
+
+    fn reload(&self, plugin: &str, _: Instant) -> Result<Value, Fault> {
+        if plugin == "p" { Ok(plugin.into()) } else { Err(Fault::new(code::INVALID_PARAMS, "no such")) }
+    }
+}
+
+#[test]
+fn the_server_s_own_affairs_are_for_operators() {
+    let dispatcher = dispatcher(Limits::default()).with_control(Arc::new(Recorder));
+    let operator = CallContext { is_operator: true, ..context() };
+    let call = |method: &str, params: &[Value]| dispatcher.call(method, params, &operator);
+    assert_eq!(call("hotcall.plugins", &[]), Ok(Value::Array(vec!["p".into()])));
+    assert_eq!(call("hotcall.reload", &["p".into()]), Ok("p".into()));
+    assert_eq!(call("hotcall.reload", &["q".into()]).unwrap_err().message, "no such");
+    assert_eq!(call("hotcall.reload", &[]).unwrap_err().code, code::INVALID_PARAMS);
+    assert_eq!(call("hotcall.plugins", &[Value::Nil]).unwrap_err().code, code::INVALID_PARAMS);
+    assert_eq!(call("hotcall.nope", &[]).unwrap_err().code, code::METHOD_NOT_FOUND);
+    let own = ["hotcall.plugins", "hotcall.reload"];
+    let Ok(Value::Array(names)) = call("system.listMethods", &[]) else { panic!() };
+    for name in own {
+        assert!(names.contains(&name.into()), "{name}");
+        assert!(matches!(call("system.methodHelp", &[name.into()]), Ok(Value::String(_))), "{name}");
+    }
+
+    let call = |method: &str, params: &[Value]| dispatcher.call(method, params, &context());
+    let Ok(Value::Array(names)) = call("system.listMethods", &[]) else { panic!() };
+    for name in own {
+        assert!(!names.contains(&name.into()), "{name}");
+        assert_eq!(call("system.methodHelp", &[name.into()]).unwrap_err().code, code::METHOD_NOT_FOUND);
+        let fault = call(name, &["p".into()]).unwrap_err();
+        assert_eq!(fault.code, code::METHOD_NOT_FOUND);
+        assert!(fault.message.contains("Unix sockets only"), "{fault}");
+        let batch = [Value::Array(vec![entry(name, vec!["p".into()])])];
+        let Ok(Value::Array(results)) = call("system.multicall", &batch) else { panic!() };
+        assert_eq!(results[0].get("faultCode"), Some(&Value::Int(code::METHOD_NOT_FOUND)));
+    }
 }

@@ -22,6 +22,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Where it came from, as text; empty when there is no address.
     pub caller_address: String,
+    /// Whether it came through a Unix socket, which only this machine's own users can reach, by its permissions.
+    pub is_local: bool,
     /// The id under which the log speaks of it.
     pub id: String,
     /// When it arrived: deadlines count from here.
@@ -118,6 +120,8 @@ impl App {
             caller_name: String::new(),
             caller_address: request.caller_address.clone(),
             request_id: request.id.clone(),
+            // Until there are users, whoever may open the socket's file is an operator.
+            is_operator: request.is_local,
         };
         let result = self.dispatcher.call(&call.method, &call.params, &context);
         log_call(request, &call.method, &result);

@@ -10,5 +10,10 @@
 mod abi;
 mod calls;
 mod changes;
+mod handover;
+mod operator;
+mod probe;
 mod refusals;
+mod retire;
 mod scene;
+mod trust;

@@ -1,7 +1,7 @@
 //! A plugins directory, a registry and a running life cycle; and the C compiler that makes plugins for it.
 
 use hotcall::limits::Limits;
-use hotcall::plugin::{self, Config, FileState, PluginStatus, Plugins, Watch};
+use hotcall::plugin::{self, Config, FileState, PluginOptions, PluginStatus, Plugins, Trust, Watch};
 use hotcall::registry::{CallContext, Registry};
 use hotcall::xmlrpc::{Fault, Value};
 use std::collections::BTreeMap;
@@ -21,6 +21,11 @@ pub(crate) struct Scene {
     pub(crate) registry: Arc<Registry>,
     pub(crate) limits: Limits,
     pub(crate) settings: BTreeMap<String, Value>,
+    pub(crate) options: BTreeMap<String, PluginOptions>,
+    pub(crate) probe: Option<PathBuf>,
+    pub(crate) check_permissions: bool,
+    pub(crate) follow_symlinks: bool,
+    pub(crate) trust: Trust,
     running: Option<Plugins>,
     built: AtomicU32,
 }
@@ -32,19 +37,40 @@ impl Scene {
         let plugins = root.path().join("plugins");
         fs::create_dir(&plugins).unwrap();
         let limits = Limits { settle_ms: 30, removal_ms: 400, rescan_ms: 200, ..Limits::default() };
-        let (registry, settings) = (Arc::default(), BTreeMap::new());
-        Self { root, plugins, registry, limits, settings, running: None, built: AtomicU32::new(0) }
+        let (registry, settings, options) = (Arc::default(), BTreeMap::new(), BTreeMap::new());
+        Self {
+            root,
+            plugins,
+            registry,
+            limits,
+            settings,
+            options,
+            probe: None,
+            check_permissions: true,
+            follow_symlinks: false,
+            trust: Trust::default(),
+            running: None,
+            built: AtomicU32::new(0),
+        }
     }
 
     pub(crate) fn start(&mut self, watch: Watch) {
-        let config = Config {
+        self.running = Some(plugin::start(self.config(watch), Arc::clone(&self.registry)).unwrap());
+    }
+
+    pub(crate) fn config(&self, watch: Watch) -> Config {
+        Config {
             directory: self.plugins.clone(),
             state_dir: self.root.path().join("state"),
             watch,
             settings: self.settings.clone(),
+            options: self.options.clone(),
             limits: self.limits.clone(),
-        };
-        self.running = Some(plugin::start(config, Arc::clone(&self.registry)).unwrap());
+            probe: self.probe.clone(),
+            check_permissions: self.check_permissions,
+            follow_symlinks: self.follow_symlinks,
+            trust: self.trust.clone(),
+        }
     }
 
     pub(crate) fn running(&self) -> &Plugins {
@@ -143,5 +169,6 @@ pub(crate) fn context() -> CallContext {
         caller_name: "alice".into(),
         caller_address: "192.0.2.1:5".into(),
         request_id: "r-17".into(),
+        is_operator: false,
     }
 }

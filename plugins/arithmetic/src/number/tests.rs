@@ -1,3 +1,5 @@
+//! Every operation at its edges.
+
 use super::Number::{self, Double, Int, Long};
 use super::{mean, sum};
 use hotcall_plugin::Fault;

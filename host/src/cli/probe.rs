@@ -1,0 +1,26 @@
+//! The hidden command by which a server tries a plugin in a child process. For nobody's fingers: see `plugin::probe`.
+
+use super::Failure;
+use crate::plugin::probe::child;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Loads a plugin's private copy, makes an instance and destroys it
+#[derive(Args, Clone, Debug)]
+pub(super) struct ProbeArgs {
+    /// The private copy
+    copy: PathBuf,
+    /// The plugin's data directory for this trial
+    data_directory: PathBuf,
+    /// All limits, as JSON
+    limits: String,
+}
+
+/// Tries the plugin. What is found goes to standard output.
+///
+/// # Errors
+/// Nothing could be tried or told.
+pub(super) fn run(args: &ProbeArgs) -> Result<(), Failure> {
+    let limits = serde_json::from_str(&args.limits).map_err(Failure::new)?;
+    child::run(&args.copy, &args.data_directory, &limits).map_err(Failure::new)
+}

@@ -1,0 +1,260 @@
+//! Vetting: from the bytes of a request's head to the few facts that matter, or to a refusal.
+//!
+//! What is passed on is written anew from these facts, so nothing that two readers could understand differently
+//! gets past here (RFC 9112, sections 2.2, 5 and 6). Knows no sockets.
+
+use std::fmt;
+
+/// Header fields of one request.
+const FIELDS_MAX: usize = 100;
+/// A content coding's name.
+const CODING_BYTES_MAX: usize = 64;
+
+/// A request's head, understood in the only way there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Of token characters.
+    pub(super) method: String,
+    /// In origin form: a path, perhaps with a query, of visible ASCII.
+    pub(super) target: String,
+    pub(super) framing: Framing,
+    /// Of visible ASCII, when the body is coded.
+    pub(super) content_encoding: Option<String>,
+    /// Whether the connection goes on after the response.
+    pub(super) keep_alive: bool,
+    /// Whether the client waits to be told before it sends the body.
+    pub(super) expects_continue: bool,
+}
+
+/// Where the body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+/// Why a request is not answered: its status, and the reason for the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) why: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: u16, why: impl fmt::Display) -> Self {
+        Self { status, why: why.to_string() }
+    }
+}
+
+fn bad(why: impl fmt::Display) -> Refusal {
+    Refusal::new(400, format_args!("Bad request: {why}."))
+}
+
+/// Reads a head at the beginning of `bytes`: the head and its length, or `None` when its end has not come yet.
+///
+/// # Errors
+/// Why the connection cannot go on.
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut fields);
+    let length = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::Version) => {
+            return Err(Refusal::new(505, "HTTP version not supported: use HTTP/1.1."));
+        }
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(Refusal::new(431, format_args!("Too many header fields: at most {FIELDS_MAX}.")));
+        }
+        Err(error) => return Err(bad(error)),
+    };
+    check_line_ends(bytes.get(..length).unwrap_or_default())?;
+    let fields = Fields(request.headers);
+    let is_1_1 = request.version == Some(1);
+    let connection = fields.list("connection");
+    let has = |option: &str| connection.iter().any(|given| given.eq_ignore_ascii_case(option));
+    let head = Head {
+        method: request.method.unwrap_or_default().to_owned(),
+        target: target(request.path.unwrap_or_default())?,
+        framing: framing(&fields, is_1_1)?,
+        content_encoding: content_encoding(&fields)?,
+        keep_alive: !has("close") && (is_1_1 || has("keep-alive")),
+        expects_continue: is_1_1
+            && fields.list("expect").iter().any(|e| e.eq_ignore_ascii_case("100-continue")),
+    };
+    if is_1_1 && fields.all("host").count() != 1 {
+        return Err(bad("HTTP/1.1 wants one Host field"));
+    }
+    Ok(Some((head, length)))
+}
+
+/// httparse takes a lone LF for a line's end, which others do not.
+fn check_line_ends(head: &[u8]) -> Result<(), Refusal> {
+    let mut before = 0;
+    for &byte in head {
+        if (byte == b'\n') != (before == b'\r') {
+            return Err(bad("a line does not end with CR LF"));
+        }
+        before = byte;
+    }
+    Ok(())
+}
+
+/// The header fields, by name.
+struct Fields<'a>(&'a [httparse::Header<'a>]);
+
+impl Fields<'_> {
+    fn all<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b [u8]> {
+        self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    /// The items of a comma-separated field, over all its lines; what is not text is no item.
+    fn list(&self, name: &str) -> Vec<String> {
+        let lines = self.all(name).filter_map(|value| std::str::from_utf8(value).ok());
+        lines.flat_map(|line| line.split(',')).map(|item| item.trim().to_owned()).collect()
+    }
+}
+
+/// The path of an origin form, or of an absolute form, which a server must understand (RFC 9112, section 3.2.2).
+fn target(given: &str) -> Result<String, Refusal> {
+    if !given.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(bad("the request target has other characters than visible ASCII"));
+    }
+    let absolute = ["http://", "https://"].iter().find_map(|scheme| given.strip_prefix(scheme));
+    let path = match absolute {
+        Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
+        None => given,
+    };
+    if path.starts_with('/') { Ok(path.to_owned()) } else { Err(bad("the request target is not a path")) }
+}
+
+fn framing(fields: &Fields<'_>, is_1_1: bool) -> Result<Framing, Refusal> {
+    let codings = fields.all("transfer-encoding").count();
+    let lengths: Vec<&[u8]> = fields.all("content-length").collect();
+    if codings > 0 {
+        if !lengths.is_empty() {
+            return Err(bad("both Content-Length and Transfer-Encoding"));
+        }
+        let is_chunked = codings == 1
+            && fields.all("transfer-encoding").all(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+        return match is_chunked && is_1_1 {
+            true => Ok(Framing::Chunked),
+            false => Err(bad("the only transfer coding understood is chunked, in HTTP/1.1")),
+        };
+    }
+    match lengths.as_slice() {
+        [] => Ok(Framing::Length(0)),
+        [length] => {
+            let digits =
+                std::str::from_utf8(length).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            let length = digits.and_then(|digits| digits.parse().ok());
+            length.map(Framing::Length).ok_or_else(|| bad("Content-Length is not a number"))
+        }
+        _ => Err(bad("more than one Content-Length")),
+    }
+}
+
+fn content_encoding(fields: &Fields<'_>) -> Result<Option<String>, Refusal> {
+    let codings = fields.list("content-encoding").join(", ");
+    if codings.is_empty() {
+        return Ok(None);
+    }
+    let is_plain = codings.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if codings.len() > CODING_BYTES_MAX || !is_plain {
+        return Err(bad("Content-Encoding is not a list of codings"));
+    }
+    Ok(Some(codings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(head: &str) -> Result<Head, Refusal> {
+        parse(head.as_bytes()).map(|parsed| parsed.expect("a complete head").0)
+    }
+
+    #[test]
+    fn a_plain_post_is_understood() {
+        let head = read("POST /RPC2 HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n").unwrap();
+        let expected = Head {
+            method: "POST".into(),
+            target: "/RPC2".into(),
+            framing: Framing::Length(12),
+            content_encoding: None,
+            keep_alive: true,
+            expects_continue: false,
+        };
+        assert_eq!(head, expected);
+        assert_eq!(parse(b"POST /RPC2 HTTP/1.1\r\nHost: h\r\n"), Ok(None));
+        let (_, length) = parse(b"GET / HTTP/1.0\r\n\r\nrest").unwrap().unwrap();
+        assert_eq!(length, 18);
+    }
+
+    #[test]
+    fn versions_and_options_decide_about_the_connection() {
+        let keeps = |line: &str| {
+            read(&format!("GET / HTTP/{line}\r\n\r\n"))
+                .map(|head| (head.keep_alive, head.expects_continue))
+                .unwrap()
+        };
+        assert_eq!(keeps("1.1\r\nHost: h"), (true, false));
+        assert_eq!(keeps("1.1\r\nHost: h\r\nConnection: x, Close"), (false, false));
+        assert_eq!(keeps("1.0"), (false, false));
+        assert_eq!(keeps("1.0\r\nConnection: Keep-Alive"), (true, false));
+        assert_eq!(keeps("1.1\r\nHost: h\r\nExpect: 100-Continue"), (true, true));
+        assert_eq!(keeps("1.1\r\nHost: h\r\nExpect:"), (true, false));
+        assert_eq!(keeps("1.0\r\nExpect: 100-continue"), (false, false));
+    }
+
+    #[test]
+    fn targets_are_paths() {
+        let target =
+            |given: &str| read(&format!("GET {given} HTTP/1.1\r\nHost: h\r\n\r\n")).map(|head| head.target);
+        assert_eq!(target("/a?b").as_deref(), Ok("/a?b"));
+        assert_eq!(target("http://other:80/RPC2").as_deref(), Ok("/RPC2"));
+        assert_eq!(target("https://other").as_deref(), Ok("/"));
+        assert_eq!(target("*").unwrap_err().status, 400);
+        assert_eq!(target("RPC2").unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn what_could_be_understood_in_two_ways_is_refused() {
+        let cases = [
+            ("Content-Length: 1\r\nTransfer-Encoding: chunked", 400),
+            ("Content-Length: 1\r\nContent-Length: 1", 400),
+            ("Content-Length: 1\r\ncontent-length: 2", 400),
+            ("Content-Length: 1, 1", 400),
+            ("Content-Length: +1", 400),
+            ("Content-Length: -1", 400),
+            ("Content-Length: 0x1", 400),
+            ("Content-Length: 1 1", 400),
+            ("Content-Length:", 400),
+            ("Content-Length: 99999999999999999999", 400),
+            ("Transfer-Encoding: gzip, chunked", 400),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", 400),
+            ("Transfer-Encoding: xchunked", 400),
+            ("Transfer-Encoding:", 400),
+            ("Transfer-Encoding : chunked", 400),
+            ("A: b\r\n folded", 400),
+            ("A: b\nC: d", 400),
+            ("A: b\rC: d", 400),
+            ("A: \0", 400),
+            ("A\u{1}: b", 400),
+            (": b", 400),
+            ("Host: twice", 400),
+            ("Content-Encoding: gz\u{e9}p", 400),
+        ];
+        for (field, status) in cases {
+            let refused = read(&format!("POST / HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n"));
+            assert_eq!(refused.map_err(|refusal| refusal.status), Err(status), "{field:?}");
+        }
+        let status = |head: &str| read(head).unwrap_err().status;
+        assert_eq!(status("POST / HTTP/1.1\r\n\r\n"), 400);
+        assert_eq!(status("POST / HTTP/2.0\r\n\r\n"), 505);
+        assert_eq!(status("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
+        assert_eq!(status("\u{16}\u{3}\u{1}"), 400);
+        let many = "A: b\r\n".repeat(FIELDS_MAX + 1);
+        assert_eq!(status(&format!("GET / HTTP/1.1\r\n{many}\r\n")), 431);
+    }
+}

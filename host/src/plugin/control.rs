@@ -1,0 +1,162 @@
+//! The life cycle as operators reach it by `hotcall.*`: the status as values, and asking for a new generation.
+
+use super::Shared;
+use super::events::{Mailbox, Reload, ReloadError};
+use super::status::PluginStatus;
+use crate::registry::Control;
+use crate::xmlrpc::{DateTime, Fault, Value, code};
+use crossbeam_channel::{RecvTimeoutError, bounded};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A handle to the running life cycle that asks and reads.
+pub(super) struct Controller {
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Control for Controller {
+    fn plugins(&self) -> Value {
+        Value::Array(self.shared.status().iter().map(value_of).collect())
+    }
+
+    fn reload(&self, plugin: &str, deadline: Instant) -> Result<Value, Fault> {
+        let (reply, replied) = bounded(1);
+        if !self.mailbox.reload(Reload { plugin: plugin.to_owned(), reply }) {
+            return Err(Fault::new(code::OVERLOADED, "too many reloads wait, or the server is stopping"));
+        }
+        match replied.recv_deadline(deadline) {
+            Ok(Ok(())) => self.served(plugin),
+            Ok(Err(ReloadError::Unknown)) => Err(unknown(plugin)),
+            Ok(Err(ReloadError::Refused(why))) => {
+                Err(Fault::new(code::APPLICATION, format!("plugin {plugin} was not reloaded: {why}")))
+            }
+            Err(RecvTimeoutError::Timeout) => Err(Fault::new(
+                code::DEADLINE,
+                format!("the reload of plugin {plugin} goes on; hotcall.plugins shows what becomes of it"),
+            )),
+            Err(RecvTimeoutError::Disconnected) => Err(Fault::new(
+                code::APPLICATION,
+                format!("plugin {plugin} was not reloaded: the server is stopping"),
+            )),
+        }
+    }
+}
+
+impl Controller {
+    fn served(&self, plugin: &str) -> Result<Value, Fault> {
+        let status = self.shared.status();
+        let status = status
+            .iter()
+            .find(|status| status.generation.is_some() && status.name.as_deref() == Some(plugin));
+        // It may have been removed since.
+        status.map(value_of).ok_or_else(|| unknown(plugin))
+    }
+}
+
+fn unknown(plugin: &str) -> Fault {
+    /// A name is repeated to its caller up to here.
+    const ECHOED_CHARS_MAX: usize = 100;
+    let shown: String = plugin.chars().take(ECHOED_CHARS_MAX).collect();
+    Fault::new(
+        code::INVALID_PARAMS,
+        format!("there is no plugin {shown:?}; hotcall.plugins lists those there are"),
+    )
+}
+
+/// A struct of what is known: what is not has no member, so that every client can read it.
+fn value_of(status: &PluginStatus) -> Value {
+    let text = |text: &Option<String>| text.as_deref().map(Value::from);
+    let texts =
+        |texts: &[String]| Value::Array(texts.iter().map(|text| Value::from(text.as_str())).collect());
+    let members = [
+        ("name", text(&status.name)),
+        ("version", text(&status.version)),
+        ("file", Some(Value::from(&*status.file.to_string_lossy()))),
+        ("sha256", text(&status.sha256)),
+        ("generation", status.generation.map(number)),
+        ("state", Some(Value::from(status.state.name()))),
+        ("methods", Some(texts(&status.methods))),
+        ("calls", Some(number(status.calls))),
+        ("faults", Some(number(status.faults))),
+        ("last_error", text(&status.last_error)),
+        ("warnings", Some(texts(&status.warnings))),
+        ("loaded_at", status.loaded_at.and_then(utc).map(Value::DateTime)),
+        ("kept_generations", Some(number(status.kept_generations as u64))),
+        ("kept_bytes", Some(number(status.kept_bytes))),
+    ];
+    let known = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Struct(known.collect())
+}
+
+/// The smallest type that holds it: not every client knows i8.
+fn number(number: u64) -> Value {
+    let long = i64::try_from(number).unwrap_or(i64::MAX);
+    i32::try_from(long).map_or(Value::Long(long), Value::Int)
+}
+
+/// A moment as a date and time with the offset of UTC, to the second.
+fn utc(moment: SystemTime) -> Option<DateTime> {
+    const DAY_SECONDS: u64 = 86_400;
+    let seconds = moment.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let (days, rest) = (seconds / DAY_SECONDS, seconds % DAY_SECONDS);
+    // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days: years begin in March.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let small = |number: u64| u8::try_from(number).ok();
+    let (hour, minute, second) = (small(rest / 3_600)?, small(rest / 60 % 60)?, small(rest % 60)?);
+    let date = DateTime::new(year.try_into().ok()?, small(month)?, small(day)?, hour, minute, second)?;
+    date.with_offset_minutes(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::FileState;
+    use std::time::Duration;
+
+    #[test]
+    fn moments_are_told_in_utc() {
+        for (seconds, wanted) in [
+            (0, "19700101T00:00:00Z"),
+            (951_782_399, "20000228T23:59:59Z"),
+            (951_782_400, "20000229T00:00:00Z"),
+            (1_767_225_599, "20251231T23:59:59Z"),
+            (4_107_542_400, "21000301T00:00:00Z"),
+        ] {
+            let moment = UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(utc(moment).unwrap().to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_has_no_member() {
+        let status = PluginStatus {
+            name: None,
+            version: None,
+            file: "a.so".into(),
+            sha256: None,
+            generation: None,
+            state: FileState::Refused,
+            methods: vec!["m".into()],
+            calls: 5_000_000_000,
+            faults: 0,
+            last_error: Some("why".into()),
+            warnings: vec![],
+            loaded_at: None,
+            kept_generations: 2,
+            kept_bytes: 3,
+        };
+        let value = value_of(&status);
+        assert_eq!((value.get("name"), value.get("loaded_at")), (None, None));
+        assert_eq!(value.get("calls"), Some(&Value::Long(5_000_000_000)));
+        assert_eq!(value.get("state"), Some(&Value::from("refused")));
+        assert_eq!(value.get("kept_generations"), Some(&Value::Int(2)));
+    }
+}

@@ -1,0 +1,111 @@
+//! What the operator asks of the loader beside looking: new generations of plugins whose files have not changed.
+//!
+//! Both requests only make a file's content count as new. It then takes the way of every new content, with every check
+//! on it, so they are done some settle time later.
+
+use super::events::{Reload, ReloadError, Settings};
+use super::lifecycle::Loader;
+use super::slot::{Slot, State};
+use crate::xmlrpc::Value;
+use crossbeam_channel::Sender;
+use std::collections::BTreeSet;
+
+/// A reload that is under way.
+pub(super) struct Pending {
+    plugin: String,
+    /// What served when it was asked for.
+    before: Option<u64>,
+    reply: Sender<Result<(), ReloadError>>,
+}
+
+impl Loader {
+    /// The configuration of a plugin: an empty struct when there is none.
+    pub(super) fn settings_of(&self, plugin: &str) -> Value {
+        self.config.settings.get(plugin).cloned().unwrap_or_else(|| Value::Struct(Vec::new()))
+    }
+
+    /// Takes new settings for all plugins; those whose own changed get a new generation.
+    pub(super) fn reconfigure(&mut self, Settings { settings, options }: Settings) {
+        self.config.options = options;
+        let names: BTreeSet<String> = self.config.settings.keys().chain(settings.keys()).cloned().collect();
+        let before: Vec<Value> = names.iter().map(|name| self.settings_of(name)).collect();
+        self.config.settings = settings;
+        for (name, before) in names.iter().zip(before) {
+            if before == self.settings_of(name) {
+                continue;
+            }
+            if self.renew(name, |_| {}) {
+                log::info!("the configuration of plugin {name} changed: it gets a new generation");
+            } else {
+                log::info!("the configuration of plugin {name} changed; it is not loaded");
+            }
+        }
+        self.look();
+    }
+
+    /// Begins a reload; [`Loader::answer_reloads`] says what became of it.
+    pub(super) fn reload(&mut self, Reload { plugin, reply }: Reload) {
+        let before = self.running(&plugin);
+        if self.renew(&plugin, |slot| slot.is_forced = true) {
+            log::info!("plugin {plugin} is reloaded as an operator asked");
+            self.reloads.push(Pending { plugin, before, reply });
+            self.look();
+        } else {
+            // Nobody waiting is no reason for anything.
+            let _ = reply.send(Err(ReloadError::Unknown));
+        }
+    }
+
+    /// Tells those who wait for reloads that are done.
+    pub(super) fn answer_reloads(&mut self) {
+        let pending = std::mem::take(&mut self.reloads);
+        for reload in pending {
+            match self.outcome(&reload) {
+                Some(outcome) => drop(reload.reply.send(outcome)),
+                None => self.reloads.push(reload),
+            }
+        }
+    }
+
+    /// None while the content settles.
+    fn outcome(&self, reload: &Pending) -> Option<Result<(), ReloadError>> {
+        let is_new = self.running(&reload.plugin).is_some_and(|running| Some(running) != reload.before);
+        if is_new {
+            return Some(Ok(()));
+        }
+        let slots = || self.slots.values().filter(|slot| is_of(slot, &reload.plugin));
+        if slots().any(|slot| matches!(slot.state, State::Settling { .. })) {
+            return None;
+        }
+        let why = match slots().next() {
+            _ if self.is_blind => "the plugins directory cannot be read".to_owned(),
+            None => return Some(Err(ReloadError::Unknown)),
+            Some(Slot { state: State::Missing { .. }, .. }) => "its file is gone".to_owned(),
+            Some(slot) => slot.last_error.clone().unwrap_or_else(|| "it was not loaded".to_owned()),
+        };
+        Some(Err(ReloadError::Refused(why)))
+    }
+
+    /// Has the plugin's files looked at as if they were new. Whether there are any.
+    fn renew(&mut self, plugin: &str, change: impl Fn(&mut Slot)) -> bool {
+        self.quarantine.forgive(plugin);
+        let mut is_found = false;
+        for slot in self.slots.values_mut().filter(|slot| is_of(slot, plugin)) {
+            is_found = true;
+            slot.stamp = None;
+            change(slot);
+        }
+        is_found
+    }
+
+    fn running(&self, plugin: &str) -> Option<u64> {
+        let running = self.slots.values().filter_map(|slot| slot.running.as_ref());
+        running.filter(|running| running.descriptor.name == plugin).map(|running| running.id).next()
+    }
+}
+
+/// Whether the plugin serves for this file, or is what was found in it last.
+fn is_of(slot: &Slot, plugin: &str) -> bool {
+    let serves = slot.running.as_ref().is_some_and(|running| running.descriptor.name == plugin);
+    serves || slot.plugin.as_deref() == Some(plugin)
+}

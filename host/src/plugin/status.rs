@@ -1,0 +1,107 @@
+//! What the operator is told of the plugins: put together by the loader at each change, with the counters of the moment
+//! of asking. Knows no files and loads nothing.
+
+use super::ledger::Count;
+use super::vitals::Vitals;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// What the operator is told of one plugin file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginStatus {
+    /// The plugin's name, when known.
+    pub name: Option<String>,
+    /// Its version, when known.
+    pub version: Option<String>,
+    /// The file.
+    pub file: PathBuf,
+    /// The file's content as last settled, in hexadecimal.
+    pub sha256: Option<String>,
+    /// What serves for this file; not always its present content.
+    pub generation: Option<u64>,
+    /// What is known of the file's present content.
+    pub state: FileState,
+    /// The methods that serve, sorted.
+    pub methods: Vec<String>,
+    /// Calls that the serving generation has ended.
+    pub calls: u64,
+    /// Those of them that ended with a fault.
+    pub faults: u64,
+    /// Why the present content does not serve, or what serves is out of service.
+    pub last_error: Option<String>,
+    /// What an operator should know of what serves, and of what served before.
+    pub warnings: Vec<String>,
+    /// When the serving generation was made.
+    pub loaded_at: Option<SystemTime>,
+    /// Retired generations of this plugin that are still mapped.
+    pub kept_generations: usize,
+    /// The address space that they take.
+    pub kept_bytes: u64,
+}
+
+/// What is known of a plugin file's present content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileState {
+    /// It changed a moment ago.
+    Settling,
+    /// It serves.
+    Serving,
+    /// It serves no more: its calls panicked too often in a row.
+    Poisoned,
+    /// It waits for the running version's state, which cannot be saved at this moment.
+    Waiting,
+    /// It waits for a name that another file's plugin has.
+    Conflicting,
+    /// It is not loaded; `last_error` says why.
+    Refused,
+    /// It is gone, and its methods go in a moment.
+    Missing,
+}
+
+impl FileState {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Settling => "settling",
+            Self::Serving => "serving",
+            Self::Poisoned => "poisoned",
+            Self::Waiting => "waiting",
+            Self::Conflicting => "conflicting",
+            Self::Refused => "refused",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// One file as of the last change.
+pub(super) struct Row {
+    pub(super) status: PluginStatus,
+    /// Of the serving generation, which this does not keep alive.
+    pub(super) vitals: Option<Arc<Vitals>>,
+}
+
+impl Row {
+    /// The same with what serves by now.
+    pub(super) fn now(&self) -> PluginStatus {
+        let mut status = self.status.clone();
+        let Some(vitals) = &self.vitals else { return status };
+        (status.calls, status.faults) = (vitals.calls(), vitals.faults());
+        if vitals.is_poisoned() {
+            if status.state == FileState::Serving {
+                status.state = FileState::Poisoned;
+            }
+            let why = || format!("out of service: its calls panicked, {} in a row", vitals.panics_max());
+            status.last_error.get_or_insert_with(why);
+        }
+        status
+    }
+
+    /// With what is known of the plugin's earlier generations.
+    pub(super) fn with_past(mut self, kept: Count, warning: Option<&String>) -> Self {
+        self.status.kept_generations = kept.generations;
+        self.status.kept_bytes = kept.bytes;
+        self.status.warnings.extend(warning.cloned());
+        self
+    }
+}

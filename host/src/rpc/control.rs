@@ -1,0 +1,49 @@
+//! `hotcall.*`: the server's own affairs, for operators. Who is one, the caller's context says.
+
+use super::Scope;
+use super::system::{Builtin, wrong_params};
+use crate::xmlrpc::{Fault, Value, code};
+
+const PLUGINS: &str = "hotcall.plugins";
+const RELOAD: &str = "hotcall.reload";
+
+/// As introspection tells operators.
+pub(super) const BUILTINS: &[Builtin] = &[
+    Builtin {
+        name: PLUGINS,
+        help: "The plugin files, for each a struct: name, version, file, sha256, generation, state (settling, serving, \
+               poisoned, waiting, conflicting, refused or missing), methods, calls, faults, last_error, warnings, \
+               loaded_at (UTC), kept_generations and kept_bytes. What is not known is left out.",
+        signature: &["array"],
+    },
+    Builtin {
+        name: RELOAD,
+        help: "Loads a plugin anew from its file, also one that is out of service or was refused, and answers when that is \
+               done with its struct of hotcall.plugins, or with a fault that says why not. Takes the plugin's name.",
+        signature: &["struct", "string"],
+    },
+];
+
+/// Answers `method` if it is one of this module's; `None` if it is anybody else's.
+pub(super) fn call(scope: &Scope<'_>, method: &str, params: &[Value]) -> Option<Result<Value, Fault>> {
+    if !BUILTINS.iter().any(|builtin| builtin.name == method) {
+        return None;
+    }
+    let Some(control) = scope.control else { return Some(Err(refused(method))) };
+    Some(match (method, params) {
+        (PLUGINS, []) => Ok(control.plugins()),
+        (PLUGINS, _) => Err(wrong_params(method, "no parameters", params)),
+        (_, [Value::String(plugin)]) => control.reload(plugin, scope.context.deadline),
+        _ => Err(wrong_params(method, "one string, the name of a plugin", params)),
+    })
+}
+
+/// Clients elsewhere have no such method, but an operator who tries there should learn where it is.
+fn refused(method: &str) -> Fault {
+    Fault::new(
+        code::METHOD_NOT_FOUND,
+        format!(
+            "method {method:?} is answered on the server's Unix sockets only (hotcall serve --unix PATH)"
+        ),
+    )
+}

@@ -1,0 +1,230 @@
+//! Plugins that would take the server along: the child process that tries them is taken instead.
+
+use crate::scene::Scene;
+use hotcall::plugin::inspect::{self, Report};
+use hotcall::plugin::{FileState, Watch};
+use hotcall::xmlrpc::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+/// So long that a slow machine does not pass it; a plugin that hangs takes as long.
+const PROBE_MS_MAX: u64 = 5_000;
+
+/// A scene whose contents are tried by the real program.
+fn probing() -> Scene {
+    let mut scene = Scene::new();
+    scene.probe = Some(PathBuf::from(env!("CARGO_BIN_EXE_hotcall")));
+    scene.limits.probe_ms_max = PROBE_MS_MAX;
+    scene
+}
+
+fn check(scene: &Scene, file: &Path) -> Report {
+    inspect::inspect(&[file.to_owned()], &scene.config(Watch::Off)).unwrap().remove(0)
+}
+
+/// Why a plugin with this harm in it is refused, which must be by its probe.
+fn refusal(scene: &Scene, harm: &str) -> String {
+    let report = check(scene, &scene.build("harmful.c", &[harm]));
+    assert_eq!(report.passed.last(), Some(&"copy"), "{harm}: {report:?}");
+    report.refusal.unwrap()
+}
+
+#[test]
+fn a_harmless_plugin_passes() {
+    let scene = probing();
+    let report = check(&scene, &scene.build("harmful.c", &[]));
+    assert_eq!(report.refusal, None);
+    assert_eq!(report.passed, inspect::STEPS);
+    assert!(report.off == ["trust"] && report.warnings.is_empty(), "{report:?}");
+}
+
+#[test]
+fn each_way_to_end_the_process_is_a_refusal_that_names_its_step() {
+    let scene = probing();
+    let cases = [
+        ("CONSTRUCTOR=crash", "it crashed (SIGSEGV) in its constructors; "),
+        ("CONSTRUCTOR=trap", "it crashed (SIGILL) in its constructors; "),
+        ("CONSTRUCTOR=leave", "it ended the process with status 3 in its constructors; "),
+        ("CONSTRUCTOR=end_well", "it ended the process with status 0 in its constructors; "),
+        ("CREATE=crash", "it crashed (SIGSEGV) in create; "),
+        ("CREATE=give_up", "it crashed (SIGABRT) in create, saying \"the stars are wrong\"; "),
+        ("CREATE=leave", "it ended the process with status 3 in create; "),
+        ("CREATE=leave_at_once", "it ended the process with status 4 in create; "),
+        ("CREATE=end_well", "it ended the process with status 0 in create; "),
+        ("CREATE=eat", "it crashed (SIGABRT) in create, saying \"no memory\"; "),
+        ("DESTROY=crash", "it crashed (SIGSEGV) in destroy; "),
+        ("DESTROY=leave", "it ended the process with status 3 in destroy; "),
+        ("DESTROY=crash_at_exit", "it crashed (SIGSEGV) in its destructors, at the exit of the process; "),
+    ];
+    for (harm, says) in cases {
+        let expected =
+            if cfg!(target_arch = "aarch64") { says.replace("SIGILL", "SIGTRAP") } else { says.into() };
+        let refusal = refusal(&scene, harm);
+        assert!(refusal.starts_with(&expected), "{harm}: {refusal}");
+        assert!(!refusal.contains('\n'), "{harm}: {refusal}");
+    }
+}
+
+#[test]
+fn a_plugin_that_hangs_is_ended_with_all_that_it_started() {
+    let scene = probing();
+    let cases = [
+        ("CONSTRUCTOR=hang", "its constructors"),
+        ("CREATE=hang", "create"),
+        ("CREATE=hang_apart", "create"),
+        ("CREATE=print_without_end", "create"),
+        ("DESTROY=hang", "destroy"),
+    ];
+    // At once: each takes its whole time.
+    thread::scope(|scope| {
+        for (harm, place) in cases {
+            let scene = &scene;
+            scope.spawn(move || {
+                let refusal = refusal(scene, harm);
+                let expected = format!("it did not finish {place} in {PROBE_MS_MAX} ms");
+                assert!(refusal.starts_with(&expected), "{harm}: {refusal}");
+                assert!(refusal.contains("probe_ms_max"), "{harm}: {refusal}");
+            });
+        }
+    });
+    let probes = || {
+        let state = scene.root.path().to_str().unwrap();
+        let command = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).ok();
+        let all = fs::read_dir("/proc").unwrap().flatten().filter_map(command);
+        all.filter(|line| String::from_utf8_lossy(line).contains(state)).count()
+    };
+    scene.until("no probe is left", || probes() == 0);
+}
+
+#[test]
+fn what_outlives_its_probe_does_not_hold_it_up() {
+    let mut scene = probing();
+    // The child that it forks keeps the pipes open; waiting for their ends would never end.
+    scene.limits.probe_ms_max = 3_600_000;
+    let report = check(&scene, &scene.build("harmful.c", &["CONSTRUCTOR=leave_a_child", "CREATE=leave"]));
+    assert!(report.refusal.unwrap().starts_with("it ended the process with status 3 in create"));
+}
+
+#[test]
+fn what_is_left_behind_is_a_warning() {
+    let scene = probing();
+    let threads = check(&scene, &scene.build("harmful.c", &["CREATE=leave_a_thread"]));
+    assert_eq!(threads.refusal, None);
+    assert!(threads.warnings[0].contains("1 threads running after destroy"), "{:?}", threads.warnings);
+    let joined = check(&scene, &scene.build("harmful.c", &["CREATE=join_a_thread"]));
+    assert!(joined.refusal.is_none() && joined.warnings.is_empty(), "{joined:?}");
+}
+
+#[test]
+fn a_file_of_the_right_length_with_zeros_in_it_harms_nobody() {
+    let scene = probing();
+    let whole = fs::read(scene.build("harmful.c", &[])).unwrap();
+    let file = scene.root.path().join("zeroed.so");
+    let mut crashed = 0;
+    // Zeros from each place to the end, and, as a file with a hole has them, in each part only.
+    let tails = (1..40).map(|part| whole.len() * part / 40..whole.len());
+    let holes = (1..40).map(|part| whole.len() * part / 40..whole.len() * (part + 1) / 40);
+    for zeroed in tails.chain(holes) {
+        let mut bytes = whole.clone();
+        bytes[zeroed].fill(0);
+        fs::write(&file, &bytes).unwrap();
+        // Some pass, because those bytes are never used. Whatever passed has been loaded by this process too.
+        if let Some(refusal) = check(&scene, &file).refusal {
+            crashed += usize::from(refusal.contains("it crashed (SIG"));
+        }
+    }
+    assert!(crashed > 0, "reading alone has found every damage: then this test wants another one");
+}
+
+#[test]
+fn a_probe_gets_nothing_of_the_server_but_three_pipes() {
+    let mut scene = probing();
+    let member = |name: &str| (name.to_owned(), Value::Int(1));
+    scene.settings.insert("harmful".into(), Value::Struct(vec![member("a"), member("b")]));
+    scene.settings.insert("other".into(), Value::Struct(vec![member("secret")]));
+    scene.limits.probe_address_space_bytes_max = 1 << 30;
+    let _socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = refusal(&scene, "CREATE=look_around");
+    let seen: Vec<&str> =
+        text.split('|').map(|seen| seen.trim_start_matches("its create function failed: ")).collect();
+    let mut descriptors: Vec<_> = seen.iter().filter_map(|seen| seen.strip_prefix("fd ")).collect();
+    // Whoever started this test may have left some open for every process below.
+    let strays = inheritable();
+    descriptors.retain(|target| !strays.iter().any(|stray| stray == target));
+    assert_eq!(descriptors.len(), 4, "{seen:#?}");
+    assert!(descriptors.iter().all(|target| target.starts_with("pipe:")), "{seen:#?}");
+    let variables: Vec<_> = seen.iter().filter_map(|seen| seen.strip_prefix("env ")).collect();
+    assert!(variables.contains(&"HOTCALL_PROBE=1"), "{seen:#?}");
+    // cargo sets this one for every test.
+    assert!(!variables.iter().any(|variable| variable.starts_with("CARGO_MANIFEST_DIR")), "{seen:#?}");
+    for wanted in ["core 0", "space 1073741824", "group 1", "settings 2"] {
+        assert!(seen.contains(&wanted), "{wanted}: {seen:#?}");
+    }
+    let data = seen.iter().find_map(|seen| seen.strip_prefix("data ")).unwrap();
+    assert!(data.contains("/probe-") && !Path::new(data).exists(), "{data}");
+}
+
+/// What this process itself would pass on to every child, besides the standard streams.
+fn inheritable() -> Vec<String> {
+    const CLOEXEC: u64 = 0o2_000_000;
+    let is_passed_on = |number: &str| {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        flags.is_some_and(|flags| u64::from_str_radix(flags.trim(), 8).unwrap() & CLOEXEC == 0)
+    };
+    let all = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let passed = all.filter(|entry| {
+        let number = entry.file_name().into_string().unwrap();
+        number.parse::<u32>().unwrap() > 2 && is_passed_on(&number)
+    });
+    passed.filter_map(|entry| fs::read_link(entry.path()).ok()?.into_os_string().into_string().ok()).collect()
+}
+
+#[test]
+fn the_server_goes_on_and_remembers_what_would_have_ended_it() {
+    let mut scene = probing();
+    fs::copy(scene.life("p", "m", 1), scene.file("p.so")).unwrap();
+    scene.start(Watch::Auto);
+    assert_eq!(scene.answer("m"), Some(1));
+    let bad = scene.build("harmful.c", &["CREATE=give_up"]);
+    fs::copy(&bad, scene.file("p.so")).unwrap();
+    let refused = scene.until_state("p.so", FileState::Refused);
+    assert!(refused.last_error.unwrap().starts_with("it crashed (SIGABRT) in create"));
+    assert_eq!((refused.generation, scene.answer("m")), (Some(1), Some(1)));
+    assert_eq!(scene.running().kept(), 0, "its code never came here");
+    fs::copy(&bad, scene.file("q.so")).unwrap();
+    let again = scene.until_state("q.so", FileState::Refused);
+    assert!(again.last_error.unwrap().starts_with("the same content was refused before"));
+    // Neither the copy nor the scratch directory is left.
+    let left = |part: &str| {
+        let state = fs::read_dir(scene.root.path().join("state")).unwrap().flatten();
+        let run =
+            state.map(|entry| entry.path()).find(|path| path.to_str().unwrap().contains("/run-")).unwrap();
+        let names = fs::read_dir(run).unwrap().flatten().map(|entry| entry.file_name());
+        names.filter(|name| name.to_str().unwrap().contains(part)).count()
+    };
+    assert_eq!((left(".so"), left("probe-")), (1, 0));
+    fs::copy(scene.life("p", "m", 2), scene.file("p.so")).unwrap();
+    scene.until_answer("m", Some(2));
+}
+
+#[test]
+fn a_program_that_is_no_hotcall_is_said_to_be_none_and_tried_again() {
+    let mut scene = probing();
+    scene.probe = Some("/bin/false".into());
+    let report = check(&scene, &scene.build("harmful.c", &[]));
+    let refusal = report.refusal.unwrap();
+    assert!(refusal.starts_with("cannot probe it: ") && refusal.contains("hotcall"), "{refusal}");
+
+    let link = scene.root.path().join("program");
+    std::os::unix::fs::symlink("/nonexistent", &link).unwrap();
+    scene.probe = Some(link.clone());
+    fs::copy(scene.life("p", "m", 1), scene.file("p.so")).unwrap();
+    scene.start(Watch::Auto);
+    let refused = scene.status_of("p.so").unwrap();
+    assert!(refused.last_error.unwrap().starts_with("cannot start its probe"));
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hotcall"), &link).unwrap();
+    scene.until_answer("m", Some(1));
+}

@@ -1,0 +1,98 @@
+//! What is left of a generation that was replaced: mapped memory, or none, and threads.
+
+use crate::scene::Scene;
+use hotcall::plugin::{FileState, PluginOptions, Unload, Watch};
+use std::fs;
+
+const LEAVES_NOTHING: &str = "FLAGS=HOTCALL_PLUGIN_LEAVES_NOTHING";
+
+/// A scene in which version 1, built with these defines, serves, and whose operator wants this to become of it.
+fn serving(defines: &[&str], unload: Unload) -> Scene {
+    let mut scene = Scene::new();
+    scene.options.insert("leaves".into(), PluginOptions { unload });
+    replace(&scene, 1, defines);
+    scene.start(Watch::Auto);
+    assert_eq!(scene.answer("version"), Some(1));
+    scene
+}
+
+fn replace(scene: &Scene, version: i32, defines: &[&str]) {
+    let version = format!("VERSION={version}");
+    fs::rename(scene.build("leaves.c", &[&[version.as_str()], defines].concat()), scene.file("p.so"))
+        .unwrap();
+}
+
+/// Private copies of this scene's plugins that are mapped into this process, which other tests share.
+fn mapped(scene: &Scene) -> usize {
+    let state = scene.root.path().join("state").display().to_string();
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let files: std::collections::BTreeSet<&str> =
+        maps.lines().filter_map(|line| Some(&line[line.find(&state)?..])).collect();
+    files.len()
+}
+
+fn warnings(scene: &Scene) -> Vec<String> {
+    scene.status_of("p.so").unwrap().warnings
+}
+
+#[test]
+fn a_plugin_that_leaves_nothing_is_unmapped_where_the_operator_says_so() {
+    let scene = serving(&[LEAVES_NOTHING], Unload::Close);
+    for version in 2..=4 {
+        replace(&scene, version, &[LEAVES_NOTHING]);
+        scene.until_answer("version", Some(version));
+        scene.until("the old one is unmapped", || mapped(&scene) == 1 && scene.running().kept() == 0);
+    }
+    assert_eq!(scene.running().kept_bytes(), 0);
+    assert_eq!(scene.status_of("p.so").unwrap().kept_generations, 0);
+    assert_eq!((scene.answer("version"), warnings(&scene)), (Some(4), vec![]));
+}
+
+#[test]
+fn what_was_not_asked_for_stays_mapped_and_is_counted() {
+    let scene = serving(&[LEAVES_NOTHING], Unload::Keep);
+    for version in 2..=4 {
+        replace(&scene, version, &[]);
+        scene.until_answer("version", Some(version));
+    }
+    scene.until("all are counted", || scene.running().kept() == 3);
+    let status = scene.status_of("p.so").unwrap();
+    assert_eq!((status.kept_generations, mapped(&scene)), (3, 4));
+    assert!(status.kept_bytes > 0 && status.kept_bytes == scene.running().kept_bytes());
+}
+
+#[test]
+fn a_plugin_that_declares_nothing_stays_mapped_and_says_why() {
+    let scene = serving(&[], Unload::Close);
+    assert!(warnings(&scene)[0].contains("does not declare"), "{:?}", warnings(&scene));
+    replace(&scene, 2, &[LEAVES_NOTHING]);
+    scene.until_answer("version", Some(2));
+    assert_eq!(scene.until_state("p.so", FileState::Serving).warnings, Vec::<String>::new());
+    replace(&scene, 3, &[LEAVES_NOTHING]);
+    scene.until_answer("version", Some(3));
+    scene
+        .until("the one that declares it is unmapped", || mapped(&scene) == 2 && scene.running().kept() == 1);
+}
+
+#[test]
+fn threads_that_are_left_are_told_and_keep_their_code() {
+    let scene = serving(&[LEAVES_NOTHING, "THREAD"], Unload::Close);
+    replace(&scene, 2, &[LEAVES_NOTHING]);
+    scene.until_answer("version", Some(2));
+    scene.until("the thread is seen", || !warnings(&scene).is_empty());
+    let warning = warnings(&scene).remove(0);
+    assert!(warning.contains("generation 1 left 1 threads"), "{warning}");
+    assert_eq!((scene.running().kept(), mapped(&scene)), (1, 2));
+}
+
+#[test]
+fn variables_that_generations_share_are_told() {
+    let mut scene = Scene::new();
+    fs::rename(scene.build("broken.c", &["UNIQUE"]), scene.file("p.so")).unwrap();
+    scene.start(Watch::Off);
+    assert!(
+        warnings(&scene)[0].contains("shared with its older and newer generations"),
+        "{:?}",
+        warnings(&scene)
+    );
+}
