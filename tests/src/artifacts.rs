@@ -16,6 +16,13 @@ pub fn plugin(name: &str) -> &'static Path {
     built(name)
 }
 
+/// A target of a package, built for release with these variables, which its code may read.
+pub fn release(package: &str, variables: &[(&str, &str)]) -> PathBuf {
+    let package_flag = format!("--package={package}");
+    let files = cargo_build(&["--release", &package_flag], variables);
+    files.get(package).unwrap_or_else(|| panic!("cargo built no {package}: {files:?}")).clone()
+}
+
 /// The bundled plugin in C, built by its own Makefile.
 pub fn text_c() -> &'static Path {
     static BUILT: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
@@ -56,14 +63,17 @@ pub fn run(command: &mut Command) -> String {
 /// file of one target.
 fn built(target: &str) -> &'static Path {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let files = BUILT.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let packages = ["--package=hotcall", "--package=arithmetic", "--package=counter", "--package=echo"];
-        let mut build = Command::new(cargo);
-        build.current_dir(repository()).args(["build", "--message-format=json"]).args(packages);
-        run(&mut build).lines().filter_map(file_of_message).collect()
-    });
+    let packages = ["--package=hotcall", "--package=arithmetic", "--package=counter", "--package=echo"];
+    let files = BUILT.get_or_init(|| cargo_build(&packages, &[]));
     files.get(target).unwrap_or_else(|| panic!("cargo built no {target}: {files:?}"))
+}
+
+/// Runs `cargo build` and gives the files of all binaries and plugins, by their targets' names.
+fn cargo_build(arguments: &[&str], variables: &[(&str, &str)]) -> HashMap<String, PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.current_dir(repository()).args(["build", "--message-format=json"]).args(arguments);
+    run(build.envs(variables.iter().copied())).lines().filter_map(file_of_message).collect()
 }
 
 /// The name and the file of a binary or a cdylib in one line of cargo's messages.

@@ -23,6 +23,7 @@ pub struct Setup {
     state_dir: Option<PathBuf>,
     plugins_dir: Option<PathBuf>,
     program: Option<PathBuf>,
+    log: Option<String>,
     without_directory: bool,
 }
 
@@ -74,6 +75,13 @@ impl Setup {
         self
     }
 
+    /// Logging less: `filter` is what `RUST_LOG` takes.
+    #[must_use]
+    pub fn log(mut self, filter: &str) -> Self {
+        self.log = Some(filter.to_owned());
+        self
+    }
+
     /// With a plugins directory that does not exist.
     #[must_use]
     pub fn without_directory(mut self) -> Self {
@@ -120,7 +128,7 @@ impl Server {
         if !setup.arguments.iter().any(|argument| argument.starts_with("--http")) {
             command.arg("--https=127.0.0.1:0");
         }
-        command.args(&setup.arguments).env("RUST_LOG", LOG);
+        command.args(&setup.arguments).env("RUST_LOG", setup.log.as_deref().unwrap_or(LOG));
         Self::spawn(root, plugins, state, command)
     }
 

@@ -327,6 +327,11 @@ impl Remains {
         self.image.bytes
     }
 
+    /// Gives back the memory that the library does not need while nobody uses it. It stays mapped.
+    pub(super) fn rest(&self) {
+        self.image.rest();
+    }
+
     /// Unmaps the library if the plugin declares that it left nothing. Whether it is gone. Loader thread only.
     pub(super) fn unmap(self) -> bool {
         // SAFETY: remains are what `destroy` gives, once, when no reference to the instance and its table is left; all

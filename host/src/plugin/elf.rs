@@ -8,11 +8,12 @@ use super::refusal::Refusal;
 use hotcall_plugin::abi;
 use object::LittleEndian;
 use object::elf;
-use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
+use object::read::elf::{Dyn as _, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 use std::mem::size_of;
 use std::ops::Range;
 
 type Header = elf::FileHeader64<LittleEndian>;
+type Ranges = Vec<Range<u64>>;
 const LE: LittleEndian = LittleEndian;
 
 /// The note's section.
@@ -33,7 +34,9 @@ pub(super) struct Facts {
     /// Where its table stands, relative to where the library is mapped.
     pub(super) table_address: u64,
     /// What of it is mapped, relative to the same.
-    pub(super) segments: Vec<Range<u64>>,
+    pub(super) segments: Ranges,
+    /// Those of them that are written to, by the dynamic loader or the plugin. The others hold what the file holds.
+    pub(super) written: Ranges,
     /// What an operator should know though it is no reason to refuse.
     pub(super) warnings: Vec<String>,
 }
@@ -54,11 +57,11 @@ impl Facts {
 /// The first thing that forbids loading it.
 pub(super) fn read(bytes: &[u8]) -> Result<Facts, Refusal> {
     let header = header(bytes)?;
-    let segments = segments(header, bytes)?;
+    let (segments, written) = segments(header, bytes)?;
     let sections = sections(header, bytes)?;
     let abi = note(&sections, bytes)?;
     let (table_address, warnings) = symbols(&sections, bytes)?;
-    Ok(Facts { abi, table_address, segments, warnings })
+    Ok(Facts { abi, table_address, segments, written, warnings })
 }
 
 fn header(bytes: &[u8]) -> Result<&Header, Refusal> {
@@ -87,12 +90,14 @@ fn header(bytes: &[u8]) -> Result<&Header, Refusal> {
     Ok(header)
 }
 
-fn segments(header: &Header, bytes: &[u8]) -> Result<Vec<Range<u64>>, Refusal> {
+/// All that is mapped, and what of it is written to.
+fn segments(header: &Header, bytes: &[u8]) -> Result<(Ranges, Ranges), Refusal> {
     let table = (u64::from(header.e_phnum(LE))).saturating_mul(u64::from(header.e_phentsize(LE)));
     within(bytes, header.e_phoff(LE).saturating_add(table))?;
     let headers =
         header.program_headers(LE, bytes).map_err(|_| Refusal::NotElf("its program headers are damaged"))?;
-    let mut segments = Vec::new();
+    let relocates_code = headers.iter().any(|header| relocates_code(header, bytes));
+    let (mut segments, mut written) = (Vec::new(), Vec::new());
     for segment in headers.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD) {
         within(bytes, segment.p_offset(LE).saturating_add(segment.p_filesz(LE)))?;
         if segment.p_filesz(LE) > segment.p_memsz(LE) {
@@ -101,11 +106,27 @@ fn segments(header: &Header, bytes: &[u8]) -> Result<Vec<Range<u64>>, Refusal> {
         let start = segment.p_vaddr(LE);
         let end = start.checked_add(segment.p_memsz(LE)).ok_or(Refusal::NotElf("a segment wraps around"))?;
         segments.push(start..end);
+        if relocates_code || segment.p_flags(LE).contains(elf::PF_W) {
+            written.push(start..end);
+        }
     }
     if segments.is_empty() {
         return Err(Refusal::NotElf("it has nothing to load"));
     }
-    Ok(segments)
+    Ok((segments, written))
+}
+
+/// Whether the dynamic loader writes into segments that are read-only later (System V ABI, "Dynamic Section"). Said to be so
+/// when it cannot be told.
+fn relocates_code(header: &elf::ProgramHeader64<LittleEndian>, bytes: &[u8]) -> bool {
+    let has = |entries: &[elf::Dyn64<LittleEndian>]| {
+        entries.iter().any(|entry| match entry.d_tag(LE) {
+            elf::DT_TEXTREL => true,
+            elf::DT_FLAGS => elf::DynamicFlags(entry.d_val(LE)).contains(elf::DF_TEXTREL),
+            _ => false,
+        })
+    };
+    header.dynamic(LE, bytes).map_or(true, |entries| entries.is_some_and(has))
 }
 
 fn sections<'data>(header: &Header, bytes: &'data [u8]) -> Result<SectionTable<'data, Header>, Refusal> {

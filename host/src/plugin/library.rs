@@ -80,6 +80,8 @@ pub(super) struct Mapped {
 pub(super) struct Image {
     handle: Handle,
     copy: PathBuf,
+    /// Pages that nobody writes to.
+    constant: Vec<Range<usize>>,
     /// The address space that it takes.
     pub(super) bytes: u64,
 }
@@ -114,11 +116,45 @@ pub(super) fn map(copy: &Path, facts: &Facts) -> Result<Mapped, Refusal> {
         let place = |address: u64| base.checked_add(usize::try_from(address).ok()?);
         Some(place(range.start)?..place(range.end)?)
     };
-    let image = Arc::new(Image { handle, copy: copy.to_owned(), bytes: facts.mapped_bytes() });
-    Ok(Mapped { table, segments: facts.segments.iter().filter_map(placed).collect(), image })
+    let segments: Vec<_> = facts.segments.iter().filter_map(placed).collect();
+    let written: Vec<_> = facts.written.iter().filter_map(placed).collect();
+    let constant = constant_pages(&segments, &written, rustix::param::page_size());
+    let image = Arc::new(Image { handle, copy: copy.to_owned(), constant, bytes: facts.mapped_bytes() });
+    Ok(Mapped { table, segments, image })
+}
+
+/// The pages of the segments that share none with one that is written to.
+fn constant_pages(
+    segments: &[Range<usize>],
+    written: &[Range<usize>],
+    page_bytes: usize,
+) -> Vec<Range<usize>> {
+    // As the dynamic loader maps them: from the first page that a segment touches to the last.
+    let pages = |segment: &Range<usize>| -> Option<Range<usize>> {
+        let start = segment.start / page_bytes * page_bytes;
+        Some(start..segment.end.checked_next_multiple_of(page_bytes)?)
+    };
+    let written: Vec<_> = written.iter().filter_map(pages).collect();
+    let is_apart =
+        |range: &Range<usize>| written.iter().all(|w| w.end <= range.start || range.end <= w.start);
+    segments.iter().filter_map(pages).filter(is_apart).collect()
 }
 
 impl Image {
+    /// Gives back the memory of what can be read again from the private copy: most of a library that is hardly used any
+    /// more. Code of it that runs after all, as of a thread-local's destructor, comes back by itself.
+    pub(super) fn rest(&self) {
+        for pages in &self.constant {
+            let (start, bytes) = (pages.start as *mut c_void, pages.end - pages.start);
+            // SAFETY: the pages are mapped from the copy and nobody has written to them, so that the kernel may drop them
+            // at any time, as it does when memory is short; the copy outlives the mapping and never changes.
+            let dropped = unsafe { rustix::mm::madvise(start, bytes, rustix::mm::Advice::LinuxDontNeed) };
+            if let Err(error) = dropped {
+                log::debug!("cannot give back {bytes} bytes of {}: {error}", self.copy.display());
+            }
+        }
+    }
+
     /// Unmaps the library and removes its private copy. False when the dynamic loader keeps it nevertheless, as it does
     /// for thread-locals with destructors and for symbols that are unique in the process.
     ///
@@ -313,4 +349,20 @@ fn type_name(tag: u32) -> Result<&'static str, String> {
         abi::ANY => "any",
         tag => return Err(format!("a signature has the unknown type {tag}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::slice;
+
+    #[test]
+    fn pages_that_a_written_segment_touches_are_not_constant() {
+        let (code, data) = (0x17b8..0x2900, 0x3100..0x3900);
+        let constant = |segments, written| constant_pages(segments, written, 0x1000);
+        let both = [code.clone(), data.clone()];
+        assert_eq!(constant(&both, slice::from_ref(&data)), slice::from_ref(&(0x1000..0x3000)));
+        assert!(constant(&both, slice::from_ref(&(0x2fff..0x3900))).is_empty(), "they share a page");
+        assert!(constant(&both, &both).is_empty());
+    }
 }

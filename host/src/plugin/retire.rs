@@ -106,6 +106,7 @@ impl Loader {
             self.left_behind.insert(plugin, what);
             return;
         }
+        remains.rest();
         if self.unload_of(&plugin) == Unload::Keep || !remains.leaves_nothing() || is_suspect {
             return;
         }

@@ -96,3 +96,49 @@ fn variables_that_generations_share_are_told() {
         warnings(&scene)
     );
 }
+
+/// Bytes in memory of the code of each mapped copy, in the order of their generations.
+fn resident_code(scene: &Scene) -> Vec<u64> {
+    let state = scene.root.path().join("state").to_str().unwrap().to_owned();
+    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut code = std::collections::BTreeMap::new();
+    let mut lines = smaps.lines();
+    while let Some(line) = lines.next() {
+        if line.contains(" r-xp ") && line.contains(&state) {
+            let file = line.split_whitespace().last().unwrap().to_owned();
+            let resident = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
+            code.insert(file, resident.trim().strip_suffix(" kB").unwrap().parse().unwrap());
+        }
+    }
+    code.into_values().collect()
+}
+
+#[test]
+fn a_retired_library_s_code_gives_its_memory_back() {
+    let mut scene = Scene::new();
+    fs::rename(scene.build("broken.c", &[]), scene.file("p.so")).unwrap();
+    scene.start(Watch::Auto);
+    assert_eq!(scene.answer("broken"), Some(1));
+    assert!(resident_code(&scene)[0] > 0);
+    fs::rename(scene.build("broken.c", &["TYPE=HOTCALL_ANY"]), scene.file("p.so")).unwrap();
+    scene.until("the old one's code is not in memory", || {
+        let code = resident_code(&scene);
+        code.len() == 2 && code[0] == 0
+    });
+    assert_eq!(scene.answer("broken"), Some(1));
+}
+
+/// What the dynamic loader wrote into the first one's code is in no file: that code must stay.
+#[test]
+fn code_that_was_relocated_stays_in_memory() {
+    let mut scene = Scene::new();
+    fs::rename(scene.build("broken.c", &["TEXT_RELOCATION"]), scene.file("p.so")).unwrap();
+    scene.start(Watch::Auto);
+    for (kept, types) in [(1, "TYPE=HOTCALL_ANY"), (2, "TYPE=HOTCALL_INT")] {
+        fs::rename(scene.build("broken.c", &[types]), scene.file("p.so")).unwrap();
+        scene.until("the next one", || scene.running().kept() == kept);
+    }
+    // The second has given its memory back, so the first has had its turn.
+    scene.until("the second gave its memory back", || resident_code(&scene)[1] == 0);
+    assert!(resident_code(&scene)[0] > 0);
+}

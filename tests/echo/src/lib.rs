@@ -83,8 +83,14 @@ fn log(call: &Call, text: &str) {
     call.info(text);
 }
 
+/// The version that it was compiled as: two builds of this crate are two versions of one plugin.
+#[method(name = "echo.version", idempotent, quick)]
+fn version() -> &'static str {
+    option_env!("ECHO_VERSION").unwrap_or("0")
+}
+
 plugin! {
     name: "echo",
     state: Echo,
-    methods: [echo, types, fail, error, panics, sleep, text, caller, log, Echo::config],
+    methods: [echo, version, types, fail, error, panics, sleep, text, caller, log, Echo::config],
 }
