@@ -196,7 +196,7 @@ fn requests_that_mean_two_things_are_refused() {
 
 /// Clients that connect and say nothing, or not enough, hold up nobody and are gone by their deadline.
 fn silent_clients_hold_up_nobody() {
-    let limits = "[limits]\nhandshake_ms_max = 400\nidle_ms_max = 400\nrequest_ms_max = 400\n";
+    let limits = "[limits]\nhandshake_ms_max = 4000\nidle_ms_max = 4000\nrequest_ms_max = 4000\n";
     let server = plain().argument("--https=127.0.0.1:0").config(limits).start();
     // The listeners are announced in the order https, http.
     let address = |index: usize| {

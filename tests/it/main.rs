@@ -16,8 +16,13 @@ mod watching;
 use hotcall_tests::foreign;
 use libtest_mimic::{Arguments, Trial};
 
+/// Tests at once where the command line does not say.
+const THREADS: usize = 6;
+
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // They mostly wait for servers.
+    arguments.test_threads.get_or_insert(THREADS);
     let groups = [
         calls::trials(),
         cli::trials(),

@@ -6,12 +6,13 @@
 
 use crate::trial;
 use hotcall::xmlrpc::Value;
-use hotcall_tests::load::Load;
+use hotcall_tests::load::{End, Load};
 use hotcall_tests::{Server, Setup, artifacts, repository, wait_until};
 use libtest_mimic::Trial;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::Signal;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -109,15 +110,6 @@ fn rewrite(file: &Path, contents: [&[u8]; 2], done: &AtomicBool, times: &AtomicU
     fs::write(file, contents[1]).unwrap();
 }
 
-/// Ends the writer, also when the test fails.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// While `busy.so` never rests, another plugin is replaced; when it rests, it is served.
 fn replace_beside_a_busy_file(server: &Server, builds: &Builds) {
     let contents = [2, 1].map(|version| fs::read(builds.of("busy", version)).unwrap());
@@ -140,54 +132,47 @@ fn replace_beside_a_busy_file(server: &Server, builds: &Builds) {
     work.is_bounded(server, 0);
 }
 
+/// Runs `test` under calls of `version`, which may answer any of these.
+fn while_called(server: &Server, versions: RangeInclusive<i32>, test: impl FnOnce(&Load)) {
+    Load::during(server, 4, "version", |answer| versions.contains(&answer), test);
+}
+
 fn thousand_files() {
     let builds = Builds::new();
     let server = Setup::new().plugin("version.so", &builds.of("version", 1)).start();
-    Load::during(
-        &server,
-        4,
-        "version",
-        |answer| answer == 1 || answer == 2,
-        |load| {
-            let work = Work::begin(&server);
-            for number in 0..TEXTS {
-                let text = format!("this is text number {number}\n");
-                fs::write(server.plugins().join(format!("text-{number:03}.so")), text).unwrap();
-            }
-            let refused = || work.count(&server, &["ERROR", "text-", "is not served"]);
-            wait_until("every refusal", || refused() == TEXTS as u128);
-            work.is_bounded(&server, 0);
+    while_called(&server, 1..=2, |load| {
+        let work = Work::begin(&server);
+        for number in 0..TEXTS {
+            let text = format!("this is text number {number}\n");
+            fs::write(server.plugins().join(format!("text-{number:03}.so")), text).unwrap();
+        }
+        let refused = || work.count(&server, &["ERROR", "text-", "is not served"]);
+        wait_until("every refusal", || refused() == TEXTS as u128);
+        work.is_bounded(&server, 0);
+        load.goes_on();
+
+        replace_beside_a_busy_file(&server, &builds);
+
+        // What was refused is neither read again nor told again.
+        let later = Work::begin(&server);
+        for _ in 0..3 {
+            let looks = later.looks(&server);
+            server.signal(Signal::HUP);
+            wait_until("a look", || later.looks(&server) > looks);
             load.goes_on();
-
-            replace_beside_a_busy_file(&server, &builds);
-
-            // What was refused is neither read again nor told again.
-            let later = Work::begin(&server);
-            for _ in 0..3 {
-                let looks = later.looks(&server);
-                server.signal(Signal::HUP);
-                wait_until("a look", || later.looks(&server) > looks);
-                load.goes_on();
-            }
-            assert_eq!(later.count(&server, &["TRACE", "reading "]), 0);
-            assert_eq!(refused(), TEXTS as u128);
-        },
-    );
+        }
+        assert_eq!(later.count(&server, &["TRACE", "reading "]), 0);
+        assert_eq!(refused(), TEXTS as u128);
+    });
 }
 
 fn polling() {
     let builds = Builds::new();
     let setup = Setup::new().plugin("version.so", &builds.of("version", 1));
     let server = setup.argument("--watch=poll").config("[limits]\nrescan_ms = 50\n").start();
-    Load::during(
-        &server,
-        4,
-        "version",
-        |answer| answer == 1 || answer == 2,
-        |_| {
-            replace_beside_a_busy_file(&server, &builds);
-        },
-    );
+    while_called(&server, 1..=2, |_| {
+        replace_beside_a_busy_file(&server, &builds);
+    });
 }
 
 /// At once, as `mv --exchange` does, and with a moment in which there is no directory.
@@ -196,51 +181,39 @@ fn directory_swapped() {
     // However slow this machine is, a directory that is away for a moment is back in time.
     let setup = Setup::new().config("[limits]\nremoval_ms = 3_600_000\n");
     let server = setup.plugin("version.so", &builds.of("version", 0)).start();
-    Load::during(
-        &server,
-        4,
-        "version",
-        |answer| (0..=10).contains(&answer),
-        |load| {
-            let (next, old) = (server.beside("next"), server.beside("old"));
-            for version in 1..=10 {
-                fs::create_dir(&next).unwrap();
-                fs::copy(builds.of("version", version), next.join("version.so")).unwrap();
-                if version % 2 == 0 {
-                    renameat_with(CWD, &next, CWD, server.plugins(), RenameFlags::EXCHANGE).unwrap();
-                    fs::rename(&next, &old).unwrap();
-                } else {
-                    fs::rename(server.plugins(), &old).unwrap();
-                    fs::rename(&next, server.plugins()).unwrap();
-                }
-                wait_for_answer(&server, "version", version);
-                load.goes_on();
-                fs::remove_dir_all(&old).unwrap();
+    while_called(&server, 0..=10, |load| {
+        let (next, old) = (server.beside("next"), server.beside("old"));
+        for version in 1..=10 {
+            fs::create_dir(&next).unwrap();
+            fs::copy(builds.of("version", version), next.join("version.so")).unwrap();
+            if version % 2 == 0 {
+                renameat_with(CWD, &next, CWD, server.plugins(), RenameFlags::EXCHANGE).unwrap();
+                fs::rename(&next, &old).unwrap();
+            } else {
+                fs::rename(server.plugins(), &old).unwrap();
+                fs::rename(&next, server.plugins()).unwrap();
             }
-        },
-    );
+            wait_for_answer(&server, "version", version);
+            load.goes_on();
+            fs::remove_dir_all(&old).unwrap();
+        }
+    });
 }
 
 /// More events than the kernel's queue holds by default (16,384) are no more looks than fit in the time they take.
 fn burst() {
     let builds = Builds::new();
     let server = Setup::new().plugin("version.so", &builds.of("version", 1)).start();
-    Load::during(
-        &server,
-        4,
-        "version",
-        |answer| answer == 1 || answer == 2,
-        |_| {
-            let work = Work::begin(&server);
-            let [one, two] = [server.plugins().join("one.tmp"), server.plugins().join("two.tmp")];
-            fs::write(&one, "").unwrap();
-            for _ in 0..10_000 {
-                fs::rename(&one, &two).unwrap();
-                fs::rename(&two, &one).unwrap();
-            }
-            put(&server, &builds.of("version", 2), "version.so");
-            wait_for_answer(&server, "version", 2);
-            work.is_bounded(&server, 0);
-        },
-    );
+    while_called(&server, 1..=2, |_| {
+        let work = Work::begin(&server);
+        let [one, two] = [server.plugins().join("one.tmp"), server.plugins().join("two.tmp")];
+        fs::write(&one, "").unwrap();
+        for _ in 0..10_000 {
+            fs::rename(&one, &two).unwrap();
+            fs::rename(&two, &one).unwrap();
+        }
+        put(&server, &builds.of("version", 2), "version.so");
+        wait_for_answer(&server, "version", 2);
+        work.is_bounded(&server, 0);
+    });
 }

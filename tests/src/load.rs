@@ -4,6 +4,10 @@ use crate::{Server, wait_until};
 use hotcall::xmlrpc::Value;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
+
+/// From one call of a client to its next: what is tested needs the processor too.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// What the clients have done so far.
 #[derive(Default)]
@@ -33,6 +37,7 @@ impl Load {
                     Value::Int(answer) if is_right(answer) => load.calls.fetch_add(1, Ordering::Relaxed),
                     other => panic!("{method} answered {other:?}"),
                 };
+                thread::sleep(PAUSE);
             }
         };
         thread::scope(|scope| {
@@ -57,8 +62,8 @@ impl Load {
     }
 }
 
-/// Ends the clients, also when the test fails.
-struct End<'a>(&'a AtomicBool);
+/// Sets a flag when it goes: whoever works until then is ended also when the test fails.
+pub struct End<'a>(pub &'a AtomicBool);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {

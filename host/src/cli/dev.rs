@@ -1,8 +1,9 @@
 //! `hotcall dev`: builds plugin sources, serves them, and rebuilds what changes.
 
 use super::Failure;
-use super::serve::{CommonArgs, until_signal};
+use super::serve::{CommonArgs, tell_what_is_off, until_signal};
 use super::signals::Signals;
+use crate::config::Config;
 use crate::dev::{self, Interrupt, Options as Building};
 use crate::plugin;
 use crate::server::Options;
@@ -33,25 +34,25 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::default();
     let on_early_end = interrupt.clone();
     let signals = Signals::catch(move || on_early_end.end())?;
-    let is_checked = args.common.config()?.check_permissions.unwrap_or(true);
-    let state_dir = args.options()?.state_dir;
-    plugin::make_state_dir(&state_dir, is_checked).map_err(Failure::new)?;
-    let output = state_dir.join("dev-plugins").join(name_of(&args.dirs)?);
+    let config = args.common.config()?;
+    tell_what_is_off(&config);
+    let is_checked = config.check_permissions.unwrap_or(true);
+    let first = options(config)?;
+    plugin::make_state_dir(&first.state_dir, is_checked).map_err(Failure::new)?;
+    let output = first.state_dir.join("dev-plugins").join(name_of(&args.dirs)?);
     let building = Building { dirs: args.dirs.clone(), output: output.clone(), release: args.release };
     let builder = dev::start(building, &interrupt).map_err(Failure::new)?;
-    let served = until_signal(&signals, || Ok(Options { plugins_dir: output.clone(), ..args.options()? }));
+    let of_output = |options| Options { plugins_dir: output.clone(), ..options };
+    let served = until_signal(&signals, of_output(first), || Ok(of_output(options(args.common.config()?)?)));
     builder.stop();
     served
 }
 
-impl DevArgs {
-    fn options(&self) -> Result<Options, Failure> {
-        let mut config = self.common.config()?;
-        // What it serves it has built itself, in a state directory that is its own, from sources that often lie in
-        // directories which a group may write to.
-        config.check_permissions.get_or_insert(false);
-        Options::try_from(config).map_err(Failure::new)
-    }
+fn options(mut config: Config) -> Result<Options, Failure> {
+    // What it serves it has built itself, in a state directory that is its own, from sources that often lie in
+    // directories which a group may write to.
+    config.check_permissions.get_or_insert(false);
+    Options::try_from(config).map_err(Failure::new)
 }
 
 /// A folder's name for what is built from these directories, so that two projects do not meet in one.

@@ -52,12 +52,10 @@ pub(super) struct CommonArgs {
 }
 
 impl ServeArgs {
-    fn options(&self) -> Result<Options, Failure> {
+    fn config(&self) -> Result<Config, Failure> {
         let mut config = self.common.config()?;
-        if self.plugins.is_some() {
-            config.plugins_dir.clone_from(&self.plugins);
-        }
-        Options::try_from(config).map_err(Failure::new)
+        replace(&mut config.plugins_dir, self.plugins.as_ref());
+        Ok(config)
     }
 }
 
@@ -94,23 +92,25 @@ fn replace<T: Clone>(key: &mut Option<T>, flag: Option<&T>) {
 /// Why the server did not start, or that calls were cut off at its end.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let signals = Signals::catch(|| ())?;
-    until_signal(&signals, || args.options())
+    let config = args.config()?;
+    tell_what_is_off(&config);
+    let options = |config| Options::try_from(config).map_err(Failure::new);
+    until_signal(&signals, options(config)?, || options(args.config()?))
 }
 
-/// Serves until SIGTERM or SIGINT; SIGHUP reads the options anew and looks at the plugins directory.
+/// Serves until SIGTERM or SIGINT; SIGHUP reads the options `anew` and looks at the plugins directory.
 pub(super) fn until_signal(
     signals: &Signals,
-    options: impl Fn() -> Result<Options, Failure>,
+    options: Options,
+    anew: impl Fn() -> Result<Options, Failure>,
 ) -> Result<(), Failure> {
     raise_descriptor_limit();
-    let first = options()?;
-    tell_what_is_off(&first);
-    let mut server = Server::start(first).map_err(Failure::new)?;
+    let mut server = Server::start(options).map_err(Failure::new)?;
     let wishes = signals.serve();
     announce(server.urls());
     for _reload in wishes.take_while(|wish| *wish == Wish::Reload) {
         log::info!("SIGHUP: reading the configuration and looking at the plugins directory");
-        let reloaded = options().and_then(|options| server.reload(options).map_err(Failure::new));
+        let reloaded = anew().and_then(|options| server.reload(options).map_err(Failure::new));
         if let Err(failure) = reloaded {
             log::error!("SIGHUP: {failure}; everything stays as it is");
         }
@@ -119,14 +119,14 @@ pub(super) fn until_signal(
 }
 
 /// Protections that the config file turns off, at each start.
-fn tell_what_is_off(options: &Options) {
-    if !options.check_permissions {
+pub(super) fn tell_what_is_off(config: &Config) {
+    if config.check_permissions == Some(false) {
         log::warn!(
             "check_permissions = false: whoever can write to the plugins or the state directory can run code as this \
              server's user"
         );
     }
-    if !options.probe {
+    if config.probe == Some(false) {
         log::warn!(
             "probe = false: new plugins are not tried in a child process, and one that crashes or hangs when it is \
              loaded takes the server along"

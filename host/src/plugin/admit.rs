@@ -3,14 +3,15 @@
 
 use super::candidate::{self, Candidate, Step};
 use super::generation::{Generation, Origin};
-use super::lifecycle::Loader;
+use super::lifecycle::{Loader, later};
 use super::refusal::Refusal;
 use super::scan::{Content, ContentHash};
 use super::slot::{Slot, State};
 use super::vitals::Vitals;
-use super::{Unload, handover, quarantine};
+use super::{Unload, handover, probe, quarantine};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
+use std::time::Instant;
 
 impl Loader {
     /// A content has stayed the same for the settle time.
@@ -44,7 +45,24 @@ impl Loader {
         drop(named);
         match prepared {
             Ok(candidate) => self.admit(name, candidate, 0),
+            Err(Refusal::Overran { what, .. }) => self.overran(name, content.hash, what),
             Err(refusal) => self.refuse(name, &refusal),
+        }
+    }
+
+    /// The probe took too long. That is the content's fault only if it happens again.
+    fn overran(&mut self, name: &OsStr, hash: ContentHash, what: String) {
+        let before = match self.slots.get(name).map(|slot| &slot.state) {
+            Some(State::Retrying { hash: same, tries, .. }) if *same == hash => *tries,
+            _ => 0,
+        };
+        let tries = before + 1;
+        let tries_left = probe::TRIES_MAX.saturating_sub(tries);
+        self.refuse(name, &Refusal::Overran { what, tries_left });
+        if tries_left > 0 {
+            let after = probe::RETRY_AFTER * tries;
+            log::info!("{} is tried again in {} s", self.path(name).display(), after.as_secs());
+            self.set_state(name, State::Retrying { hash, tries, due: later(Instant::now(), after) });
         }
     }
 
@@ -224,7 +242,8 @@ impl Loader {
     pub(super) fn refuse(&mut self, name: &OsStr, refusal: &Refusal) {
         let (path, text) = (self.path(name), refusal.to_string());
         let Some(slot) = self.slots.get_mut(name) else { return };
-        let is_known = slot.last_error.as_ref() == Some(&text) && !refusal.is_of_the_content();
+        let is_told_once = !refusal.is_of_the_content() || matches!(slot.state, State::Retrying { .. });
+        let is_known = is_told_once && slot.last_error.as_ref() == Some(&text);
         let running = slot.running.as_ref().map(|r| (r.descriptor.version.clone(), r.id));
         if !is_known {
             match running {

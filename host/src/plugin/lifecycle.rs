@@ -217,8 +217,9 @@ impl Loader {
             }
             State::Settling { stamp, hash, .. } => Some((stamp, hash)),
             State::Missing { .. } => None,
-            _ if slot.stamp == Some(entry.stamp) && slot.signature == entry.signature => return,
-            _ => None,
+            _ if slot.stamp != Some(entry.stamp) || slot.signature != entry.signature => None,
+            State::Retrying { hash, due, .. } if due <= Instant::now() => Some((entry.stamp, Some(hash))),
+            _ => return,
         };
         (slot.stamp, slot.hash, slot.signature) = (None, None, entry.signature);
         if entry.is_symlink && !self.config.follow_symlinks {

@@ -59,6 +59,11 @@ const OUTPUT_BYTES_MAX: usize = 4 << 10;
 const SAID_BYTES_MAX: usize = 200;
 /// The longest wait between two looks whether the child has ended.
 const TICK: Duration = Duration::from_millis(5);
+/// How often a content is tried in all while its probe takes too long: a machine that is overloaded for a moment makes
+/// any plugin slow.
+pub(super) const TRIES_MAX: u32 = 3;
+/// From the first try to the second; twice as long to the third.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long a killed child may take to end: one that hangs in the kernel is not waited for.
 const KILL_WAIT: Duration = Duration::from_secs(1);
 
@@ -288,7 +293,13 @@ impl Trial {
                 let why = format!("{how}{}; is the probe's program a hotcall?", self.last_words());
                 Err(Refusal::Io { what: "probe it", source: io::Error::other(why) })
             }
-            _ => Err(Refusal::Probe(format!("{how}{}; {}", self.last_words(), at.advice(ended)))),
+            _ => {
+                let what = format!("{how}{}; {}", self.last_words(), at.advice(ended));
+                match ended {
+                    Some(_) => Err(Refusal::Probe(what)),
+                    None => Err(Refusal::Overran { what, tries_left: 0 }),
+                }
+            }
         }
     }
 

@@ -37,6 +37,8 @@ pub(super) enum Refusal {
     Table(String),
     /// What a child process that tried it said of it, or how it ended.
     Probe(String),
+    /// The child process that tried it did not come to an end in time.
+    Overran { what: String, tries_left: u32 },
     /// `create` failed, with its message.
     Create(String),
     /// `create` panicked, with its message.
@@ -66,7 +68,7 @@ impl Refusal {
                 | Self::Data(_)
                 | Self::Conflict { .. }
                 | Self::Save { .. }
-        )
+        ) && !matches!(self, Self::Overran { tries_left: 1.., .. })
     }
 
     /// Whether it may heal without any change of the file: worth another look each time.
@@ -114,7 +116,7 @@ impl fmt::Display for Refusal {
                 hotcall_plugin::abi::SYMBOL
             ),
             Self::Dlopen(text) => write!(f, "the dynamic loader refuses it: {text}; build it again with what it needs"),
-            Self::Probe(what) => f.write_str(what),
+            Self::Probe(what) | Self::Overran { what, .. } => f.write_str(what),
             Self::Table(what) => write!(f, "its plugin table is wrong: {what}; correct the plugin"),
             Self::Create(message) => write!(f, "its create function failed: {message}"),
             Self::CreatePanicked(message) => write!(f, "its create function panicked: {message}; correct the plugin"),

@@ -21,6 +21,8 @@ pub(super) enum State {
     /// Ready to serve but for the running generation's state, which could not be saved `tries` times; the next try is
     /// at `due`.
     Waiting { candidate: Box<Candidate>, tries: u32, due: Instant },
+    /// Its probe took too long `tries` times; the next try is at `due`.
+    Retrying { hash: ContentHash, tries: u32, due: Instant },
     /// Not to be loaded until the content changes.
     Refused,
     /// Could not be read or copied; tried again at every look.
@@ -83,7 +85,10 @@ impl Slot {
     /// When it wants to be looked at.
     pub(super) const fn due(&self) -> Option<Instant> {
         match self.state {
-            State::Settling { due, .. } | State::Missing { due } | State::Waiting { due, .. } => Some(due),
+            State::Settling { due, .. }
+            | State::Missing { due }
+            | State::Waiting { due, .. }
+            | State::Retrying { due, .. } => Some(due),
             _ => None,
         }
     }
@@ -122,7 +127,7 @@ impl Slot {
             State::Serving => FileState::Serving,
             State::Waiting { .. } => FileState::Waiting,
             State::Conflicting(_) => FileState::Conflicting,
-            State::Refused | State::Unreadable => FileState::Refused,
+            State::Refused | State::Retrying { .. } | State::Unreadable => FileState::Refused,
             State::Missing { .. } => FileState::Missing,
         }
     }

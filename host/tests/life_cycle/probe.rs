@@ -98,6 +98,32 @@ fn a_plugin_that_hangs_is_ended_with_all_that_it_started() {
 }
 
 #[test]
+fn a_plugin_that_is_slow_once_is_served_and_one_that_stays_slow_is_quarantined() {
+    let mut scene = probing();
+    scene.limits.probe_ms_max = 1_000;
+    let marks = scene.root.path().join("marks");
+    fs::create_dir(&marks).unwrap();
+    let mark = format!("MARK=\"{}/try\"", marks.display());
+    let [once, always] =
+        ["CREATE=hang_once", "CREATE=hang_and_count"].map(|harm| scene.build("harmful.c", &[harm, &mark]));
+    scene.start(Watch::Auto);
+    fs::copy(once, scene.file("once.so")).unwrap();
+    let refused = scene.until_state("once.so", FileState::Refused);
+    assert!(refused.last_error.unwrap().starts_with("it did not finish create in 1000 ms"));
+    scene.until_answer("harmful", Some(1));
+    fs::remove_dir(marks.join("try")).unwrap();
+    let tries = || fs::read_dir(&marks).unwrap().count();
+    fs::copy(&always, scene.file("always.so")).unwrap();
+    scene.until("the last try", || tries() == 3);
+    fs::copy(&always, scene.file("copy.so")).unwrap();
+    let refused = scene.until_state("copy.so", FileState::Refused);
+    assert!(
+        refused.last_error.unwrap().starts_with("the same content was refused before: it did not finish")
+    );
+    assert_eq!(tries(), 3);
+}
+
+#[test]
 fn what_outlives_its_probe_does_not_hold_it_up() {
     let mut scene = probing();
     // The child that it forks keeps the pipes open; waiting for their ends would never end.
