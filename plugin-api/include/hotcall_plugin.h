@@ -222,8 +222,10 @@ enum {
     HOTCALL_PLUGIN_LEAVES_NOTHING = 1
 };
 
-/* The plugin. Static. Functions that may be NULL say so. All but extension run on the host's loader
- * thread, one at a time. */
+/* The plugin. Static. Functions that may be NULL say so. create, save_state and load_state run on the
+ * host's loader thread, quiesce and destroy each on a thread of its own that ends after it; of one
+ * instance never two at a time. A new content is tried in a process of its own first, where create and
+ * destroy run once more, with a data directory that is removed afterwards. */
 typedef struct hotcall_plugin {
     uint32_t struct_size;
     uint32_t abi_major;

@@ -322,13 +322,13 @@ pub struct Plugin {
     pub methods_len: usize,
     /// Loader thread. May be NULL: then the instance is NULL.
     pub create: Option<Create>,
-    /// Loader thread, after the last new call was started: end long calls soon. May be NULL.
+    /// A thread of its own, after the last new call was started: end long calls soon. May be NULL.
     pub quiesce: Option<unsafe extern "C" fn(instance: *mut c_void)>,
     /// Loader thread, while calls may still run. May be NULL.
     pub save_state: Option<SaveState>,
     /// Loader thread, after `create` and before the first call. May be NULL.
     pub load_state: Option<LoadState>,
-    /// Loader thread, after the last call has returned. May be NULL.
+    /// A thread of its own, after the last call has returned and after `quiesce`. May be NULL.
     pub destroy: Option<unsafe extern "C" fn(instance: *mut c_void)>,
     /// Asks for an optional feature by its NUL-terminated id and least revision. May be NULL.
     pub extension: Option<unsafe extern "C" fn(id: *const c_char, revision: u32) -> *const c_void>,

@@ -18,7 +18,7 @@ pub(super) struct PluginsArgs {
     connection: Connection,
 }
 
-/// Loads a plugin anew from its file, also one that is out of service
+/// Loads a plugin anew from its file, also one that is out of service or was refused
 #[derive(clap::Args)]
 #[command(
     after_help = "The server answers this on Unix sockets only: hotcall reload unix:/run/hotcall.sock NAME"
@@ -26,7 +26,7 @@ pub(super) struct PluginsArgs {
 pub(super) struct ReloadArgs {
     /// Where the server is, as unix:PATH
     url: String,
-    /// The plugin's name
+    /// The plugin's name, or its file's name in the plugins directory
     name: String,
     #[command(flatten)]
     connection: Connection,

@@ -1,17 +1,16 @@
 //! From a settled content to a serving generation: the decisions. What a single file must pass is in
 //! [`super::candidate`]; here a file meets the others.
 
-use super::candidate::{self, Candidate, Step};
+use super::candidate::{Candidate, Copied, Step};
 use super::generation::{Generation, Origin};
-use super::lifecycle::{Loader, later};
+use super::lifecycle::Loader;
 use super::refusal::Refusal;
 use super::scan::{Content, ContentHash};
 use super::slot::{Slot, State};
 use super::vitals::Vitals;
-use super::{Unload, handover, probe, quarantine};
+use super::{Unload, handover, quarantine};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
-use std::time::Instant;
 
 impl Loader {
     /// A content has stayed the same for the settle time.
@@ -30,39 +29,31 @@ impl Loader {
             self.set_plugin(name, plugin);
             return self.refuse(name, &refusal);
         }
-        self.set_plugin(name, None);
-        self.generations += 1;
-        let path = self.path(name);
-        let ledger = &mut self.ledger;
-        let passed = &mut |step| {
-            if let Step::Load { bytes } = step {
-                ledger.map(bytes);
-            }
+        let tries = match self.slots.get(name).map(|slot| &slot.state) {
+            Some(State::Retrying { hash, tries, .. }) if *hash == content.hash => *tries,
+            _ => 0,
         };
-        let named = self.thread_names.bear(self.generations);
-        let prepared =
-            candidate::prepare(&self.store, self.generations, &path, content, &self.config, passed);
-        drop(named);
-        match prepared {
-            Ok(candidate) => self.admit(name, candidate, 0),
-            Err(Refusal::Overran { what, .. }) => self.overran(name, content.hash, what),
+        self.generations += 1;
+        let (id, path) = (self.generations, self.path(name));
+        match Copied::new(&self.store, id, &path, content, &self.config, &mut |_| {}) {
+            Ok(copied) => self.begin_trial(name, copied, tries),
             Err(refusal) => self.refuse(name, &refusal),
         }
     }
 
-    /// The probe took too long. That is the content's fault only if it happens again.
-    fn overran(&mut self, name: &OsStr, hash: ContentHash, what: String) {
-        let before = match self.slots.get(name).map(|slot| &slot.state) {
-            Some(State::Retrying { hash: same, tries, .. }) if *same == hash => *tries,
-            _ => 0,
-        };
-        let tries = before + 1;
-        let tries_left = probe::TRIES_MAX.saturating_sub(tries);
-        self.refuse(name, &Refusal::Overran { what, tries_left });
-        if tries_left > 0 {
-            let after = probe::RETRY_AFTER * tries;
-            log::info!("{} is tried again in {} s", self.path(name).display(), after.as_secs());
-            self.set_state(name, State::Retrying { hash, tries, due: later(Instant::now(), after) });
+    /// A content has passed its trial: its code comes into this process.
+    pub(super) fn load(&mut self, name: &OsStr, copied: Copied, warnings: Vec<String>) {
+        let work = self.begin_work(name, copied.id, "the loading of its library");
+        let ledger = &mut self.ledger;
+        let loaded = copied.load(warnings, &self.config.limits, &mut |step| {
+            if let Step::Load { bytes } = step {
+                ledger.map(bytes);
+            }
+        });
+        drop(work);
+        match loaded {
+            Ok(candidate) => self.admit(name, candidate, 0),
+            Err(refusal) => self.refuse(name, &refusal),
         }
     }
 
@@ -84,6 +75,7 @@ impl Loader {
         if let Some(slot) = self.slots.get_mut(name) {
             slot.running = theirs;
         }
+        self.is_status_stale = true;
         log::info!(
             "{} has the content of {}, which keeps serving",
             self.path(name).display(),
@@ -139,13 +131,13 @@ impl Loader {
             log::warn!("plugin {plugin}: {what}");
             warnings.push(what.to_owned());
         }
-        let _named = self.thread_names.bear(candidate.id);
+        let work = self.begin_work(name, candidate.id, "create");
         let settings = self.settings_of(&plugin);
         let origin = Origin { id: candidate.id, hash: candidate.hash, settings, warnings };
         let (descriptor, live) =
             candidate.create(&directory, origin.settings.clone(), &self.config.limits)?;
         let handed_over = match self.forerunner(name, &plugin) {
-            Some(before) => self.hand_over(&before, &live),
+            Some(before) => self.hand_over(&before, &live, &work),
             None => Ok(false),
         };
         match handed_over {
@@ -156,6 +148,7 @@ impl Loader {
             }
             Err(refusal) => {
                 // It serves nobody and never did.
+                work.goes_on("destroy");
                 live.ending().destroy();
                 Err(refusal)
             }
@@ -176,6 +169,7 @@ impl Loader {
         let before = heir_of.or(Some(name)).and_then(|from| self.slots.get(from)?.running.as_ref());
         let gone = before.into_iter().flat_map(|before| before.descriptor.names());
         let gone = gone.filter(|method| !plugin.has(method)).map(str::to_owned).collect::<Vec<_>>();
+        self.is_registry_stale = true;
         if let Some(predecessor) = heir_of.and_then(|from| self.slots.remove(from)) {
             self.retired.extend(predecessor.running);
         }
@@ -264,6 +258,7 @@ impl Loader {
             self.quarantine.put(quarantine::Entry { hash, why, plugin, beside });
         }
         slot.last_error = Some(text);
+        self.is_status_stale = true;
         if refusal.may_pass() {
             // Without a stamp the next look tries again.
             slot.stamp = None;
@@ -272,7 +267,7 @@ impl Loader {
         self.set_state(name, state);
     }
 
-    fn set_plugin(&mut self, name: &OsStr, plugin: Option<String>) {
+    pub(super) fn set_plugin(&mut self, name: &OsStr, plugin: Option<String>) {
         if let Some(slot) = self.slots.get_mut(name) {
             slot.plugin = plugin;
         }

@@ -31,7 +31,7 @@ pub(super) struct Live {
     limits: CallLimits,
 }
 
-/// The right and the duty to destroy an instance: loader thread only, after its last call.
+/// The right and the duty to destroy an instance after its last call, on any thread.
 pub(super) struct Ending {
     destroy: Option<unsafe extern "C" fn(*mut c_void)>,
     instance: Handle,
@@ -177,10 +177,11 @@ impl Live {
         .into())
     }
 
-    /// No new call will start. Loader thread only.
+    /// No new call will start. To be called once.
     pub(super) fn quiesce(&self) {
         if let Some(quiesce) = self.table.quiesce {
-            // SAFETY: the instance is not destroyed while `self` lives; the caller is the loader thread.
+            // SAFETY: the instance is not destroyed while `self` lives; the caller calls this once, after its last
+            // call was started.
             unsafe { quiesce(self.instance.0) }
         }
     }
@@ -305,7 +306,7 @@ impl Live {
 }
 
 impl Ending {
-    /// Destroys the instance. Loader thread only.
+    /// Destroys the instance.
     pub(super) fn destroy(self) -> Remains {
         if let Some(destroy) = self.destroy {
             // SAFETY: an `Ending` is made when the last reference to the instance goes, so no call runs and none

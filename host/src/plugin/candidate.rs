@@ -16,7 +16,8 @@ use crate::registry::CallContext;
 use crate::xmlrpc::Value;
 use bumpalo::Bump;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// A step that a file has passed.
@@ -58,7 +59,15 @@ pub(super) struct Candidate {
     table: Table,
 }
 
-/// Takes the bytes of the settled `file` as far as a checked table. Loader thread only: the library's constructors run.
+/// A content that has its private copy, of which no code has run.
+pub(super) struct Copied {
+    pub(super) id: u64,
+    pub(super) hash: ContentHash,
+    pub(super) path: PathBuf,
+    facts: Facts,
+}
+
+/// Takes the bytes of the settled `file` as far as a checked table, on this thread: the library's constructors run.
 ///
 /// # Errors
 /// The step after the last one told to `passed` refused it.
@@ -70,31 +79,78 @@ pub(super) fn prepare(
     config: &Config,
     passed: &mut dyn FnMut(Step),
 ) -> Result<Candidate, Refusal> {
-    config.trust.check(file, content, config.follow_symlinks)?;
-    passed(Step::Trust);
-    let facts = elf::read(&content.bytes)?;
-    passed(Step::Elf);
-    let copy = store.copy(id, &content.hash, &content.bytes)?;
-    passed(Step::Copy);
-    let unused = |_: &Refusal| {
-        // Nothing maps it; the directory goes with the server in any case.
-        let _ = fs::remove_file(&copy);
+    let copied = Copied::new(store, id, file, content, config, passed)?;
+    let warnings = match &config.probe {
+        Some(program) => {
+            let scratch = store.scratch(id)?;
+            probe::run(program, &copied.path, scratch.path(), config, &AtomicBool::new(false)).outcome
+        }
+        None => Ok(Vec::new()),
     };
-    let warnings = probe(store, id, &copy, config).inspect_err(unused)?;
-    passed(Step::Probe);
-    let mapped = library::map(&copy, &facts).inspect_err(unused)?;
-    passed(Step::Load { bytes: facts.mapped_bytes() });
-    let mut candidate = Candidate::new(&mapped, id, content.hash, facts, &config.limits)?;
-    candidate.warnings.extend(warnings);
-    passed(Step::Table);
-    Ok(candidate)
+    match warnings {
+        Ok(warnings) => {
+            passed(Step::Probe);
+            copied.load(warnings, &config.limits, passed)
+        }
+        Err(refusal) => {
+            copied.discard();
+            Err(refusal)
+        }
+    }
 }
 
-/// The first step that runs the file's code: elsewhere.
-fn probe(store: &Store, id: u64, copy: &Path, config: &Config) -> Result<Vec<String>, Refusal> {
-    let Some(program) = &config.probe else { return Ok(Vec::new()) };
-    let scratch = store.scratch(id)?;
-    probe::run(program, copy, scratch.path(), config)
+impl Copied {
+    /// Takes the bytes of the settled `file` as far as a private copy. None of its code runs.
+    ///
+    /// # Errors
+    /// The step after the last one told to `passed` refused it.
+    pub(super) fn new(
+        store: &Store,
+        id: u64,
+        file: &Path,
+        content: &Content,
+        config: &Config,
+        passed: &mut dyn FnMut(Step),
+    ) -> Result<Self, Refusal> {
+        config.trust.check(file, content, config.follow_symlinks)?;
+        passed(Step::Trust);
+        let facts = elf::read(&content.bytes)?;
+        passed(Step::Elf);
+        let path = store.copy(id, &content.hash, &content.bytes)?;
+        passed(Step::Copy);
+        Ok(Self { id, hash: content.hash, path, facts })
+    }
+
+    /// Maps the copy and checks its table. Loader thread only: the library's constructors run.
+    ///
+    /// # Errors
+    /// The step after the last one told to `passed` refused it.
+    pub(super) fn load(
+        self,
+        warnings: Vec<String>,
+        limits: &Limits,
+        passed: &mut dyn FnMut(Step),
+    ) -> Result<Candidate, Refusal> {
+        let mapped = match library::map(&self.path, &self.facts) {
+            Ok(mapped) => mapped,
+            Err(refusal) => {
+                self.discard();
+                return Err(refusal);
+            }
+        };
+        passed(Step::Load { bytes: self.facts.mapped_bytes() });
+        let mut candidate = Candidate::new(&mapped, self.id, self.hash, self.facts, limits)?;
+        candidate.warnings.extend(warnings);
+        passed(Step::Table);
+        Ok(candidate)
+    }
+
+    /// Removes the copy, which nothing maps. Where that fails, it goes with the server.
+    pub(super) fn discard(self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            log::debug!("cannot remove {}: {error}", self.path.display());
+        }
+    }
 }
 
 impl Candidate {

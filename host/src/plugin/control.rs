@@ -20,47 +20,47 @@ impl Control for Controller {
         Value::Array(self.shared.status().iter().map(value_of).collect())
     }
 
-    fn reload(&self, plugin: &str, deadline: Instant) -> Result<Value, Fault> {
+    fn reload(&self, wanted: &str, deadline: Instant) -> Result<Value, Fault> {
         let (reply, replied) = bounded(1);
-        if !self.mailbox.reload(Reload { plugin: plugin.to_owned(), reply }) {
+        if !self.mailbox.reload(Reload { wanted: wanted.to_owned(), reply }) {
             return Err(Fault::new(code::OVERLOADED, "too many reloads wait, or the server is stopping"));
         }
         match replied.recv_deadline(deadline) {
-            Ok(Ok(())) => self.served(plugin),
-            Ok(Err(ReloadError::Unknown)) => Err(unknown(plugin)),
+            Ok(Ok(())) => self.served(wanted),
+            Ok(Err(ReloadError::Unknown)) => Err(unknown(wanted)),
             Ok(Err(ReloadError::Refused(why))) => {
-                Err(Fault::new(code::APPLICATION, format!("plugin {plugin} was not reloaded: {why}")))
+                Err(Fault::new(code::APPLICATION, format!("{wanted} was not reloaded: {why}")))
             }
             Err(RecvTimeoutError::Timeout) => Err(Fault::new(
                 code::DEADLINE,
-                format!("the reload of plugin {plugin} goes on; hotcall.plugins shows what becomes of it"),
+                format!("the reload of {wanted} goes on; hotcall.plugins shows what becomes of it"),
             )),
             Err(RecvTimeoutError::Disconnected) => Err(Fault::new(
                 code::APPLICATION,
-                format!("plugin {plugin} was not reloaded: the server is stopping"),
+                format!("{wanted} was not reloaded: the server is stopping"),
             )),
         }
     }
 }
 
 impl Controller {
-    fn served(&self, plugin: &str) -> Result<Value, Fault> {
-        let status = self.shared.status();
-        let status = status
-            .iter()
-            .find(|status| status.generation.is_some() && status.name.as_deref() == Some(plugin));
+    fn served(&self, wanted: &str) -> Result<Value, Fault> {
+        let is_meant = |status: &&PluginStatus| {
+            let is_file = status.file.file_name().is_some_and(|name| name == wanted);
+            status.generation.is_some() && (is_file || status.name.as_deref() == Some(wanted))
+        };
         // It may have been removed since.
-        status.map(value_of).ok_or_else(|| unknown(plugin))
+        self.shared.status().iter().find(is_meant).map(value_of).ok_or_else(|| unknown(wanted))
     }
 }
 
-fn unknown(plugin: &str) -> Fault {
+fn unknown(wanted: &str) -> Fault {
     /// A name is repeated to its caller up to here.
     const ECHOED_CHARS_MAX: usize = 100;
-    let shown: String = plugin.chars().take(ECHOED_CHARS_MAX).collect();
+    let shown: String = wanted.chars().take(ECHOED_CHARS_MAX).collect();
     Fault::new(
         code::INVALID_PARAMS,
-        format!("there is no plugin {shown:?}; hotcall.plugins lists those there are"),
+        format!("there is no plugin or file {shown:?}; hotcall.plugins lists those there are"),
     )
 }
 
@@ -74,6 +74,7 @@ fn value_of(status: &PluginStatus) -> Value {
         ("version", text(&status.version)),
         ("file", Some(Value::from(&*status.file.to_string_lossy()))),
         ("sha256", text(&status.sha256)),
+        ("file_sha256", text(&status.file_sha256)),
         ("generation", status.generation.map(number)),
         ("state", Some(Value::from(status.state.name()))),
         ("methods", Some(texts(&status.methods))),
@@ -142,6 +143,7 @@ mod tests {
             version: None,
             file: "a.so".into(),
             sha256: None,
+            file_sha256: None,
             generation: None,
             state: FileState::Refused,
             methods: vec!["m".into()],

@@ -1,11 +1,12 @@
 //! What the life cycle's loop waits for: one closed list of events and the mailbox that they come through.
 //!
-//! The mailbox holds no queue of hints: any number of them is one "look again". Ended generations are queued, at most
-//! one for each generation ever made, and reloads up to a limit. So nobody who puts something in ever waits for the
+//! The mailbox holds no queue of hints: any number of them is one "look again". Ended generations and probes are queued, at
+//! most one for each that the loader made, and reloads up to a limit. So nobody who puts something in ever waits for the
 //! loader.
 
 use super::PluginOptions;
-use super::boundary::Ending;
+use super::boundary::{Ending, Remains};
+use super::probe::Verdict;
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, VecDeque};
@@ -29,6 +30,10 @@ pub(super) enum Event {
     Due,
     /// The last call of a generation has returned.
     Ended(Ended),
+    /// A generation has been destroyed.
+    Gone(Gone),
+    /// Probes have ended.
+    Tried(Vec<Tried>),
     /// The server ends; what has not drained by then is left.
     Stop(Instant),
 }
@@ -42,6 +47,21 @@ pub(super) struct Ended {
     pub(super) ending: Ending,
 }
 
+/// A generation whose `destroy` has returned.
+pub(super) struct Gone {
+    pub(super) generation: u64,
+    pub(super) plugin: String,
+    pub(super) is_suspect: bool,
+    pub(super) remains: Remains,
+}
+
+/// A probe that has ended.
+pub(super) struct Tried {
+    /// The content's number.
+    pub(super) id: u64,
+    pub(super) verdict: Verdict,
+}
+
 /// What an operator says of plugins by their names.
 pub(super) struct Settings {
     pub(super) settings: BTreeMap<String, Value>,
@@ -50,7 +70,8 @@ pub(super) struct Settings {
 
 /// A request for a new generation of a plugin.
 pub(super) struct Reload {
-    pub(super) plugin: String,
+    /// The plugin's name, or its file's.
+    pub(super) wanted: String,
     /// Where to tell what became of it. Disconnected without an answer when the server stops.
     pub(super) reply: Sender<Result<(), ReloadError>>,
 }
@@ -80,6 +101,8 @@ struct Inbox {
     stop: Option<Instant>,
     is_stopped: bool,
     ended: Vec<Ended>,
+    gone: Vec<Gone>,
+    tried: Vec<Tried>,
 }
 
 impl Mailbox {
@@ -123,6 +146,14 @@ impl Mailbox {
         self.put(|inbox| inbox.ended.push(ended));
     }
 
+    pub(super) fn gone(&self, gone: Gone) {
+        self.put(|inbox| inbox.gone.push(gone));
+    }
+
+    pub(super) fn tried(&self, tried: Tried) {
+        self.put(|inbox| inbox.tried.push(tried));
+    }
+
     /// Waits for the next event, until `due` at the latest.
     pub(super) fn next(&self, due: Option<Instant>) -> Event {
         let mut inbox = self.lock();
@@ -155,8 +186,14 @@ impl Inbox {
         if let Some(ended) = self.ended.pop() {
             return Some(Event::Ended(ended));
         }
+        if let Some(gone) = self.gone.pop() {
+            return Some(Event::Gone(gone));
+        }
         if let Some(deadline) = self.stop.take() {
             return Some(Event::Stop(deadline));
+        }
+        if !self.tried.is_empty() {
+            return Some(Event::Tried(std::mem::take(&mut self.tried)));
         }
         if let Some(settings) = self.settings.take() {
             return Some(Event::Settings(settings));
@@ -197,7 +234,7 @@ mod tests {
     fn reloads_are_bounded_and_end_with_the_loader() {
         let mailbox = Mailbox::default();
         let (reply, replied) = crossbeam_channel::unbounded();
-        let reload = || Reload { plugin: "p".into(), reply: reply.clone() };
+        let reload = || Reload { wanted: "p".into(), reply: reply.clone() };
         assert!((0..RELOADS_LEN_MAX).all(|_| mailbox.reload(reload())));
         assert!(!mailbox.reload(reload()));
         assert!(matches!(mailbox.next(None), Event::Reload(_)));

@@ -51,7 +51,7 @@ impl Generation {
         Self { id, hash, settings, warnings, loaded_at, descriptor, vitals, live, mailbox }
     }
 
-    /// Tells the plugin that no new call will start. Loader thread only.
+    /// Tells the plugin that no new call will start, once.
     pub(super) fn quiesce(&self) {
         self.live.quiesce();
     }

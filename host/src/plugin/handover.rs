@@ -9,6 +9,7 @@ use super::generation::Generation;
 use super::lifecycle::{Loader, later};
 use super::refusal::Refusal;
 use super::slot::State;
+use super::work::Work;
 use crate::registry::CallContext;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ impl Loader {
     ///
     /// # Errors
     /// [`Refusal::Save`] when `before` does not give its state, [`Refusal::State`] when `after` does not take it.
-    pub(super) fn hand_over(&self, before: &Generation, after: &Live) -> Result<bool, Refusal> {
+    pub(super) fn hand_over(&self, before: &Generation, after: &Live, work: &Work) -> Result<bool, Refusal> {
         let (plugin, generation) = (&before.descriptor.name, before.id);
         match (before.gives_state(), after.takes_state()) {
             (true, true) => {}
@@ -49,6 +50,7 @@ impl Loader {
             }
             (false, false) => return Ok(false),
         }
+        work.goes_on("the save_state of the generation before it");
         let saved = match before.save_state(&self.context("save_state")) {
             Some(Ok(saved)) => saved,
             // It answers no call as it is: nothing is gained by keeping it.
@@ -61,6 +63,7 @@ impl Loader {
             Some(Err(why)) => return Err(Refusal::Save { generation, why, tries_left: 0 }),
             None => return Ok(false),
         };
+        work.goes_on("load_state");
         after
             .load_state(&saved, &self.context("load_state"))
             .map_err(|why| Refusal::State { generation, why })?;

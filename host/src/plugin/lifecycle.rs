@@ -1,17 +1,18 @@
 //! The loop of the life cycle. It alone writes the registry and runs on one thread; the steps by which a settled file
 //! comes to serve are in [`super::admit`].
 
-use super::events::{Event, Mailbox};
+use super::events::{Ended, Event, Mailbox};
 use super::generation::Generation;
 use super::ledger::Ledger;
 use super::operator::Pending;
 use super::quarantine::Quarantine;
 use super::refusal::Refusal;
-use super::retire::{Destroyed, Draining};
+use super::retire::{Destroyed, Destroying, Draining};
 use super::scan::{self, Attention, ContentHash, Entry, Listing, Stamp};
 use super::slot::{Slot, State};
 use super::store::Store;
 use super::threads::Names;
+use super::trials::{Starting, Trials};
 use super::watch::Watcher;
 use super::{Config, Shared, Watch};
 use crate::registry::{Registry, Snapshot};
@@ -42,6 +43,10 @@ pub(super) struct Loader {
     pub(super) retired: Vec<Arc<Generation>>,
     /// Told so; their last calls still run.
     pub(super) draining: Vec<Draining>,
+    /// Their `destroy` runs.
+    pub(super) destroying: Vec<Destroying>,
+    /// To be destroyed once fewer are.
+    pub(super) undestroyed: Vec<Ended>,
     /// Their ends are to be looked at.
     pub(super) destroyed: Vec<Destroyed>,
     /// What the last generation that left something did leave, by the plugin's name.
@@ -51,9 +56,15 @@ pub(super) struct Loader {
     pub(super) thread_names: Names,
     /// Asked for by the operator, not yet done.
     pub(super) reloads: Vec<Pending>,
+    pub(super) trials: Trials,
+    /// Until the server first serves.
+    pub(super) starting: Option<Starting>,
     next_look: Option<Instant>,
     last_look: Instant,
-    pub(super) is_changed: bool,
+    /// What serves has changed.
+    pub(super) is_registry_stale: bool,
+    /// What operators are told has changed.
+    pub(super) is_status_stale: bool,
     /// The last look could not list the directory.
     pub(super) is_blind: bool,
     pub(super) kept_was_warned: bool,
@@ -80,15 +91,20 @@ impl Loader {
             quarantine: Quarantine::default(),
             retired: Vec::new(),
             draining: Vec::new(),
+            destroying: Vec::new(),
+            undestroyed: Vec::new(),
             destroyed: Vec::new(),
             left_behind: BTreeMap::new(),
             generations: 0,
             ledger: Ledger::default(),
             thread_names: Names::new(),
             reloads: Vec::new(),
+            trials: Trials::default(),
+            starting: None,
             next_look: None,
             last_look: Instant::now(),
-            is_changed: false,
+            is_registry_stale: false,
+            is_status_stale: false,
             is_blind: false,
             kept_was_warned: false,
             directory_said: None,
@@ -97,6 +113,7 @@ impl Loader {
 
     /// Loads what is there, says so by dropping `ready`, then follows events until told to stop.
     pub(super) fn run(mut self, ready: Sender<()>) {
+        self.starting = Some(Starting::new(ready, self.config.limits.probe_max()));
         self.start_watching();
         self.look();
         if self.slots.values().any(|slot| matches!(slot.state, State::Settling { .. })) {
@@ -104,8 +121,8 @@ impl Loader {
             thread::sleep(self.settle_time());
             self.look();
         }
-        drop(ready);
         loop {
+            self.end_start();
             match self.mailbox.next(self.due()) {
                 Event::Hint => self.look_at(self.last_look + LOOK_GAP),
                 Event::Asked => self.look(),
@@ -113,11 +130,14 @@ impl Loader {
                 Event::Reload(reload) => self.reload(reload),
                 Event::Due => {
                     self.attend_retired();
+                    self.go_on_with_trials();
                     if self.look_due().is_some_and(|due| due <= Instant::now()) {
                         self.look();
                     }
                 }
                 Event::Ended(ended) => self.destroy(ended),
+                Event::Gone(gone) => self.gone(gone),
+                Event::Tried(tried) => self.tried(tried),
                 Event::Stop(deadline) => return self.stop(deadline),
             }
         }
@@ -177,6 +197,7 @@ impl Loader {
                 );
             }
         }
+        self.cancel_stale_trials();
         self.commit();
         self.answer_reloads();
         self.last_look = Instant::now();
@@ -194,8 +215,13 @@ impl Loader {
         };
         let all_gone = self.slots.iter().filter(|(name, slot)| !is_listed(name) && gone(slot));
         for name in all_gone.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            self.is_changed = true;
-            let Some(running) = self.slots.remove(&name).and_then(|slot| slot.running) else { continue };
+            self.is_status_stale = true;
+            let Some(slot) = self.slots.remove(&name) else { continue };
+            if let Some(hash) = slot.hash.filter(|_| !matches!(slot.state, State::Missing { .. })) {
+                self.quarantine.forget(hash);
+            }
+            let Some(running) = slot.running else { continue };
+            self.is_registry_stale = true;
             let (plugin, path) = (&running.descriptor.name, self.path(&name));
             log::info!("plugin {plugin} is removed with its file {}", path.display());
             self.retired.push(running);
@@ -203,7 +229,7 @@ impl Loader {
         for (_, slot) in self.slots.iter_mut().filter(|(name, _)| !is_listed(name)) {
             if !matches!(slot.state, State::Missing { .. }) {
                 slot.state = State::Missing { due };
-                self.is_changed = true;
+                self.is_status_stale = true;
             }
         }
     }
@@ -243,30 +269,33 @@ impl Loader {
 
     /// Swaps the registry if anything changed, and only then tells the retired ones.
     pub(super) fn commit(&mut self) {
-        if !std::mem::take(&mut self.is_changed) {
-            return;
+        if std::mem::take(&mut self.is_registry_stale) {
+            let running = self.slots.values().filter_map(|slot| slot.running.as_ref());
+            self.registry.publish(running.flat_map(Generation::methods).collect());
+            self.retire();
+            self.is_status_stale = true;
         }
-        let running = self.slots.values().filter_map(|slot| slot.running.as_ref());
-        self.registry.publish(running.flat_map(Generation::methods).collect());
-        self.retire();
-        self.publish_status();
+        if std::mem::take(&mut self.is_status_stale) {
+            self.publish_status();
+        }
     }
 
     fn stop(mut self, deadline: Instant) {
         self.watcher = None;
         self.registry.publish(Snapshot::default());
         self.retired.extend(std::mem::take(&mut self.slots).into_values().filter_map(|slot| slot.running));
+        self.cancel_stale_trials();
         self.retire();
-        while !self.draining.is_empty() {
+        while !self.draining.is_empty() || !self.destroying.is_empty() || self.trials.are_running() {
             match self.mailbox.next(Some(deadline)) {
                 Event::Ended(ended) => self.destroy(ended),
+                Event::Gone(gone) => self.gone(gone),
+                Event::Tried(tried) => self.tried(tried),
                 Event::Due => break,
                 Event::Hint | Event::Asked | Event::Settings(_) | Event::Reload(_) | Event::Stop(_) => {}
             }
         }
-        for left in &self.draining {
-            log::warn!("plugin {} is not destroyed: calls of it still run", left.plugin);
-        }
+        self.tell_what_is_left();
         self.shared.rows.store(Arc::default());
     }
 
@@ -301,7 +330,9 @@ impl Loader {
     }
 
     fn due(&self) -> Option<Instant> {
-        self.look_due().into_iter().chain(self.retired_due()).min()
+        let starting = self.starting.as_ref().map(Starting::due);
+        let others = self.retired_due().into_iter().chain(self.trials.due()).chain(starting);
+        self.look_due().into_iter().chain(others).min()
     }
 
     fn look_due(&self) -> Option<Instant> {
@@ -312,7 +343,7 @@ impl Loader {
         due.map(|due| due.max(self.last_look + LOOK_GAP))
     }
 
-    fn look_at(&mut self, when: Instant) {
+    pub(super) fn look_at(&mut self, when: Instant) {
         self.next_look = Some(self.next_look.map_or(when, |next| next.min(when)));
     }
 
@@ -337,8 +368,8 @@ impl Loader {
 
     pub(super) fn set_state(&mut self, name: &OsStr, state: State) {
         if let Some(slot) = self.slots.get_mut(name) {
+            self.is_status_stale |= slot.state.file_state() != state.file_state();
             slot.state = state;
-            self.is_changed = true;
         }
     }
 

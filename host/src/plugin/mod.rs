@@ -12,7 +12,8 @@
 //! `library` loads them, `handover` moves their state, `generation` serves them through `boundary`.
 //!
 //! Invariants
-//! - One thread, the loader, runs all of a plugin's code but its methods. It holds no lock that a call needs.
+//! - One thread, the loader, runs all of a plugin's code but its methods and its end, which has a thread of its own. It holds
+//!   no lock that a call needs.
 //! - The registry is all that is written here for others. This module knows no network, no HTTP, no XML.
 //! - A failed step changes nothing that serves. No file's code runs before its bytes are checked, and the watched file
 //!   itself is never mapped.
@@ -46,10 +47,12 @@ mod status;
 mod store;
 mod text;
 mod threads;
+mod trials;
 mod trust;
 mod vitals;
 mod watch;
 mod weigh;
+mod work;
 
 pub use status::{FileState, PluginStatus};
 
@@ -72,11 +75,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 use store::Store;
+use work::Desk;
 
 pub use trust::Trust;
 
 /// What [`Plugins::stop`] waits beyond its deadline for a `destroy` that is under way.
 const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// From one look to the next whether the start is held up.
+const START_TICK: Duration = Duration::from_millis(100);
 
 /// Where plugins come from and what they get.
 #[derive(Clone, Debug)]
@@ -148,13 +155,21 @@ pub struct Plugins {
 #[derive(Default)]
 struct Shared {
     rows: ArcSwap<Vec<Row>>,
+    desk: Desk,
+    /// How long one function of a plugin may hold up the loader before operators are told.
+    patience: Duration,
     kept: AtomicUsize,
     kept_bytes: AtomicU64,
 }
 
 impl Shared {
     fn status(&self) -> Vec<PluginStatus> {
-        self.rows.load().iter().map(Row::now).collect()
+        let now = |row: &Row| {
+            let mut status = row.now();
+            self.desk.mark(&mut status, self.patience);
+            status
+        };
+        self.rows.load().iter().map(now).collect()
     }
 }
 
@@ -187,7 +202,8 @@ pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> 
     check(&config.settings)?;
     let store = Store::open(&config.state_dir, config.check_permissions)?;
     let directory = std::path::absolute(&config.directory).map_err(Error::state(&config.directory))?;
-    let (mailbox, shared) = (Arc::<Mailbox>::default(), Arc::<Shared>::default());
+    let patience = config.limits.probe_max();
+    let (mailbox, shared) = (Arc::<Mailbox>::default(), Arc::new(Shared { patience, ..Shared::default() }));
     let (ready, is_ready) = bounded::<()>(0);
     let (alive, done) = bounded::<()>(0);
     let config = Config { directory, ..config };
@@ -199,8 +215,15 @@ pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> 
             Loader::new(config, store, registry, events, publisher).run(ready);
         })
         .map_err(Error::Thread)?;
-    // Disconnects when the first look is done.
-    let _ = is_ready.recv();
+    let (desk, watched) = (Arc::clone(&shared), done.clone());
+    let watch = move || work::watch(&desk, &watched, patience);
+    thread::Builder::new().name("hotcall-watch".into()).spawn(watch).map_err(Error::Thread)?;
+    // Disconnects when what is there is loaded. A plugin that holds up the loader does not hold up the others' server.
+    while is_ready.recv_timeout(START_TICK) == Err(RecvTimeoutError::Timeout) {
+        if shared.desk.is_held_up(patience) {
+            break;
+        }
+    }
     Ok(Plugins { mailbox, shared, done, loader: Some(loader) })
 }
 

@@ -9,10 +9,12 @@ use super::slot::{Slot, State};
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 
 /// A reload that is under way.
 pub(super) struct Pending {
-    plugin: String,
+    /// A plugin's name, or a file's.
+    wanted: String,
     /// What served when it was asked for.
     before: Option<u64>,
     reply: Sender<Result<(), ReloadError>>,
@@ -44,11 +46,11 @@ impl Loader {
     }
 
     /// Begins a reload; [`Loader::answer_reloads`] says what became of it.
-    pub(super) fn reload(&mut self, Reload { plugin, reply }: Reload) {
-        let before = self.running(&plugin);
-        if self.renew(&plugin, |slot| slot.is_forced = true) {
-            log::info!("plugin {plugin} is reloaded as an operator asked");
-            self.reloads.push(Pending { plugin, before, reply });
+    pub(super) fn reload(&mut self, Reload { wanted, reply }: Reload) {
+        let before = self.running(&wanted);
+        if self.renew(&wanted, |slot| slot.is_forced = true) {
+            log::info!("{wanted} is reloaded as an operator asked");
+            self.reloads.push(Pending { wanted, before, reply });
             self.look();
         } else {
             // Nobody waiting is no reason for anything.
@@ -69,12 +71,12 @@ impl Loader {
 
     /// None while the content settles.
     fn outcome(&self, reload: &Pending) -> Option<Result<(), ReloadError>> {
-        let is_new = self.running(&reload.plugin).is_some_and(|running| Some(running) != reload.before);
+        let is_new = self.running(&reload.wanted).is_some_and(|running| Some(running) != reload.before);
         if is_new {
             return Some(Ok(()));
         }
-        let slots = || self.slots.values().filter(|slot| is_of(slot, &reload.plugin));
-        if slots().any(|slot| matches!(slot.state, State::Settling { .. })) {
+        let slots = || self.meant(&reload.wanted);
+        if slots().any(|slot| matches!(slot.state, State::Settling { .. } | State::Probing { .. })) {
             return None;
         }
         let why = match slots().next() {
@@ -86,26 +88,32 @@ impl Loader {
         Some(Err(ReloadError::Refused(why)))
     }
 
-    /// Has the plugin's files looked at as if they were new. Whether there are any.
-    fn renew(&mut self, plugin: &str, change: impl Fn(&mut Slot)) -> bool {
-        self.quarantine.forgive(plugin);
+    /// Has the plugin's files, or the file, looked at as if they were new. Whether there are any.
+    fn renew(&mut self, wanted: &str, change: impl Fn(&mut Slot)) -> bool {
+        self.quarantine.forgive(wanted);
         let mut is_found = false;
-        for slot in self.slots.values_mut().filter(|slot| is_of(slot, plugin)) {
+        for (_, slot) in self.slots.iter_mut().filter(|(name, slot)| is_meant(name, slot, wanted)) {
             is_found = true;
             slot.stamp = None;
+            if let Some(hash) = slot.hash {
+                self.quarantine.forget(hash);
+            }
             change(slot);
         }
         is_found
     }
 
-    fn running(&self, plugin: &str) -> Option<u64> {
-        let running = self.slots.values().filter_map(|slot| slot.running.as_ref());
-        running.filter(|running| running.descriptor.name == plugin).map(|running| running.id).next()
+    fn meant<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = &'a Slot> {
+        self.slots.iter().filter(move |(name, slot)| is_meant(name, slot, wanted)).map(|(_, slot)| slot)
+    }
+
+    fn running(&self, wanted: &str) -> Option<u64> {
+        self.meant(wanted).filter_map(|slot| slot.running.as_ref()).map(|running| running.id).next()
     }
 }
 
-/// Whether the plugin serves for this file, or is what was found in it last.
-fn is_of(slot: &Slot, plugin: &str) -> bool {
-    let serves = slot.running.as_ref().is_some_and(|running| running.descriptor.name == plugin);
-    serves || slot.plugin.as_deref() == Some(plugin)
+/// Whether the file has this name, or the plugin of this name serves for it, or was found in it last.
+fn is_meant(file: &OsStr, slot: &Slot, wanted: &str) -> bool {
+    let serves = slot.running.as_ref().is_some_and(|running| running.descriptor.name == wanted);
+    serves || file == wanted || slot.plugin.as_deref() == Some(wanted)
 }

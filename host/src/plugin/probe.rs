@@ -25,6 +25,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
@@ -72,22 +73,42 @@ pub fn this_program() -> PathBuf {
     PathBuf::from("/proc/self/exe")
 }
 
-/// Loads, creates and destroys the plugin in a child process, and waits for that.
-///
-/// # Errors
-/// What the child refused, or how the plugin ended or held up the child. [`Refusal::Io`] when there could be no probe.
+/// What became of a probe.
+pub(super) struct Verdict {
+    /// The plugin's name, if it came to that.
+    pub(super) plugin: Option<String>,
+    /// The probe's warnings; or what the child refused, or how the plugin ended or held up the child; or
+    /// [`Refusal::Io`] when there could be no probe.
+    pub(super) outcome: Result<Vec<String>, Refusal>,
+}
+
+impl Verdict {
+    /// There could be no probe.
+    pub(super) fn none(what: &'static str, source: io::Error) -> Self {
+        Self { plugin: None, outcome: Err(Refusal::Io { what, source }) }
+    }
+}
+
+/// Loads, creates and destroys the plugin in a child process, and waits for that; not for long once `is_cancelled`, and
+/// then the verdict says nothing of the plugin.
 pub(super) fn run(
     program: &Path,
     copy: &Path,
     scratch: &Path,
     config: &Config,
-) -> Result<Vec<String>, Refusal> {
+    is_cancelled: &AtomicBool,
+) -> Verdict {
     let deadline = super::lifecycle::later(Instant::now(), config.limits.probe_max());
-    let mut trial = Trial::start(program, copy, scratch, config).map_err(Refusal::io("start its probe"))?;
-    let ended = trial.follow(deadline, config);
+    let mut trial = match Trial::start(program, copy, scratch, config) {
+        Ok(trial) => trial,
+        Err(error) => return Verdict::none("start its probe", error),
+    };
+    let ended = trial.follow(deadline, config, is_cancelled);
     trial.end();
-    let ended = ended.map_err(Refusal::io("watch its probe"))?;
-    trial.verdict(ended.as_ref(), &config.limits)
+    match ended {
+        Ok(ended) => trial.verdict(ended.as_ref(), &config.limits),
+        Err(error) => Verdict::none("watch its probe", error),
+    }
 }
 
 /// A probe under way. Its process and all of its group are killed when this goes.
@@ -98,6 +119,8 @@ struct Trial {
     input: Option<ChildStdin>,
     /// What is still to be written to `input`, which is closed after it; None before the child has named its plugin.
     unsent: Option<Vec<u8>>,
+    /// It has been told its plugin's settings.
+    is_answered: bool,
     /// The report's last line as far as it has come.
     partial: Vec<u8>,
     report_bytes: usize,
@@ -154,6 +177,7 @@ impl Trial {
             output,
             input,
             unsent: None,
+            is_answered: false,
             partial,
             report_bytes: 0,
             printed,
@@ -174,7 +198,12 @@ impl Trial {
     }
 
     /// Reads and answers until the child has ended or has refused, or the time is over.
-    fn follow(&mut self, deadline: Instant, config: &Config) -> io::Result<Option<WaitIdStatus>> {
+    fn follow(
+        &mut self,
+        deadline: Instant,
+        config: &Config,
+        is_cancelled: &AtomicBool,
+    ) -> io::Result<Option<WaitIdStatus>> {
         loop {
             let ended = self.ended()?;
             self.read();
@@ -183,7 +212,7 @@ impl Trial {
             }
             self.answer(config)?;
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || is_cancelled.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             self.wait(left.min(TICK))?;
@@ -238,10 +267,10 @@ impl Trial {
 
     /// Sends the plugin's settings once its name is known, and closes the pipe after them.
     fn answer(&mut self, config: &Config) -> io::Result<()> {
-        if let Some(name) = self.story.plugin.take() {
+        if let Some(name) = self.story.plugin.as_ref().filter(|_| !self.is_answered) {
             let empty = Value::Struct(Vec::new());
-            let settings = config.settings.get(&name).unwrap_or(&empty);
-            self.unsent = Some(settings::encode(settings)?);
+            let settings = config.settings.get(name).unwrap_or(&empty);
+            (self.unsent, self.is_answered) = (Some(settings::encode(settings)?), true);
         }
         let (Some(input), Some(unsent)) = (&mut self.input, &mut self.unsent) else { return Ok(()) };
         while !unsent.is_empty() {
@@ -279,10 +308,16 @@ impl Trial {
         log::debug!("the probe's output ended with: {}", text::one_line(&self.printed, OUTPUT_BYTES_MAX));
     }
 
-    fn verdict(mut self, ended: Option<&WaitIdStatus>, limits: &Limits) -> Result<Vec<String>, Refusal> {
-        if let Some(refusal) = self.story.refusal.take() {
-            return Err(refusal);
-        }
+    fn verdict(mut self, ended: Option<&WaitIdStatus>, limits: &Limits) -> Verdict {
+        let plugin = self.story.plugin.take();
+        let outcome = match self.story.refusal.take() {
+            Some(refusal) => Err(refusal),
+            None => self.outcome(ended, limits),
+        };
+        Verdict { plugin, outcome }
+    }
+
+    fn outcome(self, ended: Option<&WaitIdStatus>, limits: &Limits) -> Result<Vec<String>, Refusal> {
         let at = self.story.at;
         let how = how_it_ended(ended, at, limits.probe_ms_max);
         let is_orderly = ended.is_some_and(|status| status.exit_status() == Some(0));

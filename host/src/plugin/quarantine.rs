@@ -33,6 +33,16 @@ impl Quarantine {
         self.0.iter().find(|entry| entry.hash == hash && entry.beside.is_none_or(&runs))
     }
 
+    /// Forgets that this content was refused.
+    pub(super) fn forget(&mut self, hash: ContentHash) {
+        self.0.retain(|entry| entry.hash != hash);
+    }
+
+    /// The contents that were refused beside this generation.
+    pub(super) fn beside(&self, generation: u64) -> impl Iterator<Item = ContentHash> {
+        self.0.iter().filter(move |entry| entry.beside == Some(generation)).map(|entry| entry.hash)
+    }
+
     /// Forgets what was refused of a plugin.
     pub(super) fn forgive(&mut self, plugin: &str) {
         self.0.retain(|entry| entry.plugin.as_deref() != Some(plugin));

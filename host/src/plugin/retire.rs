@@ -2,24 +2,37 @@
 
 use super::Unload;
 use super::boundary::Remains;
-use super::events::Ended;
+use super::events::{Ended, Gone};
 use super::generation::Generation;
 use super::ledger::Count;
 use super::lifecycle::{Loader, later};
 use super::slot::Slot;
+use super::threads;
 use std::ffi::OsString;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// From a generation's `destroy` to the look at what it left: a thread that was joined is listed for a moment still.
 const REST: Duration = Duration::from_millis(200);
+
+/// Generations that are destroyed at once; each has a thread.
+const DESTROYING_MAX: usize = 64;
 
 /// Told that no new call will start; its last calls still run.
 pub(super) struct Draining {
     generation: Weak<Generation>,
     id: u64,
     pub(super) plugin: String,
+    /// When to warn; None once that is done.
+    due: Option<Instant>,
+}
+
+/// Its `destroy` runs.
+pub(super) struct Destroying {
+    generation: u64,
+    plugin: String,
     /// When to warn; None once that is done.
     due: Option<Instant>,
 }
@@ -38,32 +51,69 @@ impl Loader {
     /// Tells those that were replaced. The registry must not have them any more.
     pub(super) fn retire(&mut self) {
         let due = later(Instant::now(), self.config.limits.drain_max());
-        for generation in self.retired.drain(..) {
-            let _named = self.thread_names.bear(generation.id);
-            generation.quiesce();
+        for generation in std::mem::take(&mut self.retired) {
             self.ledger.retire(&generation.descriptor.name, generation.bytes());
+            self.look_again_beside(generation.id);
             self.draining.push(Draining {
                 generation: Arc::downgrade(&generation),
                 id: generation.id,
                 plugin: generation.descriptor.name.clone(),
                 due: Some(due),
             });
+            let (names, id) = (self.thread_names, generation.id);
+            apart(move || {
+                let _named = names.bear(id);
+                generation.quiesce();
+            });
         }
     }
 
     /// Destroys a generation whose last call has returned.
     pub(super) fn destroy(&mut self, ended: Ended) {
+        self.draining.retain(|draining| draining.id != ended.generation);
+        if self.destroying.len() >= DESTROYING_MAX {
+            return self.undestroyed.push(ended);
+        }
         let Ended { generation, plugin, is_suspect, ending } = ended;
-        self.draining.retain(|draining| draining.id != generation);
-        let _named = self.thread_names.bear(generation);
-        let remains = ending.destroy();
+        let due = Some(later(Instant::now(), self.config.limits.drain_max()));
+        self.destroying.push(Destroying { generation, plugin: plugin.clone(), due });
+        let (names, mailbox) = (self.thread_names, Arc::clone(&self.mailbox));
+        apart(move || {
+            let named = names.bear(generation);
+            let remains = ending.destroy();
+            drop(named);
+            mailbox.gone(Gone { generation, plugin, is_suspect, remains });
+        });
+    }
+
+    /// A generation is destroyed.
+    pub(super) fn gone(&mut self, gone: Gone) {
+        let Gone { generation, plugin, remains, is_suspect } = gone;
+        self.destroying.retain(|destroying| destroying.generation != generation);
         let due = later(Instant::now(), REST);
         self.destroyed.push(Destroyed { generation, plugin, remains, is_suspect, due });
+        if let Some(ended) = self.undestroyed.pop() {
+            self.destroy(ended);
+        }
+    }
+
+    /// Files whose contents were refused because of the state of this generation are looked at again: it has ended.
+    fn look_again_beside(&mut self, generation: u64) {
+        let contents: Vec<_> = self.quarantine.beside(generation).collect();
+        for slot in
+            self.slots.values_mut().filter(|slot| slot.hash.is_some_and(|hash| contents.contains(&hash)))
+        {
+            slot.stamp = None;
+        }
+        if !contents.is_empty() {
+            self.look_at(Instant::now());
+        }
     }
 
     /// Does what is due for those on their way out.
     pub(super) fn attend_retired(&mut self) {
         self.warn_of_slow_drains();
+        self.warn_of_slow_ends();
         let now = Instant::now();
         let (due, waiting) = self.destroyed.drain(..).partition(|destroyed| destroyed.due <= now);
         self.destroyed = waiting;
@@ -77,7 +127,8 @@ impl Loader {
     /// When [`Loader::attend_retired`] is wanted.
     pub(super) fn retired_due(&self) -> Option<Instant> {
         let draining = self.draining.iter().filter_map(|draining| draining.due);
-        draining.chain(self.destroyed.iter().map(|destroyed| destroyed.due)).min()
+        let destroying = self.destroying.iter().filter_map(|destroying| destroying.due);
+        draining.chain(destroying).chain(self.destroyed.iter().map(|destroyed| destroyed.due)).min()
     }
 
     /// Counts what is mapped and tells operators.
@@ -141,6 +192,32 @@ impl Loader {
         self.kept_was_warned = generations > max;
     }
 
+    /// What the end of the server leaves.
+    pub(super) fn tell_what_is_left(&self) {
+        for left in &self.draining {
+            log::warn!("plugin {} is not destroyed: calls of it, or its quiesce, still run", left.plugin);
+        }
+        for left in &self.destroying {
+            log::warn!("plugin {}: the destroy of generation {} still runs", left.plugin, left.generation);
+        }
+    }
+
+    fn warn_of_slow_ends(&mut self) {
+        let now = Instant::now();
+        let is_due = |destroying: &&mut Destroying| destroying.due.is_some_and(|due| due <= now);
+        let ms_max = self.config.limits.drain_ms_max;
+        for destroying in self.destroying.iter_mut().filter(is_due) {
+            destroying.due = None;
+            let what = format!(
+                "the destroy of generation {} has not returned in {ms_max} ms",
+                destroying.generation
+            );
+            log::warn!("plugin {}: {what}; its thread is left to it", destroying.plugin);
+            self.left_behind.insert(destroying.plugin.clone(), what);
+            self.is_status_stale = true;
+        }
+    }
+
     fn warn_of_slow_drains(&mut self) {
         let now = Instant::now();
         let is_due = |draining: &&mut Draining| draining.due.is_some_and(|due| due <= now);
@@ -155,5 +232,13 @@ impl Loader {
                 self.config.limits.drain_ms_max
             );
         }
+    }
+}
+
+/// Runs the end of a generation on a thread of its own: whatever a plugin does there holds up nobody, and its
+/// thread-local destructors run.
+fn apart(end: impl FnOnce() + Send + 'static) {
+    if let Err(error) = thread::Builder::new().name(threads::ENDING.into()).spawn(end) {
+        log::warn!("there is no thread to be had ({error}): a retired plugin is not told and not destroyed");
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum State {
     /// Ready to serve but for the running generation's state, which could not be saved `tries` times; the next try is
     /// at `due`.
     Waiting { candidate: Box<Candidate>, tries: u32, due: Instant },
+    /// A child process tries the content of this number.
+    Probing { id: u64 },
     /// Its probe took too long `tries` times; the next try is at `due`.
     Retrying { hash: ContentHash, tries: u32, due: Instant },
     /// Not to be loaded until the content changes.
@@ -29,6 +31,21 @@ pub(super) enum State {
     Unreadable,
     /// The file is gone; what serves for it goes at `due`.
     Missing { due: Instant },
+}
+
+impl State {
+    /// What the operator is told.
+    pub(super) const fn file_state(&self) -> FileState {
+        match self {
+            Self::Settling { .. } => FileState::Settling,
+            Self::Probing { .. } => FileState::Probing,
+            Self::Serving => FileState::Serving,
+            Self::Waiting { .. } => FileState::Waiting,
+            Self::Conflicting(_) => FileState::Conflicting,
+            Self::Refused | Self::Retrying { .. } | Self::Unreadable => FileState::Refused,
+            Self::Missing { .. } => FileState::Missing,
+        }
+    }
 }
 
 /// One file name of the plugins directory.
@@ -106,9 +123,10 @@ impl Slot {
             name: descriptor.map(|descriptor| descriptor.name.clone()).or_else(|| self.plugin.clone()),
             version: descriptor.map(|descriptor| descriptor.version.clone()),
             file: file.to_owned(),
-            sha256: self.hash.map(|hash| hash.hex()),
+            sha256: running.map(|running| running.hash).or(self.hash).map(|hash| hash.hex()),
+            file_sha256: self.hash.map(|hash| hash.hex()),
             generation: running.map(|running| running.id),
-            state: self.file_state(),
+            state: self.state.file_state(),
             methods: methods.map(str::to_owned).collect(),
             calls: 0,
             faults: 0,
@@ -119,16 +137,5 @@ impl Slot {
             kept_bytes: 0,
         };
         Row { status, vitals: running.map(|running| Arc::clone(&running.vitals)) }
-    }
-
-    const fn file_state(&self) -> FileState {
-        match self.state {
-            State::Settling { .. } => FileState::Settling,
-            State::Serving => FileState::Serving,
-            State::Waiting { .. } => FileState::Waiting,
-            State::Conflicting(_) => FileState::Conflicting,
-            State::Refused | State::Retrying { .. } | State::Unreadable => FileState::Refused,
-            State::Missing { .. } => FileState::Missing,
-        }
     }
 }

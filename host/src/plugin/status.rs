@@ -16,8 +16,10 @@ pub struct PluginStatus {
     pub version: Option<String>,
     /// The file.
     pub file: PathBuf,
-    /// The file's content as last settled, in hexadecimal.
+    /// The content that serves, or that of the file when none does, in hexadecimal.
     pub sha256: Option<String>,
+    /// The file's content as last settled; another one than serves when it waits or was refused.
+    pub file_sha256: Option<String>,
     /// What serves for this file; not always its present content.
     pub generation: Option<u64>,
     /// What is known of the file's present content.
@@ -45,6 +47,8 @@ pub struct PluginStatus {
 pub enum FileState {
     /// It changed a moment ago.
     Settling,
+    /// A child process tries it.
+    Probing,
     /// It serves.
     Serving,
     /// It serves no more: its calls panicked too often in a row.
@@ -64,6 +68,7 @@ impl FileState {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Settling => "settling",
+            Self::Probing => "probing",
             Self::Serving => "serving",
             Self::Poisoned => "poisoned",
             Self::Waiting => "waiting",

@@ -1,7 +1,7 @@
 //! Telling which threads of the process a plugin left behind.
 //!
-//! Linux does not say who started a thread, but a new one has the name of the one that starts it. So the loader bears a
-//! name of its own for each generation while it runs that generation's code, and a thread of that name is one that the
+//! Linux does not say who started a thread, but a new one has the name of the one that starts it. So a thread of the
+//! life cycle bears a name of its own for each generation while it runs that generation's code, and a thread of that name is one that the
 //! generation started there, or a descendant of one.
 //!
 //! # Limits
@@ -10,17 +10,21 @@
 
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 
 /// What the loader is called otherwise.
 pub(super) const LOADER: &str = "hotcall-loader";
+/// A thread on which a generation ends.
+pub(super) const ENDING: &str = "hotcall-ending";
 /// The kernel keeps 15 bytes of a name: so many digits are left for the loader's number and the generation's.
 const LOADERS: u32 = 100;
 const GENERATIONS: u64 = 100_000;
 
 /// The names of one loader's generations. A process has one loader, but in tests.
+#[derive(Clone, Copy)]
 pub(super) struct Names(u32);
 
-/// The loader's name while it runs a generation's code. Must be dropped on the same thread.
+/// A thread's name while it runs a generation's code. Must be dropped on the same thread, which then has its own again.
 pub(super) struct Named(());
 
 impl Names {
@@ -30,13 +34,13 @@ impl Names {
     }
 
     /// Has this thread bear the generation's name.
-    pub(super) fn bear(&self, generation: u64) -> Named {
+    pub(super) fn bear(self, generation: u64) -> Named {
         rename(&self.name(generation));
         Named(())
     }
 
     /// How many threads bear the generation's name.
-    pub(super) fn count(&self, generation: u64) -> usize {
+    pub(super) fn count(self, generation: u64) -> usize {
         let name = self.name(generation);
         let Ok(threads) = fs::read_dir("/proc/self/task") else { return 0 };
         // One that ends meanwhile cannot be read.
@@ -45,14 +49,14 @@ impl Names {
         names.filter(|found| found.trim_end() == name).count()
     }
 
-    fn name(&self, generation: u64) -> String {
+    fn name(self, generation: u64) -> String {
         format!("hotcall{}g{}", self.0 % LOADERS, generation % GENERATIONS)
     }
 }
 
 impl Drop for Named {
     fn drop(&mut self) {
-        rename(LOADER);
+        rename(thread::current().name().unwrap_or_default());
     }
 }
 
@@ -66,7 +70,6 @@ fn rename(name: &str) {
 mod tests {
     use super::*;
     use std::sync::mpsc;
-    use std::thread;
 
     #[test]
     fn a_thread_is_found_by_who_started_it_until_it_ends() {

@@ -11,15 +11,15 @@ const RELOAD: &str = "hotcall.reload";
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {
         name: PLUGINS,
-        help: "The plugin files, for each a struct: name, version, file, sha256, generation, state (settling, serving, \
-               poisoned, waiting, conflicting, refused or missing), methods, calls, faults, last_error, warnings, \
+        help: "The plugin files, for each a struct: name, version, file, sha256 (of what serves), file_sha256, \
+               generation, state (settling, probing, serving, poisoned, waiting, conflicting, refused or missing), methods, calls, faults, last_error, warnings, \
                loaded_at (UTC), kept_generations and kept_bytes. What is not known is left out.",
         signature: &["array"],
     },
     Builtin {
         name: RELOAD,
         help: "Loads a plugin anew from its file, also one that is out of service or was refused, and answers when that is \
-               done with its struct of hotcall.plugins, or with a fault that says why not. Takes the plugin's name.",
+               done with its struct of hotcall.plugins, or with a fault that says why not. Takes the plugin's name or its file's.",
         signature: &["struct", "string"],
     },
 ];
@@ -34,7 +34,7 @@ pub(super) fn call(scope: &Scope<'_>, method: &str, params: &[Value]) -> Option<
         (PLUGINS, []) => Ok(control.plugins()),
         (PLUGINS, _) => Err(wrong_params(method, "no parameters", params)),
         (_, [Value::String(plugin)]) => control.reload(plugin, scope.context.deadline),
-        _ => Err(wrong_params(method, "one string, the name of a plugin", params)),
+        _ => Err(wrong_params(method, "one string, the name of a plugin or of its file", params)),
     })
 }
 

@@ -169,3 +169,17 @@ fn what_is_out_of_service_and_cannot_save_its_state_is_replaced_without_it() {
     scene.until("the new one serves", || scene.call("version", &[]) == Ok(Value::Int(2)));
     assert_eq!(scene.answer("get"), Some(0));
 }
+
+#[test]
+fn a_refused_state_binds_nobody_once_its_generation_is_gone() {
+    let mut scene = Scene::new();
+    scene.limits.removal_ms = 100;
+    fs::rename(scene.build("state.c", &["VERSION=1"]), scene.file("state-1.so")).unwrap();
+    scene.start(Watch::Auto);
+    fs::rename(scene.build("state.c", &["VERSION=2", "LOAD_STATUS=HOTCALL_FAULT"]), scene.file("state-2.so"))
+        .unwrap();
+    scene.until_state("state-2.so", FileState::Conflicting);
+    fs::remove_file(scene.file("state-1.so")).unwrap();
+    scene.until_answer("version", Some(2));
+    assert_eq!(scene.answer("get"), Some(0), "it starts afresh");
+}

@@ -16,4 +16,5 @@ mod probe;
 mod refusals;
 mod retire;
 mod scene;
+mod trials;
 mod trust;

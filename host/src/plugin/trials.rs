@@ -1,0 +1,237 @@
+//! The probes that are under way or wait for a place. The loader never waits for one: a content that hangs holds up
+//! neither the start nor another content.
+
+use super::Config;
+use super::candidate::Copied;
+use super::events::{Mailbox, Tried};
+use super::lifecycle::{Loader, later};
+use super::probe::{self, Verdict};
+use super::refusal::Refusal;
+use super::scan::ContentHash;
+use super::slot::State;
+use super::store::Scratch;
+use crossbeam_channel::Sender;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Probes at once that may use a processor, and in all: one that has run for long only waits, most likely.
+const BUSY_MAX: usize = 4;
+const RUNNING_MAX: usize = 64;
+const BUSY_FOR: Duration = Duration::from_millis(500);
+
+/// All contents on trial, by their numbers.
+#[derive(Default)]
+pub(super) struct Trials {
+    waiting: BTreeMap<u64, Trial>,
+    running: BTreeMap<u64, Trial>,
+}
+
+/// A content on trial.
+struct Trial {
+    file: OsString,
+    /// What tries it.
+    program: PathBuf,
+    copied: Copied,
+    /// Trials of this content that took too long.
+    tries: u32,
+    /// It waits, or has run, since then.
+    since: Instant,
+    is_cancelled: Arc<AtomicBool>,
+}
+
+/// The time until the server first serves. Contents that were there at the start are admitted together at its end, by
+/// their files' names: which of two that claim one name serves must not hang on which was faster.
+pub(super) struct Starting {
+    /// Dropped at the end.
+    _ready: Sender<()>,
+    passed: BTreeMap<OsString, (Copied, Verdict)>,
+    /// The start waits no longer than this for what is still on trial.
+    due: Instant,
+}
+
+impl Trials {
+    pub(super) fn are_running(&self) -> bool {
+        !self.running.is_empty()
+    }
+
+    /// When [`Loader::go_on_with_trials`] is wanted, whatever ends until then.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let is_wanted = !self.waiting.is_empty() && self.running.len() < RUNNING_MAX;
+        let busy = self.running.values().map(|trial| trial.since + BUSY_FOR);
+        busy.filter(|end| *end > Instant::now()).min().filter(|_| is_wanted)
+    }
+
+    /// The next that may run. What has hung before hangs again, most likely: others come first.
+    fn next(&mut self) -> Option<Trial> {
+        let busy = self.running.values().filter(|trial| trial.since.elapsed() < BUSY_FOR).count();
+        if busy >= BUSY_MAX || self.running.len() >= RUNNING_MAX {
+            return None;
+        }
+        let next = self.waiting.iter().min_by_key(|(id, trial)| (trial.tries, **id)).map(|(id, _)| *id)?;
+        self.waiting.remove(&next)
+    }
+}
+
+impl Starting {
+    pub(super) fn new(ready: Sender<()>, patience: Duration) -> Self {
+        Self { _ready: ready, passed: BTreeMap::new(), due: later(Instant::now(), patience) }
+    }
+
+    /// When it ends at the latest.
+    pub(super) const fn due(&self) -> Instant {
+        self.due
+    }
+}
+
+impl Loader {
+    /// Has a copied content tried elsewhere, or loads it at once where that is turned off.
+    pub(super) fn begin_trial(&mut self, name: &OsStr, copied: Copied, tries: u32) {
+        let Some(program) = self.config.probe.clone() else {
+            return self.load(name, copied, Vec::new());
+        };
+        let id = copied.id;
+        let (file, since) = (name.to_owned(), Instant::now());
+        let trial = Trial { file, program, copied, tries, since, is_cancelled: Arc::default() };
+        self.trials.waiting.insert(id, trial);
+        self.set_state(name, State::Probing { id });
+        self.go_on_with_trials();
+    }
+
+    /// Starts what has a place now.
+    pub(super) fn go_on_with_trials(&mut self) {
+        while let Some(mut trial) = self.trials.next() {
+            let id = trial.copied.id;
+            trial.since = Instant::now();
+            if let Err(refusal) = self.start_trial(&trial) {
+                let verdict = Verdict { plugin: None, outcome: Err(refusal) };
+                self.mailbox.tried(Tried { id, verdict });
+            }
+            self.trials.running.insert(id, trial);
+        }
+    }
+
+    fn start_trial(&self, trial: &Trial) -> Result<(), Refusal> {
+        let (id, program, copy) = (trial.copied.id, trial.program.clone(), trial.copied.path.clone());
+        let scratch = self.store.scratch(id)?;
+        let (config, mailbox) = (self.config.clone(), Arc::clone(&self.mailbox));
+        let is_cancelled = Arc::clone(&trial.is_cancelled);
+        let trial = move || watch(id, &program, &copy, scratch, &config, &is_cancelled, &mailbox);
+        let started = thread::Builder::new().name("hotcall-probe".into()).spawn(trial);
+        started.map(drop).map_err(Refusal::io("start its probe"))
+    }
+
+    /// Takes the verdicts of trials that have ended.
+    pub(super) fn tried(&mut self, tried: Vec<Tried>) {
+        let mut passed = Vec::new();
+        for Tried { id, verdict } in tried {
+            let Some(trial) = self.trials.running.remove(&id) else { continue };
+            if !self.is_on_trial(&trial.file, id) {
+                // The file has changed since.
+                trial.copied.discard();
+                continue;
+            }
+            if let Some(plugin) = &verdict.plugin {
+                self.set_plugin(&trial.file, Some(plugin.clone()));
+            }
+            match (verdict.outcome, &mut self.starting) {
+                (Err(refusal), _) => self.failed(trial, refusal),
+                (outcome @ Ok(_), Some(starting)) => {
+                    starting.due = later(Instant::now(), self.config.limits.probe_max());
+                    let verdict = Verdict { outcome, plugin: verdict.plugin };
+                    starting.passed.insert(trial.file, (trial.copied, verdict));
+                }
+                (Ok(warnings), None) => passed.push((trial, warnings)),
+            }
+        }
+        self.go_on_with_trials();
+        for (trial, warnings) in passed {
+            self.load(&trial.file, trial.copied, warnings);
+        }
+        self.retry_conflicting();
+        self.commit();
+        self.answer_reloads();
+    }
+
+    /// Ends the start once nothing is on trial, or nothing has passed for too long.
+    pub(super) fn end_start(&mut self) {
+        let is_over = |starting: &mut Starting| {
+            let is_idle = self.trials.running.is_empty() && self.trials.waiting.is_empty();
+            is_idle || starting.due <= Instant::now()
+        };
+        let Some(starting) = self.starting.take_if(is_over) else { return };
+        for (name, (copied, verdict)) in starting.passed {
+            match verdict.outcome {
+                Ok(warnings) if self.is_on_trial(&name, copied.id) => self.load(&name, copied, warnings),
+                _ => copied.discard(),
+            }
+        }
+        self.retry_conflicting();
+        self.commit();
+        let late = self.trials.running.len() + self.trials.waiting.len();
+        if late > 0 {
+            log::warn!("the start does not wait for {late} plugin files that are still being tried");
+        }
+    }
+
+    /// Ends the trials of contents that their files no longer have.
+    pub(super) fn cancel_stale_trials(&mut self) {
+        let slots = &self.slots;
+        let is_stale = |trial: &Trial| {
+            let state = slots.get(&trial.file).map(|slot| &slot.state);
+            !matches!(state, Some(State::Probing { id }) if *id == trial.copied.id)
+        };
+        for trial in self.trials.running.values().filter(|trial| is_stale(trial)) {
+            trial.is_cancelled.store(true, Ordering::Relaxed);
+        }
+        for (_, trial) in self.trials.waiting.extract_if(.., |_, trial| is_stale(trial)) {
+            trial.copied.discard();
+        }
+    }
+
+    fn failed(&mut self, trial: Trial, refusal: Refusal) {
+        let Trial { file, copied, tries, .. } = trial;
+        let hash = copied.hash;
+        copied.discard();
+        match refusal {
+            Refusal::Overran { what, .. } => self.overran(&file, hash, what, tries + 1),
+            refusal => self.refuse(&file, &refusal),
+        }
+    }
+
+    /// A trial took too long, as `tries` of this content did by now. That is the content's fault only if it happens
+    /// again.
+    fn overran(&mut self, name: &OsStr, hash: ContentHash, what: String, tries: u32) {
+        let tries_left = probe::TRIES_MAX.saturating_sub(tries);
+        self.refuse(name, &Refusal::Overran { what, tries_left });
+        if tries_left > 0 {
+            let after = probe::RETRY_AFTER * tries;
+            log::info!("{} is tried again in {} s", self.path(name).display(), after.as_secs());
+            self.set_state(name, State::Retrying { hash, tries, due: later(Instant::now(), after) });
+        }
+    }
+
+    fn is_on_trial(&self, name: &OsStr, id: u64) -> bool {
+        let state = self.slots.get(name).map(|slot| &slot.state);
+        matches!(state, Some(State::Probing { id: on_trial }) if *on_trial == id)
+    }
+}
+
+/// Runs one probe on a thread of its own, which lives until the child is gone: the child is killed when it ends.
+fn watch(
+    id: u64,
+    program: &Path,
+    copy: &Path,
+    scratch: Scratch,
+    config: &Config,
+    is_cancelled: &AtomicBool,
+    mailbox: &Mailbox,
+) {
+    let verdict = probe::run(program, copy, scratch.path(), config, is_cancelled);
+    drop(scratch);
+    mailbox.tried(Tried { id, verdict });
+}

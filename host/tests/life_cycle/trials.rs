@@ -1,0 +1,171 @@
+//! Contents on trial, and plugins that do not return: neither holds up what has nothing to do with them.
+
+use crate::scene::Scene;
+use hotcall::plugin::{FileState, Watch};
+use hotcall::xmlrpc::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Longer than any test: who waits for a plugin that hangs waits in vain.
+const FOR_EVER_MS: u64 = 3_600_000;
+
+fn probing() -> Scene {
+    let mut scene = Scene::new();
+    scene.probe = Some(PathBuf::from(env!("CARGO_BIN_EXE_hotcall")));
+    scene
+}
+
+fn put(scene: &Scene, built: PathBuf, name: &str) {
+    fs::rename(built, scene.file(name)).unwrap();
+}
+
+fn reload(scene: &Scene, wanted: &str) -> Result<Value, String> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    scene.running().control().reload(wanted, deadline).map_err(|fault| fault.message)
+}
+
+#[test]
+fn plugins_that_hang_on_trial_hold_up_no_other() {
+    let mut scene = probing();
+    scene.limits.probe_ms_max = FOR_EVER_MS;
+    put(&scene, scene.life("p", "m", 1), "p.so");
+    scene.start(Watch::Auto);
+    for (number, harm) in ["CONSTRUCTOR=hang", "CREATE=hang", "DESTROY=hang"].iter().enumerate() {
+        let name = format!("a{number}.so");
+        put(&scene, scene.build("harmful.c", &[harm]), &name);
+        scene.until_state(&name, FileState::Probing);
+    }
+    put(&scene, scene.life("p", "m", 2), "p.so");
+    scene.until_answer("m", Some(2));
+    // A file that is replaced or removed while it is tried is not waited for.
+    put(&scene, scene.build("harmful.c", &[]), "a0.so");
+    scene.until_answer("harmful", Some(1));
+    fs::remove_file(scene.file("a1.so")).unwrap();
+    scene.until("its row goes", || scene.status_of("a1.so").is_none());
+    // And neither does the end wait for the last one.
+    scene.stop();
+}
+
+#[test]
+fn the_start_waits_for_what_hangs_no_longer_than_for_one_probe() {
+    let mut scene = probing();
+    scene.limits.probe_ms_max = 5_000;
+    // All are tried before it, and more than may use the processor at once.
+    for number in 0..10 {
+        let number = format!("NUMBER={number}");
+        put(&scene, scene.build("harmful.c", &["CREATE=hang", &number]), &format!("{number}.so"));
+    }
+    put(&scene, scene.life("p", "m", 1), "p.so");
+    scene.start(Watch::Auto);
+    assert_eq!(scene.answer("m"), Some(1));
+}
+
+#[test]
+fn which_of_two_serves_is_by_name_however_fast_they_are() {
+    let mut scene = probing();
+    put(&scene, scene.build("harmful.c", &["CREATE=dawdle"]), "a.so");
+    put(&scene, scene.build("harmful.c", &["NUMBER=2"]), "b.so");
+    scene.start(Watch::Auto);
+    let state = |name: &str| scene.status_of(name).unwrap().state;
+    assert_eq!((state("a.so"), state("b.so")), (FileState::Serving, FileState::Conflicting));
+}
+
+#[test]
+fn a_destroy_that_does_not_return_is_told_and_holds_up_nobody() {
+    let mut scene = probing();
+    scene.limits.drain_ms_max = 50;
+    put(&scene, scene.build("harmful.c", &["DESTROY=hang_in_the_server"]), "h.so");
+    put(&scene, scene.life("p", "m", 1), "p.so");
+    scene.start(Watch::Auto);
+    assert_eq!((scene.answer("harmful"), scene.answer("m")), (Some(1), Some(1)));
+    put(&scene, scene.build("harmful.c", &["NUMBER=2"]), "h.so");
+    scene.until("it is told", || {
+        scene
+            .status_of("h.so")
+            .unwrap()
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("destroy of generation 1"))
+    });
+    put(&scene, scene.life("p", "m", 2), "p.so");
+    scene.until_answer("m", Some(2));
+}
+
+#[test]
+fn a_create_that_hangs_in_the_server_is_told_and_what_serves_goes_on() {
+    let mut scene = probing();
+    scene.limits.probe_ms_max = 2_000;
+    put(&scene, scene.life("p", "m", 1), "a.so");
+    scene.start(Watch::Auto);
+    put(&scene, scene.build("harmful.c", &["CREATE=hang_in_the_server"]), "h.so");
+    scene.until("it is told", || {
+        let status = scene.status_of("h.so");
+        status.and_then(|status| status.last_error).is_some_and(|why| why.starts_with("create has run for"))
+    });
+    assert_eq!(scene.answer("m"), Some(1));
+}
+
+#[test]
+fn a_start_is_not_held_up_by_a_create_that_hangs_in_the_server() {
+    let mut scene = probing();
+    scene.limits.probe_ms_max = 2_000;
+    put(&scene, scene.build("harmful.c", &["CREATE=hang_in_the_server"]), "h.so");
+    scene.start(Watch::Auto);
+    scene.until("it is told", || scene.running().status().iter().all(|status| status.last_error.is_some()));
+}
+
+#[test]
+fn what_was_refused_for_its_configuration_is_tried_with_another() {
+    let mut scene = probing();
+    let mode = |mode: &str| Value::Struct(vec![("mode".into(), Value::from(mode))]);
+    scene.settings.insert("picky".into(), mode("bad"));
+    put(&scene, scene.build("picky.c", &[]), "picky.so");
+    scene.start(Watch::Auto);
+    let status = scene.status_of("picky.so").unwrap();
+    assert_eq!((status.state, status.name.as_deref()), (FileState::Refused, Some("picky")));
+    for (setting, state) in
+        [("good", FileState::Serving), ("bad", FileState::Refused), ("fine", FileState::Serving)]
+    {
+        let settings = [("picky".to_owned(), mode(setting))].into();
+        scene.running().reconfigure(settings, scene.options.clone()).unwrap();
+        scene.until_state("picky.so", state);
+    }
+    assert_eq!(scene.call("mode", &[]), Ok(Value::from("fine")));
+}
+
+#[test]
+fn what_was_refused_is_tried_again_as_an_operator_asks() {
+    let scene = {
+        let mut scene = probing();
+        scene.limits.removal_ms = 50;
+        put(&scene, scene.life("p", "m", 1), "p.so");
+        scene.start(Watch::Auto);
+        scene
+    };
+    let gate = scene.root.path().join("gate");
+    let define = format!("MARK=\"{}\"", gate.display());
+    put(&scene, scene.build("harmful.c", &["CREATE=need_the_mark", &define]), "h.so");
+    let why = scene.until_state("h.so", FileState::Refused).last_error.unwrap();
+    assert!(why.contains("SIGABRT"), "{why}");
+    assert!(
+        reload(&scene, "harmful").unwrap_err().contains("SIGABRT"),
+        "by the plugin's name, which its trial told"
+    );
+    assert!(reload(&scene, "h.so").unwrap_err().contains("SIGABRT"), "by its file's name");
+    fs::create_dir(&gate).unwrap();
+    assert_eq!(reload(&scene, "h.so").unwrap().get("state"), Some(&Value::from("serving")));
+
+    // A file that comes again is a new try too.
+    let file = scene.file("h.so");
+    fs::remove_dir(&gate).unwrap();
+    fs::rename(&file, scene.root.path().join("h.so")).unwrap();
+    scene.until_answer("harmful", None);
+    fs::copy(scene.root.path().join("h.so"), &file).unwrap();
+    scene.until_state("h.so", FileState::Refused);
+    fs::remove_file(&file).unwrap();
+    scene.until("it is forgotten", || scene.status_of("h.so").is_none());
+    fs::create_dir(&gate).unwrap();
+    fs::copy(scene.root.path().join("h.so"), &file).unwrap();
+    scene.until_answer("harmful", Some(1));
+}
