@@ -17,14 +17,16 @@ const AXMLRPC: &str = "/usr/share/java/axmlrpc.jar";
 /// Whether tests that need `program` are left out: when it is not installed. Never with `CI=true`, where a
 /// missing program is a failure.
 pub fn is_left_out(program: &str) -> bool {
-    is_left_out_without(Command::new(program).arg("--version"))
+    !in_ci() && !succeeds(Command::new(program).arg("--version"))
 }
 
-/// As [`is_left_out`], with a command that succeeds where everything is there.
-fn is_left_out_without(probe: &mut Command) -> bool {
-    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
+}
+
+fn succeeds(probe: &mut Command) -> bool {
     let probe = probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    !in_ci && !probe.status().is_ok_and(|status| status.success())
+    probe.status().is_ok_and(|status| status.success())
 }
 
 /// Runs one of `tests/foreign/python` against a server; the script gets the URL and the CA file and fails by raising.
@@ -63,9 +65,9 @@ impl Language {
             Self::C => ("xmlrpc-c-config", &["--version"]),
             Self::Java => ("java", &["--version"]),
         };
-        let without_jar = matches!(self, Self::Java) && !Path::new(AXMLRPC).exists();
-        is_left_out_without(Command::new(program).args(arguments).env("NODE_PATH", node_modules()))
-            || (without_jar && is_left_out(AXMLRPC))
+        let library = !matches!(self, Self::Java) || Path::new(AXMLRPC).exists();
+        let mut probe = Command::new(program);
+        !in_ci() && !(library && succeeds(probe.args(arguments).env("NODE_PATH", node_modules())))
     }
 
     /// Runs its client against a server. Each trusts that server's certificate and no other.
