@@ -56,6 +56,9 @@ pub enum Language {
 impl Language {
     /// As [`is_left_out`]: when the language or the library is not installed.
     pub fn is_left_out(self) -> bool {
+        if in_ci() {
+            return false;
+        }
         let (program, arguments): (&str, &[&str]) = match self {
             Self::Python => ("python3", &["-c", "import xmlrpc.server"]),
             Self::Perl => ("perl", &["-MRPC::XML::Client", "-MRPC::XML::Server", "-e1"]),
@@ -65,9 +68,9 @@ impl Language {
             Self::C => ("xmlrpc-c-config", &["--version"]),
             Self::Java => ("java", &["--version"]),
         };
-        let library = !matches!(self, Self::Java) || Path::new(AXMLRPC).exists();
+        let has_library = !matches!(self, Self::Java) || Path::new(AXMLRPC).exists();
         let mut probe = Command::new(program);
-        !in_ci() && !(library && succeeds(probe.args(arguments).env("NODE_PATH", node_modules())))
+        !(has_library && succeeds(probe.args(arguments).env("NODE_PATH", node_modules())))
     }
 
     /// Runs its client against a server. Each trusts that server's certificate and no other.
