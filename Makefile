@@ -1,8 +1,9 @@
-# Hotcall's tasks; `make` lists them. cargo does the work, but for packages and the plugins in C.
+# Hotcall's tasks; `make` lists them. cargo does the work, but for packages, npm's too, and the plugins in C.
 
 CARGO  ?= cargo
 TARGET  = $(or $(CARGO_TARGET_DIR),target)
 PLUGINS = $(TARGET)/plugins
+NODE    = $(TARGET)/foreign/node
 
 # For `make run`: the cargo profile, the server's own files, and more arguments of `hotcall dev`.
 PROFILE   ?= release
@@ -15,7 +16,7 @@ C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run build plugins c-plugins test bench-reload install-packages clean
+.PHONY: help run build plugins c-plugins test node-modules bench-reload install-packages clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -41,9 +42,17 @@ c-plugins:
 	    $(MAKE) -C plugins/$$name OUT=$(if $(filter /%,$(PLUGINS)),,../../)$(PLUGINS)/$$name.so || exit 1; \
 	done
 
-test: install-packages c-plugins ## installs what is missing, builds everything, and runs all tests
+test: install-packages c-plugins node-modules ## installs what is missing, builds everything, and runs all tests
 	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace
+
+# The client that the tests run in Node. Where npm is missing, its test says so.
+node-modules: $(NODE)/node_modules/.package-lock.json
+
+$(NODE)/node_modules/.package-lock.json: tests/foreign/node/package.json tests/foreign/node/package-lock.json
+	mkdir -p $(NODE)
+	cp $^ $(NODE)
+	if command -v npm >/dev/null; then cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund; fi
 
 bench-reload: SECTIONS = run
 bench-reload: install-packages ## reloads a plugin 1,000 times under load and prints what it costs; see tests/bench/RELOAD.md

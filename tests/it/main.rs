@@ -4,6 +4,7 @@ mod calls;
 mod cli;
 mod control;
 mod defects;
+mod foreign;
 mod http;
 mod killed;
 mod new;
@@ -13,7 +14,6 @@ mod serving;
 mod trust;
 mod watching;
 
-use hotcall_tests::foreign;
 use libtest_mimic::{Arguments, Trial};
 
 /// Tests at once where the command line does not say.
@@ -28,6 +28,7 @@ fn main() {
         cli::trials(),
         control::trials(),
         defects::trials(),
+        foreign::trials(),
         http::trials(),
         killed::trials(),
         new::trials(),
@@ -50,5 +51,5 @@ fn trial(name: &str, test: fn()) -> Trial {
 
 /// A test that needs a program that may not be installed.
 fn trial_with(program: &str, name: &str, test: fn()) -> Trial {
-    trial(name, test).with_ignored_flag(foreign::is_left_out(program))
+    trial(name, test).with_ignored_flag(hotcall_tests::foreign::is_left_out(program))
 }

@@ -63,8 +63,9 @@ pub fn run(command: &mut Command) -> String {
 /// file of one target.
 fn built(target: &str) -> &'static Path {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let packages = ["--package=hotcall", "--package=arithmetic", "--package=counter", "--package=echo"];
-    let files = BUILT.get_or_init(|| cargo_build(&packages, &[]));
+    let packages = ["hotcall", "arithmetic", "counter", "interop", "validator1", "echo"]
+        .map(|package| format!("--package={package}"));
+    let files = BUILT.get_or_init(|| cargo_build(&packages.each_ref().map(String::as_str), &[]));
     files.get(target).unwrap_or_else(|| panic!("cargo built no {target}: {files:?}"))
 }
 

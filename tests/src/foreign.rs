@@ -1,24 +1,132 @@
-//! Programs of others that some tests need.
+//! Programs of others that some tests need: clients that call Hotcall, and servers that its client calls.
+//!
+//! They are small programs in `tests/foreign/LANGUAGE/`, each written for one library as its users write for it.
+
+mod server;
+
+pub use server::ForeignServer;
 
 use crate::artifacts::run;
 use crate::{Server, repository};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// Where Debian's package libaxmlrpc-java puts it.
+const AXMLRPC: &str = "/usr/share/java/axmlrpc.jar";
 
 /// Whether tests that need `program` are left out: when it is not installed. Never with `CI=true`, where a
 /// missing program is a failure.
 pub fn is_left_out(program: &str) -> bool {
-    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    !in_ci && !is_installed(program)
+    !in_ci() && !succeeds(Command::new(program).arg("--version"))
 }
 
-fn is_installed(program: &str) -> bool {
-    let mut version = Command::new(program);
-    version.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    version.status().is_ok()
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
 }
 
-/// Runs one of `tests/python` against a server; the script gets the URL and the CA file and fails by raising.
+fn succeeds(probe: &mut Command) -> bool {
+    let probe = probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    probe.status().is_ok_and(|status| status.success())
+}
+
+/// Runs one of `tests/foreign/python` against a server; the script gets the URL and the CA file and fails by raising.
 pub fn python(script: &str, server: &Server) {
-    let path = repository().join("tests/python").join(script);
-    run(Command::new("python3").arg(path).arg(server.url()).arg(server.ca()).arg(server.plugins()));
+    run(Command::new("python3").arg(source("python").join(script)).arg(server.url()).arg(server.ca()));
+}
+
+/// A language with an XML-RPC library that its programmers use.
+#[derive(Clone, Copy, Debug)]
+pub enum Language {
+    /// xmlrpc.client and xmlrpc.server of its standard library.
+    Python,
+    /// RPC::XML.
+    Perl,
+    /// The xmlrpc extension.
+    Php,
+    /// The gem xmlrpc.
+    Ruby,
+    /// npm's xmlrpc, which `make` installs.
+    Node,
+    /// xmlrpc-c.
+    C,
+    /// aXMLRPC.
+    Java,
+}
+
+impl Language {
+    /// As [`is_left_out`]: when the language or the library is not installed.
+    pub fn is_left_out(self) -> bool {
+        if in_ci() {
+            return false;
+        }
+        let (program, arguments): (&str, &[&str]) = match self {
+            Self::Python => ("python3", &["-c", "import xmlrpc.server"]),
+            Self::Perl => ("perl", &["-MRPC::XML::Client", "-MRPC::XML::Server", "-e1"]),
+            Self::Php => ("php", &["-r", "exit(extension_loaded('xmlrpc') ? 0 : 1);"]),
+            Self::Ruby => ("ruby", &["-rxmlrpc/client", "-e0"]),
+            Self::Node => ("node", &["-e", "require('xmlrpc')"]),
+            Self::C => ("xmlrpc-c-config", &["--version"]),
+            Self::Java => ("java", &["--version"]),
+        };
+        let has_library = !matches!(self, Self::Java) || Path::new(AXMLRPC).exists();
+        let mut probe = Command::new(program);
+        !(has_library && succeeds(probe.args(arguments).env("NODE_PATH", node_modules())))
+    }
+
+    /// Runs its client against a server. Each trusts that server's certificate and no other.
+    ///
+    /// # Panics
+    /// When the client fails: with all that it printed.
+    pub fn client(self, server: &Server) {
+        let build = tempfile::tempdir().expect("a temporary directory");
+        let mut client = match self {
+            Self::Python => script("python3", "python/client.py"),
+            Self::Perl => script("perl", "perl/client.pl"),
+            Self::Php => script("php", "php/client.php"),
+            Self::Ruby => script("ruby", "ruby/client.rb"),
+            Self::Node => script("node", "node/client.js"),
+            Self::C => {
+                let libraries = ["-lxmlrpc_client", "-lxmlrpc", "-lxmlrpc_util"];
+                Command::new(compiled("c/client.c", build.path(), &libraries))
+            }
+            Self::Java => {
+                let mut java = Command::new("java");
+                java.args(["-cp", AXMLRPC]).arg(source("java/Client.java"));
+                java
+            }
+        };
+        run(client.arg(server.url()).arg(server.ca()).env("NODE_PATH", node_modules()));
+    }
+}
+
+/// Runs xmlrpc-c's command line program, which can do scalars only and trusts whom it is told to trust blindly.
+pub fn xmlrpc_program(server: &Server, method: &str, arguments: &[&str]) -> String {
+    let mut xmlrpc = Command::new("xmlrpc");
+    run(xmlrpc.arg(server.url()).arg(method).args(arguments).arg("-curlnoverifypeer=yes"))
+}
+
+/// A file or a directory of `tests/foreign`.
+fn source(name: &str) -> PathBuf {
+    repository().join("tests/foreign").join(name)
+}
+
+fn script(interpreter: &str, name: &str) -> Command {
+    let mut command = Command::new(interpreter);
+    command.arg(source(name));
+    command
+}
+
+/// Compiles a program in C.
+fn compiled(name: &str, directory: &Path, libraries: &[&str]) -> PathBuf {
+    let program = directory.join("program");
+    let mut cc = Command::new("cc");
+    cc.args(["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]);
+    run(cc.arg(&program).arg(source(name)).args(libraries));
+    program
+}
+
+/// Where `make` installs what `tests/foreign/node` needs.
+fn node_modules() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    repository().join(target.unwrap_or_else(|| "target".into())).join("foreign/node/node_modules")
 }

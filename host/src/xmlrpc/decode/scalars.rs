@@ -13,8 +13,7 @@ pub(super) type Parser = fn(&str) -> Result<Value, &'static str>;
 /// Beside the specification's types these are those of Apache's extensions, without their prefix.
 pub(super) fn parser(type_name: &str) -> Option<Parser> {
     Some(match type_name {
-        "int" => int,
-        "i4" => |text| narrow(text, i32::MIN, i32::MAX, "a whole number of 32 bits"),
+        "int" | "i4" => int,
         "i1" => |text| narrow(text, i8::MIN.into(), i8::MAX.into(), "a whole number of 8 bits"),
         "i2" => |text| narrow(text, i16::MIN.into(), i16::MAX.into(), "a whole number of 16 bits"),
         "i8" | "biginteger" => |text| whole(text).map(Value::Long),
@@ -31,7 +30,8 @@ pub(super) fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\r', '\n'])
 }
 
-/// `<int>` is 32 bits, but clients of languages with one number type write larger ones into it.
+/// `<int>` and `<i4>` are 32 bits, but clients of languages with one type for whole numbers write larger ones too:
+/// npm's xmlrpc as `<int>`, Ruby's as `<i4>`.
 fn int(text: &str) -> Result<Value, &'static str> {
     let number = whole(text)?;
     Ok(i32::try_from(number).map_or(Value::Long(number), Value::Int))
