@@ -105,6 +105,7 @@ pub mod abi;
 mod arena;
 mod bytes;
 mod call;
+mod convert;
 mod export;
 mod fault;
 mod from_value;
