@@ -2,6 +2,7 @@
 
 mod calls;
 mod cli;
+mod client;
 mod control;
 mod defects;
 mod http;
@@ -21,6 +22,7 @@ fn main() {
     let groups = [
         calls::trials(),
         cli::trials(),
+        client::trials(),
         control::trials(),
         defects::trials(),
         http::trials(),
