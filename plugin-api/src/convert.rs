@@ -51,3 +51,58 @@ impl Value {
         T::from_value(Tree::from(self))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bytes, DateTime};
+    use std::collections::BTreeMap;
+
+    fn every_type() -> Value {
+        let date = DateTime::new(2026, 1, 31, 12, 0, 0).and_then(|date| date.with_offset_minutes(-90));
+        let scalars = vec![
+            Value::Nil,
+            Value::Bool(true),
+            Value::Int(i32::MIN),
+            Value::Long(i64::MAX),
+            Value::Double(-0.5),
+            Value::from("\u{0}\u{1F600}"),
+            Value::from(""),
+            Value::DateTime(date.unwrap()),
+            Value::Binary(vec![0, 255]),
+            Value::Binary(vec![]),
+            Value::Array(vec![]),
+            Value::Struct(vec![]),
+        ];
+        let members =
+            scalars.iter().cloned().enumerate().map(|(at, value)| (at.to_string(), value)).collect();
+        Value::Array(vec![Value::Array(scalars), Value::Struct(members)])
+    }
+
+    /// One way goes through the ABI's form of a value, the other does not.
+    #[test]
+    fn values_stay_what_they_are_both_ways() {
+        let value = every_type();
+        assert_eq!(Value::of(value.clone()).unwrap(), value);
+        assert_eq!(value.to::<Value>().unwrap(), value);
+    }
+
+    #[test]
+    fn what_a_type_becomes_is_read_back() {
+        let map =
+            BTreeMap::from([("a".to_owned(), (1_i8, Some("x".to_owned()))), ("b".to_owned(), (2, None))]);
+        assert_eq!(Value::of(map.clone()).unwrap().to(), Ok(map));
+        let bytes = vec![Bytes(vec![1, 2, 3]); 2];
+        assert_eq!(Value::of(bytes.clone()).unwrap().to(), Ok(bytes));
+        let many: Vec<_> = (0..10_000).map(|number| number.to_string()).collect();
+        assert_eq!(Value::of(many.clone()).unwrap().to(), Ok(many));
+    }
+
+    #[test]
+    fn text_is_borrowed_from_the_value() {
+        let value = Value::Array(vec!["long lived".into()]);
+        let texts: Vec<&str> = value.to().unwrap();
+        assert_eq!(texts, ["long lived"]);
+        assert_eq!(value.to::<Vec<i32>>().unwrap_err().about("it"), "it, item 1: wants int, got string");
+    }
+}

@@ -5,8 +5,10 @@ use hotcall::client::{Client, Error};
 use hotcall::xmlrpc::Fault;
 use hotcall_tests::{Server, Setup, artifacts};
 use libtest_mimic::Trial;
-use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -17,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("client::threads_share_a_client", threads_share_a_client),
         trial("client::repeat_prints_the_last_result_and_a_tally", repeat),
         trial("client::multicall_prints_a_line_for_each_call", multicall),
+        trial("client::a_terminal_sees_how_far_many_calls_are", progress),
         trial("client::arguments_come_from_standard_input", standard_input),
         trial("client::the_proxy_of_the_environment_is_used", proxy_of_the_environment),
         trial("client::headers_and_gzip_reach_the_server", headers_and_gzip),
@@ -157,6 +160,50 @@ fn multicall() {
     let refused = call(&server, &["--multicall", "-", "--batch", "2000"], &"[\"echo\", 1]\n".repeat(1_500));
     assert_eq!((refused.status, refused.out.as_str()), (1, ""), "{refused:?}");
     assert!(refused.err.starts_with("hotcall: after 0 of 1500 calls: fault "), "{refused:?}");
+}
+
+fn progress() {
+    let server = server();
+    let file = server.beside("calls.jsonl");
+    for (calls, is_shown) in [(1_200, true), (20, false)] {
+        fs::write(&file, "[\"add\", 2, 3]\n".repeat(calls)).unwrap();
+        let (mut screen, terminal) = terminal();
+        let mut command = Command::new(artifacts::hotcall());
+        command.args(["call", "--insecure", "--multicall", file.to_str().unwrap(), server.url()]);
+        let mut child = command
+            .env("TERM", "xterm")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(terminal)
+            .spawn()
+            .unwrap();
+        // Only the child holds the terminal now, so that its end ends the screen.
+        drop(command);
+        let mut out = child.stdout.take().unwrap();
+        let results = thread::spawn(move || io::read_to_string(&mut out).unwrap());
+        let mut seen = Vec::new();
+        // A terminal that nobody holds any more is an error to read.
+        drop(screen.read_to_end(&mut seen));
+        let seen = String::from_utf8_lossy(&seen);
+        assert!(child.wait().unwrap().success(), "{seen}");
+        assert_eq!(results.join().unwrap(), "5\n".repeat(calls));
+        assert_eq!(seen.contains(&format!("/{calls} calls")), is_shown, "{seen}");
+        assert_eq!(seen.is_empty(), !is_shown, "{seen}");
+    }
+    // Off a terminal there is nothing of it.
+    let done = call(&server, &["--multicall", "-"], &"[\"add\", 2, 3]\n".repeat(1_200));
+    assert_eq!((done.status, done.err.as_str()), (0, ""));
+}
+
+/// What a terminal shows, and the terminal.
+fn terminal() -> (File, File) {
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap().into_string().unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let terminal = rustix::fs::open(name, flags | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    (screen.into(), terminal.into())
 }
 
 fn standard_input() {

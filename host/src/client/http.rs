@@ -13,8 +13,10 @@ use ureq::http::header::{CONTENT_ENCODING, HeaderMap};
 use ureq::http::{HeaderValue, Response, StatusCode, Uri};
 use ureq::{Body, Timeout};
 
+/// What asks for compressed answers.
+pub(super) const ACCEPT_GZIP: HeaderValue = HeaderValue::from_static("gzip");
 /// A request below this is sent as it is: it fits in one packet anyway.
-pub(super) const GZIP_BYTES_MIN: usize = 1_400;
+const GZIP_BYTES_MIN: usize = 1_400;
 /// How much of an answer that is no XML-RPC is looked at, and how much of it is shown.
 const PAGE_BYTES_MAX: usize = 64 << 10;
 const FIRST_LINE_CHARS_MAX: usize = 200;
@@ -110,7 +112,7 @@ impl Http {
     }
 }
 
-/// Of an error while inflating, what ureq knows of it: ureq wraps its own errors for the reader between.
+/// An error of the inflater's, or one of ureq's that came through it.
 fn damaged(error: io::Error) -> ureq::Error {
     match error.kind() {
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
@@ -120,7 +122,7 @@ fn damaged(error: io::Error) -> ureq::Error {
     }
 }
 
-/// The document compressed, when that is worth it.
+/// The document compressed, when it is long enough: XML shrinks always.
 fn compress(document: &[u8]) -> Option<Vec<u8>> {
     if document.len() < GZIP_BYTES_MIN {
         return None;
@@ -128,11 +130,8 @@ fn compress(document: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     // Writing to a Vec cannot fail.
     encoder.write_all(document).ok()?;
-    encoder.finish().ok().filter(|compressed| compressed.len() < document.len())
+    encoder.finish().ok()
 }
-
-/// The header that asks for compressed answers.
-pub(super) const ACCEPT_GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
 /// The first line of text on a page: without tags, since an HTML page begins with many that say nothing.
 pub(super) fn first_line(page: &[u8]) -> String {

@@ -197,6 +197,43 @@ fn silence_on_a_kept_connection_is_a_timeout_and_not_sent_again() {
     assert!(listener.accept().is_err(), "the call was sent again");
 }
 
+#[test]
+fn it_is_the_same_over_tls() {
+    for is_read_whole in [false, true] {
+        let identity = tls::identity("server");
+        let acceptor = tls::acceptor(&identity, None);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let ca = identity.certificate.to_pem().unwrap();
+        let server = thread::spawn(move || {
+            let mut kept = acceptor.accept(listener.accept().unwrap().0).unwrap();
+            tls::answer(&mut kept);
+            let mut read = vec![0; 1 << 10];
+            kept.read_exact(&mut read).unwrap();
+            while is_read_whole && !read.ends_with(b"</methodCall>\n") {
+                let start = read.len();
+                read.resize(start + (1 << 14), 0);
+                let count = kept.read(&mut read[start..]).unwrap();
+                read.truncate(start + count);
+            }
+            drop(kept);
+            if !is_read_whole {
+                tls::answer(&mut acceptor.accept(listener.accept().unwrap().0).unwrap());
+            }
+            listener
+        });
+        let client = Client::builder(&url).ca_pem(ca).build().unwrap();
+        assert_eq!(client.call::<String>("m", ()).unwrap(), "");
+        match client.call::<String>("m", "x".repeat(4 << 20)) {
+            Ok(_) => assert!(!is_read_whole),
+            Err(error) => assert!(is_read_whole && cause(&error) == Cause::Broken, "{error}"),
+        }
+        let listener = server.join().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "the call was sent again");
+    }
+}
+
 /// A connection: our end, and the server's.
 fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -39,8 +39,8 @@ pub(super) fn identity(name: &str) -> Identity {
     Identity { certificate: builder.build(), key }
 }
 
-/// Takes one connection over TLS and answers one call, if it comes to that, with the caller's common name.
-pub(super) fn serve(identity: &Identity, client_ca: Option<&X509>) -> (u16, JoinHandle<()>) {
+/// What takes connections over TLS, of clients with a certificate of this CA if there is one.
+pub(super) fn acceptor(identity: &Identity, client_ca: Option<&X509>) -> SslAcceptor {
     let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
     acceptor.set_private_key(&identity.key).unwrap();
     acceptor.set_certificate(&identity.certificate).unwrap();
@@ -48,19 +48,24 @@ pub(super) fn serve(identity: &Identity, client_ca: Option<&X509>) -> (u16, Join
         acceptor.cert_store_mut().add_cert(ca.clone()).unwrap();
         acceptor.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
     }
-    let acceptor = acceptor.build();
+    acceptor.build()
+}
+
+/// Takes one connection over TLS and answers one call, if it comes to that, with the caller's common name.
+pub(super) fn serve(identity: &Identity, client_ca: Option<&X509>) -> (u16, JoinHandle<()>) {
+    let acceptor = acceptor(identity, client_ca);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
-        if let Ok(stream) = acceptor.accept(stream) {
-            answer(stream);
+        if let Ok(mut stream) = acceptor.accept(stream) {
+            answer(&mut stream);
         }
     });
     (port, server)
 }
 
-fn answer(mut stream: SslStream<TcpStream>) {
+pub(super) fn answer(stream: &mut SslStream<TcpStream>) {
     let caller = stream.ssl().peer_certificate().map_or_else(String::new, |certificate| {
         certificate.subject_name().entries().next().unwrap().data().to_string().unwrap()
     });

@@ -34,7 +34,7 @@ fn parameters_are_tuples_values_and_single_ones() {
     let (int, text) = (Value::Int(2), Value::from("x"));
     assert_eq!(exchange::<()>(&Value::Nil, (2, "x")).1, [int.clone(), text.clone()]);
     assert_eq!(exchange::<()>(&Value::Nil, [int.clone(), text.clone()]).1, [int.clone(), text.clone()]);
-    assert_eq!(exchange::<()>(&Value::Nil, std::slice::from_ref(&int)).1, [int.clone()]);
+    assert_eq!(exchange::<()>(&Value::Nil, std::slice::from_ref(&int)).1, std::slice::from_ref(&int));
     assert_eq!(exchange::<()>(&Value::Nil, "x").1, [text]);
     assert_eq!(exchange::<()>(&Value::Nil, 1_i64 << 40).1, [Value::Long(1 << 40)]);
     assert_eq!(exchange::<()>(&Value::Nil, Value::Array(vec![])).1, [Value::Array(vec![])]);
