@@ -1,20 +1,33 @@
-//! The call's memory, where results are built.
+//! The memory where values are built: the running call's, or some of our own.
 //!
-//! The memory belongs to the host and outlives the method, so what is built in it may go back. Must not know how
+//! A call's memory belongs to the host and outlives the method, so what is built in it may go back. Must not know how
 //! Rust types map to values: that is `into_value`.
 #![allow(unsafe_code, reason = "memory of the host becomes slices here")]
 
 use crate::call::Call;
 use crate::fault::Fault;
+use crate::tree::Tree;
 use crate::{DateTime, abi};
+use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::ptr::NonNull;
 use std::slice;
 
 /// Where the result of the running call is built. Only [`IntoValue`](crate::IntoValue) is handed one, for any
 /// lifetime `'c`: what it returns can therefore hold nothing but what the arena, or a constant, gave it.
 #[derive(Clone, Copy)]
-pub struct Arena<'c>(&'c Call);
+pub struct Arena<'c>(Memory<'c>);
+
+#[derive(Clone, Copy)]
+enum Memory<'c> {
+    Call(&'c Call),
+    Own(&'c OwnMemory),
+}
+
+/// Memory for values that cross no ABI. It keeps every block until its own end.
+#[derive(Default)]
+pub(crate) struct OwnMemory(RefCell<Vec<Vec<MaybeUninit<u64>>>>);
 
 /// A finished value in the memory of the running call.
 #[derive(Clone, Copy)]
@@ -26,7 +39,11 @@ pub struct Built<'c> {
 
 impl<'c> Arena<'c> {
     pub(crate) const fn new(call: &'c Call) -> Self {
-        Self(call)
+        Self(Memory::Call(call))
+    }
+
+    pub(crate) const fn of(memory: &'c OwnMemory) -> Self {
+        Self(Memory::Own(memory))
     }
 
     /// Copies text, for the name of a member.
@@ -108,10 +125,37 @@ impl<'c> Arena<'c> {
             return Ok(&mut []);
         }
         let bytes = len.checked_mul(size_of::<T>()).ok_or(Fault::too_large())?;
-        let first = self.0.alloc(bytes, align_of::<T>()).ok_or(Fault::too_large())?;
-        // SAFETY: the host gave `bytes` bytes with T's alignment to this call alone; they live until the result
-        // is encoded, which is after 'c. MaybeUninit needs no initialisation.
+        let first = match self.0 {
+            Memory::Call(call) => call.alloc(bytes, align_of::<T>()),
+            Memory::Own(memory) => memory.alloc(bytes, align_of::<T>()),
+        };
+        let first = first.ok_or(Fault::too_large())?;
+        // SAFETY: `bytes` bytes with T's alignment were given to this call of `slots` alone. They live for 'c: the
+        // host's until the result is encoded, our own as long as `OwnMemory`. MaybeUninit needs no initialisation.
         Ok(unsafe { slice::from_raw_parts_mut(first.cast().as_ptr(), len) })
+    }
+}
+
+impl OwnMemory {
+    /// Memory that nothing else uses. A block's place does not change when the list of blocks grows.
+    fn alloc(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        if align > align_of::<u64>() {
+            return None;
+        }
+        let mut block = Vec::new();
+        block.try_reserve_exact(size.div_ceil(size_of::<u64>())).ok()?;
+        let first = NonNull::new(block.as_mut_ptr())?.cast();
+        self.0.try_borrow_mut().ok()?.push(block);
+        Some(first)
+    }
+}
+
+impl<'c> Built<'c> {
+    /// The value, to be read.
+    pub(crate) const fn tree(&'c self) -> Tree<'c> {
+        // SAFETY: only this module makes a `Built`: of scalars, and of slices of an arena's memory, which lives for 'c,
+        // or constants.
+        unsafe { Tree::new(&self.raw) }
     }
 }
 

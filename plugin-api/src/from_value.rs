@@ -11,7 +11,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
 /// A [`Value`] is copied out of a tree whose size the host has limited already; these only stop a host gone wrong.
-const TREE_LIMITS: ReadLimits = ReadLimits { depth_max: 1_024, values_max: 100_000_000 };
+pub(crate) const TREE_LIMITS: ReadLimits = ReadLimits { depth_max: 1_024, values_max: 100_000_000 };
 
 /// A member's name in a message: the client chose it, so its length is limited.
 const NAME_CHARS_MAX: usize = 64;
@@ -100,8 +100,8 @@ impl Mismatch {
         Self { path: format!(", member {shown}{more}{}", self.path), ..self }
     }
 
-    /// The whole sentence about `subject`.
-    pub(crate) fn about(&self, subject: impl fmt::Display) -> String {
+    /// The whole sentence about `subject`: `the result, member x: wants int, got string`.
+    pub fn about(&self, subject: impl fmt::Display) -> String {
         let colon = if self.path.is_empty() { "" } else { ":" };
         format!("{subject}{}{colon} {}", self.path, self.problem)
     }

@@ -62,6 +62,7 @@
 //! - Several results are a tuple, which clients see as an array. A function that returns nothing answers nil.
 //! - A wrong argument never reaches the function: the client gets a fault such as
 //!   `add: parameter 2 (b) wants int, got string`.
+//! - [`Value::of`] and [`Value::to`] convert outside a call too, for clients and tests.
 //! - A first parameter of type `&`[`Call`] is not one of the client's: it tells who calls, how long they wait, and
 //!   logs. It is known by the name of its type, so do not import it under another.
 //!
@@ -105,6 +106,7 @@ pub mod abi;
 mod arena;
 mod bytes;
 mod call;
+mod convert;
 mod export;
 mod fault;
 mod from_value;

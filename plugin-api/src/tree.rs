@@ -1,9 +1,11 @@
-//! Reading a value tree that came across the ABI: the one place of null, length, UTF-8 and range guards.
+//! Reading a value tree: one that came across the ABI, and the one place of null, length, UTF-8 and range guards; or
+//! an owned [`Value`], seen in the same way, so that what reads the one reads the other.
 //!
 //! The host reads results with it and the SDK reads parameters. Must not know of methods or calls.
 #![allow(unsafe_code, reason = "pointers of the other side of the ABI become references here")]
 
 use crate::{DateTime, Value, abi};
+use std::iter::Map;
 use std::{fmt, slice};
 
 /// What is wrong with a value tree.
@@ -47,9 +49,15 @@ pub struct ReadLimits {
     pub values_max: usize,
 }
 
-/// A borrowed value tree of the other side.
+/// A borrowed value tree: of the other side, or a [`Value`] of this one.
 #[derive(Clone, Copy)]
-pub struct Tree<'a>(&'a abi::Value);
+pub struct Tree<'a>(Node<'a>);
+
+#[derive(Clone, Copy)]
+enum Node<'a> {
+    Raw(&'a abi::Value),
+    Owned(&'a Value),
+}
 
 /// One level of a [`Tree`].
 #[derive(Clone, Copy)]
@@ -78,11 +86,16 @@ pub enum View<'a> {
 
 /// The items of an array.
 #[derive(Clone, Copy)]
-pub struct Items<'a>(&'a [abi::Value]);
+pub struct Items<'a>(Slice<'a, abi::Value, Value>);
 
 /// The members of a struct.
 #[derive(Clone, Copy)]
-pub struct Members<'a>(&'a [abi::Member]);
+pub struct Members<'a>(Slice<'a, abi::Member, (String, Value)>);
+
+enum Slice<'a, R, O> {
+    Raw(&'a [R]),
+    Owned(&'a [O]),
+}
 
 impl<'a> Tree<'a> {
     /// Trusts `raw` to be a tree of the ABI.
@@ -91,7 +104,7 @@ impl<'a> Tree<'a> {
     /// Every pointer in the tree that is not NULL must be valid for reads of its length for all of
     /// `'a`, hold initialised memory that nobody writes, and be aligned for what it points to.
     pub const unsafe fn new(raw: &'a abi::Value) -> Self {
-        Self(raw)
+        Self(Node::Raw(raw))
     }
 
     /// Looks at the top of the tree.
@@ -99,45 +112,11 @@ impl<'a> Tree<'a> {
     /// # Errors
     /// The [`Defect`] of this level. Deeper levels are checked when they are viewed.
     pub fn view(self) -> Result<View<'a>, Defect> {
-        let raw = &self.0.payload;
-        Ok(match self.0.tag {
-            abi::NIL => View::Nil,
-            // SAFETY: the tag says that `boolean` was written; a u8 has no invalid bits.
-            abi::BOOL => View::Bool(unsafe { raw.boolean } != 0),
-            // SAFETY: the tag says that `int` was written.
-            abi::INT => View::Int(unsafe { raw.int }),
-            // SAFETY: the tag says that `long` was written.
-            abi::LONG => View::Long(unsafe { raw.long }),
-            // SAFETY: the tag says that `double` was written.
-            abi::DOUBLE => View::Double(unsafe { raw.double }),
-            abi::STRING => {
-                // SAFETY: the tag says that `string` was written.
-                let string = unsafe { raw.string };
-                // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
-                View::String(unsafe { str_of(string) }?)
-            }
-            // SAFETY: the tag says that `datetime` was written; its fields are integers.
-            abi::DATETIME => View::DateTime(DateTime::try_from(unsafe { raw.datetime })?),
-            abi::BINARY => {
-                // SAFETY: the tag says that `binary` was written.
-                let binary = unsafe { raw.binary };
-                // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
-                View::Binary(unsafe { slice_of(binary.ptr, binary.len) }?)
-            }
-            abi::ARRAY => {
-                // SAFETY: the tag says that `array` was written.
-                let array = unsafe { raw.array };
-                // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
-                View::Array(Items(unsafe { slice_of(array.ptr, array.len) }?))
-            }
-            abi::STRUCT => {
-                // SAFETY: the tag says that `structure` was written.
-                let structure = unsafe { raw.structure };
-                // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
-                View::Struct(Members(unsafe { slice_of(structure.ptr, structure.len) }?))
-            }
-            tag => return Err(Defect::Tag(tag)),
-        })
+        match self.0 {
+            // SAFETY: `Tree::new` was promised that the tree is one of the ABI, valid for 'a.
+            Node::Raw(raw) => unsafe { view_raw(raw) },
+            Node::Owned(value) => Ok(View::from(value)),
+        }
     }
 
     /// Copies the whole tree.
@@ -149,6 +128,30 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// So that an owned value is read as one of the ABI is.
+impl<'a> From<&'a Value> for Tree<'a> {
+    fn from(value: &'a Value) -> Self {
+        Self(Node::Owned(value))
+    }
+}
+
+impl<'a> From<&'a Value> for View<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Nil => Self::Nil,
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Int(value) => Self::Int(*value),
+            Value::Long(value) => Self::Long(*value),
+            Value::Double(value) => Self::Double(*value),
+            Value::String(value) => Self::String(value),
+            Value::DateTime(value) => Self::DateTime(*value),
+            Value::Binary(value) => Self::Binary(value),
+            Value::Array(items) => Self::Array(Items(Slice::Owned(items))),
+            Value::Struct(members) => Self::Struct(Members(Slice::Owned(members))),
+        }
+    }
+}
+
 impl<'a> Items<'a> {
     /// Number of items.
     pub const fn len(&self) -> usize {
@@ -157,17 +160,17 @@ impl<'a> Items<'a> {
 
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// The item at that index, counted from 0.
     pub fn get(&self, index: usize) -> Option<Tree<'a>> {
-        self.0.get(index).map(Tree)
+        self.iter().nth(index)
     }
 
     /// The items in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Tree<'a>> + use<'a> {
-        self.0.iter().map(Tree)
+        self.0.iter(|raw| Tree(Node::Raw(raw)), Tree::from)
     }
 }
 
@@ -179,17 +182,126 @@ impl<'a> Members<'a> {
 
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// The members in order; a name that is not UTF-8 is a [`Defect`].
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<(&'a str, Tree<'a>), Defect>> + use<'a> {
-        self.0.iter().map(|member| {
+        let raw = |member: &'a abi::Member| {
             // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
             let name = unsafe { str_of(member.name) }?;
-            Ok((name, Tree(&member.value)))
-        })
+            Ok((name, Tree(Node::Raw(&member.value))))
+        };
+        self.0.iter(raw, |(name, value)| Ok((name.as_str(), Tree::from(value))))
     }
+}
+
+// Not derived, because a derive would want the items to be `Copy` too.
+impl<R, O> Copy for Slice<'_, R, O> {}
+
+impl<R, O> Clone for Slice<'_, R, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<'a, R, O> Slice<'a, R, O> {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Raw(slice) => slice.len(),
+            Self::Owned(slice) => slice.len(),
+        }
+    }
+
+    fn iter<T, RawFn: Fn(&'a R) -> T, OwnedFn: Fn(&'a O) -> T>(
+        self,
+        raw: RawFn,
+        owned: OwnedFn,
+    ) -> Each<Map<slice::Iter<'a, R>, RawFn>, Map<slice::Iter<'a, O>, OwnedFn>> {
+        match self {
+            Self::Raw(slice) => Each::Raw(slice.iter().map(raw)),
+            Self::Owned(slice) => Each::Owned(slice.iter().map(owned)),
+        }
+    }
+}
+
+/// An iterator over a slice of either kind.
+enum Each<R, O> {
+    Raw(R),
+    Owned(O),
+}
+
+impl<R: ExactSizeIterator, O: ExactSizeIterator<Item = R::Item>> Iterator for Each<R, O> {
+    type Item = R::Item;
+
+    fn next(&mut self) -> Option<R::Item> {
+        match self {
+            Self::Raw(iter) => iter.next(),
+            Self::Owned(iter) => iter.next(),
+        }
+    }
+
+    fn nth(&mut self, n: usize) -> Option<R::Item> {
+        match self {
+            Self::Raw(iter) => iter.nth(n),
+            Self::Owned(iter) => iter.nth(n),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            Self::Raw(iter) => iter.size_hint(),
+            Self::Owned(iter) => iter.size_hint(),
+        }
+    }
+}
+
+impl<R: ExactSizeIterator, O: ExactSizeIterator<Item = R::Item>> ExactSizeIterator for Each<R, O> {}
+
+/// Looks at the top of a tree of the ABI.
+///
+/// # Safety
+/// As [`Tree::new`].
+unsafe fn view_raw(value: &abi::Value) -> Result<View<'_>, Defect> {
+    let payload = &value.payload;
+    Ok(match value.tag {
+        abi::NIL => View::Nil,
+        // SAFETY: the tag says that `boolean` was written; a u8 has no invalid bits.
+        abi::BOOL => View::Bool(unsafe { payload.boolean } != 0),
+        // SAFETY: the tag says that `int` was written.
+        abi::INT => View::Int(unsafe { payload.int }),
+        // SAFETY: the tag says that `long` was written.
+        abi::LONG => View::Long(unsafe { payload.long }),
+        // SAFETY: the tag says that `double` was written.
+        abi::DOUBLE => View::Double(unsafe { payload.double }),
+        abi::STRING => {
+            // SAFETY: the tag says that `string` was written.
+            let string = unsafe { payload.string };
+            // SAFETY: passed on from this function's own contract.
+            View::String(unsafe { str_of(string) }?)
+        }
+        // SAFETY: the tag says that `datetime` was written; its fields are integers.
+        abi::DATETIME => View::DateTime(DateTime::try_from(unsafe { payload.datetime })?),
+        abi::BINARY => {
+            // SAFETY: the tag says that `binary` was written.
+            let binary = unsafe { payload.binary };
+            // SAFETY: passed on from this function's own contract.
+            View::Binary(unsafe { slice_of(binary.ptr, binary.len) }?)
+        }
+        abi::ARRAY => {
+            // SAFETY: the tag says that `array` was written.
+            let array = unsafe { payload.array };
+            // SAFETY: passed on from this function's own contract.
+            View::Array(Items(Slice::Raw(unsafe { slice_of(array.ptr, array.len) }?)))
+        }
+        abi::STRUCT => {
+            // SAFETY: the tag says that `structure` was written.
+            let structure = unsafe { payload.structure };
+            // SAFETY: passed on from this function's own contract.
+            View::Struct(Members(Slice::Raw(unsafe { slice_of(structure.ptr, structure.len) }?)))
+        }
+        tag => return Err(Defect::Tag(tag)),
+    })
 }
 
 struct Reader {

@@ -116,7 +116,7 @@ fn reload(server: &Server, shared: &Shared, versions: &[Vec<u8>; 2], reloads: u6
         shared.phase.fetch_add(1, Ordering::AcqRel);
         let placed = Instant::now();
         fs::rename(&beside, &file).unwrap();
-        while client.call(METHOD, vec![]).expect("the server answers") != Value::from(version) {
+        while client.call::<Value>(METHOD, vec![]).expect("the server answers") != Value::from(version) {
             assert!(placed.elapsed() < WAIT_MAX, "reload {number} did not come to serve:\n{}", server.log());
             thread::sleep(ASK_GAP);
         }

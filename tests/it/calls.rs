@@ -41,7 +41,7 @@ fn a_panic_stays_in_its_call() {
     let client = server.client();
     for _ in 0..20 {
         assert_eq!(fault_code(client.call("echo.panic", vec!["boom".into()])), code::PLUGIN_PANICKED);
-        assert_eq!(client.call("echo", vec![Value::Int(1)]).unwrap(), Value::Int(1));
+        assert_eq!(client.call::<Value>("echo", vec![Value::Int(1)]).unwrap(), Value::Int(1));
     }
     server.wait_for_log(&["echo.panic", "boom"]);
 }
@@ -70,14 +70,14 @@ fn results_and_batches_are_bounded() {
         .config("[limits]\nresponse_bytes_max = 100_000\nmulticall_calls_max = 3\n")
         .start();
     let client = server.client();
-    assert!(client.call("echo.text", vec![Value::Int(50_000)]).is_ok());
+    assert!(client.call::<Value>("echo.text", vec![Value::Int(50_000)]).is_ok());
     assert_eq!(fault_code(client.call("echo.text", vec![Value::Int(200_000)])), code::RESPONSE_TOO_LARGE);
     let entry = Value::Struct(vec![
         ("methodName".into(), "echo.text".into()),
         ("params".into(), Value::Array(vec![Value::Int(40_000)])),
     ]);
     let batch = |count| vec![Value::Array(vec![entry.clone(); count])];
-    assert!(client.call("system.multicall", batch(2)).is_ok());
+    assert!(client.call::<Value>("system.multicall", batch(2)).is_ok());
     assert_eq!(fault_code(client.call("system.multicall", batch(3))), code::RESPONSE_TOO_LARGE);
     assert_eq!(fault_code(client.call("system.multicall", batch(4))), code::INVALID_PARAMS);
 }

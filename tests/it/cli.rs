@@ -189,7 +189,7 @@ fn dev_rebuilds_what_changes() {
     let method = "\n/// Answers 42.\n#[hotcall_plugin::method]\nfn answer() -> i32 { 42 }\n";
     fs::write(&source, text.replacen("methods: [", "methods: [answer, ", 1) + method).unwrap();
     wait_until("the edited plugin", || {
-        client.call("answer", vec![]).is_ok_and(|value| value == Value::Int(42))
+        client.call::<Value>("answer", vec![]).is_ok_and(|value| value == Value::Int(42))
     });
     assert_eq!(add(), Some(Value::Int(5)));
 }

@@ -88,13 +88,13 @@ fn code_of(result: Result<Value, Error>) -> i32 {
 fn unix_sockets_only() {
     let operated = Operated::start(both().argument("--http=127.0.0.1:0"));
     let (server, client) = (&operated.server, &operated.client);
-    assert_eq!(client.call("echo", [Value::Int(1)]).unwrap(), Value::Int(1));
+    assert_eq!(client.call::<Value>("echo", [Value::Int(1)]).unwrap(), Value::Int(1));
     let names = |client: &Client| match client.call("system.listMethods", []).unwrap() {
         Value::Array(names) => names,
         other => panic!("{other:?}"),
     };
     for (method, params) in [("hotcall.plugins", vec![]), ("hotcall.reload", vec![Value::from("echo")])] {
-        assert!(client.call(method, params.clone()).is_ok(), "{method}");
+        assert!(client.call::<Value>(method, params.clone()).is_ok(), "{method}");
         assert!(names(client).contains(&method.into()), "{method}");
         assert_eq!(code_of(server.call(method, params.clone())), code::METHOD_NOT_FOUND, "{method}");
         assert!(!names(&server.client()).contains(&method.into()), "{method}");
@@ -192,7 +192,7 @@ fn the_count_survives() {
         fs::rename(server.beside("incoming.so"), server.plugins().join("counter.so")).unwrap();
         wait_until("the new content", || operated.int("counter", "generation") > generation);
         add(20 * replacement + 20);
-        operated.client.call("hotcall.reload", ["counter".into()]).unwrap();
+        operated.client.call::<Value>("hotcall.reload", ["counter".into()]).unwrap();
         generation = operated.int("counter", "generation");
     }
     assert_eq!(operated.int("counter", "kept_generations"), 6);
@@ -244,11 +244,11 @@ fn drain_limit() {
     let mut operated = Operated::start(both().config("[limits]\ndrain_ms_max = 200\n"));
     let sleep = |ms: i32| {
         let client = operated.server.client();
-        thread::spawn(move || client.call("echo.sleep", vec![Value::Int(ms)]))
+        thread::spawn(move || client.call::<Value>("echo.sleep", vec![Value::Int(ms)]))
     };
     let short = sleep(8_000);
     operated.server.wait_for_log(&["sleeping"]);
-    operated.client.call("hotcall.reload", ["echo".into()]).unwrap();
+    operated.client.call::<Value>("hotcall.reload", ["echo".into()]).unwrap();
     operated.server.wait_for_log(&["of plugin echo", "has not drained in 200 ms"]);
     assert_eq!(
         short.join().unwrap().unwrap(),

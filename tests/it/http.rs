@@ -209,8 +209,8 @@ fn silent_clients_hold_up_nobody() {
     }
     for url in server.urls() {
         let client = hotcall::client::Client::builder(url).ca_file(server.ca()).build().unwrap();
-        let sum = client.call("add", vec![hotcall::xmlrpc::Value::Int(2), hotcall::xmlrpc::Value::Int(3)]);
-        assert_eq!(sum.unwrap(), hotcall::xmlrpc::Value::Int(5), "{url}");
+        let sum = client.call::<i32>("add", (2, 3));
+        assert_eq!(sum.unwrap(), 5, "{url}");
     }
     for mut stream in silent {
         let mut rest = Vec::new();

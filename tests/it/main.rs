@@ -2,6 +2,7 @@
 
 mod calls;
 mod cli;
+mod client;
 mod control;
 mod defects;
 mod foreign;
@@ -26,6 +27,7 @@ fn main() {
     let groups = [
         calls::trials(),
         cli::trials(),
+        client::trials(),
         control::trials(),
         defects::trials(),
         foreign::trials(),

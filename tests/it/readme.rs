@@ -103,15 +103,14 @@ fn plugin_in_rust() {
     assert_eq!(run(&mut sh(&bring, package)).trim(), "\"Hello, world!\"");
     let client =
         hotcall::client::Client::builder(url).ca_file(package.join("state/dev-cert.pem")).build().unwrap();
-    let loud = client.call("greet", vec!["world".into(), true.into()]).unwrap();
-    assert_eq!(loud, Value::from("HELLO, WORLD!"));
-    assert!(client.call("greet", vec!["".into()]).unwrap_err().to_string().contains("nobody to greet"));
+    let loud: String = client.call("greet", ("world", true)).unwrap();
+    assert_eq!(loud, "HELLO, WORLD!");
+    assert!(client.call::<String>("greet", "").unwrap_err().to_string().contains("nobody to greet"));
 
     fs::write(package.join("src/lib.rs"), source.replace("\"Hello, ", "\"Goodbye, ")).unwrap();
     run(&mut sh(&bring, package));
-    let goodbye = Value::from("Goodbye, world!");
     wait_until("the new greeting", || {
-        client.call("greet", vec!["world".into()]).is_ok_and(|got| got == goodbye)
+        client.call::<String>("greet", "world").is_ok_and(|got| got == "Goodbye, world!")
     });
 }
 
@@ -149,8 +148,9 @@ fn make_run() {
     let url = served.line.strip_prefix("listening ").unwrap();
     let client =
         hotcall::client::Client::builder(url).ca_file(state.path().join("dev-cert.pem")).build().unwrap();
-    let call =
-        |method: &str, params: Vec<Value>| wait_for(method, || client.call(method, params.clone()).ok());
+    let call = |method: &str, params: Vec<Value>| {
+        wait_for(method, || client.call::<Value>(method, params.clone()).ok())
+    };
     assert_eq!(call("add", vec![Value::Int(2), Value::Int(3)]), Value::Int(5));
     assert_eq!(call("upper", vec!["hot".into()]), Value::from("HOT"));
 }

@@ -29,7 +29,7 @@ fn a_signal_drains() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = echo().start();
         let client = server.client();
-        let call = thread::spawn(move || client.call("echo.sleep", vec![Value::Int(600)]));
+        let call = thread::spawn(move || client.call::<Value>("echo.sleep", vec![Value::Int(600)]));
         server.wait_for_log(&["sleeping"]);
         server.signal(signal);
         assert_eq!(call.join().unwrap().unwrap(), Value::Int(600), "the running call is answered");
@@ -46,7 +46,7 @@ fn a_signal_drains() {
 fn a_second_signal_exits() {
     let mut server = echo().start();
     let client = server.client();
-    let call = thread::spawn(move || client.call("echo.sleep", vec![Value::Int(60_000)]));
+    let call = thread::spawn(move || client.call::<Value>("echo.sleep", vec![Value::Int(60_000)]));
     server.wait_for_log(&["sleeping"]);
     server.signal(Signal::TERM);
     server.wait_for_log(&["stopping"]);
@@ -117,7 +117,7 @@ fn several_listeners() {
     assert!(third.starts_with("http://127.0.0.1:"), "{third}");
     for url in server.urls() {
         let client = hotcall::client::Client::builder(url).ca_file(server.ca()).build().unwrap();
-        assert_eq!(client.call("echo", vec![Value::Int(1)]).unwrap(), Value::Int(1), "{url}");
+        assert_eq!(client.call::<Value>("echo", vec![Value::Int(1)]).unwrap(), Value::Int(1), "{url}");
     }
 }
 

@@ -122,7 +122,7 @@ fn a_probe_inherits_nothing() {
     let server = Setup::new().plugin("version.so", &built.version(1)).start();
     // Besides the listener, a connection is open while the plugin is tried.
     let client = server.client();
-    assert_eq!(client.call("version", vec![]).unwrap(), Value::Int(1));
+    assert_eq!(client.call::<Value>("version", vec![]).unwrap(), Value::Int(1));
     put(&server, &built.harmful("CREATE=look_around"), "look.so");
     let line = server.wait_for_log(&["is not served", "look.so"]);
     let seen: Vec<&str> = line.split('|').collect();

@@ -96,7 +96,7 @@ fn put(server: &Server, file: &Path, name: &str) {
 fn wait_for_answer(server: &Server, method: &str, answer: i32) {
     let client = server.client();
     wait_until(format!("{method} answers {answer}"), || {
-        client.call(method, vec![]).is_ok_and(|value| value == Value::Int(answer))
+        client.call::<Value>(method, vec![]).is_ok_and(|value| value == Value::Int(answer))
     });
 }
 

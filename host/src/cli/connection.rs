@@ -27,7 +27,22 @@ pub(super) struct Connection {
     /// Talk to any server, whoever it is
     #[arg(long)]
     insecure: bool,
-    /// Give up on a call after this time
+    /// Send this header too; may be given several times
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    header: Vec<(String, String)>,
+    /// Ask for answers in gzip, and send requests of 1,400 bytes or more in gzip
+    #[arg(long)]
+    gzip: bool,
+    /// Go through this proxy; without it, the variables https_proxy, http_proxy, all_proxy and no_proxy decide
+    #[arg(long, value_name = "http://HOST:PORT")]
+    proxy: Option<String>,
+    /// Go through no proxy, whatever these variables say
+    #[arg(long, conflicts_with = "proxy")]
+    no_proxy: bool,
+    /// Give up on connecting after this time
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    connect_timeout: Duration,
+    /// Give up on a call after this time, connecting included
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     timeout: Duration,
 }
@@ -35,7 +50,19 @@ pub(super) struct Connection {
 impl Connection {
     /// A client for the server at this address.
     pub(super) fn client(&self, url: &str) -> Result<Client, Failure> {
-        let mut builder = Client::builder(url).insecure(self.insecure).timeout(self.timeout);
+        let mut builder = Client::builder(url)
+            .insecure(self.insecure)
+            .gzip(self.gzip)
+            .connect_timeout(self.connect_timeout)
+            .timeout(self.timeout);
+        for (name, value) in &self.header {
+            builder = builder.header(name, value);
+        }
+        if self.no_proxy {
+            builder = builder.no_proxy();
+        } else if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(proxy);
+        }
         if let Some(file) = &self.cacert {
             builder = builder.ca_file(file);
         }
@@ -59,6 +86,7 @@ pub(super) fn failure(error: &Error) -> Failure {
         Error::Transport { cause, .. } => match cause {
             Cause::Unreachable => failure.hint("check the address, and that the server runs"),
             Cause::Timeout => failure.hint("check the address, or give it longer with --timeout"),
+            Cause::Proxy => failure.hint("check the proxy, or pass --no-proxy"),
             Cause::Untrusted => failure.hint("name its CA's or its own certificate with --cacert, or pass --insecure"),
             Cause::Tls => failure.hint(
                 "check that the server speaks TLS there and, when it wants a client certificate, pass --cert and --key",
@@ -66,6 +94,7 @@ pub(super) fn failure(error: &Error) -> Failure {
             Cause::Broken => failure.hint("check the address, and whether it is an https one; the server's log may say more"),
             Cause::TooLarge => failure,
         },
+        Error::Http { status: 415, .. } => failure.hint("this server may not take gzip: leave --gzip out"),
         Error::Http { status: 401, .. } => failure.hint("pass a name and password with --user"),
         Error::Http { status: 404, .. } | Error::Protocol(_) => {
             failure.hint("check the URL's path: most servers answer at /RPC2")
@@ -73,6 +102,11 @@ pub(super) fn failure(error: &Error) -> Failure {
         Error::Http { status: 300..=399, .. } => failure.hint("call the address that the server moved to"),
         _ => failure,
     }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or_else(|| "not a NAME: VALUE".to_owned())?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

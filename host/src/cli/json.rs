@@ -41,6 +41,26 @@ pub(super) fn text(value: &Value) -> Result<String, Failure> {
         .map_err(|error| Failure::new(format!("cannot print the result as JSON: {error}")))
 }
 
+/// A result as JSON on one line.
+pub(super) fn line(value: &Value) -> Result<String, Failure> {
+    serde_json::to_string(&Printed(value))
+        .map_err(|error| Failure::new(format!("cannot print the result as JSON: {error}")))
+}
+
+/// All JSON values in a text, one at least. `place` is what messages call it.
+pub(super) fn values(place: &str, text: &str) -> Result<Vec<Value>, Failure> {
+    if let Some(number) = whole_number_past_64_bits(text) {
+        return Err(Failure::new(format!("{place}: {number} does not fit in 64 bits")));
+    }
+    let typed = serde_json::Deserializer::from_str(text).into_iter::<Typed>();
+    let values: Result<Vec<_>, _> = typed.map(|typed| typed.map(|Typed(value)| value)).collect();
+    match values {
+        Ok(values) if values.is_empty() => Err(Failure::new(format!("{place} holds no JSON value"))),
+        Ok(values) => Ok(values),
+        Err(error) => Err(Failure::new(format!("{place} is not JSON: {error}"))),
+    }
+}
+
 fn not(argument: &str, expected: &str) -> Failure {
     Failure::new(format!("argument {argument:?}: what follows the colon is not {expected}"))
 }

@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, failure};
 use super::{Failure, print};
-use crate::client::{Client, Error};
+use crate::client::{Client, Error, Signature};
 use crate::xmlrpc::{Value, code};
 use std::fmt::Write;
 
@@ -17,8 +17,8 @@ pub(super) struct Args {
     connection: Connection,
 }
 
-/// Calls in one `system.multicall`: below what servers allow.
-const BATCH_CALLS_MAX: usize = 200;
+/// Methods that are asked about in one request, with two calls each: below what servers allow.
+const BATCH_METHODS_MAX: usize = 100;
 
 /// Asks and prints.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -31,31 +31,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn one(client: &Client, name: &str) -> Result<String, Error> {
-    let help = client.call("system.methodHelp", [Value::from(name)])?;
-    let signatures = or_nil(client.call("system.methodSignature", [Value::from(name)]))?;
+    let help = client.method_help(name)?;
+    let signatures = or_default(client.method_signatures(name))?;
     let mut listing = signature_lines(name, &signatures);
-    for line in text(&help).trim().lines() {
+    for line in help.trim().lines() {
         put(&mut listing, format_args!("{}\n", format!("    {line}").trim_end()));
     }
     Ok(listing)
 }
 
 fn all(client: &Client) -> Result<String, Error> {
-    let Value::Array(names) = client.call("system.listMethods", [])? else {
-        return Err(Error::Protocol("system.listMethods did not answer with an array".to_owned()));
-    };
+    let names = client.list_methods()?;
     let mut listing = String::new();
     let mut multicall = true;
-    for names in names.chunks(BATCH_CALLS_MAX / 2) {
-        let calls: Vec<(&str, &Value)> = names
-            .iter()
-            .flat_map(|name| [("system.methodSignature", name), ("system.methodHelp", name)])
-            .collect();
-        let answers = ask(client, &calls, &mut multicall)?;
-        for (name, answer) in names.iter().zip(answers.chunks(2)) {
-            let [signatures, help] = answer else { break };
-            listing += &signature_lines(text(name), signatures);
-            if let Some(line) = text(help).lines().map(str::trim).find(|line| !line.is_empty()) {
+    for names in names.chunks(BATCH_METHODS_MAX) {
+        for (name, (signatures, help)) in names.iter().zip(ask(client, names, &mut multicall)?) {
+            listing += &signature_lines(name, &signatures);
+            if let Some(line) = help.lines().map(str::trim).find(|line| !line.is_empty()) {
                 put(&mut listing, format_args!("    {line}\n"));
             }
         }
@@ -63,70 +55,52 @@ fn all(client: &Client) -> Result<String, Error> {
     Ok(listing)
 }
 
-/// Each call's answer, nil where it has none: all at once, or one by one once the server has shown that it does not
-/// know how.
-fn ask(client: &Client, calls: &[(&str, &Value)], multicall: &mut bool) -> Result<Vec<Value>, Error> {
+/// What is known of a method: nothing where the server answers with a fault.
+type About = (Vec<Signature>, String);
+
+/// Asks about each method: all at once, or one by one once the server has shown that it does not know how.
+fn ask(client: &Client, names: &[String], multicall: &mut bool) -> Result<Vec<About>, Error> {
     if *multicall {
-        match client.call("system.multicall", [batch(calls)]) {
-            Ok(Value::Array(answers)) if answers.len() == calls.len() => {
-                return Ok(answers.into_iter().map(answer).collect());
-            }
-            Ok(_) => {}
+        match together(client, names) {
             Err(Error::Fault(fault)) if fault.code != code::OVERLOADED => {}
-            Err(error) => return Err(error),
+            Err(Error::Protocol(_)) => {}
+            answers => return answers,
         }
         *multicall = false;
     }
-    calls.iter().map(|(method, param)| or_nil(client.call(method, [(*param).clone()]))).collect()
+    names
+        .iter()
+        .map(|name| Ok((or_default(client.method_signatures(name))?, or_default(client.method_help(name))?)))
+        .collect()
+}
+
+fn together(client: &Client, names: &[String]) -> Result<Vec<About>, Error> {
+    let mut batch = client.multicall();
+    for name in names {
+        batch.add("system.methodSignature", name.as_str())?.add("system.methodHelp", name.as_str())?;
+    }
+    let answers: Vec<_> = batch.send::<Value>()?.into_iter().map(Result::unwrap_or_default).collect();
+    let about = |pair: &[Value]| match pair {
+        [signatures, help] => (Signature::all(signatures), help.to().unwrap_or_default()),
+        _ => About::default(),
+    };
+    Ok(answers.chunks(2).map(about).collect())
 }
 
 /// Servers may have help without signatures, or the other way round; what they do not have is a fault.
-fn or_nil(result: Result<Value, Error>) -> Result<Value, Error> {
+fn or_default<T: Default>(result: Result<T, Error>) -> Result<T, Error> {
     match result {
-        Err(Error::Fault(_)) => Ok(Value::Nil),
+        Err(Error::Fault(_) | Error::Mismatch(_)) => Ok(T::default()),
         result => result,
     }
 }
 
-fn batch(calls: &[(&str, &Value)]) -> Value {
-    let call = |&(method, param): &(&str, &Value)| {
-        Value::Struct(vec![
-            ("methodName".to_owned(), Value::from(method)),
-            ("params".to_owned(), Value::Array(vec![param.clone()])),
-        ])
-    };
-    Value::Array(calls.iter().map(call).collect())
-}
-
-/// A multicall's answer is an array of the one result, or a fault's struct.
-fn answer(value: Value) -> Value {
-    match value {
-        Value::Array(mut results) => results.pop().unwrap_or_default(),
-        _ => Value::Nil,
+/// A line `name(int, int) -> int` for each signature.
+fn signature_lines(name: &str, signatures: &[Signature]) -> String {
+    if signatures.is_empty() {
+        return format!("{name}(...)\n");
     }
-}
-
-/// A line `name(int, int) -> int` for each signature; a server without any answers with something else than arrays.
-fn signature_lines(name: &str, signatures: &Value) -> String {
-    let mut lines = String::new();
-    if let Value::Array(signatures) = signatures {
-        for signature in signatures {
-            if let Value::Array(types) = signature
-                && let Some((result, params)) = types.split_first()
-            {
-                let params: Vec<&str> = params.iter().map(text).collect();
-                put(&mut lines, format_args!("{name}({}) -> {}\n", params.join(", "), text(result)));
-            }
-        }
-    }
-    if lines.is_empty() { format!("{name}(...)\n") } else { lines }
-}
-
-fn text(value: &Value) -> &str {
-    match value {
-        Value::String(text) => text,
-        _ => "",
-    }
+    signatures.iter().map(|signature| format!("{name}{signature}\n")).collect()
 }
 
 fn put(listing: &mut String, line: std::fmt::Arguments<'_>) {
@@ -152,24 +126,7 @@ mod tests {
             (Value::from("signatures not supported"), "add(...)\n"),
             (Value::Nil, "add(...)\n"),
         ] {
-            assert_eq!(signature_lines("add", &signatures), expected);
+            assert_eq!(signature_lines("add", &Signature::all(&signatures)), expected);
         }
-    }
-
-    #[test]
-    fn a_fault_within_a_multicall_is_no_answer() {
-        let fault = Value::Struct(vec![("faultCode".into(), Value::Int(1))]);
-        assert_eq!(answer(fault), Value::Nil);
-        assert_eq!(answer(array(&["help"])), Value::from("help"));
-        assert_eq!(answer(Value::Array(vec![])), Value::Nil);
-    }
-
-    #[test]
-    fn a_multicall_names_each_method_and_its_one_parameter() {
-        let name = Value::from("add");
-        let Value::Array(calls) = batch(&[("system.methodHelp", &name)]) else { panic!("not an array") };
-        assert_eq!(calls.len(), 1);
-        assert_eq!(calls[0].get("methodName"), Some(&Value::from("system.methodHelp")));
-        assert_eq!(calls[0].get("params"), Some(&array(&["add"])));
     }
 }

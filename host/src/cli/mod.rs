@@ -16,7 +16,7 @@ mod signals;
 use crate::plugin;
 use clap::{Parser, Subcommand};
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
 /// An XML-RPC server whose methods are compiled plugins, and its client.
@@ -110,6 +110,19 @@ fn print(output: impl AsRef<[u8]>) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Reads all of a file, or what else has this name, up to a limit.
+fn read_whole(name: &str, from: impl Read, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    // One byte past the limit shows that there is more.
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let read = from.take(limit).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::new(format!("cannot read {name}: {error}")))?;
+    if bytes.len() > bytes_max {
+        return Err(Failure::new(format!("{name} is larger than {bytes_max} bytes")));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

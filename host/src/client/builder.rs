@@ -1,41 +1,55 @@
 //! How to reach a server, checked before the first call.
 
-use super::unix::{NoResolver, UnixConnector};
+use super::address::{Target, is_loopback, target};
+use super::connect::{NoResolver, Route, ServerConnector};
+use super::headers::headers;
+use super::http::{ACCEPT_GZIP, Http};
+use super::pem::Pem;
+use super::proxy::{self, Proxy};
 use super::{Client, Error};
 use crate::xmlrpc::{DecodeLimits, EncodeLimits};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use openssl::pkey::PKey;
-use openssl::x509::X509;
-use std::fs;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
-use ureq::http::{HeaderValue, Uri};
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+use std::{env, fmt};
+use ureq::http::Uri;
+use ureq::http::header::ACCEPT_ENCODING;
+use ureq::tls::{ClientCert, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::resolver::DefaultResolver;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(60);
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
 /// An answer's status line and headers.
 const HEADER_BYTES_MAX: usize = 64 << 10;
+/// Connections that are kept while no call uses them, and for how long: less than any server or firewall would let
+/// one rest, so that a kept connection is seldom a dead one.
+const IDLE_CONNECTIONS_MAX: usize = 16;
+const IDLE_AGE_MAX: Duration = Duration::from_secs(15);
 
 /// Collects how to reach a server; [`build`](Self::build) makes the [`Client`].
+#[must_use]
 pub struct Builder {
     url: String,
     ca: Option<Pem>,
     identity: Option<(Pem, Pem)>,
     insecure: bool,
     user: Option<(String, String)>,
+    headers: Vec<(String, String)>,
+    gzip: bool,
+    proxy: Via,
     connect_timeout: Duration,
     timeout: Duration,
     response_bytes_max: usize,
 }
 
-/// Certificates or a key, and what messages call them; an unreadable file is reported when the client is built.
-struct Pem {
-    name: String,
-    text: Result<Vec<u8>, std::io::Error>,
+/// Which proxy to use.
+enum Via {
+    /// The one that the environment names, if any.
+    Environment,
+    /// This one.
+    Proxy(String),
+    /// None.
+    Direct,
 }
 
 impl Builder {
@@ -46,6 +60,9 @@ impl Builder {
             identity: None,
             insecure: false,
             user: None,
+            headers: Vec::new(),
+            gzip: false,
+            proxy: Via::Environment,
             connect_timeout: CONNECT_TIMEOUT,
             timeout: TIMEOUT,
             response_bytes_max: RESPONSE_BYTES_MAX,
@@ -54,57 +71,81 @@ impl Builder {
 
     /// Trusts the certificates in this PEM file, and no others. A self-signed server certificate may stand there
     /// itself.
-    #[must_use]
     pub fn ca_file(mut self, file: impl AsRef<Path>) -> Self {
         self.ca = Some(Pem::file(file.as_ref()));
         self
     }
 
     /// Trusts these certificates in PEM form, and no others.
-    #[must_use]
     pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.ca = Some(Pem { name: "the CA certificate".to_owned(), text: Ok(pem.into()) });
+        self.ca = Some(Pem::given("the CA certificate", pem.into()));
         self
     }
 
     /// Shows the server this certificate (with its chain) and proves it with this key: two PEM files, the key not
     /// encrypted.
-    #[must_use]
     pub fn client_certificate(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         self.identity = Some((Pem::file(certificate.as_ref()), Pem::file(key.as_ref())));
         self
     }
 
     /// Talks to any server, whoever it is: whether its certificate is trusted is not asked.
-    #[must_use]
     pub fn insecure(mut self, insecure: bool) -> Self {
         self.insecure = insecure;
         self
     }
 
     /// Sends this name and password with each call (HTTP Basic authentication).
-    #[must_use]
     pub fn basic(mut self, user: &str, password: &str) -> Self {
         self.user = Some((user.to_owned(), password.to_owned()));
         self
     }
 
-    /// How long connecting may take, TLS included. 10 seconds when not set.
-    #[must_use]
+    /// Sends this header with each call, `Authorization: Bearer …` for example; at most 64 of them. Those that frame
+    /// and route a request are the client's own: [`build`](Self::build) refuses them.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Asks for answers in gzip, and sends requests of 1,400 bytes or more in gzip. Off when not set, because not
+    /// every server reads such requests. Answers that are compressed all the same are read in any case.
+    pub fn gzip(mut self, gzip: bool) -> Self {
+        self.gzip = gzip;
+        self
+    }
+
+    /// Reaches the server through this proxy: `http://[USER:PASSWORD@]HOST[:PORT]`. It is asked for a tunnel (`CONNECT`)
+    /// also to a server without TLS, so that what is meant for the server goes to the server only.
+    ///
+    /// When this is not set, the environment decides: `https_proxy` or `http_proxy` by the server's URL, else `all_proxy`,
+    /// each in small or capital letters, unless `no_proxy` names the host. It holds, separated by commas, hosts
+    /// (with all below them), addresses, networks like `10.0.0.0/8`, each with a port if wanted, or `*`. This machine
+    /// itself is never looked for through a proxy of the environment.
+    pub fn proxy(mut self, url: &str) -> Self {
+        self.proxy = Via::Proxy(url.to_owned());
+        self
+    }
+
+    /// Uses no proxy, whatever the environment says.
+    pub fn no_proxy(mut self) -> Self {
+        self.proxy = Via::Direct;
+        self
+    }
+
+    /// How long connecting may take, the proxy and TLS included. 10 seconds when not set.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long a whole call may take. 60 seconds when not set.
-    #[must_use]
+    /// How long a whole call may take, connecting included. 60 seconds when not set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How large an answer may be. 64 MiB when not set.
-    #[must_use]
+    /// How large an answer may be, before and after it is inflated. 64 MiB when not set.
     pub fn response_bytes_max(mut self, bytes: usize) -> Self {
         self.response_bytes_max = bytes;
         self
@@ -113,9 +154,50 @@ impl Builder {
     /// Checks everything and makes the client. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`Error::Url`] for the address, [`Error::Credentials`] for certificates, key and user.
+    /// [`Error::Url`] for the address, [`Error::Proxy`] for the proxy's, [`Error::Credentials`] for certificates, key
+    /// and user, [`Error::Header`] for headers.
     pub fn build(self) -> Result<Client, Error> {
         let Target { url, socket, name } = target(&self.url)?;
+        let proxy = self.chosen_proxy(&url, socket.is_some())?;
+        let mut headers = headers(&self.headers, self.user.as_ref())?;
+        if self.gzip {
+            headers.insert(ACCEPT_ENCODING, ACCEPT_GZIP);
+        }
+        let name = match &proxy {
+            Some(proxy) => format!("{name} through the proxy {}", proxy.name),
+            None => name,
+        };
+        let config = ureq::Agent::config_builder()
+            .tls_config(self.tls()?)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .max_response_header_size(HEADER_BYTES_MAX)
+            .max_idle_connections(IDLE_CONNECTIONS_MAX)
+            .max_idle_connections_per_host(IDLE_CONNECTIONS_MAX)
+            .max_idle_age(IDLE_AGE_MAX)
+            .user_agent(concat!("hotcall/", env!("CARGO_PKG_VERSION")))
+            .accept("text/xml")
+            .timeout_connect(Some(self.connect_timeout))
+            .timeout_global(Some(self.timeout))
+            .proxy(proxy.map(|proxy| proxy.inner))
+            .build();
+        let agent = match socket {
+            Some(path) => {
+                ureq::Agent::with_parts(config, ServerConnector::new(Route::Unix(path)), NoResolver)
+            }
+            None => {
+                let route = if config.proxy().is_some() { Route::Proxy } else { Route::Direct };
+                ureq::Agent::with_parts(config, ServerConnector::new(route), DefaultResolver::default())
+            }
+        };
+        let Self { gzip, timeout, response_bytes_max, .. } = self;
+        let http = Http { agent, url, name, headers, gzip, timeout, response_bytes_max };
+        let decode_limits = DecodeLimits { text_bytes_max: response_bytes_max, ..DecodeLimits::default() };
+        Ok(Client::new(http, EncodeLimits::default(), decode_limits))
+    }
+
+    fn tls(&self) -> Result<TlsConfig, Error> {
         let mut tls = TlsConfig::builder()
             .provider(TlsProvider::NativeTls)
             .root_certs(RootCerts::PlatformVerifier)
@@ -126,130 +208,26 @@ impl Builder {
         if let Some((certificate, key)) = &self.identity {
             tls = tls.client_cert(Some(ClientCert::new_with_certs(&certificate.certificates()?, key.key()?)));
         }
-        let mut config = ureq::Agent::config_builder()
-            .tls_config(tls.build())
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .max_response_header_size(HEADER_BYTES_MAX)
-            .user_agent(concat!("hotcall/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(self.connect_timeout))
-            .timeout_global(Some(self.timeout));
-        if socket.is_some() || is_loopback(&url) {
-            // A proxy of the environment would look for the server on its own machine.
-            config = config.proxy(None);
+        Ok(tls.build())
+    }
+
+    fn chosen_proxy(&self, url: &Uri, is_unix: bool) -> Result<Option<Proxy>, Error> {
+        match &self.proxy {
+            Via::Proxy(_) if is_unix => {
+                Err(Error::Proxy("a Unix socket is not reached through a proxy".to_owned()))
+            }
+            Via::Proxy(proxy) => Proxy::new("the proxy", proxy).map(Some),
+            // It would look for the server on its own machine.
+            Via::Environment if is_unix || is_loopback(url) => Ok(None),
+            Via::Environment => proxy::from_environment(url, |name| env::var(name).ok()),
+            Via::Direct => Ok(None),
         }
-        let config = config.build();
-        let agent = match socket {
-            Some(path) => ureq::Agent::with_parts(config, UnixConnector(path), NoResolver),
-            None => config.into(),
-        };
-        Ok(Client {
-            agent,
-            url,
-            name,
-            authorization: self.user.map(|(user, password)| basic(&user, &password)).transpose()?,
-            encode_limits: EncodeLimits::default(),
-            decode_limits: DecodeLimits {
-                text_bytes_max: self.response_bytes_max,
-                ..DecodeLimits::default()
-            },
-            response_bytes_max: self.response_bytes_max,
-        })
     }
 }
 
-impl Pem {
-    fn file(file: &Path) -> Self {
-        Self { name: file.display().to_string(), text: fs::read(file) }
+/// Without what is secret.
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("url", &self.url).finish_non_exhaustive()
     }
-
-    fn text(&self) -> Result<&[u8], Error> {
-        let Self { name, text } = self;
-        text.as_deref().map_err(|error| Error::Credentials(format!("cannot read {name}: {error}")))
-    }
-
-    fn certificates(&self) -> Result<Vec<Certificate<'static>>, Error> {
-        let certificates = X509::stack_from_pem(self.text()?).unwrap_or_default();
-        let certificates: Vec<_> = certificates
-            .iter()
-            .filter_map(|certificate| certificate.to_der().ok())
-            .map(|der| Certificate::from_der(&der).to_owned())
-            .collect();
-        if certificates.is_empty() {
-            return Err(Error::Credentials(format!("{} holds no certificate in PEM form", self.name)));
-        }
-        Ok(certificates)
-    }
-
-    /// The key in PKCS #8, the one form that the TLS library takes.
-    fn key(&self) -> Result<PrivateKey<'static>, Error> {
-        let bad =
-            || Error::Credentials(format!("{} holds no unencrypted private key in PEM form", self.name));
-        // Without the callback, OpenSSL would ask for an encrypted key's password on the terminal.
-        let pem = PKey::private_key_from_pem_callback(self.text()?, |_| Ok(0))
-            .and_then(|key| key.private_key_to_pem_pkcs8())
-            .map_err(|_| bad())?;
-        PrivateKey::from_pem(&pem).map_err(|_| bad())
-    }
-}
-
-/// Where a server is.
-struct Target {
-    /// What HTTP is told.
-    url: Uri,
-    /// The Unix socket to connect to, if it is one.
-    socket: Option<PathBuf>,
-    /// What messages call it.
-    name: String,
-}
-
-fn target(text: &str) -> Result<Target, Error> {
-    if let Some(path) = text.strip_prefix("unix:") {
-        if path.is_empty() {
-            return Err(Error::Url(format!("{text:?} names no socket")));
-        }
-        let url = Uri::from_static("http://localhost/RPC2");
-        return Ok(Target { url, socket: Some(path.into()), name: text.to_owned() });
-    }
-    let url = server_url(text)?;
-    let name = url.authority().map(ToString::to_string).unwrap_or_default();
-    Ok(Target { url, socket: None, name })
-}
-
-/// The address with a path: like other clients', an empty one means `/RPC2`.
-fn server_url(text: &str) -> Result<Uri, Error> {
-    let bad = |why: &str| Error::Url(format!("{text:?} {why}"));
-    let rest = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-    let rest = rest.ok_or_else(|| bad("does not start with http://, https:// or unix:"))?;
-    let whole = if rest.contains(['/', '?', '#']) { text.to_owned() } else { format!("{text}/RPC2") };
-    let url: Uri = whole.parse().map_err(|error| bad(&format!("is not a URL: {error}")))?;
-    let authority = url.authority().ok_or_else(|| bad("names no host"))?;
-    if authority.host().is_empty() {
-        return Err(bad("names no host"));
-    }
-    if authority.as_str().contains('@') {
-        // The text is not repeated: it holds a password.
-        return Err(Error::Url(
-            "a user name does not belong in the URL; give it as the user instead".to_owned(),
-        ));
-    }
-    Ok(url)
-}
-
-fn is_loopback(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-fn basic(user: &str, password: &str) -> Result<HeaderValue, Error> {
-    if user.contains(':') {
-        return Err(Error::Credentials("a user name cannot hold a colon".to_owned()));
-    }
-    let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-    let mut value = HeaderValue::try_from(value)
-        .map_err(|_| Error::Credentials("the user name or password cannot be sent".to_owned()))?;
-    value.set_sensitive(true);
-    Ok(value)
 }

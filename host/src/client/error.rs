@@ -1,13 +1,14 @@
 //! What can go wrong with a call, by who can do something about it.
 
 use crate::xmlrpc::Fault;
+use hotcall_plugin::Mismatch;
 use std::{fmt, io};
 
 /// Why a call has no result.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The server answered with a fault, or the parameters cannot be sent.
+    /// The server answered with a fault.
     Fault(Fault),
     /// No whole answer came.
     Transport {
@@ -25,10 +26,18 @@ pub enum Error {
     },
     /// An answer came that is not XML-RPC.
     Protocol(String),
+    /// A result came that is not what was wanted. The method was called.
+    Mismatch(String),
+    /// The parameters cannot be sent. Nothing was.
+    Params(String),
     /// The address of the server is not one.
     Url(String),
+    /// The proxy, or the environment's, cannot be used.
+    Proxy(String),
     /// A certificate, a key or a password cannot be used.
     Credentials(String),
+    /// A header cannot be sent.
+    Header(String),
 }
 
 /// What kept an answer from coming.
@@ -37,6 +46,8 @@ pub enum Error {
 pub enum Cause {
     /// No such host, or nothing listens there.
     Unreachable,
+    /// The proxy made no tunnel to the server.
+    Proxy,
     /// The time limit passed.
     Timeout,
     /// The server's certificate is not trusted.
@@ -61,8 +72,12 @@ impl fmt::Display for Error {
             }
             Self::Transport { message, .. }
             | Self::Protocol(message)
+            | Self::Mismatch(message)
+            | Self::Params(message)
             | Self::Url(message)
-            | Self::Credentials(message) => f.write_str(message),
+            | Self::Proxy(message)
+            | Self::Credentials(message)
+            | Self::Header(message) => f.write_str(message),
         }
     }
 }
@@ -70,6 +85,20 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
+    /// Whether the time limit for connecting or for the call passed. The call may have been executed.
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self, Self::Transport { cause: Cause::Timeout, .. })
+    }
+
+    pub(super) fn params(method: &str, why: &str) -> Self {
+        Self::Params(format!("the parameters of {method} cannot be sent: {why}"))
+    }
+
+    /// `subject` is what did not fit.
+    pub(super) fn mismatch(subject: impl fmt::Display, mismatch: &Mismatch) -> Self {
+        Self::Mismatch(mismatch.about(subject))
+    }
+
     /// `server` is what messages call it.
     pub(super) fn transport(server: &str, error: &ureq::Error) -> Self {
         let text = error.to_string();
@@ -86,12 +115,18 @@ impl Error {
             ureq::Error::Io(io) if is_unreachable(io.kind()) => {
                 (Cause::Unreachable, format!("cannot connect to {server}: {io}"))
             }
+            ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => {
+                (Cause::Timeout, format!("cannot connect to {server} in time"))
+            }
             ureq::Error::Timeout(_) => (Cause::Timeout, format!("{server} did not answer in time")),
             ureq::Error::NativeTls(_) if text.contains("certificate verify failed") => {
                 (Cause::Untrusted, format!("the certificate of {server} is not trusted{}", reason(&text)))
             }
             ureq::Error::NativeTls(_) | ureq::Error::Tls(_) => {
                 (Cause::Tls, format!("TLS with {server} failed: {text}"))
+            }
+            ureq::Error::ConnectProxyFailed(why) => {
+                (Cause::Proxy, format!("there is no way to {server}: {why}"))
             }
             ureq::Error::BodyExceedsLimit(bytes) => {
                 (Cause::TooLarge, format!("the answer of {server} is larger than {bytes} bytes"))

@@ -1,45 +1,83 @@
 //! An XML-RPC client. Knows documents (`xmlrpc`) and HTTP, and nothing of the server's inside.
 //!
 //! # Examples
+//! Parameters and results are Rust types, converted as `hotcall_plugin` converts a plugin's:
 //! ```no_run
 //! use hotcall::client::Client;
-//! use hotcall::xmlrpc::Value;
+//! use hotcall_plugin::FromValue;
+//!
+//! #[derive(FromValue)]
+//! struct Stats {
+//!     mean: f64,
+//!     count: i32,
+//! }
+//!
 //! let client = Client::builder("https://127.0.0.1:8443").ca_file("state/dev-cert.pem").build()?;
-//! assert_eq!(client.call("add", [Value::Int(2), Value::Int(3)])?, Value::Int(5));
+//! let sum: i64 = client.call("add", (2, 3))?;
+//! let stats: Stats = client.call("stats", (vec![1.5, 2.5],))?;
 //! # Ok::<(), hotcall::client::Error>(())
 //! ```
+//! Where types are only known at run time, there is [`Value`]; many calls go in one request with
+//! [`Client::multicall`]:
+//! ```no_run
+//! # use hotcall::client::Client;
+//! # let client = Client::builder("https://127.0.0.1:8443").build()?;
+//! use hotcall::xmlrpc::Value;
+//! let mut batch = client.multicall();
+//! batch.add("add", (2, 3))?.add("upper", "hot")?;
+//! for result in batch.send::<Value>()? {
+//!     match result {
+//!         Ok(value) => println!("{value:?}"),
+//!         Err(fault) => println!("{fault}"),
+//!     }
+//! }
+//! # Ok::<(), hotcall::client::Error>(())
+//! ```
+//!
+//! # When a call is sent twice
+//! Connections are kept for the next call, and a server may close one at the moment when a call is sent over it. Such
+//! a call is sent once more, on a new connection, only when it is certain that the server did not receive the whole of
+//! it: no byte of an answer came, and either the request could not be written whole, or the kernel of the server's
+//! machine refused it because the connection had ended before. A call that may have been executed is never sent again,
+//! and neither is one that goes through a proxy. What ends otherwise is an error with [`Cause::Broken`]: then only the
+//! caller knows whether the call may be made again.
 
+mod address;
 mod builder;
+mod connect;
 mod error;
+mod headers;
+mod http;
+mod introspect;
+mod multicall;
+mod params;
+mod pem;
+mod proxy;
+mod socket;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tls_tests;
-mod unix;
 
 pub use builder::Builder;
 pub use error::{Cause, Error};
+pub use introspect::{Capability, Signature};
+pub use multicall::{MULTICALL_CALLS_MAX, MultiCall};
+pub use params::Params;
 
 use crate::xmlrpc::{DecodeLimits, EncodeLimits, Value, decode_response, encode_call};
-use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use ureq::http::{HeaderValue, Uri};
-
-/// How much of an answer that is no XML-RPC is looked at, and how much of it is shown.
-const PAGE_BYTES_MAX: usize = 64 << 10;
-const FIRST_LINE_CHARS_MAX: usize = 200;
+use hotcall_plugin::FromValue;
+use http::{Http, first_line};
+use std::fmt;
+use std::sync::Arc;
 
 /// Calls methods of one server. Cheap to clone; may be used by many threads at once. Connections are kept open
 /// between calls.
 #[derive(Clone)]
-pub struct Client {
-    agent: ureq::Agent,
-    url: Uri,
-    /// What messages call the server.
-    name: String,
-    authorization: Option<HeaderValue>,
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    http: Http,
     encode_limits: EncodeLimits,
     decode_limits: DecodeLimits,
-    response_bytes_max: usize,
 }
 
 /// One call as it went over the wire.
@@ -59,12 +97,32 @@ impl Client {
         Builder::new(url)
     }
 
-    /// Calls a method and waits for its result.
+    fn new(http: Http, encode_limits: EncodeLimits, decode_limits: DecodeLimits) -> Self {
+        Self(Arc::new(Inner { http, encode_limits, decode_limits }))
+    }
+
+    /// Calls a method and waits for its result: any type with [`FromValue`] that owns what it holds, or [`Value`].
     ///
     /// # Errors
-    /// [`Error::Fault`] when the server or its method says no; every other kind when no answer came to that.
-    pub fn call(&self, method: &str, params: impl Into<Vec<Value>>) -> Result<Value, Error> {
-        self.exchange(method, &params.into())?.result()
+    /// [`Error::Fault`] when the server or its method says no, [`Error::Mismatch`] when the result is not a `T`; every
+    /// other kind when no answer came to that.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use hotcall::{client::Client, xmlrpc::Value};
+    /// # let client = Client::builder("http://127.0.0.1:8080").build()?;
+    /// let sum: i64 = client.call("add", (2, 3))?;
+    /// let text = client.call::<String>("upper", "hot")?;
+    /// let anything: Value = client.call("echo", [Value::Nil, Value::Bool(true)])?;
+    /// # Ok::<(), hotcall::client::Error>(())
+    /// ```
+    pub fn call<T>(&self, method: &str, params: impl Params) -> Result<T, Error>
+    where
+        T: for<'a> FromValue<'a>,
+    {
+        let params = params.into_params().map_err(|fault| Error::params(method, fault.message()))?;
+        let value = self.exchange(method, &params)?.result()?;
+        value.to().map_err(|mismatch| Error::mismatch(format_args!("the result of {method}"), &mismatch))
     }
 
     /// Calls a method and hands out both documents as they are.
@@ -72,27 +130,18 @@ impl Client {
     /// # Errors
     /// As [`call`](Self::call), but a response is not looked into: ask [`Exchange::result`].
     pub fn exchange(&self, method: &str, params: &[Value]) -> Result<Exchange, Error> {
-        let request = encode_call(method, params, &self.encode_limits).map_err(Error::Fault)?;
-        let response = self.post(&request)?;
-        Ok(Exchange { request, response, decode_limits: self.decode_limits })
+        let Inner { http, encode_limits, decode_limits } = &*self.0;
+        let request = encode_call(method, params, encode_limits);
+        let request = request.map_err(|fault| Error::params(method, &fault.message))?;
+        let response = http.post(&request)?;
+        Ok(Exchange { request, response, decode_limits: *decode_limits })
     }
+}
 
-    fn post(&self, document: &[u8]) -> Result<Vec<u8>, Error> {
-        let failed = |error| Error::transport(&self.name, &error);
-        let mut request = self.agent.post(&self.url).header(CONTENT_TYPE, "text/xml");
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        let mut response = request.send(document).map_err(failed)?;
-        let status = response.status();
-        let bytes_max = u64::try_from(self.response_bytes_max).unwrap_or(u64::MAX);
-        let body = response.body_mut().with_config().limit(bytes_max).read_to_vec();
-        if status != ureq::http::StatusCode::OK {
-            // The status says more than a body that did not come whole.
-            let first_line = first_line(&body.unwrap_or_default());
-            return Err(Error::Http { status: status.as_u16(), first_line });
-        }
-        body.map_err(failed)
+/// Without what is secret: credentials are part of a client.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(&self.0.http.name).finish()
     }
 }
 
@@ -110,22 +159,4 @@ impl Exchange {
             }
         }
     }
-}
-
-/// The first line of text on a page: without tags, since an HTML page begins with many that say nothing.
-fn first_line(page: &[u8]) -> String {
-    let page = String::from_utf8_lossy(page.get(..page.len().min(PAGE_BYTES_MAX)).unwrap_or_default());
-    let mut in_tag = false;
-    let mut text = String::new();
-    for c in page.chars() {
-        match c {
-            '<' => in_tag = true,
-            '>' if in_tag => in_tag = false,
-            _ if in_tag => {}
-            '\n' | '\r' if !text.trim().is_empty() => break,
-            _ if c.is_control() => text.push(' '),
-            _ => text.push(c),
-        }
-    }
-    text.trim().chars().take(FIRST_LINE_CHARS_MAX).collect()
 }

@@ -1,7 +1,6 @@
 //! The client over TLS: whom it trusts, and how it shows who it is.
 
-use super::*;
-use crate::xmlrpc::encode_response;
+use super::{Cause, Client, EncodeLimits, Error, Value, encode_response};
 use openssl::asn1::Asn1Time;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
@@ -13,13 +12,13 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
-struct Identity {
-    certificate: X509,
+pub(super) struct Identity {
+    pub(super) certificate: X509,
     key: PKey<Private>,
 }
 
 /// A self-signed certificate for 127.0.0.1 and localhost, which says nothing of being a CA.
-fn identity(name: &str) -> Identity {
+pub(super) fn identity(name: &str) -> Identity {
     let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
     let mut subject = X509NameBuilder::new().unwrap();
     subject.append_entry_by_text("CN", name).unwrap();
@@ -40,8 +39,8 @@ fn identity(name: &str) -> Identity {
     Identity { certificate: builder.build(), key }
 }
 
-/// Takes one connection over TLS and answers one call, if it comes to that, with the caller's common name.
-fn serve(identity: &Identity, client_ca: Option<&X509>) -> (u16, JoinHandle<()>) {
+/// What takes connections over TLS, of clients with a certificate of this CA if there is one.
+pub(super) fn acceptor(identity: &Identity, client_ca: Option<&X509>) -> SslAcceptor {
     let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
     acceptor.set_private_key(&identity.key).unwrap();
     acceptor.set_certificate(&identity.certificate).unwrap();
@@ -49,19 +48,24 @@ fn serve(identity: &Identity, client_ca: Option<&X509>) -> (u16, JoinHandle<()>)
         acceptor.cert_store_mut().add_cert(ca.clone()).unwrap();
         acceptor.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
     }
-    let acceptor = acceptor.build();
+    acceptor.build()
+}
+
+/// Takes one connection over TLS and answers one call, if it comes to that, with the caller's common name.
+pub(super) fn serve(identity: &Identity, client_ca: Option<&X509>) -> (u16, JoinHandle<()>) {
+    let acceptor = acceptor(identity, client_ca);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
-        if let Ok(stream) = acceptor.accept(stream) {
-            answer(stream);
+        if let Ok(mut stream) = acceptor.accept(stream) {
+            answer(&mut stream);
         }
     });
     (port, server)
 }
 
-fn answer(mut stream: SslStream<TcpStream>) {
+pub(super) fn answer(stream: &mut SslStream<TcpStream>) {
     let caller = stream.ssl().peer_certificate().map_or_else(String::new, |certificate| {
         certificate.subject_name().entries().next().unwrap().data().to_string().unwrap()
     });
@@ -88,7 +92,7 @@ fn a_self_signed_certificate_is_trusted_when_it_is_named() {
     for host in ["127.0.0.1", "localhost"] {
         let (port, server) = serve(&identity, None);
         let client = Client::builder(&format!("https://{host}:{port}")).ca_pem(pem.clone()).build().unwrap();
-        assert_eq!(client.call("m", []).unwrap(), Value::from(""), "{host}");
+        assert_eq!(client.call::<Value>("m", []).unwrap(), Value::from(""), "{host}");
         server.join().unwrap();
     }
 }
@@ -99,20 +103,20 @@ fn nobody_is_trusted_unasked() {
     let other = self::identity("other").certificate.to_pem().unwrap();
     let (port, server) = serve(&identity, None);
     let url = format!("https://127.0.0.1:{port}");
-    let error = Client::builder(&url).build().unwrap().call("m", []).unwrap_err();
+    let error = Client::builder(&url).build().unwrap().call::<Value>("m", []).unwrap_err();
     assert!(matches!(error, Error::Transport { cause: Cause::Untrusted, .. }), "{error:?}");
     assert!(error.to_string().ends_with("is not trusted: self-signed certificate"), "{error}");
     server.join().unwrap();
 
     let (port, server) = serve(&identity, None);
     let url = format!("https://127.0.0.1:{port}");
-    let error = Client::builder(&url).ca_pem(other).build().unwrap().call("m", []).unwrap_err();
+    let error = Client::builder(&url).ca_pem(other).build().unwrap().call::<Value>("m", []).unwrap_err();
     assert!(matches!(error, Error::Transport { cause: Cause::Untrusted, .. }), "{error:?}");
     server.join().unwrap();
 
     let (port, server) = serve(&identity, None);
     let url = format!("https://127.0.0.1:{port}");
-    assert!(Client::builder(&url).insecure(true).build().unwrap().call("m", []).is_ok());
+    assert!(Client::builder(&url).insecure(true).build().unwrap().call::<Value>("m", []).is_ok());
     server.join().unwrap();
 }
 
@@ -131,7 +135,7 @@ fn a_client_certificate_is_shown_whatever_form_its_key_has() {
             .client_certificate(&certificate, &key)
             .build()
             .unwrap();
-        assert_eq!(client.call("m", []).unwrap(), Value::from("ann"));
+        assert_eq!(client.call::<Value>("m", []).unwrap(), Value::from("ann"));
         server.join().unwrap();
     }
 }
@@ -146,7 +150,7 @@ fn plain_http_behind_an_https_address_is_named() {
         stream.read_exact(&mut hello).unwrap();
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
     });
-    let error = Client::builder(&url).build().unwrap().call("m", []).unwrap_err();
+    let error = Client::builder(&url).build().unwrap().call::<Value>("m", []).unwrap_err();
     assert!(matches!(error, Error::Transport { cause: Cause::Tls, .. }), "{error:?}");
     server.join().unwrap();
 }

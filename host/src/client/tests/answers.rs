@@ -1,123 +1,97 @@
-//! The client against a server of a few lines: what it sends, and what it makes of every kind of answer.
+//! What the client sends, and what it makes of every kind of answer.
 
 use super::*;
-use crate::xmlrpc::{Fault, encode_fault, encode_response};
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
-
-/// Answers one connection's requests with these bytes, one after the other, and returns what it read.
-fn serve(answers: Vec<Vec<u8>>) -> (SocketAddr, JoinHandle<Vec<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        answers
-            .iter()
-            .map(|answer| {
-                let request = read_request(&mut reader);
-                stream.write_all(answer).unwrap();
-                request
-            })
-            .collect()
-    });
-    (address, server)
-}
-
-fn read_request(reader: &mut impl BufRead) -> String {
-    let (mut request, mut length) = (String::new(), 0);
-    loop {
-        let start = request.len();
-        reader.read_line(&mut request).unwrap();
-        let line = request[start..].to_ascii_lowercase();
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    request + std::str::from_utf8(&body).unwrap()
-}
-
-fn answer(status: &str, body: &[u8]) -> Vec<u8> {
-    let head =
-        format!("HTTP/1.1 {status}\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n", body.len());
-    [head.as_bytes(), body].concat()
-}
-
-fn result(value: &Value) -> Vec<u8> {
-    answer("200 OK", &encode_response(value, &EncodeLimits::default()).unwrap())
-}
-
-fn client(address: SocketAddr) -> Client {
-    Client::builder(&format!("http://{address}")).timeout(Duration::from_secs(20)).build().unwrap()
-}
 
 #[test]
 fn calls_share_one_connection_and_say_what_they_should() {
     let (address, server) = serve(vec![result(&Value::Int(5)), result(&Value::from("é"))]);
     let client = Client::builder(&format!("http://{address}")).basic("ann", "pass:word").build().unwrap();
-    assert_eq!(client.call("add", [Value::Int(2), Value::Int(3)]).unwrap(), Value::Int(5));
+    assert_eq!(client.call::<Value>("add", [Value::Int(2), Value::Int(3)]).unwrap(), Value::Int(5));
     let exchange = client.exchange("name", &[]).unwrap();
     assert_eq!(exchange.result().unwrap(), Value::from("é"));
     let requests = server.join().unwrap();
-    assert!(requests[0].starts_with("POST /RPC2 HTTP/1.1\r\n"), "{}", requests[0]);
-    let head = requests[0].to_ascii_lowercase();
+    assert!(requests[0].head.starts_with("POST /RPC2 HTTP/1.1\r\n"), "{}", requests[0].head);
+    let head = requests[0].head.to_ascii_lowercase();
     for header in [
         format!("host: {address}"),
         "content-type: text/xml".into(),
         "user-agent: hotcall/".into(),
+        "accept: text/xml".into(),
         "authorization: basic yw5uonbhc3m6d29yza==".into(),
     ] {
         assert!(head.contains(&format!("\r\n{header}")), "{header}\n{head}");
     }
-    assert!(requests[0].contains("<methodName>add</methodName>"), "{}", requests[0]);
-    assert!(requests[1].ends_with(std::str::from_utf8(&exchange.request).unwrap()), "{}", requests[1]);
+    assert_eq!(requests[0].header("accept-encoding"), None);
+    assert!(requests[0].body().contains("<methodName>add</methodName>"), "{}", requests[0].body());
+    assert_eq!(requests[1].body, exchange.request);
 }
 
 #[test]
 fn one_client_serves_many_threads() {
-    let (first, first_server) = serve(vec![result(&Value::Int(1))]);
-    let client = client(first);
-    let other = client.clone();
-    let thread = thread::spawn(move || other.call("m", []).unwrap());
-    assert_eq!(thread.join().unwrap(), Value::Int(1));
+    const fn shared<T: Send + Sync + Clone + 'static>() {}
+    const { shared::<Client>() };
+    let (address, server) = echo_server();
+    let client = client(address);
+    let threads: Vec<_> = (0..8)
+        .map(|thread| {
+            let client = client.clone();
+            thread::spawn(move || {
+                for number in 0..25 {
+                    let sent = thread * 1_000 + number;
+                    assert_eq!(client.call::<i32>("echo", sent).unwrap(), sent);
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
     drop(client);
-    first_server.join().unwrap();
+    // Connections were kept: a thread needs no more than one at a time.
+    let connections = server();
+    assert!((1..=8).contains(&connections), "{connections}");
 }
 
-#[test]
-fn a_connection_that_the_server_has_closed_is_replaced() {
+/// Answers each call with its first parameter, on any number of connections at once. The function that it gives stops
+/// it and tells how many there were.
+fn echo_server() -> (SocketAddr, impl FnOnce() -> usize) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = client(listener.local_addr().unwrap());
-    let (closed, on_closed) = mpsc::channel();
+    let address = listener.local_addr().unwrap();
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = std::sync::Arc::clone(&stop);
     let server = thread::spawn(move || {
-        for number in [1, 2] {
-            let (mut stream, _) = listener.accept().unwrap();
-            read_request(&mut BufReader::new(stream.try_clone().unwrap()));
-            stream.write_all(&result(&Value::Int(number))).unwrap();
-            drop(stream);
-            closed.send(()).unwrap();
+        let mut connections = Vec::new();
+        loop {
+            let (stream, _) = listener.accept().unwrap();
+            if stopped.load(std::sync::atomic::Ordering::SeqCst) {
+                break;
+            }
+            connections.push(thread::spawn(move || echo_connection(stream)));
         }
+        let count = connections.len();
+        connections.into_iter().for_each(|connection| connection.join().unwrap());
+        count
     });
-    for number in [1, 2] {
-        assert_eq!(client.call("m", []).unwrap(), Value::Int(number));
-        on_closed.recv().unwrap();
+    let stop = move || {
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        drop(TcpStream::connect(address).unwrap());
+        server.join().unwrap()
+    };
+    (address, stop)
+}
+
+fn echo_connection(mut stream: TcpStream) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    while !reader.fill_buf().unwrap().is_empty() {
+        let request = read_request(&mut reader);
+        let call = crate::xmlrpc::decode_call(&request.body, &DecodeLimits::default()).unwrap();
+        stream.write_all(&result(&call.params[0])).unwrap();
     }
-    server.join().unwrap();
 }
 
 #[test]
 fn faults_are_errors() {
     let (address, server) =
         serve(vec![answer("200 OK", &encode_fault(&Fault::new(-32601, "no such method")))]);
-    let error = client(address).call("m", []).unwrap_err();
+    let error = client(address).call::<Value>("m", []).unwrap_err();
     assert_eq!(error.to_string(), "fault -32601: no such method");
     assert!(matches!(error, Error::Fault(fault) if fault.code == -32601));
     server.join().unwrap();
@@ -141,7 +115,7 @@ fn pages_of_other_servers_are_named() {
         ),
     ] {
         let (address, server) = serve(vec![answer]);
-        assert_eq!(client(address).call("m", []).unwrap_err().to_string(), expected);
+        assert_eq!(client(address).call::<Value>("m", []).unwrap_err().to_string(), expected);
         server.join().unwrap();
     }
 }
@@ -151,7 +125,7 @@ fn broken_answers_are_transport_errors() {
     let cut = result(&Value::from("whole"))[..120].to_vec();
     for answer in [cut, b"".to_vec(), b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()] {
         let (address, server) = serve(vec![answer]);
-        let error = client(address).call("m", []).unwrap_err();
+        let error = client(address).call::<Value>("m", []).unwrap_err();
         assert!(matches!(&error, Error::Transport { cause: Cause::Broken, .. }), "{error:?}");
         assert!(error.to_string().contains(&address.to_string()), "{error}");
         server.join().unwrap();
@@ -162,7 +136,7 @@ fn broken_answers_are_transport_errors() {
 fn an_answer_past_the_limit_is_refused() {
     let (address, server) = serve(vec![result(&Value::from("x".repeat(2_000)))]);
     let client = Client::builder(&format!("http://{address}")).response_bytes_max(1_000).build().unwrap();
-    let error = client.call("m", []).unwrap_err();
+    let error = client.call::<Value>("m", []).unwrap_err();
     assert!(matches!(error, Error::Transport { cause: Cause::TooLarge, .. }), "{error:?}");
     server.join().unwrap();
 }
@@ -172,8 +146,16 @@ fn silence_ends_at_the_time_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let client = Client::builder(&url).timeout(Duration::from_millis(50)).build().unwrap();
-    let error = client.call("m", []).unwrap_err();
-    assert!(matches!(error, Error::Transport { cause: Cause::Timeout, .. }), "{error:?}");
+    let error = client.call::<Value>("m", []).unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert!(error.to_string().ends_with("did not answer in time"), "{error}");
+
+    // Connecting takes TLS in, and this server says nothing.
+    let url = url.replace("http:", "https:");
+    let client = Client::builder(&url).connect_timeout(Duration::from_millis(50)).build().unwrap();
+    let error = client.call::<Value>("m", []).unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert!(error.to_string().starts_with("cannot connect to 127.0.0.1:"), "{error}");
 }
 
 #[test]
@@ -181,16 +163,17 @@ fn where_nobody_listens_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = client(address).call("m", []).unwrap_err();
+    let error = client(address).call::<Value>("m", []).unwrap_err();
     assert!(matches!(error, Error::Transport { cause: Cause::Unreachable, .. }), "{error:?}");
 }
 
 #[test]
 fn what_cannot_be_sent_is_said_before_sending() {
-    let error = client(([127, 0, 0, 1], 1).into()).call("m", [Value::from("\u{1}")]).unwrap_err();
+    let error = client(([127, 0, 0, 1], 1).into()).call::<Value>("m", [Value::from("\u{1}")]).unwrap_err();
+    assert!(matches!(error, Error::Params(_)), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "fault -32500: the call holds U+0001, which XML cannot carry; send it as base64"
+        "the parameters of m cannot be sent: the call holds U+0001, which XML cannot carry; send it as base64"
     );
 }
 
@@ -221,6 +204,45 @@ fn addresses_and_credentials_are_checked_first() {
 }
 
 #[test]
+fn headers_are_sent_unless_they_are_the_clients_own() {
+    let (address, server) = serve(vec![result(&Value::Nil)]);
+    let client = Client::builder(&format!("http://{address}"))
+        .header("X-Tenant", "blue")
+        .header("authorization", "Bearer t0ken")
+        .header("x-tenant", "green");
+    client.build().unwrap().call::<()>("m", ()).unwrap();
+    let head = server.join().unwrap()[0].head.to_ascii_lowercase();
+    for line in ["x-tenant: blue", "x-tenant: green", "authorization: bearer t0ken"] {
+        assert!(head.contains(&format!("\r\n{line}\r\n")), "{head}");
+    }
+
+    for (name, value, expected) in [
+        ("Host", "x", "is the client's own"),
+        ("content-length", "5", "is the client's own"),
+        ("Transfer-Encoding", "chunked", "is the client's own"),
+        ("Proxy-Authorization", "Basic eA==", "is the client's own"),
+        ("X y", "x", "has no possible name"),
+        ("", "x", "has no possible name"),
+        ("X", "secret\r\nHost: evil", "has a value that cannot be sent"),
+        ("Authorization", "secret", "and a user name cannot both be sent"),
+    ] {
+        let builder = Client::builder("http://localhost").basic("ann", "pw").header(name, value);
+        let Err(Error::Header(message)) = builder.build() else { panic!("{name} was taken") };
+        assert!(message.contains(expected) && !message.contains("secret"), "{message}");
+    }
+    let many = (0..65).fold(Client::builder("http://localhost"), |builder, _| builder.header("x", "y"));
+    assert!(matches!(many.build(), Err(Error::Header(_))));
+}
+
+#[test]
+fn nothing_that_is_printed_for_debugging_is_secret() {
+    let builder = Client::builder("http://localhost").basic("ann", "secret").header("x", "secret");
+    assert!(!format!("{builder:?}").contains("secret"));
+    let client = builder.build().unwrap();
+    assert_eq!(format!("{client:?}"), "Client(\"localhost\")");
+}
+
+#[test]
 fn an_empty_path_means_rpc2() {
     for (url, path) in [
         ("http://localhost", "/RPC2"),
@@ -229,7 +251,7 @@ fn an_empty_path_means_rpc2() {
         ("http://localhost/x?y", "/x?y"),
     ] {
         let client = Client::builder(url).build().unwrap();
-        assert_eq!(client.url.path_and_query().unwrap().as_str(), path, "{url}");
+        assert_eq!(client.0.http.url.path_and_query().unwrap().as_str(), path, "{url}");
     }
 }
 
@@ -238,7 +260,7 @@ fn a_unix_socket_is_an_address_too() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");
     let url = format!("unix:{}", path.display());
-    let why = Client::builder(&url).build().unwrap().call("m", []).unwrap_err();
+    let why = Client::builder(&url).build().unwrap().call::<Value>("m", []).unwrap_err();
     assert!(matches!(why, Error::Transport { cause: Cause::Unreachable, .. }), "{why}");
     assert!(why.to_string().contains(&url), "{why}");
 
@@ -255,10 +277,10 @@ fn a_unix_socket_is_an_address_too() {
     let client = Client::builder(&url).build().unwrap();
     // Both on one connection: the server accepts no second one.
     for number in [1, 2] {
-        assert_eq!(client.call("m", []).unwrap(), Value::Int(number));
+        assert_eq!(client.call::<Value>("m", []).unwrap(), Value::Int(number));
     }
     for request in server.join().unwrap() {
-        assert!(request.starts_with("POST /RPC2 HTTP/1.1\r\n"), "{request}");
+        assert!(request.head.starts_with("POST /RPC2 HTTP/1.1\r\n"), "{}", request.head);
     }
     assert!(matches!(Client::builder("unix:").build(), Err(Error::Url(_))));
 }
@@ -269,6 +291,6 @@ fn a_silent_unix_socket_is_given_up() {
     let path = dir.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let client = Client::builder(&format!("unix:{}", path.display())).timeout(Duration::from_millis(50));
-    let why = client.build().unwrap().call("m", []).unwrap_err();
+    let why = client.build().unwrap().call::<Value>("m", []).unwrap_err();
     assert!(matches!(why, Error::Transport { cause: Cause::Timeout, .. }), "{why}");
 }

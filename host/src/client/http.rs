@@ -1,0 +1,152 @@
+//! One POST and its answer: compression, the one safe repetition, and what an answer that is an error page says.
+//!
+//! Knows no XML: documents are bytes here.
+
+use super::connect::NotReceived;
+use super::error::Error;
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+use ureq::http::header::{CONTENT_ENCODING, HeaderMap};
+use ureq::http::{HeaderValue, Response, StatusCode, Uri};
+use ureq::{Body, Timeout};
+
+/// What asks for compressed answers.
+pub(super) const ACCEPT_GZIP: HeaderValue = HeaderValue::from_static("gzip");
+/// A request below this is sent as it is: it fits in one packet anyway.
+const GZIP_BYTES_MIN: usize = 1_400;
+/// How much of an answer that is no XML-RPC is looked at, and how much of it is shown.
+const PAGE_BYTES_MAX: usize = 64 << 10;
+const FIRST_LINE_CHARS_MAX: usize = 200;
+
+/// How to reach a server, and what is sent with each request.
+pub(super) struct Http {
+    pub(super) agent: ureq::Agent,
+    pub(super) url: Uri,
+    /// What messages call the server.
+    pub(super) name: String,
+    pub(super) headers: HeaderMap,
+    pub(super) gzip: bool,
+    pub(super) timeout: Duration,
+    pub(super) response_bytes_max: usize,
+}
+
+impl Http {
+    /// Sends a document and gives the answer's.
+    pub(super) fn post(&self, document: &[u8]) -> Result<Vec<u8>, Error> {
+        let compressed = if self.gzip { compress(document) } else { None };
+        let started = Instant::now();
+        let sent = match self.send(document, compressed.as_deref(), None) {
+            Err(ureq::Error::Other(why)) if why.is::<NotReceived>() => {
+                // Once, and on a new connection: other kept ones may be as stale, and a new one never fails like this.
+                self.send(
+                    document,
+                    compressed.as_deref(),
+                    Some(self.timeout.saturating_sub(started.elapsed())),
+                )
+            }
+            sent => sent,
+        };
+        let mut response = sent.map_err(|error| Error::transport(&self.name, &error))?;
+        let status = response.status();
+        let body = self.body(&mut response);
+        if status != StatusCode::OK {
+            // The status says more than a body that did not come whole.
+            let first_line = first_line(&body.unwrap_or_default());
+            return Err(Error::Http { status: status.as_u16(), first_line });
+        }
+        body
+    }
+
+    /// `repeated`: what is left of the time for the call, when this is its second try.
+    fn send(
+        &self,
+        document: &[u8],
+        compressed: Option<&[u8]>,
+        repeated: Option<Duration>,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let mut request = self.agent.post(&self.url);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        if compressed.is_some() {
+            request = request.header(CONTENT_ENCODING, "gzip");
+        }
+        if let Some(left) = repeated {
+            if left.is_zero() {
+                return Err(ureq::Error::Timeout(Timeout::Global));
+            }
+            // No kept connection is young enough for this request.
+            request = request.config().max_idle_age(Duration::ZERO).timeout_global(Some(left)).build();
+        }
+        request.send(compressed.unwrap_or(document))
+    }
+
+    /// The answer's content, inflated. Both its forms are held to the limit.
+    fn body(&self, response: &mut Response<Body>) -> Result<Vec<u8>, Error> {
+        let coding = response.headers().get(CONTENT_ENCODING).cloned();
+        let coding = coding.as_ref().map_or("identity", |coding| coding.to_str().unwrap_or("unreadable"));
+        let bytes_max = u64::try_from(self.response_bytes_max).unwrap_or(u64::MAX);
+        let mut sent = response.body_mut().with_config().limit(bytes_max).reader();
+        let mut content = Vec::new();
+        let read = match coding.to_ascii_lowercase().as_str() {
+            "identity" | "" => sent.read_to_end(&mut content),
+            "gzip" | "x-gzip" => {
+                // One byte past the limit shows that there is more.
+                MultiGzDecoder::new(sent).take(bytes_max.saturating_add(1)).read_to_end(&mut content)
+            }
+            _ => {
+                let name = &self.name;
+                let message =
+                    format!("{name} answered in the content coding {coding:?}, which was not asked for");
+                return Err(Error::Protocol(message));
+            }
+        };
+        read.map_err(|error| Error::transport(&self.name, &damaged(error)))?;
+        if content.len() > self.response_bytes_max {
+            return Err(Error::transport(&self.name, &ureq::Error::BodyExceedsLimit(bytes_max)));
+        }
+        Ok(content)
+    }
+}
+
+/// An error of the inflater's, or one of ureq's that came through it.
+fn damaged(error: io::Error) -> ureq::Error {
+    match error.kind() {
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            io::Error::new(error.kind(), format!("its gzip data is damaged: {error}")).into()
+        }
+        _ => error.into(),
+    }
+}
+
+/// The document compressed, when it is long enough: XML shrinks always.
+fn compress(document: &[u8]) -> Option<Vec<u8>> {
+    if document.len() < GZIP_BYTES_MIN {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to a Vec cannot fail.
+    encoder.write_all(document).ok()?;
+    encoder.finish().ok()
+}
+
+/// The first line of text on a page: without tags, since an HTML page begins with many that say nothing.
+pub(super) fn first_line(page: &[u8]) -> String {
+    let page = String::from_utf8_lossy(page.get(..page.len().min(PAGE_BYTES_MAX)).unwrap_or_default());
+    let mut in_tag = false;
+    let mut text = String::new();
+    for c in page.chars() {
+        match c {
+            '<' => in_tag = true,
+            '>' if in_tag => in_tag = false,
+            _ if in_tag => {}
+            '\n' | '\r' if !text.trim().is_empty() => break,
+            _ if c.is_control() => text.push(' '),
+            _ => text.push(c),
+        }
+    }
+    text.trim().chars().take(FIRST_LINE_CHARS_MAX).collect()
+}
