@@ -17,7 +17,17 @@ const BUILTINS: &[Builtin] = &[
         help: "The specifications this server follows: for each its URL and version.",
         signature: &["struct"],
     },
+    Builtin {
+        name: "system.identity",
+        help: "The server's name and version, and nothing else about it.",
+        signature: &["string"],
+    },
     Builtin { name: "system.listMethods", help: "The names of all methods, sorted.", signature: &["array"] },
+    Builtin {
+        name: "system.methodExist",
+        help: "Whether there is a method of this name.",
+        signature: &["boolean", "string"],
+    },
     Builtin {
         name: "system.methodHelp",
         help: "What a method does, as text; empty when its author wrote nothing.",
@@ -38,13 +48,20 @@ const BUILTINS: &[Builtin] = &[
     },
 ];
 
+/// As servers name themselves in HTTP's `Server` field.
+const IDENTITY: &str = concat!("Hotcall/", env!("CARGO_PKG_VERSION"));
+
+const MULTICALL_SPEC: &str = "http://www.xmlrpc.com/discuss/msgReader$1208";
+
 /// Name, specification and its version, as `system.getCapabilities` gives them.
 const CAPABILITIES: &[(&str, &str, i32)] = &[
     ("faults_interop", "http://xmlrpc-epi.sourceforge.net/specs/rfc.fault_codes.php", 20_010_516),
     ("i8", "https://ws.apache.org/xmlrpc/types.html", 1),
     ("introspection", "http://xmlrpc-epi.sourceforge.net/specs/rfc.introspection.php", 1),
+    // The name that clients ask for is not the same everywhere.
+    ("multicall", MULTICALL_SPEC, 1),
     ("nil", "http://www.ontosys.com/xml-rpc/extensions.php", 1),
-    ("system.multicall", "http://www.xmlrpc.com/discuss/msgReader$1208", 1),
+    ("system.multicall", MULTICALL_SPEC, 1),
     ("xmlrpc", "http://xmlrpc.com/spec.md", 1),
 ];
 
@@ -52,6 +69,8 @@ const CAPABILITIES: &[(&str, &str, i32)] = &[
 pub(super) fn call(scope: &Scope<'_>, method: &str, params: &[Value]) -> Option<Result<Value, Fault>> {
     Some(match method {
         "system.getCapabilities" => no_params(method, params).map(|()| capabilities()),
+        "system.identity" => no_params(method, params).map(|()| IDENTITY.into()),
+        "system.methodExist" => method_name(method, params).map(|name| find(scope, name).is_ok().into()),
         "system.listMethods" => no_params(method, params).map(|()| list_methods(scope)),
         "system.methodHelp" => method_name(method, params).and_then(|name| help(scope, name)),
         "system.methodSignature" => method_name(method, params).and_then(|name| signatures(scope, name)),

@@ -83,8 +83,7 @@ fn an_answer_after_the_deadline_is_a_fault() {
 
 #[test]
 fn introspection() {
-    let names = ["big", "echo", "fail", "late", "system.getCapabilities", "system.listMethods"];
-    let names = names.into_iter().chain(["system.methodHelp", "system.methodSignature", "system.multicall"]);
+    let names = ["big", "echo", "fail", "late"].into_iter().chain(BUILTIN_NAMES);
     assert_eq!(call("system.listMethods", &[]), Ok(Value::Array(names.map(Value::from).collect())));
     assert_eq!(call("system.methodHelp", &["echo".into()]), Ok("help of echo".into()));
     assert_eq!(call("system.methodSignature", &["fail".into()]), Ok("undef".into()));
@@ -101,12 +100,28 @@ fn introspection() {
     assert_eq!(call("system.methodHelp", &[Value::Int(1)]).unwrap_err().code, code::INVALID_PARAMS);
     assert_eq!(call("system.listMethods", &[Value::Nil]).unwrap_err().code, code::INVALID_PARAMS);
     let capabilities = call("system.getCapabilities", &[]).unwrap();
-    assert_eq!(capabilities.get("nil").and_then(|nil| nil.get("specVersion")), Some(&Value::Int(1)));
+    for wanted in ["faults_interop", "i8", "introspection", "multicall", "nil", "xmlrpc"] {
+        let about = capabilities.get(wanted).unwrap_or_else(|| panic!("{wanted}"));
+        assert!(
+            matches!(about.get("specUrl"), Some(Value::String(url)) if url.starts_with("http")),
+            "{wanted}"
+        );
+        assert!(matches!(about.get("specVersion"), Some(Value::Int(1..))), "{wanted}");
+    }
+    for (name, exists) in
+        [("echo", true), ("system.multicall", true), ("nope", false), ("hotcall.plugins", false)]
+    {
+        assert_eq!(call("system.methodExist", &[name.into()]), Ok(Value::Bool(exists)), "{name}");
+    }
+    assert_eq!(call("system.methodExist", &[]).unwrap_err().code, code::INVALID_PARAMS);
+    assert_eq!(call("system.identity", &[]), Ok(concat!("Hotcall/", env!("CARGO_PKG_VERSION")).into()));
 }
 
-const BUILTIN_NAMES: [&str; 5] = [
+const BUILTIN_NAMES: [&str; 7] = [
     "system.getCapabilities",
+    "system.identity",
     "system.listMethods",
+    "system.methodExist",
     "system.methodHelp",
     "system.methodSignature",
     "system.multicall",

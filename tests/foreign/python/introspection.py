@@ -6,8 +6,8 @@ from hotcall_testing import equal, fault, proxy
 
 ARITHMETIC = ["absolute", "add", "divide", "mean", "modulo", "multiply", "negate", "power", "subtract", "sum"]
 TEXT = ["count", "lower", "reverse", "upper"]
-SYSTEM = ["system.getCapabilities", "system.listMethods", "system.methodHelp", "system.methodSignature",
-          "system.multicall"]
+SYSTEM = ["system.getCapabilities", "system.identity", "system.listMethods", "system.methodExist", "system.methodHelp",
+          "system.methodSignature", "system.multicall"]
 TYPES = {"int", "i8", "double", "boolean", "string", "array", "struct", "nil", "any", "base64", "dateTime.iso8601"}
 
 with proxy() as p:
@@ -22,6 +22,8 @@ with proxy() as p:
     equal(p.system.methodSignature("upper"), [["string", "string"]])
     fault(-32601, "nope", p.system.methodHelp, "nope")
     equal(p.system.getCapabilities()["xmlrpc"]["specVersion"], 1)
+    equal([p.system.methodExist("add"), p.system.methodExist("nope")], [True, False])
+    assert p.system.identity().startswith("Hotcall/")
 
     equal(p.upper("straße"), "STRASSE" if p.upper("ß") == "SS" else "STRAßE")
     equal(p.reverse("añb€"), "€bña")
