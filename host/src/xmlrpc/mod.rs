@@ -11,7 +11,7 @@ mod fault;
 mod tests;
 
 pub use date::parse_date_time;
-pub use decode::{Call, DecodeError, DecodeLimits, decode_call, decode_response};
+pub use decode::{Call, DecodeError, DecodeLimits, Document, decode_call, decode_response};
 pub use encode::{EncodeLimits, encode_call, encode_fault, encode_response};
 pub use fault::{Fault, code};
 pub use hotcall_plugin::{DateTime, Value};
