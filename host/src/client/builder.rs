@@ -2,7 +2,7 @@
 
 use super::unix::{NoResolver, UnixConnector};
 use super::{Client, Error};
-use crate::xmlrpc::{DecodeLimits, EncodeLimits};
+use crate::xmlrpc::{DecodeLimits, EncodeOptions};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use openssl::pkey::PKey;
@@ -149,8 +149,9 @@ impl Builder {
             url,
             name,
             authorization: self.user.map(|(user, password)| basic(&user, &password)).transpose()?,
-            encode_limits: EncodeLimits::default(),
+            encode_options: EncodeOptions::default(),
             decode_limits: DecodeLimits {
+                bytes_max: self.response_bytes_max,
                 text_bytes_max: self.response_bytes_max,
                 ..DecodeLimits::default()
             },

@@ -20,7 +20,7 @@ mod unix;
 pub use builder::Builder;
 pub use error::{Cause, Error};
 
-use crate::xmlrpc::{DecodeLimits, EncodeLimits, Value, decode_response, encode_call};
+use crate::xmlrpc::{DecodeLimits, EncodeOptions, Value, decode_response, encode_call};
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use ureq::http::{HeaderValue, Uri};
 
@@ -37,7 +37,7 @@ pub struct Client {
     /// What messages call the server.
     name: String,
     authorization: Option<HeaderValue>,
-    encode_limits: EncodeLimits,
+    encode_options: EncodeOptions,
     decode_limits: DecodeLimits,
     response_bytes_max: usize,
 }
@@ -72,7 +72,7 @@ impl Client {
     /// # Errors
     /// As [`call`](Self::call), but a response is not looked into: ask [`Exchange::result`].
     pub fn exchange(&self, method: &str, params: &[Value]) -> Result<Exchange, Error> {
-        let request = encode_call(method, params, &self.encode_limits).map_err(Error::Fault)?;
+        let request = encode_call(method, params, &self.encode_options).map_err(Error::Fault)?;
         let response = self.post(&request)?;
         Ok(Exchange { request, response, decode_limits: self.decode_limits })
     }

@@ -74,7 +74,7 @@ fn answer(mut stream: SslStream<TcpStream>) {
             _ => return,
         }
     }
-    let body = encode_response(&Value::from(caller), &EncodeLimits::default()).unwrap();
+    let body = encode_response(&Value::from(caller), &EncodeOptions::default()).unwrap();
     stream
         .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes())
         .unwrap();

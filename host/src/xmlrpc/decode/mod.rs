@@ -33,7 +33,7 @@ pub struct DecodeLimits {
     pub depth_max: usize,
     /// Values of all kinds together.
     pub values_max: usize,
-    /// One text: a string, a base64 text, a comment.
+    /// One text: a string, a base64 text.
     pub text_bytes_max: usize,
     /// The method's name.
     pub method_bytes_max: usize,

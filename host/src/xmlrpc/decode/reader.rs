@@ -96,6 +96,10 @@ impl<'a> Reader<'a> {
                 }
                 Ok(XmlEvent::EndElement { .. }) => return Ok(Event::Close),
                 Ok(XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text)) => {
+                    // xml-rs lets a few more bytes through.
+                    if text.len() > self.text_bytes_max {
+                        return Err(self.error(code::INVALID_REQUEST, self.text_too_long()));
+                    }
                     return Ok(Event::Text(text));
                 }
                 Ok(XmlEvent::EndDocument) => return Ok(Event::End),
@@ -170,12 +174,16 @@ impl<'a> Reader<'a> {
     fn limit_passed(&self) -> String {
         let taken = self.bytes_after_event.saturating_sub(self.events.source().rest.len());
         if taken >= self.text_bytes_max {
-            return format!("a text or comment is longer than {} bytes", self.text_bytes_max);
+            return self.text_too_long();
         }
         format!(
             "an element or attribute has a name longer than {NAME_BYTES_MAX} bytes, a value longer than \
              {ATTRIBUTE_BYTES_MAX}, or is one of more than {ATTRIBUTES_MAX} attributes"
         )
+    }
+
+    fn text_too_long(&self) -> String {
+        format!("a text is longer than {} bytes", self.text_bytes_max)
     }
 
     fn error_at(
@@ -206,11 +214,7 @@ fn cut(text: &str, chars_max: usize) -> String {
 
 /// The code for a syntax error of xml-rs, which tells them apart by its words only; a test holds them fast.
 fn syntax_code(reason: &str) -> i32 {
-    if reason.starts_with("Invalid character") {
-        code::INVALID_CHARACTER
-    } else {
-        code::NOT_WELL_FORMED
-    }
+    if reason.starts_with("Invalid character") { code::INVALID_CHARACTER } else { code::NOT_WELL_FORMED }
 }
 
 /// Frontier writes `<?XML VERSION="1.0"?>`: such a prolog in small letters, and what follows it.
