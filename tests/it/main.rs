@@ -3,6 +3,7 @@
 mod calls;
 mod cli;
 mod control;
+mod corpus;
 mod defects;
 mod http;
 mod killed;
@@ -22,6 +23,7 @@ fn main() {
         calls::trials(),
         cli::trials(),
         control::trials(),
+        corpus::trials(),
         defects::trials(),
         http::trials(),
         killed::trials(),

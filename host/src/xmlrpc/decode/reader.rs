@@ -45,8 +45,7 @@ pub(super) struct Reader<'a> {
     events: EventReader<Guard<'a>>,
     lines_skipped: u64,
     text_bytes_max: usize,
-    /// How much of the document was still to be read after the last event.
-    bytes_after_event: usize,
+    document: &'a [u8],
     /// Whether the last error was an element `ex:…` without a declaration of `ex`.
     prefix_undeclared: bool,
 }
@@ -76,7 +75,7 @@ impl<'a> Reader<'a> {
             events: config.create_reader(source),
             lines_skipped: skipped.iter().map(|&byte| u64::from(byte == b'\n')).sum(),
             text_bytes_max,
-            bytes_after_event: document.len(),
+            document,
             prefix_undeclared: false,
         }
     }
@@ -84,7 +83,6 @@ impl<'a> Reader<'a> {
     /// The next event.
     pub(super) fn next(&mut self) -> Result<Event, DecodeError> {
         loop {
-            self.bytes_after_event = self.events.source().rest.len();
             match self.events.next() {
                 Ok(XmlEvent::StartElement { name, namespace, .. }) => {
                     if namespace.0.len() > NAMESPACES_MAX {
@@ -151,7 +149,7 @@ impl<'a> Reader<'a> {
 
     fn refusal(&mut self, error: &xml::reader::Error) -> DecodeError {
         if self.events.source().refused {
-            let what = "a DOCTYPE with declarations of its own is not accepted";
+            let what = "a DOCTYPE that declares entities is not accepted";
             return self.error(code::INVALID_REQUEST, what);
         }
         match error.kind() {
@@ -170,10 +168,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Which of the limits that xml-rs holds: it does not say.
+    /// Which of the limits that xml-rs holds: it does not say, but where it stopped does.
     fn limit_passed(&self) -> String {
-        let taken = self.bytes_after_event.saturating_sub(self.events.source().rest.len());
-        if taken >= self.text_bytes_max {
+        let unread = self.events.source().rest.len();
+        let read = self.document.get(..self.document.len() - unread).unwrap_or_default();
+        let tag = read.iter().rposition(|byte| matches!(byte, b'<' | b'>')).and_then(|at| read.get(at..));
+        if !tag.is_some_and(|tag| tag.starts_with(b"<") && !tag.starts_with(b"<!")) {
             return self.text_too_long();
         }
         format!(
@@ -229,17 +229,19 @@ fn capital_prolog(document: &[u8]) -> (Vec<u8>, &[u8]) {
     }
 }
 
-/// The document's bytes, up to the one that would open a DOCTYPE's internal subset.
+/// The document's bytes, up to those that would declare an entity in a DOCTYPE's internal subset.
 ///
 /// xml-rs reports a DOCTYPE once it has read it all, and has expanded parameter entities by then, which can
-/// grow without bound. So the subset's `[` must never reach it. Whatever comes between `<!D` and the root element
-/// and looks like one is refused: that errs on comments only.
+/// grow without bound. So no declaration of an entity must ever reach it, and no `%`, which would refer to one. Whatever comes
+/// between `<!D` and the root element and looks like one is refused: that errs on comments and attributes only.
 #[derive(Default)]
 struct Guard<'a> {
     prolog: io::Cursor<Vec<u8>>,
     rest: &'a [u8],
-    /// How many bytes of `<!D` were just read; 3 from then on.
-    matched: usize,
+    has_doctype: bool,
+    has_subset: bool,
+    /// The bytes read last, as many as a declaration's beginning has.
+    last: [u8; 4],
     refused: bool,
     /// What was still to be read when the root element's start tag ended; `None` before.
     bytes_after_root_tag: Option<usize>,
@@ -251,15 +253,12 @@ impl Guard<'_> {
     }
 
     fn inspect(&mut self, bytes: &[u8]) {
-        const DOCTYPE_START: &[u8] = b"<!D";
         for &byte in bytes {
-            if self.matched == DOCTYPE_START.len() {
-                self.refused |= byte == b'[';
-            } else if DOCTYPE_START.get(self.matched) == Some(&byte) {
-                self.matched += 1;
-            } else {
-                self.matched = usize::from(byte == b'<');
-            }
+            self.last.rotate_left(1);
+            self.last[3] = byte;
+            self.has_doctype |= self.last.ends_with(b"<!D");
+            self.has_subset |= self.has_doctype && byte == b'[';
+            self.refused |= self.has_subset && (byte == b'%' || self.last == *b"<!EN");
         }
     }
 }
