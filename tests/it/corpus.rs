@@ -80,7 +80,8 @@ fn ours(outcome: &Outcome) -> Option<String> {
 }
 
 fn theirs(kind: Kind, answer: &Json) -> Option<String> {
-    let value = |json: &Json| value_of(json).map_or_else(|| format!("not a value: {json}"), |v| comparable(&v));
+    let value =
+        |json: &Json| value_of(json).map_or_else(|| format!("not a value: {json}"), |v| comparable(&v));
     if answer.get("refused").is_some() {
         return None;
     }
@@ -144,7 +145,10 @@ fn reasons() -> BTreeMap<String, String> {
             None => reason = line,
             Some(name) => {
                 let before = reasons.insert(name.to_owned(), reason.to_owned());
-                assert!(before.is_none() && !reason.is_empty(), "python-differs.txt: {name} twice or too early");
+                assert!(
+                    before.is_none() && !reason.is_empty(),
+                    "python-differs.txt: {name} twice or too early"
+                );
             }
         }
     }

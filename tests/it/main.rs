@@ -5,6 +5,7 @@ mod cli;
 mod control;
 mod corpus;
 mod defects;
+mod encoding;
 mod http;
 mod killed;
 mod new;
@@ -25,6 +26,7 @@ fn main() {
         control::trials(),
         corpus::trials(),
         defects::trials(),
+        encoding::trials(),
         http::trials(),
         killed::trials(),
         new::trials(),

@@ -161,7 +161,12 @@ fn calls_are_read_however_they_are_wrapped() {
         (text(&format!("<?XML VERSION=\"1.0\"?>\r{plain}")), &call),
         (text(&format!("<!DOCTYPE methodCall>{plain}")), &call),
         (text(&format!("<!DOCTYPE methodCall SYSTEM \"http://example.org/a.dtd\">{plain}")), &call),
-        (text(&format!("<!DOCTYPE methodCall [ <!ELEMENT a (b|c)*> <!ATTLIST a b CDATA #IMPLIED> ]>{plain}")), &call),
+        (
+            text(&format!(
+                "<!DOCTYPE methodCall [ <!ELEMENT a (b|c)*> <!ATTLIST a b CDATA #IMPLIED> ]>{plain}"
+            )),
+            &call,
+        ),
         (text(&format!("<!-- [a] --><?pi [b]?>{plain}<!-- <!DOCTYPE x [ -->")), &call),
         (text("<methodCall a='[' xmlns='urn:x'><methodName> m\n</methodName></methodCall>"), &none),
         (text("<methodCall><methodName>m</methodName><params/></methodCall>"), &none),
