@@ -102,8 +102,9 @@ fn extensions_are_written_as_the_style_has_them() {
         );
         assert_eq!(decode_response(&document, &DecodeLimits::default()), Ok(Ok(value.clone())));
         let options = EncodeOptions { style, ..EncodeOptions::default() };
-        let document = encode_call("m", std::slice::from_ref(&value), &options).unwrap();
-        assert_eq!(decode_call(&document, &DecodeLimits::default()).unwrap().params, [value.clone()]);
+        let params = [value.clone()];
+        let document = encode_call("m", &params, &options).unwrap();
+        assert_eq!(decode_call(&document, &DecodeLimits::default()).unwrap().params, params);
     }
     let fault = written(&value, EncodeStyle { nil: NilStyle::Refuse, ..plain }).unwrap_err();
     assert_eq!(fault.code, code::APPLICATION);
