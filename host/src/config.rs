@@ -2,7 +2,7 @@
 
 use crate::limits::Limits;
 use crate::plugin::{PluginOptions, Trust, Watch};
-use crate::xmlrpc::{DateTime, Value};
+use crate::xmlrpc::{DateTime, EncodeStyle, Value};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -41,6 +41,8 @@ pub struct Config {
     pub trust: Option<TrustKeys>,
     /// See [`Limits`].
     pub limits: Limits,
+    /// How results are written.
+    pub xmlrpc: EncodeStyle,
     /// Each plugin's own configuration, under its name.
     pub plugins: BTreeMap<String, toml::Table>,
     /// What the server does with a plugin, under the plugin's name.
@@ -189,6 +191,7 @@ fn date_time(moment: &toml::value::Datetime) -> Option<DateTime> {
 mod tests {
     use super::*;
     use crate::plugin::Unload;
+    use crate::xmlrpc::{Dates, I8Style, InvalidChars, NilStyle};
 
     fn read(text: &str) -> Result<Config, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -203,7 +206,8 @@ mod tests {
             "plugins_dir = '/srv/plugins'\nhttps = ['0.0.0.0:443', '[::]:443']\nhttp = ['127.0.0.1:80']\n\
              unix = ['/run/hotcall.sock']\ncert = '/etc/c.pem'\nkey = '/etc/k.pem'\nstate_dir = '/var/lib/h'\n\
              workers = 3\nwatch = 'poll'\nprobe = false\n\
-             check_permissions = false\nfollow_symlinks = true\n[trust]\nsha256 = []\n[limits]\nbody_bytes_max = 5\n[plugins.counter]\nstart = 7\n\
+             check_permissions = false\nfollow_symlinks = true\n[trust]\nsha256 = []\n[limits]\nbody_bytes_max = 5\n\
+             [xmlrpc]\ninvalid_chars = 'replace'\ni8 = 'ex:i8'\nnil = 'refuse'\ndates = 'plain'\n[plugins.counter]\nstart = 7\n\
              big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n\
              [plugin_options.counter]\nunload = 'close'\n",
         )
@@ -214,6 +218,13 @@ mod tests {
         assert_eq!((config.probe, config.check_permissions), (Some(false), Some(false)));
         assert!(config.follow_symlinks && !config.trust().unwrap().is_open());
         assert_eq!(config.limits, Limits { body_bytes_max: 5, ..Limits::default() });
+        let style = EncodeStyle {
+            invalid_chars: InvalidChars::Replace,
+            i8: I8Style::Ex,
+            nil: NilStyle::Refuse,
+            dates: Dates::Plain,
+        };
+        assert_eq!(config.xmlrpc, style);
         let settings = &config.plugin_settings()["counter"];
         assert_eq!(settings.get("start"), Some(&Value::Int(7)));
         assert_eq!(settings.get("big"), Some(&Value::Long(5_000_000_000)));
@@ -257,6 +268,8 @@ mod tests {
             read("[plugin_options.p]\nunlode = 'x'\n").unwrap_err().contains("line 2: unknown field"),
             "options"
         );
+        let why = read("[xmlrpc]\nnil = 'none'\n").unwrap_err();
+        assert!(why.contains("line 2: unknown variant `none`, expected one of `nil`, `ex:nil`"), "{why}");
         assert!(read("= = =").unwrap_err().contains("line 1"), "syntax");
         let none = Config::read(Path::new("/nonexistent/hotcall.toml")).unwrap_err().to_string();
         assert!(none.starts_with("cannot read /nonexistent/hotcall.toml: No such file"), "{none}");

@@ -31,6 +31,9 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod dev;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod limits;
 pub mod net;
 pub mod plugin;

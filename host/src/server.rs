@@ -8,7 +8,7 @@ use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
 use crate::rpc::Dispatcher;
 use crate::web::App;
-use crate::xmlrpc::Value;
+use crate::xmlrpc::{EncodeStyle, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -43,6 +43,8 @@ pub struct Options {
     pub trust: Trust,
     /// Every limit.
     pub limits: Limits,
+    /// How results are written.
+    pub xmlrpc: EncodeStyle,
     /// Each plugin's configuration.
     pub plugin_settings: BTreeMap<String, Value>,
     /// What the server does with each plugin.
@@ -110,6 +112,7 @@ impl TryFrom<Config> for Options {
             follow_symlinks: config.follow_symlinks,
             trust,
             limits: config.limits,
+            xmlrpc: config.xmlrpc,
             plugin_settings,
             plugin_options: config.plugin_options,
         })
@@ -128,6 +131,7 @@ impl Options {
             workers,
             watch,
             limits,
+            xmlrpc,
             probe,
             check_permissions,
             follow_symlinks,
@@ -143,6 +147,7 @@ impl Options {
             ("workers", *workers != new.workers),
             ("watch", *watch != new.watch),
             ("[limits]", *limits != new.limits),
+            ("[xmlrpc]", *xmlrpc != new.xmlrpc),
             ("probe", *probe != new.probe),
             ("check_permissions", *check_permissions != new.check_permissions),
             ("follow_symlinks", *follow_symlinks != new.follow_symlinks),
@@ -188,7 +193,7 @@ impl Server {
         let private = options.state_dir.clone();
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
         let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
-        let app = App::new(dispatcher);
+        let app = App::new(dispatcher).with_style(options.xmlrpc);
         let handler = Arc::new(move |request: &_| app.respond(request));
         let (binds, limits) = (&options.binds, &options.limits);
         match net::start(binds, identity.as_ref(), &private, options.workers, limits, handler) {

@@ -4,7 +4,9 @@ mod calls;
 mod cli;
 mod client;
 mod control;
+mod corpus;
 mod defects;
+mod encoding;
 mod foreign;
 mod http;
 mod killed;
@@ -29,7 +31,9 @@ fn main() {
         cli::trials(),
         client::trials(),
         control::trials(),
+        corpus::trials(),
         defects::trials(),
+        encoding::trials(),
         foreign::trials(),
         http::trials(),
         killed::trials(),

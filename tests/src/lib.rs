@@ -2,8 +2,10 @@
 //! scene when a test fails.
 
 pub mod artifacts;
+pub mod corpus;
 pub mod foreign;
 pub mod load;
+pub mod notation;
 mod server;
 
 pub use server::{Server, Setup};

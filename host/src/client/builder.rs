@@ -7,7 +7,7 @@ use super::http::{ACCEPT_GZIP, Http};
 use super::pem::Pem;
 use super::proxy::{self, Proxy};
 use super::{Client, Error};
-use crate::xmlrpc::{DecodeLimits, EncodeLimits};
+use crate::xmlrpc::{DecodeLimits, EncodeOptions};
 use std::path::Path;
 use std::time::Duration;
 use std::{env, fmt};
@@ -193,8 +193,12 @@ impl Builder {
         };
         let Self { gzip, timeout, response_bytes_max, .. } = self;
         let http = Http { agent, url, name, headers, gzip, timeout, response_bytes_max };
-        let decode_limits = DecodeLimits { text_bytes_max: response_bytes_max, ..DecodeLimits::default() };
-        Ok(Client::new(http, EncodeLimits::default(), decode_limits))
+        let decode_limits = DecodeLimits {
+            bytes_max: response_bytes_max,
+            text_bytes_max: response_bytes_max,
+            ..DecodeLimits::default()
+        };
+        Ok(Client::new(http, EncodeOptions::default(), decode_limits))
     }
 
     fn tls(&self) -> Result<TlsConfig, Error> {

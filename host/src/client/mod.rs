@@ -63,7 +63,7 @@ pub use introspect::{Capability, Signature};
 pub use multicall::{MULTICALL_CALLS_MAX, MultiCall};
 pub use params::Params;
 
-use crate::xmlrpc::{DecodeLimits, EncodeLimits, Value, decode_response, encode_call};
+use crate::xmlrpc::{DecodeLimits, EncodeOptions, Value, decode_response, encode_call};
 use hotcall_plugin::FromValue;
 use http::{Http, first_line};
 use std::fmt;
@@ -76,7 +76,7 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     http: Http,
-    encode_limits: EncodeLimits,
+    encode_options: EncodeOptions,
     decode_limits: DecodeLimits,
 }
 
@@ -97,8 +97,8 @@ impl Client {
         Builder::new(url)
     }
 
-    fn new(http: Http, encode_limits: EncodeLimits, decode_limits: DecodeLimits) -> Self {
-        Self(Arc::new(Inner { http, encode_limits, decode_limits }))
+    fn new(http: Http, encode_options: EncodeOptions, decode_limits: DecodeLimits) -> Self {
+        Self(Arc::new(Inner { http, encode_options, decode_limits }))
     }
 
     /// Calls a method and waits for its result: any type with [`FromValue`] that owns what it holds, or [`Value`].
@@ -130,8 +130,8 @@ impl Client {
     /// # Errors
     /// As [`call`](Self::call), but a response is not looked into: ask [`Exchange::result`].
     pub fn exchange(&self, method: &str, params: &[Value]) -> Result<Exchange, Error> {
-        let Inner { http, encode_limits, decode_limits } = &*self.0;
-        let request = encode_call(method, params, encode_limits);
+        let Inner { http, encode_options, decode_limits } = &*self.0;
+        let request = encode_call(method, params, encode_options);
         let request = request.map_err(|fault| Error::params(method, &fault.message))?;
         let response = http.post(&request)?;
         Ok(Exchange { request, response, decode_limits: *decode_limits })

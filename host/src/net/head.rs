@@ -9,6 +9,8 @@ use std::fmt;
 const FIELDS_MAX: usize = 100;
 /// A content coding's name.
 const CODING_BYTES_MAX: usize = 64;
+/// A Content-Type; a longer one counts as none.
+const TYPE_BYTES_MAX: usize = 256;
 
 /// A request's head, understood in the only way there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(super) struct Head {
     pub(super) framing: Framing,
     /// Of visible ASCII, when the body is coded.
     pub(super) content_encoding: Option<String>,
+    /// Of visible ASCII, when the one that is sent can be understood.
+    pub(super) content_type: Option<String>,
     /// Whether the connection goes on after the response.
     pub(super) keep_alive: bool,
     /// Whether the client waits to be told before it sends the body.
@@ -78,6 +82,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
         target: target(request.path.unwrap_or_default())?,
         framing: framing(&fields, is_1_1)?,
         content_encoding: content_encoding(&fields)?,
+        content_type: content_type(&fields),
         keep_alive: !has("close") && (is_1_1 || has("keep-alive")),
         expects_continue: is_1_1
             && fields.list("expect").iter().any(|e| e.eq_ignore_ascii_case("100-continue")),
@@ -166,6 +171,15 @@ fn content_encoding(fields: &Fields<'_>) -> Result<Option<String>, Refusal> {
     Ok(Some(codings))
 }
 
+/// Only its charset will matter, so a strange one is no reason to refuse: old clients send all kinds, or none.
+fn content_type(fields: &Fields<'_>) -> Option<String> {
+    let mut given = fields.all("content-type");
+    let (value, another) = (given.next()?, given.next());
+    let is_plain = value.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    let text = std::str::from_utf8(value).ok()?;
+    (another.is_none() && is_plain && (1..=TYPE_BYTES_MAX).contains(&text.len())).then(|| text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +196,7 @@ mod tests {
             target: "/RPC2".into(),
             framing: Framing::Length(12),
             content_encoding: None,
+            content_type: None,
             keep_alive: true,
             expects_continue: false,
         };
@@ -205,6 +220,19 @@ mod tests {
         assert_eq!(keeps("1.1\r\nHost: h\r\nExpect: 100-Continue"), (true, true));
         assert_eq!(keeps("1.1\r\nHost: h\r\nExpect:"), (true, false));
         assert_eq!(keeps("1.0\r\nExpect: 100-continue"), (false, false));
+    }
+
+    #[test]
+    fn a_content_type_is_passed_on_or_passed_over() {
+        let content_type =
+            |fields: &str| read(&format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).unwrap().content_type;
+        let plain = "text/xml; charset=\"iso-8859-1\"";
+        assert_eq!(content_type(&format!("content-type: {plain}\r\n")).as_deref(), Some(plain));
+        assert_eq!(content_type(""), None);
+        assert_eq!(content_type("Content-Type:\r\n"), None);
+        assert_eq!(content_type("Content-Type: a\r\nContent-Type: b\r\n"), None);
+        assert_eq!(content_type("Content-Type: caf\u{e9}\r\n"), None);
+        assert_eq!(content_type(&format!("Content-Type: {}\r\n", "x".repeat(TYPE_BYTES_MAX + 1))), None);
     }
 
     #[test]

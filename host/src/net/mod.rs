@@ -9,6 +9,8 @@
 //! `upstream` leads to tiny_http and `workers` from it to the handler.
 
 mod connection;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod head;
 mod inbound;
 mod listener;

@@ -205,6 +205,9 @@ fn answer(stream: &mut UnixStream, passage: &Passage<'_>) -> io::Result<Reply> {
     if let Some(coding) = &head.content_encoding {
         bytes.extend_from_slice(format!("Content-Encoding: {coding}\r\n").as_bytes());
     }
+    if let Some(content_type) = &head.content_type {
+        bytes.extend_from_slice(format!("Content-Type: {content_type}\r\n").as_bytes());
+    }
     bytes.extend_from_slice(b"\r\n");
     bytes.extend_from_slice(body);
     let left = deadline.saturating_duration_since(Instant::now());

@@ -28,6 +28,8 @@ mod candidate;
 mod control;
 mod elf;
 mod events;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod generation;
 mod handover;
 pub mod inspect;

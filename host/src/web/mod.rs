@@ -5,7 +5,7 @@
 
 use crate::registry::CallContext;
 use crate::rpc::Dispatcher;
-use crate::xmlrpc::{self, DecodeLimits, EncodeLimits, Fault, Value, code};
+use crate::xmlrpc::{self, DecodeLimits, Document, EncodeOptions, EncodeStyle, Fault, Value, code};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -18,6 +18,8 @@ pub struct Request {
     pub target: String,
     /// The `Content-Encoding` header, when there is one.
     pub content_encoding: Option<String>,
+    /// The `Content-Type` header, when there is one. Its charset counts; whatever it says else, the body is read as XML.
+    pub content_type: Option<String>,
     /// The body, complete.
     pub body: Vec<u8>,
     /// Where it came from, as text; empty when there is no address.
@@ -65,7 +67,7 @@ impl Response {
 pub struct App {
     dispatcher: Dispatcher,
     decode_limits: DecodeLimits,
-    encode_limits: EncodeLimits,
+    encode_options: EncodeOptions,
 }
 
 impl App {
@@ -73,13 +75,22 @@ impl App {
     pub fn new(dispatcher: Dispatcher) -> Self {
         let limits = dispatcher.limits();
         let decode_limits = DecodeLimits {
+            bytes_max: limits.body_bytes_max,
             depth_max: limits.xml_depth_max,
             values_max: limits.xml_values_max,
             text_bytes_max: limits.body_bytes_max,
             ..DecodeLimits::default()
         };
-        let encode_limits = EncodeLimits { bytes_max: limits.response_bytes_max };
-        Self { dispatcher, decode_limits, encode_limits }
+        let encode_options =
+            EncodeOptions { bytes_max: limits.response_bytes_max, ..EncodeOptions::default() };
+        Self { dispatcher, decode_limits, encode_options }
+    }
+
+    /// The same, writing results in this style.
+    #[must_use]
+    pub fn with_style(mut self, style: EncodeStyle) -> Self {
+        self.encode_options.style = style;
+        self
     }
 
     /// Answers one request.
@@ -112,7 +123,9 @@ impl App {
 
     fn answer(&self, request: &Request) -> Result<Vec<u8>, Fault> {
         let limits = self.dispatcher.limits();
-        let call = xmlrpc::decode_call(&request.body, &self.decode_limits).inspect_err(|fault| {
+        let content_type = request.content_type.as_deref().unwrap_or_default();
+        let document = Document::from(&request.body).with_content_type(content_type);
+        let call = xmlrpc::decode_call(document, &self.decode_limits).inspect_err(|fault| {
             log::debug!("request {} from {}: {fault}", request.id, request.caller_address);
         })?;
         let context = CallContext {
@@ -125,7 +138,7 @@ impl App {
         };
         let result = self.dispatcher.call(&call.method, &call.params, &context);
         log_call(request, &call.method, &result);
-        xmlrpc::encode_response(&result?, &self.encode_limits)
+        xmlrpc::encode_response(&result?, &self.encode_options)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Date-times from text. Writing them is `DateTime`'s own `Display`.
+//! Date-times from text, and the plainest form of them. Writing them is `DateTime`'s own `Display`.
 
 use hotcall_plugin::DateTime;
 
@@ -6,7 +6,8 @@ use hotcall_plugin::DateTime;
 ///
 /// The date is `19980717` or `1998-07-17`; then `T` or a space; the time is `14:08:55` or `140855`, with a
 /// fraction of a second or without (digits past the ninth are cut); then nothing, `Z`, `+hh:mm`, `+hhmm` or
-/// `+hh` (or `-`).
+/// `+hh` (or `-`). What is read is kept as it is, fraction and offset too: nothing is converted to another zone, and
+/// without an offset there is none.
 ///
 /// # Examples
 /// ```
@@ -41,6 +42,43 @@ pub fn parse_date_time(text: &str) -> Option<DateTime> {
         None => date,
     };
     rest.0.is_empty().then_some(date)
+}
+
+/// The same without fraction or offset, in UTC when the offset is known; `None` before the year 0000 and after 9999.
+pub(super) fn plain(date: DateTime) -> Option<DateTime> {
+    let (mut year, mut month, mut day) = (date.year(), date.month(), date.day());
+    let (mut hour, mut minute) = (date.hour(), date.minute());
+    if let Some(offset) = date.offset_minutes() {
+        const DAY: i32 = 24 * 60;
+        let minutes = i32::from(hour) * 60 + i32::from(minute) - i32::from(offset);
+        // An offset is less than a day, and 24:00 is the next one.
+        (year, month, day) = match minutes.div_euclid(DAY) {
+            ..0 => day_before(year, month, day)?,
+            0 => (year, month, day),
+            _ => day_after(year, month, day)?,
+        };
+        let minutes = minutes.rem_euclid(DAY);
+        (hour, minute) = (u8::try_from(minutes / 60).ok()?, u8::try_from(minutes % 60).ok()?);
+    }
+    DateTime::new(year, month, day, hour, minute, date.second())
+}
+
+fn day_before(year: u16, month: u8, day: u8) -> Option<(u16, u8, u8)> {
+    let (year, month) = match (month, day) {
+        (1, 1) => return Some((year.checked_sub(1)?, 12, 31)),
+        (_, 1) => (year, month - 1),
+        _ => return Some((year, month, day - 1)),
+    };
+    let last = (28..=31).rev().find(|&day| DateTime::new(year, month, day, 0, 0, 0).is_some())?;
+    Some((year, month, last))
+}
+
+fn day_after(year: u16, month: u8, day: u8) -> Option<(u16, u8, u8)> {
+    match (DateTime::new(year, month, day + 1, 0, 0, 0), month) {
+        (Some(_), _) => Some((year, month, day + 1)),
+        (None, 12) => Some((year + 1, 1, 1)),
+        (None, _) => Some((year, month + 1, 1)),
+    }
 }
 
 fn byte(number: u16) -> Option<u8> {
@@ -107,7 +145,30 @@ impl Cursor<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_date_time;
+    use super::{parse_date_time, plain};
+
+    #[test]
+    fn the_plain_form_is_in_utc_when_the_offset_is_known() {
+        for (text, expected) in [
+            ("19980717T14:08:55", Some("19980717T14:08:55")),
+            ("19980717T24:00:00", Some("19980717T24:00:00")),
+            ("19980717T14:08:55.999999999", Some("19980717T14:08:55")),
+            ("19980717T14:08:55.5Z", Some("19980717T14:08:55")),
+            ("19980717T14:08:55+02:30", Some("19980717T11:38:55")),
+            ("19980717T14:08:55-02:30", Some("19980717T16:38:55")),
+            ("20240301T00:30:00+01:00", Some("20240229T23:30:00")),
+            ("20230301T00:30:00+01:00", Some("20230228T23:30:00")),
+            ("20240229T23:30:00-01:00", Some("20240301T00:30:00")),
+            ("20231231T23:59:60-00:01", Some("20240101T00:00:60")),
+            ("20240101T00:00:00+00:01", Some("20231231T23:59:00")),
+            ("20231231T24:00:00Z", Some("20240101T00:00:00")),
+            ("00000101T00:00:00+00:01", None),
+            ("99991231T23:59:00-00:01", None),
+        ] {
+            let plain = plain(parse_date_time(text).unwrap()).map(|date| date.to_string());
+            assert_eq!(plain.as_deref(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn every_form_that_clients_send_is_read() {

@@ -1,23 +1,30 @@
 //! Values to documents, strictly: XML 1.0 that every parser reads, byte for byte what the value was, or a fault.
 
-use super::{Fault, Value, code};
+use super::date::plain;
+use super::style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};
+use super::{DateTime, Fault, Value, code};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::io::Write;
 use std::{fmt, slice};
 
-/// How large a document is written before it is refused.
+/// How a document is written, and how large before it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EncodeLimits {
+pub struct EncodeOptions {
     /// The whole document.
     pub bytes_max: usize,
+    /// Where clients differ in what they read.
+    pub style: EncodeStyle,
 }
 
-impl Default for EncodeLimits {
+impl Default for EncodeOptions {
     fn default() -> Self {
-        Self { bytes_max: 64 << 20 }
+        Self { bytes_max: 64 << 20, style: EncodeStyle::default() }
     }
 }
+
+/// The namespace of Apache's extensions, which `<ex:i8>` and `<ex:nil>` are of.
+const EX_NAMESPACE: &str = "http://ws.apache.org/xmlrpc/namespaces/extensions";
 
 /// How much of a fault's message is sent, so that a fault can always be.
 const FAULT_CHARS_MAX: usize = 65_536;
@@ -28,17 +35,18 @@ const PROLOG: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 ///
 /// # Errors
 /// A fault to answer with instead: the result is larger than the limit, or holds what XML or XML-RPC cannot carry
-/// (a control character in a text; NaN or an infinity).
+/// (a control character in a text; NaN or an infinity), or the style refuses.
 ///
 /// # Examples
 /// ```
-/// use hotcall::xmlrpc::{EncodeLimits, Value, encode_response};
-/// let document = encode_response(&Value::from("a < b"), &EncodeLimits::default()).unwrap();
+/// use hotcall::xmlrpc::{EncodeOptions, Value, encode_response};
+/// let document = encode_response(&Value::from("a < b"), &EncodeOptions::default()).unwrap();
 /// assert!(String::from_utf8(document).unwrap().contains("<value><string>a &lt; b</string></value>"));
 /// ```
-pub fn encode_response(result: &Value, limits: &EncodeLimits) -> Result<Vec<u8>, Fault> {
-    let mut document = Document::new(*limits, "result");
-    document.put("<methodResponse><params><param>")?;
+pub fn encode_response(result: &Value, options: &EncodeOptions) -> Result<Vec<u8>, Fault> {
+    let mut document = Writer::new(*options, "result");
+    document.root("methodResponse")?;
+    document.put("<params><param>")?;
     document.value(result)?;
     document.put("</param></params></methodResponse>\n")?;
     Ok(document.bytes)
@@ -72,9 +80,10 @@ pub fn encode_fault(fault: &Fault) -> Vec<u8> {
 ///
 /// # Errors
 /// As [`encode_response`], of the parameters.
-pub fn encode_call(method: &str, params: &[Value], limits: &EncodeLimits) -> Result<Vec<u8>, Fault> {
-    let mut document = Document::new(*limits, "call");
-    document.put("<methodCall><methodName>")?;
+pub fn encode_call(method: &str, params: &[Value], options: &EncodeOptions) -> Result<Vec<u8>, Fault> {
+    let mut document = Writer::new(*options, "call");
+    document.root("methodCall")?;
+    document.put("<methodName>")?;
     document.text(method)?;
     document.put("</methodName><params>")?;
     for param in params {
@@ -87,9 +96,9 @@ pub fn encode_call(method: &str, params: &[Value], limits: &EncodeLimits) -> Res
 }
 
 /// A document that grows up to its limit.
-struct Document {
+struct Writer {
     bytes: Vec<u8>,
-    limits: EncodeLimits,
+    options: EncodeOptions,
     /// What messages call it.
     subject: &'static str,
 }
@@ -100,11 +109,20 @@ enum Open<'a> {
     Struct(slice::Iter<'a, (String, Value)>),
 }
 
-impl Document {
-    fn new(limits: EncodeLimits, subject: &'static str) -> Self {
+impl Writer {
+    fn new(options: EncodeOptions, subject: &'static str) -> Self {
         let mut bytes = Vec::with_capacity(512);
         bytes.extend_from_slice(PROLOG.as_bytes());
-        Self { bytes, limits, subject }
+        Self { bytes, options, subject }
+    }
+
+    /// Writes the start tag of the document's element. The namespace is declared whenever the style may need it, as
+    /// Apache's servers do.
+    fn root(&mut self, name: &str) -> Result<(), Fault> {
+        match self.options.style.needs_namespace() {
+            true => self.scalar(format_args!("<{name} xmlns:ex=\"{EX_NAMESPACE}\">")),
+            false => self.scalar(format_args!("<{name}>")),
+        }
     }
 
     /// Writes a value of any depth; what is open stands in a list, not on the stack.
@@ -151,20 +169,18 @@ impl Document {
     /// Writes a scalar whole, or a container's start.
     fn start<'a>(&mut self, value: &'a Value) -> Result<Option<Open<'a>>, Fault> {
         match value {
-            Value::Nil => self.put("<value><nil/></value>")?,
+            Value::Nil => self.nil()?,
             Value::Bool(true) => self.put("<value><boolean>1</boolean></value>")?,
             Value::Bool(false) => self.put("<value><boolean>0</boolean></value>")?,
             Value::Int(number) => self.scalar(format_args!("<value><int>{number}</int></value>"))?,
-            Value::Long(number) => self.scalar(format_args!("<value><i8>{number}</i8></value>"))?,
+            Value::Long(number) => self.long(*number)?,
             Value::Double(number) => self.double(*number)?,
             Value::String(text) => {
                 self.put("<value><string>")?;
                 self.text(text)?;
                 self.put("</string></value>")?;
             }
-            Value::DateTime(date) => {
-                self.scalar(format_args!("<value><dateTime.iso8601>{date}</dateTime.iso8601></value>"))?;
-            }
+            Value::DateTime(date) => self.date_time(*date)?,
             Value::Binary(bytes) => self.binary(bytes)?,
             Value::Array(values) => {
                 self.put("<value><array><data>")?;
@@ -176,6 +192,33 @@ impl Document {
             }
         }
         Ok(None)
+    }
+
+    fn nil(&mut self) -> Result<(), Fault> {
+        match self.options.style.nil {
+            NilStyle::Plain => self.put("<value><nil/></value>"),
+            NilStyle::Ex => self.put("<value><ex:nil/></value>"),
+            NilStyle::Refuse => {
+                Err(self.uncarried(format_args!("nil, which the configuration (xmlrpc.nil) refuses")))
+            }
+        }
+    }
+
+    fn long(&mut self, number: i64) -> Result<(), Fault> {
+        match self.options.style.i8 {
+            I8Style::Plain => self.scalar(format_args!("<value><i8>{number}</i8></value>")),
+            I8Style::Ex => self.scalar(format_args!("<value><ex:i8>{number}</ex:i8></value>")),
+        }
+    }
+
+    fn date_time(&mut self, date: DateTime) -> Result<(), Fault> {
+        let date = match self.options.style.dates {
+            Dates::Exact => date,
+            Dates::Plain => plain(date).ok_or_else(|| {
+                self.uncarried(format_args!("{date}, whose year in UTC is not one of 0000 to 9999"))
+            })?,
+        };
+        self.scalar(format_args!("<value><dateTime.iso8601>{date}</dateTime.iso8601></value>"))
     }
 
     /// Writes digits, a point and digits: the specification knows no exponents, and strict clients hold to it.
@@ -222,6 +265,9 @@ impl Document {
                 Some('>') => self.put("&gt;")?,
                 Some('&') => self.put("&amp;")?,
                 Some('\r') => self.put("&#13;")?,
+                Some(c) if forbidden(c) && self.options.style.invalid_chars == InvalidChars::Replace => {
+                    self.put("\u{FFFD}")?;
+                }
                 Some(c) if forbidden(c) => {
                     let c = u32::from(c);
                     return Err(
@@ -243,10 +289,10 @@ impl Document {
     }
 
     fn room(&self, bytes: usize) -> Result<(), Fault> {
-        if self.bytes.len().saturating_add(bytes) <= self.limits.bytes_max {
+        if self.bytes.len().saturating_add(bytes) <= self.options.bytes_max {
             return Ok(());
         }
-        let Self { subject, limits: EncodeLimits { bytes_max }, .. } = self;
+        let Self { subject, options: EncodeOptions { bytes_max, .. }, .. } = self;
         Err(Fault::new(code::RESPONSE_TOO_LARGE, format!("the {subject} is larger than {bytes_max} bytes")))
     }
 

@@ -7,11 +7,17 @@ mod date;
 mod decode;
 mod encode;
 mod fault;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+#[cfg(test)]
+mod properties;
+mod style;
 #[cfg(test)]
 mod tests;
 
 pub use date::parse_date_time;
-pub use decode::{Call, DecodeError, DecodeLimits, decode_call, decode_response};
-pub use encode::{EncodeLimits, encode_call, encode_fault, encode_response};
+pub use decode::{Call, DecodeError, DecodeLimits, Document, decode_call, decode_response};
+pub use encode::{EncodeOptions, encode_call, encode_fault, encode_response};
 pub use fault::{Fault, code};
 pub use hotcall_plugin::{DateTime, Value};
+pub use style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};

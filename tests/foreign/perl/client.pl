@@ -6,7 +6,6 @@ use utf8;
 use RPC::XML;
 use RPC::XML::Client;
 
-$RPC::XML::ENCODING  = 'utf-8';    # it announces us-ascii else, and still sends UTF-8
 $RPC::XML::ALLOW_NIL = 1;
 binmode STDERR, ':encoding(UTF-8)';
 

@@ -19,7 +19,7 @@ fn coded(status: &str, coding: &str, body: &[u8]) -> Vec<u8> {
 }
 
 fn document(value: &Value) -> Vec<u8> {
-    encode_response(value, &EncodeLimits::default()).unwrap()
+    encode_response(value, &EncodeOptions::default()).unwrap()
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn answer(status: &str, body: &[u8]) -> Vec<u8> {
 }
 
 fn result(value: &Value) -> Vec<u8> {
-    answer("200 OK", &encode_response(value, &EncodeLimits::default()).unwrap())
+    answer("200 OK", &encode_response(value, &EncodeOptions::default()).unwrap())
 }
 
 fn client(address: SocketAddr) -> Client {

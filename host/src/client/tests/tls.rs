@@ -1,6 +1,6 @@
 //! The client over TLS: whom it trusts, and how it shows who it is.
 
-use super::{Cause, Client, EncodeLimits, Error, Value, encode_response};
+use super::{Cause, Client, EncodeOptions, Error, Value, encode_response};
 use openssl::asn1::Asn1Time;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
@@ -78,7 +78,7 @@ pub(super) fn answer(stream: &mut SslStream<TcpStream>) {
             _ => return,
         }
     }
-    let body = encode_response(&Value::from(caller), &EncodeLimits::default()).unwrap();
+    let body = encode_response(&Value::from(caller), &EncodeOptions::default()).unwrap();
     stream
         .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes())
         .unwrap();

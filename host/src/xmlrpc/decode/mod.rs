@@ -1,8 +1,9 @@
 //! Documents to calls and answers. Must not know of sockets, methods or plugins.
 //!
-//! `reader` turns bytes into the few XML events that matter, `values` builds values from them, `scalars` reads
-//! the text of one scalar. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
+//! `encoding` turns bytes into UTF-8, `reader` that into the few XML events that matter, `values` builds values from
+//! them, `scalars` reads the text of one scalar. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
 
+mod encoding;
 mod reader;
 mod scalars;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 mod values;
 
 use super::{Fault, Value, code};
+pub use encoding::Document;
 use reader::{Event, Reader};
 use std::fmt;
 
@@ -25,19 +27,30 @@ pub struct Call {
 /// How much of a document is read before it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
+    /// The whole document.
+    pub bytes_max: usize,
     /// Arrays and structs within each other; past 2,000 it counts as 2,000.
     pub depth_max: usize,
     /// Values of all kinds together.
     pub values_max: usize,
-    /// One text: a string, a base64 text, a comment.
+    /// One text: a string, a base64 text.
     pub text_bytes_max: usize,
     /// The method's name.
     pub method_bytes_max: usize,
+    /// The name of a struct's member.
+    pub name_bytes_max: usize,
 }
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        Self { depth_max: 128, values_max: 1_000_000, text_bytes_max: 64 << 20, method_bytes_max: 1_024 }
+        Self {
+            bytes_max: 64 << 20,
+            depth_max: 128,
+            values_max: 1_000_000,
+            text_bytes_max: 64 << 20,
+            method_bytes_max: 1_024,
+            name_bytes_max: 65_536,
+        }
     }
 }
 
@@ -81,26 +94,34 @@ impl From<DecodeError> for Fault {
 /// assert_eq!(call.method, "add");
 /// assert_eq!(call.params, [Value::Int(2), Value::from("three")]);
 /// ```
-pub fn decode_call(bytes: &[u8], limits: &DecodeLimits) -> Result<Call, Fault> {
-    Ok(decode(bytes, limits, |decoder| decoder.call())?)
+pub fn decode_call<'a>(document: impl Into<Document<'a>>, limits: &DecodeLimits) -> Result<Call, Fault> {
+    Ok(decode(document.into(), limits, |decoder| decoder.call())?)
 }
 
 /// Reads a response document: the method's result, or the fault that the server answered.
 ///
 /// # Errors
 /// The document is neither.
-pub fn decode_response(bytes: &[u8], limits: &DecodeLimits) -> Result<Result<Value, Fault>, DecodeError> {
-    decode(bytes, limits, |decoder| decoder.response())
+pub fn decode_response<'a>(
+    document: impl Into<Document<'a>>,
+    limits: &DecodeLimits,
+) -> Result<Result<Value, Fault>, DecodeError> {
+    decode(document.into(), limits, |decoder| decoder.response())
 }
 
 fn decode<T>(
-    bytes: &[u8],
+    document: Document<'_>,
     limits: &DecodeLimits,
     read: fn(&mut Decoder<'_>) -> Result<T, DecodeError>,
 ) -> Result<T, DecodeError> {
-    let mut decoder = Decoder::new(bytes, limits);
+    if document.bytes_len() > limits.bytes_max {
+        let message = format!("line 1, column 1: the document is larger than {} bytes", limits.bytes_max);
+        return Err(DecodeError { code: code::INVALID_REQUEST, message });
+    }
+    let text = document.to_utf8()?;
+    let mut decoder = Decoder::new(&text, limits);
     let result = read(&mut decoder);
-    match decoder.reader.with_prefix_declared(bytes) {
+    match decoder.reader.with_prefix_declared(&text) {
         Some(document) => read(&mut Decoder::new(&document, limits)),
         None => result,
     }
@@ -114,9 +135,9 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn new(bytes: &'a [u8], limits: &DecodeLimits) -> Self {
+    fn new(text: &'a [u8], limits: &DecodeLimits) -> Self {
         let limits = DecodeLimits { depth_max: limits.depth_max.min(DEPTH_CEILING), ..*limits };
-        Self { reader: Reader::new(bytes, limits.text_bytes_max), limits, values_read: 0 }
+        Self { reader: Reader::new(text, limits.text_bytes_max), limits, values_read: 0 }
     }
 
     fn call(&mut self) -> Result<Call, DecodeError> {

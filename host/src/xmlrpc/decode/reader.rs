@@ -2,7 +2,8 @@
 //!
 //! The XML itself is xml-rs's work. Here is what a network needs round it: limits on everything that xml-rs
 //! would hold, no entities of a document's own, positions in errors, and three bows to old clients (white space
-//! before the prolog, a prolog in capitals, and the prefix `ex:` without a declaration).
+//! before the prolog, a prolog in capitals, and the prefix `ex:` without a declaration). Must not know encodings:
+//! what it reads is UTF-8 already.
 
 use super::DecodeError;
 use crate::xmlrpc::code;
@@ -27,8 +28,6 @@ const REASON_CHARS_MAX: usize = 120;
 /// A prolog in capitals is looked for in so many bytes.
 const PROLOG_BYTES_MAX: usize = 256;
 
-const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
-
 /// One XML event, reduced to what XML-RPC needs: prefixes and attributes carry nothing.
 pub(super) enum Event {
     /// A start tag, with the element's name without prefix.
@@ -45,11 +44,14 @@ pub(super) enum Event {
 pub(super) struct Reader<'a> {
     events: EventReader<Guard<'a>>,
     lines_skipped: u64,
+    text_bytes_max: usize,
+    document: &'a [u8],
     /// Whether the last error was an element `ex:…` without a declaration of `ex`.
     prefix_undeclared: bool,
 }
 
 impl<'a> Reader<'a> {
+    /// `document` is UTF-8, whatever encoding it declares.
     pub(super) fn new(document: &'a [u8], text_bytes_max: usize) -> Self {
         let mut config = ParserConfig::new()
             .cdata_to_characters(true)
@@ -62,19 +64,18 @@ impl<'a> Reader<'a> {
             .max_attributes(ATTRIBUTES_MAX)
             .max_attribute_length(ATTRIBUTE_BYTES_MAX)
             .max_name_length(NAME_BYTES_MAX)
-            .max_data_length(text_bytes_max);
-        let mut body = document;
-        if let Some(rest) = body.strip_prefix(UTF8_BOM) {
-            body = rest;
-            config.override_encoding = Some(xml::Encoding::Utf8);
-        }
-        let trimmed = body.trim_ascii_start();
-        let skipped = body.get(..body.len() - trimmed.len()).unwrap_or_default();
+            .max_data_length(text_bytes_max)
+            .ignore_invalid_encoding_declarations(true);
+        config.override_encoding = Some(xml::Encoding::Utf8);
+        let trimmed = document.trim_ascii_start();
+        let skipped = document.get(..document.len() - trimmed.len()).unwrap_or_default();
         let (prolog, rest) = capital_prolog(trimmed);
         let source = Guard { prolog: io::Cursor::new(prolog), rest, ..Guard::default() };
         Self {
             events: config.create_reader(source),
             lines_skipped: skipped.iter().map(|&byte| u64::from(byte == b'\n')).sum(),
+            text_bytes_max,
+            document,
             prefix_undeclared: false,
         }
     }
@@ -93,13 +94,13 @@ impl<'a> Reader<'a> {
                 }
                 Ok(XmlEvent::EndElement { .. }) => return Ok(Event::Close),
                 Ok(XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text)) => {
+                    // xml-rs lets a few more bytes through.
+                    if text.len() > self.text_bytes_max {
+                        return Err(self.error(code::INVALID_REQUEST, self.text_too_long()));
+                    }
                     return Ok(Event::Text(text));
                 }
                 Ok(XmlEvent::EndDocument) => return Ok(Event::End),
-                Ok(XmlEvent::StartDocument { encoding, .. }) if !is_supported(&encoding) => {
-                    let what = format!("Unsupported encoding: {}", shown(&encoding));
-                    return Err(self.error(code::UNSUPPORTED_ENCODING, what));
-                }
                 Ok(
                     XmlEvent::StartDocument { .. }
                     | XmlEvent::ProcessingInstruction { .. }
@@ -140,8 +141,7 @@ impl<'a> Reader<'a> {
             self.events.source().bytes_after_root_tag.filter(|_| self.prefix_undeclared)?;
         let at = document.len().checked_sub(bytes_after_root_tag + 1)?;
         let (head, tail) = document.split_at_checked(at)?;
-        // In UTF-16 a zero stands before or after the `>`; such a document is left alone.
-        if tail.first() != Some(&b'>') || head.last() == Some(&0) {
+        if tail.first() != Some(&b'>') {
             return None;
         }
         Some([head, b" xmlns:ex=\"ex\"", tail].concat())
@@ -149,10 +149,13 @@ impl<'a> Reader<'a> {
 
     fn refusal(&mut self, error: &xml::reader::Error) -> DecodeError {
         if self.events.source().refused {
-            let what = "a DOCTYPE with declarations of its own is not accepted";
+            let what = "a DOCTYPE that declares entities is not accepted";
             return self.error(code::INVALID_REQUEST, what);
         }
         match error.kind() {
+            ErrorKind::Syntax(reason) if reason.starts_with("This document is larger") => {
+                self.error_at(error.position(), code::INVALID_REQUEST, self.limit_passed())
+            }
             ErrorKind::Syntax(reason) => {
                 self.prefix_undeclared =
                     reason.starts_with("Element ex:") && reason.ends_with("prefix is unbound");
@@ -165,6 +168,24 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Which of the limits that xml-rs holds: it does not say, but where it stopped does.
+    fn limit_passed(&self) -> String {
+        let unread = self.events.source().rest.len();
+        let read = self.document.get(..self.document.len() - unread).unwrap_or_default();
+        let tag = read.iter().rposition(|byte| matches!(byte, b'<' | b'>')).and_then(|at| read.get(at..));
+        if !tag.is_some_and(|tag| tag.starts_with(b"<") && !tag.starts_with(b"<!")) {
+            return self.text_too_long();
+        }
+        format!(
+            "an element or attribute has a name longer than {NAME_BYTES_MAX} bytes, a value longer than \
+             {ATTRIBUTE_BYTES_MAX}, or is one of more than {ATTRIBUTES_MAX} attributes"
+        )
+    }
+
+    fn text_too_long(&self) -> String {
+        format!("a text is longer than {} bytes", self.text_bytes_max)
+    }
+
     fn error_at(
         &self,
         position: xml::common::TextPosition,
@@ -174,24 +195,6 @@ impl<'a> Reader<'a> {
         let (line, column) = (position.row + 1 + self.lines_skipped, position.column + 1);
         DecodeError { code, message: format!("line {line}, column {column}: {what}") }
     }
-}
-
-/// Whether xml-rs decodes this encoding: it compares names no further than the shorter of the two, and so takes
-/// ISO-8859-15 for ISO-8859-1.
-fn is_supported(encoding: &str) -> bool {
-    const NAMES: [&str; 10] = [
-        "UTF-8",
-        "UTF8",
-        "UTF-16",
-        "UTF16",
-        "UTF-16LE",
-        "UTF-16BE",
-        "ISO-8859-1",
-        "Latin1",
-        "US-ASCII",
-        "ASCII",
-    ];
-    NAMES.iter().any(|name| name.eq_ignore_ascii_case(encoding))
 }
 
 /// A piece of a client's text that is safe to show: short and without control characters.
@@ -211,15 +214,7 @@ fn cut(text: &str, chars_max: usize) -> String {
 
 /// The code for a syntax error of xml-rs, which tells them apart by its words only; a test holds them fast.
 fn syntax_code(reason: &str) -> i32 {
-    if reason.starts_with("Unsupported encoding") || reason.starts_with("Declared encoding") {
-        code::UNSUPPORTED_ENCODING
-    } else if reason.starts_with("Invalid character") {
-        code::INVALID_CHARACTER
-    } else if reason.starts_with("This document is larger") {
-        code::INVALID_REQUEST
-    } else {
-        code::NOT_WELL_FORMED
-    }
+    if reason.starts_with("Invalid character") { code::INVALID_CHARACTER } else { code::NOT_WELL_FORMED }
 }
 
 /// Frontier writes `<?XML VERSION="1.0"?>`: such a prolog in small letters, and what follows it.
@@ -234,18 +229,19 @@ fn capital_prolog(document: &[u8]) -> (Vec<u8>, &[u8]) {
     }
 }
 
-/// The document's bytes, up to the one that would open a DOCTYPE's internal subset.
+/// The document's bytes, up to those that would declare an entity in a DOCTYPE's internal subset.
 ///
 /// xml-rs reports a DOCTYPE once it has read it all, and has expanded parameter entities by then, which can
-/// grow without bound. So the subset's `[` must never reach it. Whatever comes between `<!D` and the root element
-/// and looks like one is refused: that errs on comments only. Zero bytes are passed over, since they are
-/// the other half of UTF-16's ASCII characters.
+/// grow without bound. So no declaration of an entity must ever reach it, and no `%`, which would refer to one. Whatever comes
+/// between `<!D` and the root element and looks like one is refused: that errs on comments and attributes only.
 #[derive(Default)]
 struct Guard<'a> {
     prolog: io::Cursor<Vec<u8>>,
     rest: &'a [u8],
-    /// How many bytes of `<!D` were just read; 3 from then on.
-    matched: usize,
+    has_doctype: bool,
+    has_subset: bool,
+    /// The bytes read last, as many as a declaration's beginning has.
+    last: [u8; 4],
     refused: bool,
     /// What was still to be read when the root element's start tag ended; `None` before.
     bytes_after_root_tag: Option<usize>,
@@ -257,15 +253,12 @@ impl Guard<'_> {
     }
 
     fn inspect(&mut self, bytes: &[u8]) {
-        const DOCTYPE_START: &[u8] = b"<!D";
-        for &byte in bytes.iter().filter(|&&byte| byte != 0) {
-            if self.matched == DOCTYPE_START.len() {
-                self.refused |= byte == b'[';
-            } else if DOCTYPE_START.get(self.matched) == Some(&byte) {
-                self.matched += 1;
-            } else {
-                self.matched = usize::from(byte == b'<');
-            }
+        for &byte in bytes {
+            self.last.rotate_left(1);
+            self.last[3] = byte;
+            self.has_doctype |= self.last.ends_with(b"<!D");
+            self.has_subset |= self.has_doctype && byte == b'[';
+            self.refused |= self.has_subset && (byte == b'%' || self.last == *b"<!EN");
         }
     }
 }

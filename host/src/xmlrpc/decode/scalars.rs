@@ -18,7 +18,8 @@ pub(super) fn parser(type_name: &str) -> Option<Parser> {
         "i2" => |text| narrow(text, i16::MIN.into(), i16::MAX.into(), "a whole number of 16 bits"),
         "i8" | "biginteger" => |text| whole(text).map(Value::Long),
         "boolean" => boolean,
-        "double" | "float" | "bigdecimal" => double,
+        "double" | "float" => double,
+        "bigdecimal" => big_decimal,
         "dateTime.iso8601" | "dateTime" => date_time,
         "base64" => base64,
         _ => return None,
@@ -65,6 +66,46 @@ fn double(text: &str) -> Result<Value, &'static str> {
     Ok(Value::Double(number))
 }
 
+/// A decimal number of any length, when a double can stand for it: written in its shortest form, as it would be on its way
+/// back, it is the same number.
+fn big_decimal(text: &str) -> Result<Value, &'static str> {
+    const EXPECTED: &str = "a decimal number that a double holds exactly";
+    let sent = Digits::of(trim(text)).ok_or(EXPECTED)?;
+    let number: f64 = trim(text).parse().map_err(|_| EXPECTED)?;
+    let held = Digits::of(&number.to_string());
+    if held == Some(sent) { Ok(Value::Double(number)) } else { Err(EXPECTED) }
+}
+
+/// A decimal number: a digit other than zero at both ends, and how many places left of the point the first one stands.
+#[derive(PartialEq, Eq)]
+struct Digits {
+    is_negative: bool,
+    digits: String,
+    places: i64,
+}
+
+impl Digits {
+    fn of(text: &str) -> Option<Self> {
+        let is_negative = text.starts_with('-');
+        let text = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let (number, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let all = [whole, fraction].concat();
+        if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let digits = all.trim_start_matches('0');
+        let zeros = i64::try_from(all.len() - digits.len()).ok()?;
+        let places = i64::try_from(whole.len()).ok()?.checked_sub(zeros)?;
+        let places = places.checked_add(exponent.parse().ok()?)?;
+        let digits = digits.trim_end_matches('0').to_owned();
+        let places = if digits.is_empty() { 0 } else { places };
+        Some(Self { is_negative, digits, places })
+    }
+}
+
+/// The text as [`parse_date_time`] has it: a fraction and an offset are kept, because a [`DateTime`](crate::xmlrpc::DateTime)
+/// holds both. Nothing is converted: without an offset, the clock that was read is the sender's business.
 fn date_time(text: &str) -> Result<Value, &'static str> {
     let date = parse_date_time(trim(text));
     date.map(Value::DateTime).ok_or("a date and time like 19980717T14:08:55")

@@ -103,6 +103,9 @@ impl Decoder<'_> {
     }
 
     fn scalar(&mut self, type_name: &str) -> Result<Value, DecodeError> {
+        if type_name == "serializable" {
+            return Err(self.invalid("<serializable> holds an object of Java, which is never read"));
+        }
         let Some(parse) = scalars::parser(type_name) else {
             return Err(self.invalid(format!("<{}> is not a type of XML-RPC", shown(type_name))));
         };
@@ -130,7 +133,7 @@ impl Decoder<'_> {
             match (members.in_member, self.child(parent)?.as_deref()) {
                 (false, Some("member")) => members.in_member = true,
                 (false, None) => return Ok(false),
-                (true, Some("name")) if members.name.is_none() => members.name = Some(self.text("name")?),
+                (true, Some("name")) if members.name.is_none() => members.name = Some(self.member_name()?),
                 (true, Some("value")) if members.value.is_none() => return Ok(true),
                 (true, None) => match (members.name.take(), members.value.take()) {
                     (Some(name), Some(value)) => {
@@ -143,6 +146,15 @@ impl Decoder<'_> {
                 (_, Some(name)) => return Err(self.misplaced(name, parent)),
             }
         }
+    }
+
+    fn member_name(&mut self) -> Result<String, DecodeError> {
+        let name = self.text("name")?;
+        let max = self.limits.name_bytes_max;
+        if name.len() > max {
+            return Err(self.invalid(format!("<name> is longer than {max} bytes")));
+        }
+        Ok(name)
     }
 
     /// A container whose end tag was read, once the `<value>` round it ends as well.

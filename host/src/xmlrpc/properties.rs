@@ -1,0 +1,216 @@
+//! What must hold for all values: what is written reads back as it was, to the bit, or it is refused for a reason that
+//! the value shows. No value is bent to pass.
+#![allow(clippy::cast_possible_truncation, reason = "numbers are cut to size")]
+
+use super::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Texts that readers and writers of XML get wrong.
+const NASTY: &[&str] = &[
+    "",
+    " ",
+    "\n",
+    "\r",
+    "\r\n",
+    "\t",
+    "<",
+    ">",
+    "&",
+    "]]>",
+    "<![CDATA[",
+    "&amp;",
+    "&#0;",
+    "\"'",
+    "é",
+    "\u{FEFF}",
+    "\u{FFFD}",
+    "\u{85}",
+    "\u{2028}",
+    "\u{D7FF}\u{E000}",
+    "😀",
+    "\u{10FFFF}",
+    "<!-- -->",
+    "]]",
+    "--",
+    "e\u{301}",
+];
+
+/// Text of everything that XML can carry.
+fn text() -> impl Strategy<Value = String> {
+    let carried = any::<char>().prop_filter("XML has no way to write it", |c| !is_forbidden(*c));
+    prop_oneof![
+        vec(carried, 0..20).prop_map(String::from_iter),
+        vec(select(NASTY), 0..6).prop_map(|parts| parts.concat()),
+    ]
+}
+
+/// The definition of XML 1.0 (section 2.2, "Char"), turned round.
+fn is_forbidden(c: char) -> bool {
+    !matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
+}
+
+fn double() -> impl Strategy<Value = f64> {
+    const EDGES: &[f64] = &[
+        0.0,
+        -0.0,
+        1.0,
+        0.1,
+        0.3,
+        f64::MAX,
+        f64::MIN,
+        f64::MIN_POSITIVE,
+        5e-324,
+        -5e-324,
+        f64::EPSILON,
+        1e15,
+        1e16,
+        1e17,
+        1e21,
+        1e22,
+        1e23,
+        1e-4,
+        1e-7,
+        9_007_199_254_740_993.0,
+        123_456_789.123_456_79,
+        2.225_073_858_507_201e-308,
+    ];
+    prop_oneof![any::<u64>().prop_map(f64::from_bits), select(EDGES)]
+        .prop_filter("XML-RPC has no way to write it", |number| number.is_finite())
+}
+
+fn date() -> impl Strategy<Value = DateTime> {
+    let day = (0u16..=9_999, 1u8..=12, 1u8..=31, 0u8..=24, 0u8..=59, 0u8..=60);
+    let rest = (prop_oneof![Just(0), 0u32..1_000_000_000], proptest::option::of(-1_439i16..=1_439));
+    (day, rest).prop_filter_map("no calendar has it", |((year, month, day, hour, minute, second), rest)| {
+        let date = DateTime::new(year, month, day, hour, minute, second)?.with_nanosecond(rest.0)?;
+        rest.1.map_or(Some(date), |offset| date.with_offset_minutes(offset))
+    })
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Nil),
+        any::<bool>().prop_map(Value::Bool),
+        prop_oneof![any::<i32>(), select(&[0, 1, -1, i32::MIN, i32::MAX][..])].prop_map(Value::Int),
+        prop_oneof![any::<i64>(), select(&[0, 1, 1 << 31, i64::MIN, i64::MAX][..])].prop_map(Value::Long),
+        double().prop_map(Value::Double),
+        text().prop_map(Value::String),
+        date().prop_map(Value::DateTime),
+        vec(any::<u8>(), 0..80).prop_map(Value::Binary),
+    ];
+    scalar.prop_recursive(5, 60, 10, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..10).prop_map(Value::Array),
+            vec((text(), inner), 0..12).prop_map(|members| Value::Struct(unique(members))),
+        ]
+    })
+}
+
+/// A struct has each name once: what the host decodes is so, and what it encodes should be.
+fn unique(members: Vec<(String, Value)>) -> Vec<(String, Value)> {
+    let mut names = std::collections::HashSet::new();
+    members.into_iter().filter(|(name, _)| names.insert(name.clone())).collect()
+}
+
+/// A value to the bit: `==` takes 0.0 for -0.0.
+fn bits(value: &Value) -> String {
+    format!("{value:?}")
+}
+
+fn count(value: &Value) -> (usize, usize) {
+    let inside: Vec<_> = match value {
+        Value::Array(items) => items.iter().map(count).collect(),
+        Value::Struct(members) => members.iter().map(|(_, value)| count(value)).collect(),
+        _ => return (1, 0),
+    };
+    let values = inside.iter().map(|(values, _)| values).sum::<usize>();
+    (values + 1, inside.iter().map(|(_, depth)| *depth).max().unwrap_or(0) + 1)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_result_reads_back_as_it_was(value in value()) {
+        let document = encode_response(&value, &EncodeOptions::default()).unwrap();
+        let back = decode_response(&document, &DecodeLimits::default()).unwrap().unwrap();
+        prop_assert_eq!(bits(&back), bits(&value));
+    }
+
+    #[test]
+    fn a_call_reads_back_as_it_was(params in vec(value(), 0..4), method in "[!-~]{1,40}") {
+        let document = encode_call(&method, &params, &EncodeOptions::default()).unwrap();
+        let back = decode_call(&document, &DecodeLimits::default()).unwrap();
+        prop_assert_eq!(back.method, method);
+        prop_assert_eq!(bits(&Value::Array(back.params)), bits(&Value::Array(params)));
+    }
+
+    #[test]
+    fn a_fault_reads_back_as_it_was(code in any::<i32>(), message in text()) {
+        let fault = Fault::new(code, message);
+        let back = decode_response(&encode_fault(&fault), &DecodeLimits::default());
+        prop_assert_eq!(back, Ok(Err(fault)));
+    }
+
+    #[test]
+    fn the_style_of_extensions_loses_nothing(value in value()) {
+        let style = EncodeStyle { i8: I8Style::Ex, nil: NilStyle::Ex, ..EncodeStyle::default() };
+        let document = encode_response(&value, &EncodeOptions { style, ..EncodeOptions::default() }).unwrap();
+        let back = decode_response(&document, &DecodeLimits::default()).unwrap().unwrap();
+        prop_assert_eq!(bits(&back), bits(&value));
+    }
+
+    /// Of all texts, those that XML cannot carry are refused and no others; replaced, they can be carried too.
+    #[test]
+    fn a_text_is_carried_or_refused(text in any::<String>(), forbidden in proptest::option::of(0u32..0x20)) {
+        let text: String = text.chars().chain(forbidden.and_then(char::from_u32)).collect();
+        let value = Value::String(text.clone());
+        match encode_response(&value, &EncodeOptions::default()) {
+            Ok(document) => {
+                prop_assert!(!text.contains(is_forbidden));
+                prop_assert_eq!(decode_response(&document, &DecodeLimits::default()), Ok(Ok(value.clone())));
+            }
+            Err(fault) => {
+                prop_assert!(text.contains(is_forbidden));
+                prop_assert_eq!(fault.code, code::APPLICATION);
+            }
+        }
+        let style = EncodeStyle { invalid_chars: InvalidChars::Replace, ..EncodeStyle::default() };
+        let document = encode_response(&value, &EncodeOptions { style, ..EncodeOptions::default() }).unwrap();
+        let replaced = Value::String(text.replace(is_forbidden, "\u{FFFD}"));
+        prop_assert_eq!(decode_response(&document, &DecodeLimits::default()), Ok(Ok(replaced)));
+    }
+
+    /// A limit lets through exactly what is within it.
+    #[test]
+    fn limits_are_exact(value in value(), spare in 0usize..2) {
+        let document = encode_response(&value, &EncodeOptions::default()).unwrap();
+        let (values, depth) = count(&value);
+        let large = DecodeLimits::default();
+        for (limits, within) in [
+            (DecodeLimits { values_max: values - spare, ..large }, spare == 0),
+            (DecodeLimits { depth_max: depth.saturating_sub(spare), ..large }, spare == 0 || depth == 0),
+            (DecodeLimits { bytes_max: document.len() - spare, ..large }, spare == 0),
+        ] {
+            let back = decode_response(&document, &limits);
+            prop_assert_eq!(back.is_ok(), within, "{:?}", limits);
+        }
+        let options = EncodeOptions { bytes_max: document.len() - spare, ..EncodeOptions::default() };
+        prop_assert_eq!(encode_response(&value, &options).is_ok(), spare == 0);
+    }
+
+    /// Digits, a point and digits: what a reader that knows no exponents can read.
+    #[test]
+    fn a_double_is_written_plainly_and_to_the_bit(number in double()) {
+        let document = encode_response(&Value::Double(number), &EncodeOptions::default()).unwrap();
+        let document = String::from_utf8(document).unwrap();
+        let (_, rest) = document.split_once("<double>").unwrap();
+        let (written, _) = rest.split_once("</double>").unwrap();
+        let (whole, fraction) = written.strip_prefix('-').unwrap_or(written).split_once('.').unwrap();
+        prop_assert!(whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()), "{}", written);
+        prop_assert!(!whole.is_empty() && !fraction.is_empty());
+        prop_assert_eq!(written.parse::<f64>().unwrap().to_bits(), number.to_bits());
+    }
+}
