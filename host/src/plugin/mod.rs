@@ -62,6 +62,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use events::{Mailbox, Settings};
 use lifecycle::Loader;
 use permissions::Policy;
+use refusal::Refusal;
 use serde::Deserialize;
 use status::Row;
 use std::collections::BTreeMap;
@@ -211,18 +212,25 @@ fn check(settings: &BTreeMap<String, Value>) -> Result<(), Error> {
     }
 }
 
-/// Makes the state directory if there is none, and checks that only this user writes to it, if `is_checked`: private
-/// copies of plugins are loaded from there.
+/// Makes the state directory if there is none, and checks that only this user can change what is reached by its path, if
+/// `is_checked`: private copies of plugins are loaded from there.
 ///
 /// # Errors
 /// [`Error::State`] or [`Error::UnsafeState`].
 pub fn make_state_dir(path: &Path, is_checked: bool) -> Result<(), Error> {
-    store::make_directory(path).map_err(Error::state(path))?;
-    if is_checked {
-        let checked = permissions::check_private(path).map_err(Error::state(path))?;
-        checked.map_err(Error::UnsafeState)?;
+    let check = || match permissions::check_private(path) {
+        Ok(()) => Ok(()),
+        Err(Refusal::Io { source, .. }) => Err(Error::state(path)(source)),
+        Err(refusal) => Err(Error::UnsafeState(refusal.to_string())),
+    };
+    if !is_checked {
+        return store::make_directory(path).map_err(Error::state(path));
     }
-    Ok(())
+    // Before, so that nothing is made in a place that is not safe; and after, because in a sticky directory somebody else
+    // can have made it meanwhile.
+    check()?;
+    store::make_directory(path).map_err(Error::state(path))?;
+    check()
 }
 
 impl Config {
