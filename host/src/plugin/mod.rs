@@ -17,7 +17,7 @@
 //! - A failed step changes nothing that serves. No file's code runs before its bytes are checked, and the watched file
 //!   itself is never mapped.
 //! - Nothing is unmapped, but for a plugin that declares that it leaves nothing behind, when the operator says so.
-//! - `unsafe` stands in `library`, `callbacks` and `boundary` only.
+//! - `unsafe` stands in `library`, `callbacks` and `boundary` only, and in a probe's `inherited`.
 
 mod admit;
 mod arena;

@@ -9,6 +9,7 @@
 //! than the server does, with a scratch data directory and `HOTCALL_PROBE=1` in the environment.
 
 pub mod child;
+mod inherited;
 mod line;
 mod settings;
 
