@@ -277,7 +277,7 @@ impl Mapped {
         tags.iter().map(|tag| type_name(u32::from(*tag))).collect()
     }
 
-    fn line(&self, text: abi::Str, what: &str) -> Result<&'static str, String> {
+    fn line(&self, text: abi::Str, what: &str) -> Result<&str, String> {
         let text = self.text(text, what, LINE_BYTES_MAX)?;
         if text.chars().any(char::is_control) {
             return Err(format!("{what} has control characters"));
@@ -285,25 +285,27 @@ impl Mapped {
         Ok(text)
     }
 
-    fn text(&self, text: abi::Str, what: &str, bytes_max: usize) -> Result<&'static str, String> {
+    fn text(&self, text: abi::Str, what: &str, bytes_max: usize) -> Result<&str, String> {
         if text.len > bytes_max {
             return Err(format!("{what} has {} bytes and may have {bytes_max}", text.len));
         }
         std::str::from_utf8(self.many(text.ptr, text.len, what)?).map_err(|_| format!("{what} is not UTF-8"))
     }
 
-    fn one<T>(&self, ptr: *const T, what: &str) -> Result<&'static T, String> {
+    fn one<T>(&self, ptr: *const T, what: &str) -> Result<&T, String> {
         self.many(ptr, 1, what)?.first().ok_or_else(|| format!("{what} is missing"))
     }
 
-    /// Items of `T` in the library's own memory. `T` is one of the ABI's types, which have no invalid bits.
-    fn many<T>(&self, ptr: *const T, len: usize, what: &str) -> Result<&'static [T], String> {
+    /// Items of `T` in the library's own memory. `T` is one of the ABI's types, which have no invalid bits. What outlives
+    /// `self` is copied from them: the library may be unmapped once its generation is over.
+    fn many<T>(&self, ptr: *const T, len: usize, what: &str) -> Result<&[T], String> {
         let bytes = len.checked_mul(size_of::<T>()).ok_or_else(|| format!("{what} is impossibly long"))?;
         if bytes > 0 && !self.holds(ptr as usize, bytes) {
             return Err(format!("{what} is at {ptr:p}, which is not in the library"));
         }
-        // SAFETY: the range lies in one segment of a library that is never unmapped, so it is readable for 'static;
-        // the header requires these tables to be static data that nobody writes.
+        // SAFETY: the range lies in one segment of a library that is mapped as long as `self` lives: only `Image::close`
+        // unmaps it, whose caller promises that nobody follows a pointer into it any more. The header requires these tables
+        // to be static data that nobody writes.
         unsafe { tree::slice_of(ptr, len) }.map_err(|defect| format!("{what}: {defect}"))
     }
 
