@@ -35,8 +35,8 @@ impl Loader {
         let path = self.path(name);
         let ledger = &mut self.ledger;
         let passed = &mut |step| {
-            if let Step::Load { bytes } = step {
-                ledger.map(bytes);
+            if let Step::Load { count } = step {
+                ledger.map(count);
             }
         };
         let named = self.thread_names.bear(self.generations);

@@ -4,6 +4,7 @@
 use super::boundary::{CallLimits, Live, log_target};
 use super::callbacks;
 use super::elf::{self, Facts};
+use super::ledger::Count;
 use super::lend;
 use super::library::{self, Descriptor, Mapped, Table};
 use super::lifecycle::later;
@@ -36,8 +37,8 @@ pub(super) enum Step {
     Probe,
     /// The copy is mapped and its constructors have run.
     Load {
-        /// The address space that it takes.
-        bytes: u64,
+        /// What it takes.
+        count: Count,
     },
     /// The table keeps the ABI's rules.
     Table,
@@ -83,7 +84,7 @@ pub(super) fn prepare(
     let warnings = probe(store, id, &copy, config).inspect_err(unused)?;
     passed(Step::Probe);
     let mapped = library::map(&copy, &facts).inspect_err(unused)?;
-    passed(Step::Load { bytes: facts.mapped_bytes() });
+    passed(Step::Load { count: facts.count() });
     let mut candidate = Candidate::new(&mapped, id, content.hash, facts, &config.limits)?;
     candidate.warnings.extend(warnings);
     passed(Step::Table);

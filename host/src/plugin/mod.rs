@@ -151,6 +151,7 @@ struct Shared {
     rows: ArcSwap<Vec<Row>>,
     kept: AtomicUsize,
     kept_bytes: AtomicU64,
+    kept_file_bytes: AtomicU64,
 }
 
 impl Shared {
@@ -280,6 +281,11 @@ impl Plugins {
     /// The address space that they take, in bytes.
     pub fn kept_bytes(&self) -> u64 {
         self.shared.kept_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What their private copies take in the state directory, in bytes.
+    pub fn kept_file_bytes(&self) -> u64 {
+        self.shared.kept_file_bytes.load(Ordering::Relaxed)
     }
 
     /// Empties the registry, then quiesces and destroys all plugins on the loader thread, and removes the private

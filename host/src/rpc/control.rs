@@ -13,7 +13,7 @@ pub(super) const BUILTINS: &[Builtin] = &[
         name: PLUGINS,
         help: "The plugin files, for each a struct: name, version, file, sha256, generation, state (settling, serving, \
                poisoned, waiting, conflicting, refused or missing), methods, calls, faults, last_error, warnings, \
-               loaded_at (UTC), kept_generations and kept_bytes. What is not known is left out.",
+               loaded_at (UTC), kept_generations, kept_bytes and kept_file_bytes. What is not known is left out.",
         signature: &["array"],
     },
     Builtin {
