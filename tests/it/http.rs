@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("http::one_address_has_its_share_of_connections", one_address_has_its_share_of_connections),
         trial("http::a_full_queue_answers_at_once", a_full_queue_answers_at_once),
         trial("http::a_unix_socket_serves_like_the_others", a_unix_socket_serves),
+        trial("http::unix_sockets_are_their_owner_s_alone_whatever_the_umask", unix_sockets_are_private),
     ]
 }
 
@@ -257,6 +258,24 @@ fn a_full_queue_answers_at_once() {
         assert!(head.contains("Retry-After: 1") && body.contains("Overloaded"), "{head}{body}");
     }
     assert!(answers.iter().all(|(status, ..)| matches!(status, 200 | 503)), "{answers:?}");
+}
+
+fn unix_sockets_are_private() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    let root = tempfile::tempdir().unwrap();
+    let state = root.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::set_permissions(&state, PermissionsExt::from_mode(0o755)).unwrap();
+    let socket = state.join("operator.sock");
+    let _server =
+        plain().state_dir(&state).argument(format!("--unix={}", socket.display())).after("umask 0").start();
+    let files = std::fs::read_dir(&state).unwrap().map(|entry| entry.unwrap());
+    let sockets: Vec<_> = files.filter(|file| file.file_type().unwrap().is_socket()).collect();
+    // The operators', and the one to which only the gate may connect.
+    assert_eq!(sockets.len(), 2, "{sockets:?}");
+    for file in sockets {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+    }
 }
 
 fn a_unix_socket_serves() {

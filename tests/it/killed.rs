@@ -3,7 +3,7 @@
 
 use crate::trial;
 use hotcall::xmlrpc::Value;
-use hotcall_tests::{Server, Setup, artifacts, repository};
+use hotcall_tests::{Server, Setup, artifacts, repository, wait_until};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::fs;
@@ -13,7 +13,10 @@ use std::thread;
 use std::time::Duration;
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("killed::at_fifty_moments_the_next_start_serves_what_is_there", fifty_moments)]
+    vec![
+        trial("killed::at_fifty_moments_the_next_start_serves_what_is_there", fifty_moments),
+        trial("killed::what_a_plugin_started_in_its_probe_ends_too", what_a_probe_started),
+    ]
 }
 
 const MOMENTS: u64 = 50;
@@ -44,6 +47,26 @@ fn fifty_moments() {
             replace_until_killed(&mut server, &built, Duration::from_millis(random.below(MOMENT_MS_MAX)));
     }
     check(&start(), placed, MOMENTS);
+}
+
+fn what_a_probe_started() {
+    let root = tempfile::tempdir().unwrap();
+    let mark = root.path().join("mark").display().to_string();
+    let source = repository().join("host/tests/fixtures/harmful.c");
+    let plugin = root.path().join("harmful.so");
+    artifacts::compile_c(&source, &plugin, &[&format!("-DMARK=\"{mark}\""), "-DCREATE=leave_a_program"]);
+    let started = || {
+        let command = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).ok();
+        let all = fs::read_dir("/proc").unwrap().flatten().filter_map(command);
+        all.filter(|line| String::from_utf8_lossy(line).contains(&mark)).count()
+    };
+    // Longer than this test waits: only the server's end can end the probe.
+    let mut server = Setup::new().config("[limits]\nprobe_ms_max = 600_000\n").start();
+    fs::copy(&plugin, server.plugins().join("harmful.so")).unwrap();
+    wait_until("the plugin's own program", || started() == 1);
+    server.signal(Signal::KILL);
+    server.wait();
+    wait_until("the end of what the plugin started", || started() == 0);
 }
 
 /// What is in the directory serves, and nothing is left of the servers before.

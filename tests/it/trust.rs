@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("trust::the_probe_can_be_turned_off", the_probe_can_be_turned_off),
         trial("trust::what_others_may_write_is_refused_with_the_remedy", unsafe_files),
         trial("trust::an_unsafe_state_directory_is_no_place_to_start", unsafe_state_directory),
+        trial("trust::what_leads_to_the_state_directory_counts_too", way_to_the_state),
         trial("trust::only_what_is_pinned_is_served", only_what_is_pinned),
         trial("trust::a_swapped_link_is_a_reload", a_swapped_link),
         trial("trust::check_takes_the_same_steps", check_takes_the_same_steps),
@@ -119,7 +120,9 @@ fn harmful_files() {
 
 fn a_probe_inherits_nothing() {
     let built = Built::new();
-    let server = Setup::new().plugin("version.so", &built.version(1)).start();
+    // What whoever started the server left open for it is not the plugin's either.
+    let setup = Setup::new().plugin("version.so", &built.version(1)).after("exec 9</etc/passwd");
+    let server = setup.start();
     // Besides the listener, a connection is open while the plugin is tried.
     let client = server.client();
     assert_eq!(client.call::<Value>("version", vec![]).unwrap(), Value::Int(1));
@@ -128,7 +131,7 @@ fn a_probe_inherits_nothing() {
     let seen: Vec<&str> = line.split('|').collect();
     let descriptors: Vec<_> = seen.iter().filter(|seen| seen.contains("fd ")).collect();
     assert!(descriptors.len() >= 4, "{seen:#?}");
-    for part in ["socket:", "inotify", "eventpoll", ".pem", "/lock", ".so"] {
+    for part in ["/etc/passwd", "socket:", "inotify", "eventpoll", ".pem", "/lock", ".so"] {
         assert!(
             !descriptors.iter().any(|seen| seen.ends_with(part) || seen.contains(&format!(" {part}"))),
             "{part}: {seen:#?}"
@@ -209,6 +212,42 @@ fn unsafe_state_directory() {
         assert_eq!(says.lines().count(), 1, "{command:?}: {says}");
         assert_eq!(fs::read_dir(&state).unwrap().count(), 0, "{command:?} wrote nothing there");
     }
+}
+
+/// Who can rename a directory above puts another in its place, and runs code here.
+fn way_to_the_state() {
+    let root = tempfile::tempdir().unwrap();
+    let above = root.path().join("above");
+    fs::create_dir(&above).unwrap();
+    let refused = |state: &Path, parts: &[&str]| {
+        let mut hotcall = Command::new(artifacts::hotcall());
+        // Not `serve`, which would go on for ever if it did not refuse.
+        hotcall.args(["check", "none.so", "--state-dir"]).arg(state).current_dir(root.path());
+        let output = hotcall.env("RUST_LOG", "error").output().unwrap();
+        let says = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{says}");
+        assert_eq!(says.lines().count(), 1, "{says}");
+        for part in parts {
+            assert!(says.contains(part), "{part}: {says}");
+        }
+    };
+    chmod(&above, 0o777);
+    let remedy = format!("chmod go-w {};", above.display());
+    refused(&above.join("deep/state"), &["mode 0777", &remedy, "check_permissions"]);
+    assert_eq!(fs::read_dir(&above).unwrap().count(), 0, "nothing was made there");
+    let link = root.path().join("link");
+    symlink(above.join("state"), &link).unwrap();
+    refused(&link, &["mode 0777", &remedy]);
+    // Only root can give a link away.
+    if std::os::unix::fs::lchown(&link, Some(4242), None).is_ok() {
+        chmod(&above, 0o700);
+        fs::create_dir(above.join("state")).unwrap();
+        chmod(root.path(), 0o1777);
+        refused(&link, &[&format!("{} belongs to user 4242", link.display()), "chown -h"]);
+    }
+    chmod(&above, 0o777);
+    let setup = Setup::new().state_dir(&above.join("state")).config("check_permissions = false\n");
+    setup.start().wait_for_log(&["WARN", "check_permissions = false"]);
 }
 
 fn sha256(file: &Path) -> String {

@@ -23,6 +23,7 @@ pub struct Setup {
     state_dir: Option<PathBuf>,
     plugins_dir: Option<PathBuf>,
     program: Option<PathBuf>,
+    prelude: Option<String>,
     log: Option<String>,
     without_directory: bool,
 }
@@ -75,6 +76,13 @@ impl Setup {
         self
     }
 
+    /// Started by a shell that has run these commands first, as a service's script does.
+    #[must_use]
+    pub fn after(mut self, prelude: &str) -> Self {
+        self.prelude = Some(prelude.to_owned());
+        self
+    }
+
     /// Logging less: `filter` is what `RUST_LOG` takes.
     #[must_use]
     pub fn log(mut self, filter: &str) -> Self {
@@ -116,7 +124,11 @@ impl Server {
         for (name, file) in &setup.plugins {
             fs::copy(file, plugins.join(name)).unwrap();
         }
-        let mut command = Command::new(setup.program.as_deref().unwrap_or_else(|| artifacts::hotcall()));
+        let program = setup.program.as_deref().unwrap_or_else(|| artifacts::hotcall());
+        let mut command = Command::new(if setup.prelude.is_some() { Path::new("sh") } else { program });
+        if let Some(prelude) = &setup.prelude {
+            command.arg("-c").arg(format!("{prelude}; exec \"$0\" \"$@\"")).arg(program);
+        }
         command.arg("serve").arg("--plugins").arg(&plugins);
         let state = setup.state_dir.unwrap_or_else(|| root.path().join("state"));
         command.arg("--state-dir").arg(&state);

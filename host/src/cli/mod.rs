@@ -42,6 +42,8 @@ enum Command {
     New(new::NewArgs),
     #[command(name = plugin::probe::COMMAND, hide = true)]
     Probe(probe::ProbeArgs),
+    #[command(name = plugin::probe::guard::COMMAND, hide = true)]
+    Guard,
 }
 
 /// Why a command did not do its work: what happened and what to do, in one line.
@@ -90,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::New(args) => new::run(&args),
         Command::Probe(args) => probe::run(&args),
+        Command::Guard => probe::guard(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
-//! The hidden command by which a server tries a plugin in a child process. For nobody's fingers: see `plugin::probe`.
+//! The hidden commands by which a server tries a plugin in a child process. For nobody's fingers: see `plugin::probe`.
 
 use super::Failure;
-use crate::plugin::probe::child;
+use crate::plugin::probe::{child, guard};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -23,4 +23,12 @@ pub(super) struct ProbeArgs {
 pub(super) fn run(args: &ProbeArgs) -> Result<(), Failure> {
     let limits = serde_json::from_str(&args.limits).map_err(Failure::new)?;
     child::run(&args.copy, &args.data_directory, &limits).map_err(Failure::new)
+}
+
+/// Ends what a probe has started, when the server has ended.
+///
+/// # Errors
+/// It was started by somebody else than a server.
+pub(super) fn guard() -> Result<(), Failure> {
+    guard::run().map_err(Failure::new)
 }

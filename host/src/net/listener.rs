@@ -5,10 +5,11 @@ use super::connection::{self, Gate};
 use super::stream::Socket;
 use super::tls::Identity;
 use openssl::ssl::SslAcceptor;
+use rustix::fs::Mode;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +34,9 @@ const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(100);
 /// A connection's thread waits and copies, and calls OpenSSL: that needs no more.
 const STACK_BYTES: usize = 256 << 10;
 /// Only the owner may connect to a Unix socket.
-const UNIX_SOCKET_MODE: u32 = 0o600;
+const UNIX_SOCKET_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// As many connections to a Unix socket wait to be accepted as the system lets wait.
+const BACKLOG: i32 = i32::MAX;
 
 enum Acceptor {
     Tcp(TcpListener, Option<SslAcceptor>),
@@ -97,10 +100,22 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
         }
         fs::remove_file(path)?;
     }
-    let socket = UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(UNIX_SOCKET_MODE))?;
+    let socket = listen_privately(path)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Listens on a Unix socket to which nobody else can connect, whatever the umask, not even for a moment.
+pub(super) fn listen_privately(path: &Path) -> io::Result<UnixListener> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // On Linux `bind` makes the file with the socket's own mode, less the umask. A `chmod` after `bind` would come too late
+    // for whoever connects in between.
+    rustix::fs::fchmod(&socket, UNIX_SOCKET_MODE)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Accepts on a thread of its own until the drain.

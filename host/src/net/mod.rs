@@ -90,7 +90,7 @@ pub struct Front {
 
 /// Binds all listeners, then serves them. Nothing is served when one of them cannot be.
 ///
-/// `private` is a directory that only this server's user may enter.
+/// `private` is a directory to which only this server's user may write.
 ///
 /// # Errors
 /// The first address that cannot be bound, or the certificate that cannot be used.

@@ -6,10 +6,11 @@
 
 use super::Error;
 use super::head::Head;
+use super::listener::listen_privately;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -79,7 +80,8 @@ pub(super) struct Passage<'a> {
 }
 
 impl Upstream {
-    /// Starts tiny_http on a socket in `private`, a directory that nobody else may enter.
+    /// Starts tiny_http on a socket in `private`. Whoever reaches it is believed to be the gate, so nobody else may: the
+    /// socket's own mode sees to that, whoever may enter the directory.
     pub(super) fn start(
         private: &Path,
         connections_max: usize,
@@ -92,7 +94,7 @@ impl Upstream {
         remove_stale(private);
         let directory = File::open(private).map_err(failed)?;
         let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()));
-        let listener = UnixListener::bind(&path).map_err(failed)?;
+        let listener = listen_privately(&path).map_err(failed)?;
         let server = tiny_http::Server::from_listener(listener, None)
             .map_err(|source| failed(io::Error::other(source.to_string())))?;
         let upstream = Self {

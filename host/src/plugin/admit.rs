@@ -46,8 +46,8 @@ impl Loader {
         let work = self.begin_work(name, copied.id, "the loading of its library");
         let ledger = &mut self.ledger;
         let loaded = copied.load(warnings, &self.config.limits, &mut |step| {
-            if let Step::Load { bytes } = step {
-                ledger.map(bytes);
+            if let Step::Load { count } = step {
+                ledger.map(count);
             }
         });
         drop(work);

@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "calls a plugin's functions and reads what they return")]
 
 use super::callbacks::{self, Frame};
+use super::ledger::Count;
 use super::library::{Image, Table};
 use super::refusal::Refusal;
 use super::text::{self, FAULT_BYTES_MAX, LOG_BYTES_MAX};
@@ -186,9 +187,9 @@ impl Live {
         }
     }
 
-    /// The address space that its library takes.
-    pub(super) fn bytes(&self) -> u64 {
-        self.table.image.bytes
+    /// What its library takes.
+    pub(super) fn count(&self) -> Count {
+        self.table.image.count()
     }
 
     /// Whether it has a state for the generation after it.
@@ -323,14 +324,16 @@ impl Remains {
         self.leaves_nothing
     }
 
-    /// The address space that the library takes.
-    pub(super) fn bytes(&self) -> u64 {
-        self.image.bytes
+    /// What the library takes.
+    pub(super) fn count(&self) -> Count {
+        self.image.count()
     }
 
-    /// Gives back the memory that the library does not need while nobody uses it. It stays mapped.
-    pub(super) fn rest(&self) {
+    /// Gives back what the library does not need while nobody uses it: memory, and disk space, of which it tells how many
+    /// bytes. It stays mapped.
+    pub(super) fn rest(&self) -> u64 {
         self.image.rest();
+        self.image.shrink()
     }
 
     /// Unmaps the library if the plugin declares that it left nothing. Whether it is gone. Loader thread only.

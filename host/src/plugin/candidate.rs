@@ -4,6 +4,7 @@
 use super::boundary::{CallLimits, Live, log_target};
 use super::callbacks;
 use super::elf::{self, Facts};
+use super::ledger::Count;
 use super::lend;
 use super::library::{self, Descriptor, Mapped, Table};
 use super::lifecycle::later;
@@ -37,8 +38,8 @@ pub(super) enum Step {
     Probe,
     /// The copy is mapped and its constructors have run.
     Load {
-        /// The address space that it takes.
-        bytes: u64,
+        /// What it takes.
+        count: Count,
     },
     /// The table keeps the ABI's rules.
     Table,
@@ -138,7 +139,7 @@ impl Copied {
                 return Err(refusal);
             }
         };
-        passed(Step::Load { bytes: self.facts.mapped_bytes() });
+        passed(Step::Load { count: self.facts.count() });
         let mut candidate = Candidate::new(&mapped, self.id, self.hash, self.facts, limits)?;
         candidate.warnings.extend(warnings);
         passed(Step::Table);

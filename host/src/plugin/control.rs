@@ -85,6 +85,7 @@ fn value_of(status: &PluginStatus) -> Value {
         ("loaded_at", status.loaded_at.and_then(utc).map(Value::DateTime)),
         ("kept_generations", Some(number(status.kept_generations as u64))),
         ("kept_bytes", Some(number(status.kept_bytes))),
+        ("kept_file_bytes", Some(number(status.kept_file_bytes))),
     ];
     let known = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Struct(known.collect())
@@ -154,6 +155,7 @@ mod tests {
             loaded_at: None,
             kept_generations: 2,
             kept_bytes: 3,
+            kept_file_bytes: 4,
         };
         let value = value_of(&status);
         assert_eq!((value.get("name"), value.get("loaded_at")), (None, None));

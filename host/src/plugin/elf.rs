@@ -3,6 +3,7 @@
 //! `dlopen` runs constructors, and dies of SIGBUS on a file that is shorter than its headers say, so everything
 //! that can be refused by reading is refused here. Knows bytes only: no files, no loading.
 
+use super::ledger::Count;
 use super::library::PLUGIN_SIZE_MIN;
 use super::refusal::Refusal;
 use hotcall_plugin::abi;
@@ -37,14 +38,22 @@ pub(super) struct Facts {
     pub(super) segments: Ranges,
     /// Those of them that are written to, by the dynamic loader or the plugin. The others hold what the file holds.
     pub(super) written: Ranges,
+    /// How long the file is.
+    pub(super) file_bytes: u64,
+    /// Where in the file the last byte of a segment ends. Symbols and debug information, which are not mapped, follow.
+    pub(super) loaded_bytes: u64,
     /// What an operator should know though it is no reason to refuse.
     pub(super) warnings: Vec<String>,
 }
 
 impl Facts {
-    /// The address space that it takes once mapped: the dynamic loader reserves all from the first segment to the end of
-    /// the last.
-    pub(super) fn mapped_bytes(&self) -> u64 {
+    /// What it takes once mapped from a private copy.
+    pub(super) fn count(&self) -> Count {
+        Count::one(self.mapped_bytes(), self.file_bytes)
+    }
+
+    /// The address space: the dynamic loader reserves all from the first segment to the end of the last.
+    fn mapped_bytes(&self) -> u64 {
         let start = self.segments.iter().map(|segment| segment.start).min().unwrap_or_default();
         let end = self.segments.iter().map(|segment| segment.end).max().unwrap_or_default();
         end.saturating_sub(start)
@@ -57,11 +66,12 @@ impl Facts {
 /// The first thing that forbids loading it.
 pub(super) fn read(bytes: &[u8]) -> Result<Facts, Refusal> {
     let header = header(bytes)?;
-    let (segments, written) = segments(header, bytes)?;
+    let Segments { all: segments, written, loaded_bytes } = segments(header, bytes)?;
     let sections = sections(header, bytes)?;
     let abi = note(&sections, bytes)?;
     let (table_address, warnings) = symbols(&sections, bytes)?;
-    Ok(Facts { abi, table_address, segments, written, warnings })
+    let file_bytes = bytes.len() as u64;
+    Ok(Facts { abi, table_address, segments, written, file_bytes, loaded_bytes, warnings })
 }
 
 fn header(bytes: &[u8]) -> Result<&Header, Refusal> {
@@ -90,30 +100,38 @@ fn header(bytes: &[u8]) -> Result<&Header, Refusal> {
     Ok(header)
 }
 
-/// All that is mapped, and what of it is written to.
-fn segments(header: &Header, bytes: &[u8]) -> Result<(Ranges, Ranges), Refusal> {
+/// All that is mapped.
+struct Segments {
+    all: Ranges,
+    written: Ranges,
+    loaded_bytes: u64,
+}
+
+fn segments(header: &Header, bytes: &[u8]) -> Result<Segments, Refusal> {
     let table = (u64::from(header.e_phnum(LE))).saturating_mul(u64::from(header.e_phentsize(LE)));
     within(bytes, header.e_phoff(LE).saturating_add(table))?;
     let headers =
         header.program_headers(LE, bytes).map_err(|_| Refusal::NotElf("its program headers are damaged"))?;
     let relocates_code = headers.iter().any(|header| relocates_code(header, bytes));
-    let (mut segments, mut written) = (Vec::new(), Vec::new());
+    let (mut all, mut written, mut loaded_bytes) = (Vec::new(), Vec::new(), 0);
     for segment in headers.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD) {
-        within(bytes, segment.p_offset(LE).saturating_add(segment.p_filesz(LE)))?;
+        let file_end = segment.p_offset(LE).saturating_add(segment.p_filesz(LE));
+        within(bytes, file_end)?;
+        loaded_bytes = file_end.max(loaded_bytes);
         if segment.p_filesz(LE) > segment.p_memsz(LE) {
             return Err(Refusal::NotElf("a segment is larger in the file than in memory"));
         }
         let start = segment.p_vaddr(LE);
         let end = start.checked_add(segment.p_memsz(LE)).ok_or(Refusal::NotElf("a segment wraps around"))?;
-        segments.push(start..end);
+        all.push(start..end);
         if relocates_code || segment.p_flags(LE).contains(elf::PF_W) {
             written.push(start..end);
         }
     }
-    if segments.is_empty() {
+    if all.is_empty() {
         return Err(Refusal::NotElf("it has nothing to load"));
     }
-    Ok((segments, written))
+    Ok(Segments { all, written, loaded_bytes })
 }
 
 /// Whether the dynamic loader writes into segments that are read-only later (System V ABI, "Dynamic Section"). Said to be so

@@ -5,6 +5,7 @@
 
 use super::boundary::{Failure, Live, Saved};
 use super::events::{Ended, Mailbox};
+use super::ledger::Count;
 use super::library::Descriptor;
 use super::scan::ContentHash;
 use super::vitals::{Outcome, Vitals};
@@ -56,9 +57,9 @@ impl Generation {
         self.live.quiesce();
     }
 
-    /// The address space that its library takes.
-    pub(super) fn bytes(&self) -> u64 {
-        self.live.bytes()
+    /// What its library takes.
+    pub(super) fn count(&self) -> Count {
+        self.live.count()
     }
 
     /// Whether it has a state for the generation after it.

@@ -7,18 +7,23 @@
 #![allow(unsafe_code, reason = "loads code and reads the table at a symbol's address")]
 
 use super::elf::Facts;
+use super::ledger::Count;
 use super::refusal::Refusal;
 use crate::registry::MethodInfo;
 use hotcall_plugin::{abi, tree};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use rustix::fs::FallocateFlags;
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::ffi::c_void;
-use std::fs;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
 use std::mem::size_of;
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Lengths of what a table may say, in bytes or items.
 const NAME_BYTES_MAX: usize = 200;
@@ -82,8 +87,11 @@ pub(super) struct Image {
     copy: PathBuf,
     /// Pages that nobody writes to.
     constant: Vec<Range<usize>>,
-    /// The address space that it takes.
-    pub(super) bytes: u64,
+    /// What it takes, with the whole of its copy.
+    whole: Count,
+    /// The part of the copy of which pages are mapped.
+    loaded_bytes: u64,
+    is_shrunk: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -118,8 +126,16 @@ pub(super) fn map(copy: &Path, facts: &Facts) -> Result<Mapped, Refusal> {
     };
     let segments: Vec<_> = facts.segments.iter().filter_map(placed).collect();
     let written: Vec<_> = facts.written.iter().filter_map(placed).collect();
-    let constant = constant_pages(&segments, &written, rustix::param::page_size());
-    let image = Arc::new(Image { handle, copy: copy.to_owned(), constant, bytes: facts.mapped_bytes() });
+    let page_bytes = rustix::param::page_size();
+    let image = Image {
+        handle,
+        copy: copy.to_owned(),
+        constant: constant_pages(&segments, &written, page_bytes),
+        whole: facts.count(),
+        loaded_bytes: facts.loaded_bytes.next_multiple_of(page_bytes as u64).min(facts.file_bytes),
+        is_shrunk: AtomicBool::new(false),
+    };
+    let image = Arc::new(image);
     Ok(Mapped { table, segments, image })
 }
 
@@ -141,6 +157,30 @@ fn constant_pages(
 }
 
 impl Image {
+    /// What it takes now.
+    pub(super) fn count(&self) -> Count {
+        let is_shrunk = self.is_shrunk.load(Ordering::Relaxed);
+        Count { file_bytes: if is_shrunk { self.loaded_bytes } else { self.whole.file_bytes }, ..self.whole }
+    }
+
+    /// Gives back the disk space of what is mapped nowhere: symbols and debug information, which are most of many files
+    /// and tell nothing any more once no call runs. How many bytes that was.
+    ///
+    /// A hole and not an end: the file keeps its length, so that whoever else has mapped it, as a debugger or the printer of
+    /// a backtrace, finds zeros there, where beyond a file's end would be SIGBUS. No mapped page changes.
+    pub(super) fn shrink(&self) -> u64 {
+        let spare = self.whole.file_bytes.saturating_sub(self.loaded_bytes);
+        if spare == 0 || self.is_shrunk.load(Ordering::Relaxed) {
+            return 0;
+        }
+        if let Err(error) = punch(&self.copy, self.loaded_bytes, spare) {
+            log::debug!("cannot give back {spare} bytes of {} on disk: {error}", self.copy.display());
+            return 0;
+        }
+        self.is_shrunk.store(true, Ordering::Relaxed);
+        spare
+    }
+
     /// Gives back the memory of what can be read again from the private copy: most of a library that is hardly used any
     /// more. Code of it that runs after all, as of a thread-local's destructor, comes back by itself.
     pub(super) fn rest(&self) {
@@ -177,6 +217,16 @@ impl Image {
         }
         !is_there
     }
+}
+
+/// Makes a hole in a private copy, which is not writable otherwise.
+fn punch(copy: &Path, from: u64, bytes: u64) -> io::Result<()> {
+    let set_mode = |mode| fs::set_permissions(copy, Permissions::from_mode(mode));
+    set_mode(0o600)?;
+    let opened = OpenOptions::new().write(true).open(copy);
+    set_mode(0o400)?;
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(rustix::fs::fallocate(opened?, hole, from, bytes)?)
 }
 
 /// `dlerror` begins with the private copy's path, which says nothing to an operator.
@@ -277,7 +327,7 @@ impl Mapped {
         tags.iter().map(|tag| type_name(u32::from(*tag))).collect()
     }
 
-    fn line(&self, text: abi::Str, what: &str) -> Result<&'static str, String> {
+    fn line(&self, text: abi::Str, what: &str) -> Result<&str, String> {
         let text = self.text(text, what, LINE_BYTES_MAX)?;
         if text.chars().any(char::is_control) {
             return Err(format!("{what} has control characters"));
@@ -285,25 +335,27 @@ impl Mapped {
         Ok(text)
     }
 
-    fn text(&self, text: abi::Str, what: &str, bytes_max: usize) -> Result<&'static str, String> {
+    fn text(&self, text: abi::Str, what: &str, bytes_max: usize) -> Result<&str, String> {
         if text.len > bytes_max {
             return Err(format!("{what} has {} bytes and may have {bytes_max}", text.len));
         }
         std::str::from_utf8(self.many(text.ptr, text.len, what)?).map_err(|_| format!("{what} is not UTF-8"))
     }
 
-    fn one<T>(&self, ptr: *const T, what: &str) -> Result<&'static T, String> {
+    fn one<T>(&self, ptr: *const T, what: &str) -> Result<&T, String> {
         self.many(ptr, 1, what)?.first().ok_or_else(|| format!("{what} is missing"))
     }
 
-    /// Items of `T` in the library's own memory. `T` is one of the ABI's types, which have no invalid bits.
-    fn many<T>(&self, ptr: *const T, len: usize, what: &str) -> Result<&'static [T], String> {
+    /// Items of `T` in the library's own memory. `T` is one of the ABI's types, which have no invalid bits. What outlives
+    /// `self` is copied from them: the library may be unmapped once its generation is over.
+    fn many<T>(&self, ptr: *const T, len: usize, what: &str) -> Result<&[T], String> {
         let bytes = len.checked_mul(size_of::<T>()).ok_or_else(|| format!("{what} is impossibly long"))?;
         if bytes > 0 && !self.holds(ptr as usize, bytes) {
             return Err(format!("{what} is at {ptr:p}, which is not in the library"));
         }
-        // SAFETY: the range lies in one segment of a library that is never unmapped, so it is readable for 'static;
-        // the header requires these tables to be static data that nobody writes.
+        // SAFETY: the range lies in one segment of a library that is mapped as long as `self` lives: only `Image::close`
+        // unmaps it, whose caller promises that nobody follows a pointer into it any more. The header requires these tables
+        // to be static data that nobody writes.
         unsafe { tree::slice_of(ptr, len) }.map_err(|defect| format!("{what}: {defect}"))
     }
 

@@ -18,7 +18,7 @@
 //! - A failed step changes nothing that serves. No file's code runs before its bytes are checked, and the watched file
 //!   itself is never mapped.
 //! - Nothing is unmapped, but for a plugin that declares that it leaves nothing behind, when the operator says so.
-//! - `unsafe` stands in `library`, `callbacks` and `boundary` only.
+//! - `unsafe` stands in `library`, `callbacks` and `boundary` only, and in a probe's `inherited`.
 
 mod admit;
 mod arena;
@@ -67,6 +67,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use events::{Mailbox, Settings};
 use lifecycle::Loader;
 use permissions::Policy;
+use refusal::Refusal;
 use serde::Deserialize;
 use status::Row;
 use std::collections::BTreeMap;
@@ -162,6 +163,7 @@ struct Shared {
     patience: Duration,
     kept: AtomicUsize,
     kept_bytes: AtomicU64,
+    kept_file_bytes: AtomicU64,
 }
 
 impl Shared {
@@ -236,18 +238,25 @@ fn check(settings: &BTreeMap<String, Value>) -> Result<(), Error> {
     }
 }
 
-/// Makes the state directory if there is none, and checks that only this user writes to it, if `is_checked`: private
-/// copies of plugins are loaded from there.
+/// Makes the state directory if there is none, and checks that only this user can change what is reached by its path, if
+/// `is_checked`: private copies of plugins are loaded from there.
 ///
 /// # Errors
 /// [`Error::State`] or [`Error::UnsafeState`].
 pub fn make_state_dir(path: &Path, is_checked: bool) -> Result<(), Error> {
-    store::make_directory(path).map_err(Error::state(path))?;
-    if is_checked {
-        let checked = permissions::check_private(path).map_err(Error::state(path))?;
-        checked.map_err(Error::UnsafeState)?;
+    let check = || match permissions::check_private(path) {
+        Ok(()) => Ok(()),
+        Err(Refusal::Io { source, .. }) => Err(Error::state(path)(source)),
+        Err(refusal) => Err(Error::UnsafeState(refusal.to_string())),
+    };
+    if !is_checked {
+        return store::make_directory(path).map_err(Error::state(path));
     }
-    Ok(())
+    // Before, so that nothing is made in a place that is not safe; and after, because in a sticky directory somebody else
+    // can have made it meanwhile.
+    check()?;
+    store::make_directory(path).map_err(Error::state(path))?;
+    check()
 }
 
 impl Config {
@@ -297,6 +306,11 @@ impl Plugins {
     /// The address space that they take, in bytes.
     pub fn kept_bytes(&self) -> u64 {
         self.shared.kept_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What their private copies take in the state directory, in bytes.
+    pub fn kept_file_bytes(&self) -> u64 {
+        self.shared.kept_file_bytes.load(Ordering::Relaxed)
     }
 
     /// Empties the registry, then quiesces and destroys all plugins on the loader thread, and removes the private

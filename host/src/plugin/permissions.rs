@@ -8,7 +8,7 @@
 use super::refusal::Refusal;
 use rustix::fs::OFlags;
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -46,13 +46,17 @@ pub(super) fn open(path: &Path, policy: Policy) -> Result<File, Refusal> {
     Ok(file)
 }
 
-/// Checks a directory that only the server's user should write to.
+/// Checks a directory that only the server's user should write to, and all that leads to it. What is not there yet is
+/// safe when its place is: only who may write there can make it.
+///
+/// Whoever could rename a directory above could put another one in its place at any time, whatever its own mode. When all
+/// are safe nobody can, so what is reached by this path later is what was checked, and one look is enough.
 ///
 /// # Errors
-/// What is wrong and how to mend it, as text; or that it cannot be looked at.
-pub(super) fn check_private(directory: &Path) -> io::Result<Result<(), String>> {
-    let meta = fs::metadata(directory)?;
-    Ok(safe(directory, &meta, false).map_err(|refusal| refusal.to_string()))
+/// [`Refusal::Unsafe`], or that it cannot be looked at.
+pub(super) fn check_private(directory: &Path) -> Result<(), Refusal> {
+    let directory = std::path::absolute(directory).map_err(Refusal::io("find it"))?;
+    Walk::new(&directory).check_directory()
 }
 
 /// Opens without waiting, whatever is there: a FIFO with no writer, say.
@@ -102,16 +106,9 @@ impl Walk {
 
     /// Checks every directory on the way, and gives the path of the file at its end.
     fn resolve(mut self, policy: Policy) -> Result<PathBuf, Refusal> {
-        while let Some(name) = self.left.pop_front() {
-            if name == ".." {
-                self.at.pop();
-                continue;
-            }
+        while let Some(name) = self.next() {
             let is_last = self.left.is_empty();
-            let directory = fs::symlink_metadata(&self.at).map_err(Refusal::io("look at its directory"))?;
-            safe(&self.at, &directory, !is_last)?;
-            let path = self.at.join(&name);
-            let meta = fs::symlink_metadata(&path).map_err(Refusal::io("look at it"))?;
+            let (path, meta) = self.look_at(&name, !is_last)?;
             if meta.is_symlink() {
                 if is_last && !policy.follows_links {
                     return Err(Refusal::Symlink);
@@ -126,6 +123,42 @@ impl Walk {
             }
         }
         Err(NOT_REGULAR)
+    }
+
+    /// Checks every directory on the way and the one at its end, as far as they are there.
+    fn check_directory(mut self) -> Result<(), Refusal> {
+        while let Some(name) = self.next() {
+            let (path, meta) = match self.look_at(&name, true) {
+                Err(Refusal::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+                found => found?,
+            };
+            if meta.is_symlink() {
+                self.follow(&path, &meta)?;
+            } else {
+                self.at = path;
+            }
+        }
+        let meta = fs::symlink_metadata(&self.at).map_err(Refusal::io("look at it"))?;
+        safe(&self.at, &meta, false)
+    }
+
+    /// The next part of the way that goes down.
+    fn next(&mut self) -> Option<OsString> {
+        loop {
+            match self.left.pop_front()? {
+                name if name == ".." => drop(self.at.pop()),
+                name => return Some(name),
+            }
+        }
+    }
+
+    /// What has this name here, in a directory that is safe.
+    fn look_at(&self, name: &OsStr, may_be_sticky: bool) -> Result<(PathBuf, Metadata), Refusal> {
+        let directory = fs::symlink_metadata(&self.at).map_err(Refusal::io("look at its directory"))?;
+        safe(&self.at, &directory, may_be_sticky)?;
+        let path = self.at.join(name);
+        let meta = fs::symlink_metadata(&path).map_err(Refusal::io("look at it"))?;
+        Ok((path, meta))
     }
 
     fn follow(&mut self, link: &Path, meta: &Metadata) -> Result<(), Refusal> {
@@ -274,6 +307,38 @@ mod tests {
         assert!(refusal(&circle, FOLLOWED).contains("too many symbolic links"));
         symlink("nowhere", file.with_file_name("c.so")).unwrap();
         assert!(refusal(&file.with_file_name("c.so"), FOLLOWED).contains("No such file"));
+    }
+
+    #[test]
+    fn a_private_directory_is_as_safe_as_all_that_leads_to_it() {
+        let (root, _) = scene();
+        let above = root.path().join("above");
+        let state = above.join("state");
+        let says = || check_private(&state).err().map(|refusal| refusal.to_string()).unwrap_or_default();
+        assert_eq!(says(), "", "its place is safe");
+        fs::create_dir(&above).unwrap();
+        chmod(&above, 0o777);
+        let unsafe_above = format!("{} is writable by its group and others (mode 0777)", above.display());
+        assert!(says().starts_with(&unsafe_above), "before it is made: {}", says());
+        chmod(&above, 0o1777);
+        fs::create_dir(&state).unwrap();
+        assert_eq!(says(), "", "nobody else can rename it in a sticky directory");
+        chmod(&state, 0o1777);
+        assert!(says().contains("mode 1777"), "{}", says());
+        chmod(&state, 0o700);
+        chmod(&above, 0o777);
+        assert!(says().starts_with(&unsafe_above), "{}", says());
+
+        // By a link: what it leads through counts, and whose it is.
+        let link = root.path().join("link");
+        symlink("above/state", &link).unwrap();
+        let says = || check_private(&link).err().map(|refusal| refusal.to_string()).unwrap_or_default();
+        assert!(says().starts_with(&unsafe_above), "{}", says());
+        chmod(&above, 0o755);
+        assert_eq!(says(), "");
+        if std::os::unix::fs::lchown(&link, Some(4242), None).is_ok() {
+            assert!(says().contains("link belongs to user 4242"), "{}", says());
+        }
     }
 
     #[test]

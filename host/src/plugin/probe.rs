@@ -3,12 +3,15 @@
 //! Reading a file cannot tell that its constructors abort, that its `create` hangs, or that half of it is zeros: each of
 //! these would take the server along. So the same program is started once more, with nothing of this process but its
 //! program file, three pipes and a few variables, and there the private copy is loaded, created and destroyed. What kills
-//! or stops the child is a refusal that names the step. Knows processes and pipes, and no ABI: that is the child's.
+//! or stops the child is a refusal that names the step. All that the plugin starts there ends with the trial, and with the
+//! server, however that ends: see `guard`. Knows processes and pipes, and no ABI: that is the child's.
 //!
 //! Deliberately absent: a sandbox. Plugins are trusted code; the probe is against mistakes. It runs `create` once more
 //! than the server does, with a scratch data directory and `HOTCALL_PROBE=1` in the environment.
 
 pub mod child;
+pub mod guard;
+mod inherited;
 mod line;
 mod settings;
 
@@ -17,9 +20,10 @@ use super::refusal::Refusal;
 use super::text;
 use crate::limits::Limits;
 use crate::xmlrpc::Value;
+use guard::Guard;
 use line::Line;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -111,8 +115,9 @@ pub(super) fn run(
     }
 }
 
-/// A probe under way. Its process and all of its group are killed when this goes.
+/// A probe under way. All of its group is killed when this goes.
 struct Trial {
+    guard: Guard,
     child: Child,
     report: Option<ChildStdout>,
     output: Option<ChildStderr>,
@@ -155,6 +160,8 @@ impl Trial {
         let limits = serde_json::to_string(&config.limits)?;
         let kept = |name: &str| KEPT_VARIABLES.contains(&name) || name.starts_with("LC_");
         let variables = env::vars_os().filter(|(name, _)| name.to_str().is_some_and(kept));
+        // First, so that nothing of the plugin runs unguarded.
+        let guard = Guard::start(program)?;
         let mut child = Command::new(program)
             .arg0("hotcall")
             .arg(COMMAND)
@@ -163,8 +170,8 @@ impl Trial {
             .env_clear()
             .envs(variables)
             .env(MARK, "1")
-            // A group of its own: what the plugin starts ends with it.
-            .process_group(0)
+            // What the plugin starts ends with its guard's group.
+            .process_group(guard.group().as_raw_nonzero().get())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -172,6 +179,7 @@ impl Trial {
         let (report, output, input) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
         let (partial, printed) = (Vec::new(), Vec::new());
         let trial = Self {
+            guard,
             child,
             report,
             output,
@@ -288,10 +296,7 @@ impl Trial {
 
     /// Kills the child with all that it started, and what it has told is complete.
     fn end(&mut self) {
-        // Before the child is waited for: until then nobody else can have its group's id.
-        if let Err(error) = kill_process_group(Pid::from_child(&self.child), Signal::KILL) {
-            log::debug!("cannot kill a probe's process group: {error}");
-        }
+        self.guard.kill();
         // It may have left its group.
         if let Err(error) = self.child.kill() {
             log::debug!("cannot kill a probe: {error}");

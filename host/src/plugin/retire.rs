@@ -52,7 +52,7 @@ impl Loader {
     pub(super) fn retire(&mut self) {
         let due = later(Instant::now(), self.config.limits.drain_max());
         for generation in std::mem::take(&mut self.retired) {
-            self.ledger.retire(&generation.descriptor.name, generation.bytes());
+            self.ledger.retire(&generation.descriptor.name, generation.count());
             self.look_again_beside(generation.id);
             self.draining.push(Draining {
                 generation: Arc::downgrade(&generation),
@@ -135,7 +135,7 @@ impl Loader {
     pub(super) fn publish_status(&mut self) {
         let mut serving = Count::default();
         for running in self.slots.values().filter_map(|slot| slot.running.as_ref()) {
-            serving.add(Count::one(running.bytes()));
+            serving.add(running.count());
         }
         self.count_kept(self.ledger.kept(serving));
         let row = |(name, slot): (&OsString, &Slot)| {
@@ -157,14 +157,14 @@ impl Loader {
             self.left_behind.insert(plugin, what);
             return;
         }
-        remains.rest();
+        self.ledger.shrink(&plugin, remains.rest());
         if self.unload_of(&plugin) == Unload::Keep || !remains.leaves_nothing() || is_suspect {
             return;
         }
-        let bytes = remains.bytes();
+        let count = remains.count();
         if remains.unmap() {
-            log::debug!("plugin {plugin}: generation {generation} is unmapped, {bytes} bytes");
-            self.ledger.unmap(&plugin, bytes);
+            log::debug!("plugin {plugin}: generation {generation} is unmapped, {} bytes", count.bytes);
+            self.ledger.unmap(&plugin, count);
         } else {
             let what = format!("generation {generation} could not be unmapped");
             log::warn!(
@@ -179,14 +179,15 @@ impl Loader {
         self.config.options.get(plugin).map_or(Unload::Keep, |options| options.unload)
     }
 
-    fn count_kept(&mut self, Count { generations, bytes }: Count) {
+    fn count_kept(&mut self, Count { generations, bytes, file_bytes }: Count) {
         self.shared.kept.store(generations, Ordering::Relaxed);
         self.shared.kept_bytes.store(bytes, Ordering::Relaxed);
+        self.shared.kept_file_bytes.store(file_bytes, Ordering::Relaxed);
         let max = self.config.limits.generations_kept_max;
         if generations > max && !self.kept_was_warned {
             log::warn!(
-                "{generations} retired plugin generations stay mapped ({bytes} bytes), more than {max}; \
-                 restart when convenient"
+                "{generations} retired plugin generations stay mapped ({bytes} bytes, and {file_bytes} bytes on disk in \
+                 the state directory), more than {max}; restart when convenient"
             );
         }
         self.kept_was_warned = generations > max;

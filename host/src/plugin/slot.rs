@@ -135,6 +135,7 @@ impl Slot {
             loaded_at: running.map(|running| running.loaded_at),
             kept_generations: 0,
             kept_bytes: 0,
+            kept_file_bytes: 0,
         };
         Row { status, vitals: running.map(|running| Arc::clone(&running.vitals)) }
     }

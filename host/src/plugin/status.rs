@@ -40,6 +40,8 @@ pub struct PluginStatus {
     pub kept_generations: usize,
     /// The address space that they take.
     pub kept_bytes: u64,
+    /// What their private copies take on disk.
+    pub kept_file_bytes: u64,
 }
 
 /// What is known of a plugin file's present content.
@@ -106,6 +108,7 @@ impl Row {
     pub(super) fn with_past(mut self, kept: Count, warning: Option<&String>) -> Self {
         self.status.kept_generations = kept.generations;
         self.status.kept_bytes = kept.bytes;
+        self.status.kept_file_bytes = kept.file_bytes;
         self.status.warnings.extend(warning.cloned());
         self
     }

@@ -3,6 +3,8 @@
 use crate::scene::Scene;
 use hotcall::plugin::{FileState, PluginOptions, Unload, Watch};
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 
 const LEAVES_NOTHING: &str = "FLAGS=HOTCALL_PLUGIN_LEAVES_NOTHING";
 
@@ -126,6 +128,64 @@ fn a_retired_library_s_code_gives_its_memory_back() {
         code.len() == 2 && code[0] == 0
     });
     assert_eq!(scene.answer("broken"), Some(1));
+}
+
+/// What a private copy has besides what is mapped, as debug information.
+const SPARE_BYTES: u64 = 1 << 20;
+
+/// As [`replace`], with a file in which nothing maps the last [`SPARE_BYTES`].
+fn replace_by_large(scene: &Scene, version: i32, defines: &[&str]) {
+    let version = format!("VERSION={version}");
+    let file = scene.build("leaves.c", &[&[version.as_str()], defines].concat());
+    let spare = vec![1; usize::try_from(SPARE_BYTES).unwrap()];
+    fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(&spare).unwrap();
+    fs::rename(file, scene.file("p.so")).unwrap();
+}
+
+/// The length of each private copy and what it takes on disk, in the order of their generations.
+fn copies(scene: &Scene) -> Vec<(u64, u64)> {
+    const BLOCK_BYTES: u64 = 512;
+    let state = fs::read_dir(scene.root.path().join("state")).unwrap().map(|entry| entry.unwrap().path());
+    let run = state.into_iter().find(|path| path.to_str().unwrap().contains("/run-")).unwrap();
+    let mut copies: Vec<_> = fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path()).collect();
+    copies.retain(|path| path.extension().is_some_and(|end| end == "so"));
+    copies.sort();
+    let size = |path| fs::metadata(path).map(|meta| (meta.len(), meta.blocks() * BLOCK_BYTES)).unwrap();
+    copies.into_iter().map(size).collect()
+}
+
+#[test]
+fn a_retired_library_s_file_takes_no_more_than_what_is_mapped_of_it() {
+    let mut scene = Scene::new();
+    replace_by_large(&scene, 1, &[]);
+    scene.start(Watch::Auto);
+    for version in 2..=3 {
+        replace_by_large(&scene, version, &[]);
+        scene.until_answer("version", Some(version));
+    }
+    scene.until("two copies have shrunk", || {
+        copies(&scene).iter().filter(|copy| copy.1 < SPARE_BYTES).count() == 2
+    });
+    let copies = copies(&scene);
+    // Whoever has mapped one finds it as long as it was.
+    assert!(copies.len() == 3 && copies.iter().all(|copy| copy.0 > SPARE_BYTES), "{copies:?}");
+    assert!(copies[2].1 >= SPARE_BYTES, "what serves is whole: {copies:?}");
+    let counted = || scene.status_of("p.so").unwrap().kept_file_bytes;
+    scene.until("it is counted", || counted() > 0 && counted() < SPARE_BYTES);
+    assert_eq!((counted(), scene.answer("version")), (scene.running().kept_file_bytes(), Some(3)));
+}
+
+#[test]
+fn a_library_with_a_thread_left_in_it_keeps_its_whole_file() {
+    let mut scene = Scene::new();
+    replace_by_large(&scene, 1, &["THREAD"]);
+    scene.start(Watch::Auto);
+    replace_by_large(&scene, 2, &[]);
+    scene.until_answer("version", Some(2));
+    scene.until("the thread is seen", || !warnings(&scene).is_empty());
+    let copies = copies(&scene);
+    assert!(copies.iter().all(|copy| copy.1 >= SPARE_BYTES), "{copies:?}");
+    assert_eq!(scene.status_of("p.so").unwrap().kept_file_bytes, copies[0].0);
 }
 
 /// What the dynamic loader wrote into the first one's code is in no file: that code must stay.

@@ -1,7 +1,7 @@
 //! The probe's other side: what the child process does. It knows one file, one directory and the limits.
 
 use super::line::Line;
-use super::settings;
+use super::{inherited, settings};
 use crate::limits::Limits;
 use crate::plugin::candidate::Candidate;
 use crate::plugin::refusal::Refusal;
@@ -20,11 +20,13 @@ use std::time::Duration;
 const THREADS_LOOKS_MAX: u32 = 10;
 const THREADS_WAIT: Duration = Duration::from_millis(5);
 
-/// Tries the plugin and tells each step on what was standard output. The plugin's own output goes to standard error.
+/// Tries the plugin and tells each step on what was standard output. The plugin's own output goes to standard error. For a
+/// process that does nothing else, and has done nothing before.
 ///
 /// # Errors
 /// The report cannot be written, or the process cannot be confined.
 pub fn run(copy: &Path, data_directory: &Path, limits: &Limits) -> io::Result<()> {
+    inherited::close()?;
     let mut report = Report::new()?;
     confine(limits)?;
     report.say(&Line::Ready)?;
