@@ -232,6 +232,7 @@ fn only_what_is_pinned() {
 fn a_swapped_link() {
     let built = Built::new();
     let server = Setup::new().config("follow_symlinks = true\n").start();
+    server.wait_for_log(&["WARN", "follow_symlinks = true"]);
     let publish = |version: i32| {
         let data = server.plugins().join(format!("..{version}"));
         fs::create_dir(&data).unwrap();
