@@ -6,8 +6,9 @@ use super::status::PluginStatus;
 use crate::registry::Control;
 use crate::xmlrpc::{DateTime, Fault, Value, code};
 use crossbeam_channel::{RecvTimeoutError, bounded};
+use jiff::tz::Offset;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 /// A handle to the running life cycle that asks and reads.
 pub(super) struct Controller {
@@ -95,31 +96,21 @@ fn number(number: u64) -> Value {
     i32::try_from(long).map_or(Value::Long(long), Value::Int)
 }
 
-/// A moment as a date and time with the offset of UTC, to the second.
+/// A moment as a date and time with the offset of UTC, to the second. None outside of the years that XML-RPC can write.
 fn utc(moment: SystemTime) -> Option<DateTime> {
-    const DAY_SECONDS: u64 = 86_400;
-    let seconds = moment.duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let (days, rest) = (seconds / DAY_SECONDS, seconds % DAY_SECONDS);
-    // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days: years begin in March.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let small = |number: u64| u8::try_from(number).ok();
-    let (hour, minute, second) = (small(rest / 3_600)?, small(rest / 60 % 60)?, small(rest % 60)?);
-    let date = DateTime::new(year.try_into().ok()?, small(month)?, small(day)?, hour, minute, second)?;
-    date.with_offset_minutes(0)
+    let moment = Offset::UTC.to_datetime(moment.try_into().ok()?);
+    let year = u16::try_from(moment.year()).ok()?;
+    let small = |number: i8| u8::try_from(number).ok();
+    let (month, day) = (small(moment.month())?, small(moment.day())?);
+    let (hour, minute, second) = (small(moment.hour())?, small(moment.minute())?, small(moment.second())?);
+    DateTime::new(year, month, day, hour, minute, second)?.with_offset_minutes(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plugin::FileState;
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
     fn moments_are_told_in_utc() {
