@@ -89,6 +89,7 @@ pub trait Control: Send + Sync {
     fn plugins(&self) -> Value;
 
     /// Loads a plugin anew from its file, waits for that until `deadline`, and gives its struct of [`Control::plugins`].
+    /// Only so many callers may wait at one time, because each of them takes a worker from all other calls.
     ///
     /// # Errors
     /// Why there is no new generation of it, or not yet.

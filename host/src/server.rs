@@ -191,7 +191,8 @@ impl Server {
         let app = App::new(dispatcher);
         let handler = Arc::new(move |request: &_| app.respond(request));
         let (binds, limits) = (&options.binds, &options.limits);
-        match net::start(binds, identity.as_ref(), &private, options.workers, limits, handler) {
+        let workers = options.workers + reserve(binds);
+        match net::start(binds, identity.as_ref(), &private, workers, limits, handler) {
             Ok(front) => Ok(Self { front, plugins, options }),
             Err(error) => {
                 plugins.stop(Instant::now() + options.limits.drain_max());
@@ -229,6 +230,13 @@ impl Server {
         self.plugins.stop(deadline);
         drained
     }
+}
+
+/// Workers for those who wait for reloads, so that all that were asked for answer calls. Nobody may wait where there are no
+/// operators.
+fn reserve(binds: &[Bind]) -> usize {
+    let has_operators = binds.iter().any(|bind| matches!(bind, Bind::Unix(_)));
+    if has_operators { plugin::RELOADS_AWAITED_MAX } else { 0 }
 }
 
 /// The certificate for the HTTPS listeners, when there are any.

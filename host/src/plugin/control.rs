@@ -8,7 +8,13 @@ use crate::xmlrpc::{DateTime, Fault, Value, code};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use jiff::tz::Offset;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
+
+/// Reloads that are waited for at one time. Who waits occupies one of the server's workers, for as long as a plugin takes to
+/// be made, and a plugin that takes its time must not take the workers from everyone else's calls. The server keeps
+/// so many workers more as it was told, so that even one worker is free for calls.
+pub const RELOADS_AWAITED_MAX: usize = 1;
 
 /// A handle to the running life cycle that asks and reads.
 pub(super) struct Controller {
@@ -22,6 +28,22 @@ impl Control for Controller {
     }
 
     fn reload(&self, plugin: &str, deadline: Instant) -> Result<Value, Fault> {
+        if Instant::now() >= deadline {
+            return Err(Fault::new(
+                code::DEADLINE,
+                "the call's deadline passed before the reload could begin",
+            ));
+        }
+        // Before it is asked for: what is answered with a fault was not done, and may be asked for again.
+        let Some(_turn) = Turn::take(&self.shared.reloads_awaited) else {
+            return Err(Fault::new(
+                code::OVERLOADED,
+                format!(
+                    "plugin {} was not reloaded: another reload is under way; try again when it is done",
+                    shown(plugin)
+                ),
+            ));
+        };
         let (reply, replied) = bounded(1);
         if !self.mailbox.reload(Reload { plugin: plugin.to_owned(), reply }) {
             return Err(Fault::new(code::OVERLOADED, "too many reloads wait, or the server is stopping"));
@@ -55,14 +77,33 @@ impl Controller {
     }
 }
 
+/// The right to wait for a reload.
+struct Turn<'a>(&'a AtomicUsize);
+
+impl<'a> Turn<'a> {
+    fn take(taken: &'a AtomicUsize) -> Option<Self> {
+        let more = |taken: usize| (taken < RELOADS_AWAITED_MAX).then_some(taken + 1);
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self(taken))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 fn unknown(plugin: &str) -> Fault {
-    /// A name is repeated to its caller up to here.
-    const ECHOED_CHARS_MAX: usize = 100;
-    let shown: String = plugin.chars().take(ECHOED_CHARS_MAX).collect();
     Fault::new(
         code::INVALID_PARAMS,
-        format!("there is no plugin {shown:?}; hotcall.plugins lists those there are"),
+        format!("there is no plugin {:?}; hotcall.plugins lists those there are", shown(plugin)),
     )
+}
+
+/// A name as it is repeated to its caller.
+fn shown(plugin: &str) -> String {
+    const ECHOED_CHARS_MAX: usize = 100;
+    plugin.chars().take(ECHOED_CHARS_MAX).collect()
 }
 
 /// A struct of what is known: what is not has no member, so that every client can read it.

@@ -51,6 +51,7 @@ mod vitals;
 mod watch;
 mod weigh;
 
+pub use control::RELOADS_AWAITED_MAX;
 pub use status::{FileState, PluginStatus};
 
 use crate::limits::Limits;
@@ -150,6 +151,8 @@ struct Shared {
     rows: ArcSwap<Vec<Row>>,
     kept: AtomicUsize,
     kept_bytes: AtomicU64,
+    /// Callers that wait for a reload.
+    reloads_awaited: AtomicUsize,
 }
 
 impl Shared {
