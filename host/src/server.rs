@@ -131,7 +131,7 @@ impl Options {
             probe,
             check_permissions,
             follow_symlinks,
-            trust,
+            trust: _,
             plugin_settings: _,
             plugin_options: _,
         } = self;
@@ -146,7 +146,6 @@ impl Options {
             ("probe", *probe != new.probe),
             ("check_permissions", *check_permissions != new.check_permissions),
             ("follow_symlinks", *follow_symlinks != new.follow_symlinks),
-            ("[trust]", *trust != new.trust),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
@@ -172,7 +171,7 @@ impl Options {
 pub struct Server {
     front: net::Front,
     plugins: Plugins,
-    /// What it was started with, but for what was reloaded since.
+    /// What it was started with.
     options: Options,
 }
 
@@ -206,20 +205,18 @@ impl Server {
         self.front.urls()
     }
 
-    /// Takes what of these options can be taken while it runs, the plugins' configurations and options, and looks at the plugins
-    /// directory. The log names what else is not as it was at the start.
+    /// Takes what of these options can be taken while it runs, the plugins' configurations and options and the trust, and looks at
+    /// the plugins directory. The log names what else is not as it was at the start.
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.
     pub fn reload(&mut self, options: Options) -> Result<(), Error> {
-        let (settings, plugin_options) = (options.plugin_settings.clone(), options.plugin_options.clone());
-        self.plugins.reconfigure(settings, plugin_options).map_err(Error::Plugins)?;
         let keys = self.options.fixed_keys_that_differ(&options);
+        let Options { plugin_settings, plugin_options, trust, .. } = options;
+        self.plugins.reconfigure(plugin_settings, plugin_options, trust).map_err(Error::Plugins)?;
         if !keys.is_empty() {
             log::warn!("changed in the configuration, and taken at the next start only: {}", keys.join(", "));
         }
-        (self.options.plugin_settings, self.options.plugin_options) =
-            (options.plugin_settings, options.plugin_options);
         Ok(())
     }
 

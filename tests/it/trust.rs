@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         trial("trust::what_others_may_write_is_refused_with_the_remedy", unsafe_files),
         trial("trust::an_unsafe_state_directory_is_no_place_to_start", unsafe_state_directory),
         trial("trust::only_what_is_pinned_is_served", only_what_is_pinned),
+        trial("trust::a_hangup_takes_new_pins_and_leaves_what_serves", new_pins),
         trial("trust::a_swapped_link_is_a_reload", a_swapped_link),
         trial("trust::check_takes_the_same_steps", check_takes_the_same_steps),
     ]
@@ -227,6 +228,34 @@ fn only_what_is_pinned() {
     assert!(line.contains("not trusted") && line.contains(&sha256(&built.version(3))), "{line}");
     put(&server, &built.version(2), "version.so");
     wait_until("the pinned version", || version(&server) == 2);
+}
+
+fn new_pins() {
+    let built = Built::new();
+    let pins = |versions: &[i32]| {
+        let pins: Vec<String> = versions.iter().map(|version| sha256(&built.version(*version))).collect();
+        format!("[trust]\nsha256 = {pins:?}\n")
+    };
+    let server = Setup::new().plugin("version.so", &built.version(1)).config(&pins(&[1])).start();
+    let hang_up = |config: String| {
+        fs::write(server.beside("hotcall.toml"), config).unwrap();
+        server.signal(Signal::HUP);
+    };
+    put(&server, &built.version(2), "version.so");
+    server.wait_for_log(&["is not served", "version.so", "not trusted"]);
+    hang_up(pins(&[1, 2]));
+    wait_until("the version that is pinned now", || version(&server) == 2);
+
+    hang_up(pins(&[1]));
+    let line = server.wait_for_log(&["WARN", "serves although", "not trusted"]);
+    assert!(line.contains("plugin version of") && line.contains(&sha256(&built.version(2))), "{line}");
+    assert_eq!(version(&server), 2);
+    put(&server, &built.version(3), "version.so");
+    wait_until("the refusal", || refusals(&server, "version.so").len() == 2);
+    assert_eq!(version(&server), 2);
+    hang_up(String::new());
+    wait_until("what nobody pins any more", || version(&server) == 3);
+    assert!(!server.log().contains("at the next start only"), "{}", server.log());
 }
 
 fn a_swapped_link() {

@@ -4,8 +4,8 @@
 //! one for each generation ever made, and reloads up to a limit. So nobody who puts something in ever waits for the
 //! loader.
 
-use super::PluginOptions;
 use super::boundary::Ending;
+use super::{PluginOptions, Trust};
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, VecDeque};
@@ -42,10 +42,11 @@ pub(super) struct Ended {
     pub(super) ending: Ending,
 }
 
-/// What an operator says of plugins by their names.
+/// What an operator says of plugins, by their names and of all.
 pub(super) struct Settings {
     pub(super) settings: BTreeMap<String, Value>,
     pub(super) options: BTreeMap<String, PluginOptions>,
+    pub(super) trust: Trust,
 }
 
 /// A request for a new generation of a plugin.

@@ -242,7 +242,8 @@ impl Plugins {
     }
 
     /// Takes these as the plugins' configurations and looks at the directory now: a plugin whose configuration changed gets
-    /// a new generation. Returns before that is done.
+    /// a new generation, and with another trust what does not serve is judged anew. What serves goes on, trusted or not.
+    /// Returns before that is done.
     ///
     /// # Errors
     /// [`Error::Settings`]: nothing has changed then.
@@ -250,9 +251,10 @@ impl Plugins {
         &self,
         settings: BTreeMap<String, Value>,
         options: BTreeMap<String, PluginOptions>,
+        trust: Trust,
     ) -> Result<(), Error> {
         check(&settings)?;
-        self.mailbox.settings(Settings { settings, options });
+        self.mailbox.settings(Settings { settings, options, trust });
         Ok(())
     }
 
