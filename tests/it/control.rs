@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         trial("control::a_plugin_that_keeps_panicking_is_out_of_service_alone", out_of_service),
         trial("control::a_reload_keeps_the_count_of_the_counter", the_count_survives),
         trial("control::reloads_that_take_long_leave_the_workers_to_calls", reloads_leave_workers),
+        trial("control::threads_that_calls_leave_are_shown", threads_of_calls),
         trial("control::a_hangup_reconfigures_the_plugins_that_changed", hangup_reconfigures),
         trial("control::the_drain_limit_is_told_and_ends_the_server", drain_limit),
         trial("control::a_wrong_config_file_changes_nothing", wrong_config_file),
@@ -245,6 +246,45 @@ fn reloads_leave_workers() {
     assert_eq!(server.log().matches("is reloaded as an operator asked").count(), 1, "{}", server.log());
     client.call("hotcall.reload", ["harmful".into()]).unwrap();
     assert_eq!(operated.int("version", "generation"), 2, "what was refused was not done");
+}
+
+/// Here and not among the host's own tests: a process's strays are all its tests'.
+fn threads_of_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = |version: &str, defines: &[&str]| {
+        let output = folder.path().join(version);
+        let source = repository().join("host/tests/fixtures/leaves.c");
+        let version = format!("-DVERSION={version}");
+        let ours = [version.as_str(), "-DFLAGS=HOTCALL_PLUGIN_LEAVES_NOTHING"];
+        artifacts::compile_c(&source, &output, &[&ours, defines].concat());
+        output
+    };
+    let setup = both().plugin("leaves.so", &build("1", &["-DCALL_THREAD"]));
+    let operated = Operated::start(setup.config("[plugin_options.leaves]\nunload = 'close'\n"));
+    let server = &operated.server;
+    let replace = |file: PathBuf| {
+        let before = operated.int("leaves", "generation");
+        fs::copy(file, server.beside("incoming.so")).unwrap();
+        fs::rename(server.beside("incoming.so"), server.plugins().join("leaves.so")).unwrap();
+        wait_until("the next one", || operated.int("leaves", "generation") > before);
+    };
+    for _ in 0..3 {
+        assert_eq!(server.call("version", vec![]).unwrap(), Value::Int(1));
+    }
+    replace(build("2", &[]));
+    let line = server.wait_for_log(&["WARN", "plugin leaves", "3 threads that calls started"]);
+    assert!(line.contains("may be another plugin's"), "{line}");
+    wait_until("the warning", || {
+        matches!(operated.plugin("leaves").get("warnings"), Some(Value::Array(warnings))
+            if matches!(warnings.as_slice(), [Value::String(text)] if text.contains("3 threads")))
+    });
+    assert_eq!(operated.int("leaves", "kept_generations"), 1, "their code is kept");
+    assert_eq!(server.call("version", vec![]).unwrap(), Value::Int(2));
+    // They are not the next one's, which is unmapped.
+    replace(build("3", &[]));
+    server.wait_for_log(&["plugin leaves", "generation 4 is unmapped"]);
+    wait_until("the count of what is kept", || operated.int("leaves", "kept_generations") == 1);
+    assert_eq!(server.log().matches("threads that calls started").count(), 1, "{}", server.log());
 }
 
 fn mode_of(operated: &Operated) -> Option<Value> {

@@ -5,10 +5,12 @@
 //! loader.
 
 use super::boundary::Ending;
+use super::threads::Moment;
 use super::{PluginOptions, Trust};
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -39,6 +41,8 @@ pub(super) struct Ended {
     pub(super) plugin: String,
     /// There were warnings of its content.
     pub(super) is_suspect: bool,
+    /// When it was what new calls came to.
+    pub(super) served: Range<Moment>,
     pub(super) ending: Ending,
 }
 

@@ -7,10 +7,11 @@ use super::boundary::{Failure, Live, Saved};
 use super::events::{Ended, Mailbox};
 use super::library::Descriptor;
 use super::scan::ContentHash;
+use super::threads::{self, Moment};
 use super::vitals::{Outcome, Vitals};
 use crate::registry::{CallContext, Instance, Method};
 use crate::xmlrpc::{Fault, Value, code};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 /// What a generation is made of.
@@ -34,6 +35,9 @@ pub(super) struct Generation {
     pub(super) descriptor: Descriptor,
     /// What is counted of its calls.
     pub(super) vitals: Arc<Vitals>,
+    since: Moment,
+    /// Set when it is replaced or removed.
+    until: OnceLock<Moment>,
     live: Live,
     mailbox: Arc<Mailbox>,
 }
@@ -48,11 +52,18 @@ impl Generation {
     ) -> Self {
         let Origin { id, hash, settings, warnings } = origin;
         let (loaded_at, vitals) = (SystemTime::now(), Arc::new(vitals));
-        Self { id, hash, settings, warnings, loaded_at, descriptor, vitals, live, mailbox }
+        let (since, until) = (Moment::now(), OnceLock::new());
+        Self { id, hash, settings, warnings, loaded_at, descriptor, vitals, since, until, live, mailbox }
+    }
+
+    /// Since when it serves.
+    pub(super) const fn since(&self) -> Moment {
+        self.since
     }
 
     /// Tells the plugin that no new call will start. Loader thread only.
-    pub(super) fn quiesce(&self) {
+    pub(super) fn quiesce(&self, now: Moment) {
+        self.until.get_or_init(|| now);
         self.live.quiesce();
     }
 
@@ -89,6 +100,7 @@ impl Instance for Generation {
         if self.vitals.is_poisoned() {
             return Err(self.out_of_service());
         }
+        threads::note_caller();
         let result = self.live.invoke(index, &info.name, params, context);
         let outcome = match &result {
             Ok(_) => Outcome::Result,
@@ -123,6 +135,7 @@ impl Drop for Generation {
             generation: self.id,
             plugin: std::mem::take(&mut self.descriptor.name),
             is_suspect: !self.warnings.is_empty(),
+            served: self.since..self.until.get().copied().unwrap_or_else(Moment::now),
             ending: self.live.ending(),
         });
     }

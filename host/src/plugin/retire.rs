@@ -7,7 +7,9 @@ use super::generation::Generation;
 use super::ledger::Count;
 use super::lifecycle::{Loader, later};
 use super::slot::Slot;
+use super::threads::{self, Moment};
 use std::ffi::OsString;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -30,6 +32,7 @@ pub(super) struct Destroyed {
     plugin: String,
     remains: Remains,
     is_suspect: bool,
+    served: Range<Moment>,
     /// When to look at what it left.
     due: Instant,
 }
@@ -38,9 +41,11 @@ impl Loader {
     /// Tells those that were replaced. The registry must not have them any more.
     pub(super) fn retire(&mut self) {
         let due = later(Instant::now(), self.config.limits.drain_max());
+        // Before any of them is told, which may take long: what calls start from here on belongs to their successors.
+        let now = Moment::now();
         for generation in self.retired.drain(..) {
             let _named = self.thread_names.bear(generation.id);
-            generation.quiesce();
+            generation.quiesce(now);
             self.ledger.retire(&generation.descriptor.name, generation.bytes());
             self.draining.push(Draining {
                 generation: Arc::downgrade(&generation),
@@ -53,12 +58,12 @@ impl Loader {
 
     /// Destroys a generation whose last call has returned.
     pub(super) fn destroy(&mut self, ended: Ended) {
-        let Ended { generation, plugin, is_suspect, ending } = ended;
+        let Ended { generation, plugin, is_suspect, served, ending } = ended;
         self.draining.retain(|draining| draining.id != generation);
         let _named = self.thread_names.bear(generation);
         let remains = ending.destroy();
         let due = later(Instant::now(), REST);
-        self.destroyed.push(Destroyed { generation, plugin, remains, is_suspect, due });
+        self.destroyed.push(Destroyed { generation, plugin, remains, is_suspect, served, due });
     }
 
     /// Does what is due for those on their way out.
@@ -96,12 +101,11 @@ impl Loader {
     }
 
     fn bury(&mut self, destroyed: Destroyed) {
+        let what = self.left_threads(&destroyed);
         let Destroyed { generation, plugin, remains, is_suspect, .. } = destroyed;
-        let threads = self.thread_names.count(generation);
-        if threads > 0 {
-            let what = format!("generation {generation} left {threads} threads running after its destroy");
+        if let Some(what) = what {
             log::warn!(
-                "plugin {plugin}: {what}; end them there, or they keep their code and memory for ever"
+                "plugin {plugin}: {what}; end them in destroy, or they keep their code and memory for ever"
             );
             self.left_behind.insert(plugin, what);
             return;
@@ -121,6 +125,36 @@ impl Loader {
             );
             self.left_behind.insert(plugin, what);
         }
+    }
+
+    /// The threads that still run a generation's code, or may.
+    fn left_threads(&self, destroyed: &Destroyed) -> Option<String> {
+        let Destroyed { generation, plugin, served, .. } = destroyed;
+        let mut left = Vec::new();
+        let threads = self.thread_names.count(*generation);
+        if threads > 0 {
+            left.push(format!("generation {generation} left {threads} threads running after its destroy"));
+        }
+        let strays = threads::strays(served);
+        if strays > 0 {
+            let or = if self.others_served(plugin, served) {
+                ", and may be another plugin's, since others served too"
+            } else {
+                ""
+            };
+            left.push(format!(
+                "{strays} threads that calls started while generation {generation} served still run{or}"
+            ));
+        }
+        (!left.is_empty()).then(|| left.join("; "))
+    }
+
+    /// Whether another plugin that is still known served at some time within `served`.
+    fn others_served(&self, plugin: &str, served: &Range<Moment>) -> bool {
+        let mut running = self.slots.values().filter_map(|slot| slot.running.as_ref());
+        running.any(|other| other.descriptor.name != plugin && other.since() < served.end)
+            || self.draining.iter().any(|other| other.plugin != plugin)
+            || self.destroyed.iter().any(|other| other.plugin != plugin && other.served.end > served.start)
     }
 
     /// What an operator wants to become of a plugin's generations once they are destroyed.
