@@ -14,6 +14,8 @@ use std::process::{Command, Output};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("trust::harmful_files_hurt_no_call_and_are_one_line_each", harmful_files),
+        trial("trust::no_call_waits_for_a_plugin_that_hangs_in_its_probe", hangs_in_its_probe),
+        trial("trust::no_call_waits_for_a_plugin_that_hangs_in_the_server", hangs_in_the_server),
         trial("trust::a_probe_inherits_no_socket_and_no_key", a_probe_inherits_nothing),
         trial("trust::a_server_whose_program_was_replaced_still_probes", the_program_may_go),
         trial("trust::the_probe_can_be_turned_off", the_probe_can_be_turned_off),
@@ -116,6 +118,43 @@ fn harmful_files() {
     }
     put(&server, &built.version(2), "version.so");
     wait_until("the next version", || version(&server) == 2);
+}
+
+/// Calls go on while a plugin hangs at `place`, which nothing ends before the server.
+fn calls_go_on_while_it_hangs(place: &str, config: &str) {
+    let built = Built::new();
+    let mark = built.0.path().join("mark");
+    let hanging = built.0.path().join("hanging.so");
+    let source = repository().join("host/tests/fixtures/harmful.c");
+    let defines = [format!("-D{place}=hang_once"), format!("-DMARK=\"{}\"", mark.display())];
+    artifacts::compile_c(&source, &hanging, &defines.each_ref().map(String::as_str));
+    let server = Setup::new().plugin("version.so", &built.version(1)).config(config).start();
+    Load::during(
+        &server,
+        4,
+        "version",
+        |version| version == 1,
+        |load| {
+            put(&server, &hanging, "hanging.so");
+            wait_until(format!("the plugin that hangs in {place}"), || mark.exists());
+            for _ in 0..20 {
+                load.goes_on();
+                assert_eq!(version(&server), 1, "on a new connection");
+            }
+        },
+    );
+    assert!(refusals(&server, "hanging.so").is_empty(), "it hung all the while: {}", server.log());
+}
+
+fn hangs_in_its_probe() {
+    for place in ["CONSTRUCTOR", "CREATE"] {
+        calls_go_on_while_it_hangs(place, "[limits]\nprobe_ms_max = 3_600_000\n");
+    }
+}
+
+/// Not in a constructor, which only a probe protects against: see the crate's known problems.
+fn hangs_in_the_server() {
+    calls_go_on_while_it_hangs("CREATE", "probe = false\n");
 }
 
 fn a_probe_inherits_nothing() {
