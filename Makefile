@@ -16,7 +16,7 @@ C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run build plugins c-plugins test node-modules bench-reload install-packages clean
+.PHONY: help run build plugins c-plugins test node-modules bench-reload bench-harm install-packages clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -57,6 +57,10 @@ $(NODE)/node_modules/.package-lock.json: tests/foreign/node/package.json tests/f
 bench-reload: SECTIONS = run
 bench-reload: install-packages ## reloads a plugin 1,000 times under load and prints what it costs; see tests/bench/RELOAD.md
 	$(CARGO) bench --package hotcall-tests --bench reload
+
+bench-harm: SECTIONS = run
+bench-harm: install-packages ## puts harmful plugins into a server and prints how long others' calls take; see tests/bench/RELOAD.md
+	$(CARGO) bench --package hotcall-tests --bench harm
 
 SECTIONS = run test
 install-packages: ## installs the Debian packages of .ci/packages that are missing

@@ -26,6 +26,8 @@
 //! - A connection has a thread of its own, also while it is idle.
 //! - There is no authentication: whoever reaches a listener may call every method.
 //! - A call that outlives its deadline keeps its worker until the plugin returns.
+//! - While the constructors of a plugin's library run in the server, the dynamic loader's lock is held, and a new thread waits for
+//!   it before its first line: so do new connections. The probe keeps out a constructor that hangs, not a slow one.
 
 pub mod cli;
 pub mod client;

@@ -59,6 +59,20 @@ pub struct CallContext {
     pub is_operator: bool,
 }
 
+impl CallContext {
+    /// A call that the server makes itself, such as of a plugin's `create`: nobody's, and from nowhere. `what` stands in
+    /// the log where another call has its request's id.
+    pub fn of_the_server(what: &str, deadline: Instant) -> Self {
+        Self {
+            deadline,
+            caller_name: String::new(),
+            caller_address: String::new(),
+            request_id: what.to_owned(),
+            is_operator: false,
+        }
+    }
+}
+
 /// Something that answers calls: a plugin's instance behind whatever boundary. Dropping the last reference ends
 /// it.
 pub trait Instance: Send + Sync {
@@ -75,6 +89,7 @@ pub trait Control: Send + Sync {
     fn plugins(&self) -> Value;
 
     /// Loads a plugin anew from its file, waits for that until `deadline`, and gives its struct of [`Control::plugins`].
+    /// Only so many callers may wait at one time, because each of them takes a worker from all other calls.
     ///
     /// # Errors
     /// Why there is no new generation of it, or not yet.

@@ -135,7 +135,7 @@ impl Options {
             probe,
             check_permissions,
             follow_symlinks,
-            trust,
+            trust: _,
             plugin_settings: _,
             plugin_options: _,
         } = self;
@@ -151,7 +151,6 @@ impl Options {
             ("probe", *probe != new.probe),
             ("check_permissions", *check_permissions != new.check_permissions),
             ("follow_symlinks", *follow_symlinks != new.follow_symlinks),
-            ("[trust]", *trust != new.trust),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
@@ -177,7 +176,7 @@ impl Options {
 pub struct Server {
     front: net::Front,
     plugins: Plugins,
-    /// What it was started with, but for what was reloaded since.
+    /// What it was started with.
     options: Options,
 }
 
@@ -196,7 +195,8 @@ impl Server {
         let app = App::new(dispatcher).with_style(options.xmlrpc);
         let handler = Arc::new(move |request: &_| app.respond(request));
         let (binds, limits) = (&options.binds, &options.limits);
-        match net::start(binds, identity.as_ref(), &private, options.workers, limits, handler) {
+        let workers = options.workers + reserve(binds);
+        match net::start(binds, identity.as_ref(), &private, workers, limits, handler) {
             Ok(front) => Ok(Self { front, plugins, options }),
             Err(error) => {
                 plugins.stop(Instant::now() + options.limits.drain_max());
@@ -210,20 +210,18 @@ impl Server {
         self.front.urls()
     }
 
-    /// Takes what of these options can be taken while it runs, the plugins' configurations and options, and looks at the plugins
-    /// directory. The log names what else is not as it was at the start.
+    /// Takes what of these options can be taken while it runs, the plugins' configurations and options and the trust, and looks at
+    /// the plugins directory. The log names what else is not as it was at the start.
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.
     pub fn reload(&mut self, options: Options) -> Result<(), Error> {
-        let (settings, plugin_options) = (options.plugin_settings.clone(), options.plugin_options.clone());
-        self.plugins.reconfigure(settings, plugin_options).map_err(Error::Plugins)?;
         let keys = self.options.fixed_keys_that_differ(&options);
+        let Options { plugin_settings, plugin_options, trust, .. } = options;
+        self.plugins.reconfigure(plugin_settings, plugin_options, trust).map_err(Error::Plugins)?;
         if !keys.is_empty() {
             log::warn!("changed in the configuration, and taken at the next start only: {}", keys.join(", "));
         }
-        (self.options.plugin_settings, self.options.plugin_options) =
-            (options.plugin_settings, options.plugin_options);
         Ok(())
     }
 
@@ -234,6 +232,13 @@ impl Server {
         self.plugins.stop(deadline);
         drained
     }
+}
+
+/// Workers for those who wait for reloads, so that all that were asked for answer calls. Nobody may wait where there are no
+/// operators.
+fn reserve(binds: &[Bind]) -> usize {
+    let has_operators = binds.iter().any(|bind| matches!(bind, Bind::Unix(_)));
+    if has_operators { plugin::RELOADS_AWAITED_MAX } else { 0 }
 }
 
 /// The certificate for the HTTPS listeners, when there are any.

@@ -8,7 +8,7 @@
 //! crate-type = ["cdylib"]
 //!
 //! [dependencies]
-//! hotcall-plugin = "0.1"
+//! hotcall-plugin = { path = "hotcall-plugin" } # as `hotcall new` makes it
 //! ```
 //! ```
 //! #![forbid(unsafe_code)]

@@ -3,7 +3,8 @@
 use crate::trial;
 use hotcall::client::{Client, Error};
 use hotcall::xmlrpc::{Value, code};
-use hotcall_tests::{Server, Setup, artifacts, wait_until};
+use hotcall_tests::load::Load;
+use hotcall_tests::{Server, Setup, artifacts, repository, wait_until};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::fs;
@@ -19,6 +20,8 @@ pub fn trials() -> Vec<Trial> {
         trial("control::the_plugins_and_their_counters_are_shown", plugins_are_shown),
         trial("control::a_plugin_that_keeps_panicking_is_out_of_service_alone", out_of_service),
         trial("control::a_reload_keeps_the_count_of_the_counter", the_count_survives),
+        trial("control::reloads_that_take_long_leave_the_workers_to_calls", reloads_leave_workers),
+        trial("control::threads_that_calls_leave_are_shown", threads_of_calls),
         trial("control::a_hangup_reconfigures_the_plugins_that_changed", hangup_reconfigures),
         trial("control::the_drain_limit_is_told_and_ends_the_server", drain_limit),
         trial("control::a_wrong_config_file_changes_nothing", wrong_config_file),
@@ -197,6 +200,91 @@ fn the_count_survives() {
     }
     assert_eq!(operated.int("counter", "kept_generations"), 6);
     assert_eq!(server.call("counter.reset", vec![]).unwrap(), Value::Int(60));
+}
+
+/// `hotcall.reload` as an entry of a batch.
+fn reload_entry(plugin: &str) -> Value {
+    let params = Value::Array(vec![plugin.into()]);
+    Value::Struct(vec![("methodName".into(), "hotcall.reload".into()), ("params".into(), params)])
+}
+
+/// With a single worker for calls, and a plugin whose `create` takes as long as the test wants.
+fn reloads_leave_workers() {
+    const BATCH: usize = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let (slow, mark) = (folder.path().join("slow.so"), folder.path().join("mark"));
+    let mark_define = format!("-DMARK=\"{}\"", mark.display());
+    let source = repository().join("host/tests/fixtures/harmful.c");
+    artifacts::compile_c(&source, &slow, &["-DCREATE=wait_while", &mark_define]);
+    let version = folder.path().join("version.so");
+    artifacts::compile_c(&repository().join("tests/fixtures/version.c"), &version, &["-DVERSION=1"]);
+    let setup = Setup::new().plugin("slow.so", &slow).plugin("version.so", &version);
+    // Without a probe, whose limit would end the waiting.
+    let operated =
+        Operated::start(setup.config("probe = false\nworkers = 1\n[limits]\ncall_ms_max = 3_600_000\n"));
+    let (server, client) = (&operated.server, &operated.client);
+    fs::write(&mark, "").unwrap();
+    let is_right = |version| version == 1;
+    Load::during(server, 2, "version", is_right, |load| {
+        thread::scope(|scope| {
+            let first: thread::ScopedJoinHandle<Result<Value, _>> = scope.spawn(|| {
+                Client::builder(&operated.url).build().unwrap().call("hotcall.reload", ["harmful".into()])
+            });
+            server.wait_for_log(&["plugin harmful is reloaded"]);
+            for _ in 0..8 {
+                assert_eq!(code_of(client.call("hotcall.reload", ["harmful".into()])), code::OVERLOADED);
+            }
+            let batch = Value::Array(vec![reload_entry("version"); BATCH]);
+            let Value::Array(answers) = client.call("system.multicall", [batch]).unwrap() else { panic!() };
+            let refused = |answer: &&Value| answer.get("faultCode") == Some(&Value::Int(code::OVERLOADED));
+            assert_eq!(answers.iter().filter(refused).count(), BATCH, "{answers:?}");
+            load.goes_on();
+            fs::remove_file(&mark).unwrap();
+            assert_eq!(first.join().unwrap().unwrap().get("name"), Some(&"harmful".into()));
+        });
+    });
+    assert_eq!(server.log().matches("is reloaded as an operator asked").count(), 1, "{}", server.log());
+    client.call("hotcall.reload", ["harmful".into()]).unwrap();
+    assert_eq!(operated.int("version", "generation"), 2, "what was refused was not done");
+}
+
+/// Here and not among the host's own tests: a process's strays are all its tests'.
+fn threads_of_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = |version: &str, defines: &[&str]| {
+        let output = folder.path().join(version);
+        let source = repository().join("host/tests/fixtures/leaves.c");
+        let version = format!("-DVERSION={version}");
+        let ours = [version.as_str(), "-DFLAGS=HOTCALL_PLUGIN_LEAVES_NOTHING"];
+        artifacts::compile_c(&source, &output, &[&ours, defines].concat());
+        output
+    };
+    let setup = both().plugin("leaves.so", &build("1", &["-DCALL_THREAD"]));
+    let operated = Operated::start(setup.config("[plugin_options.leaves]\nunload = 'close'\n"));
+    let server = &operated.server;
+    let replace = |file: PathBuf| {
+        let before = operated.int("leaves", "generation");
+        fs::copy(file, server.beside("incoming.so")).unwrap();
+        fs::rename(server.beside("incoming.so"), server.plugins().join("leaves.so")).unwrap();
+        wait_until("the next one", || operated.int("leaves", "generation") > before);
+    };
+    for _ in 0..3 {
+        assert_eq!(server.call("version", vec![]).unwrap(), Value::Int(1));
+    }
+    replace(build("2", &[]));
+    let line = server.wait_for_log(&["WARN", "plugin leaves", "3 threads that calls started"]);
+    assert!(line.contains("may be another plugin's"), "{line}");
+    wait_until("the warning", || {
+        matches!(operated.plugin("leaves").get("warnings"), Some(Value::Array(warnings))
+            if matches!(warnings.as_slice(), [Value::String(text)] if text.contains("3 threads")))
+    });
+    assert_eq!(operated.int("leaves", "kept_generations"), 1, "their code is kept");
+    assert_eq!(server.call("version", vec![]).unwrap(), Value::Int(2));
+    // They are not the next one's, which is unmapped.
+    replace(build("3", &[]));
+    server.wait_for_log(&["plugin leaves", "generation 4 is unmapped"]);
+    wait_until("the count of what is kept", || operated.int("leaves", "kept_generations") == 1);
+    assert_eq!(server.log().matches("threads that calls started").count(), 1, "{}", server.log());
 }
 
 fn mode_of(operated: &Operated) -> Option<Value> {

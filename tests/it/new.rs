@@ -79,13 +79,19 @@ fn help(server: &Server, method: &str) -> String {
     }
 }
 
-/// In a workspace that does not list it, where a crate is hardest to build.
+/// Without a checkout of Hotcall, and in a workspace that does not list it: where a crate is hardest to build.
 fn a_crate_serves() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("Cargo.toml"), "[workspace]\nresolver = \"3\"\n").unwrap();
-    let printed = made(root.path(), &["my-plugin", "--api", &api()]);
+    let printed = made(root.path(), &["my-plugin"]);
     let folder = root.path().join("my-plugin");
-    for part in ["my-plugin", "cargo test", "cargo build --release", "target/release/libmy_plugin.so"] {
+    for part in [
+        "my-plugin",
+        "hotcall-plugin",
+        "cargo test",
+        "cargo build --release",
+        "target/release/libmy_plugin.so",
+    ] {
         assert!(printed.contains(part), "{part}: {printed}");
     }
     // The versions that this repository is tested with, without asking a registry.
@@ -135,8 +141,11 @@ fn workspaces() {
     let manifest = "[workspace]\nresolver = \"3\"\nmembers = [\"listed/*\"]\n";
     fs::write(root.path().join("Cargo.toml"), manifest).unwrap();
 
-    let printed = made(root.path(), &["one", "--path", "listed", "--api", &api()]);
+    let printed = made(root.path(), &["one", "--path", "listed"]);
     assert!(printed.contains("../../target/release/libone.so"), "{printed}");
+    // Two of that name would be refused by cargo.
+    made(root.path(), &["three", "--path", "listed"]);
+    assert!(root.path().join("hotcall-plugin/src/lib.rs").is_file());
     let printed = made(root.path(), &["two", "--path", "apart", "--api", &api()]);
     let root_path = root.path().canonicalize().unwrap();
     assert!(printed.contains(root_path.to_str().unwrap()) && printed.contains("members"), "{printed}");
@@ -148,6 +157,7 @@ fn workspaces() {
         PathBuf::from(metadata["workspace_root"].as_str().unwrap())
     };
     assert_eq!(metadata("listed/one"), root_path);
+    assert_eq!(metadata("listed/three"), root_path);
     assert_eq!(metadata("apart/two"), root_path.join("apart/two"));
 }
 
@@ -172,15 +182,13 @@ fn nothing_is_overwritten() {
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "only what was there before");
 }
 
-/// Outside of a checkout the dependency is a version; inside of one it is a relative path.
+/// Outside of a checkout the dependency comes along; inside of one it is that of the checkout.
 fn no_machine_path() {
     let root = tempfile::tempdir().unwrap();
     let printed = made(root.path(), &["plain"]);
     let manifest = fs::read_to_string(root.path().join("plain/Cargo.toml")).unwrap();
-    assert!(
-        manifest.contains("hotcall-plugin = \"0.1\"\n") && printed.contains("--api"),
-        "{manifest}{printed}"
-    );
+    assert!(manifest.contains("hotcall-plugin = { path = \"hotcall-plugin\" }\n"), "{manifest}");
+    assert!(printed.contains("plain/hotcall-plugin"), "{printed}");
 
     let checkout = root.path().join("checkout");
     fs::create_dir_all(checkout.join("plugin-api")).unwrap();

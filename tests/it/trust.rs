@@ -14,6 +14,8 @@ use std::process::{Command, Output};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("trust::harmful_files_hurt_no_call_and_are_one_line_each", harmful_files),
+        trial("trust::no_call_waits_for_a_plugin_that_hangs_in_its_probe", hangs_in_its_probe),
+        trial("trust::no_call_waits_for_a_plugin_that_hangs_in_the_server", hangs_in_the_server),
         trial("trust::a_probe_inherits_no_socket_and_no_key", a_probe_inherits_nothing),
         trial("trust::a_server_whose_program_was_replaced_still_probes", the_program_may_go),
         trial("trust::the_probe_can_be_turned_off", the_probe_can_be_turned_off),
@@ -21,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         trial("trust::an_unsafe_state_directory_is_no_place_to_start", unsafe_state_directory),
         trial("trust::what_leads_to_the_state_directory_counts_too", way_to_the_state),
         trial("trust::only_what_is_pinned_is_served", only_what_is_pinned),
+        trial("trust::a_hangup_takes_new_pins_and_leaves_what_serves", new_pins),
         trial("trust::a_swapped_link_is_a_reload", a_swapped_link),
         trial("trust::check_takes_the_same_steps", check_takes_the_same_steps),
     ]
@@ -116,6 +119,43 @@ fn harmful_files() {
     }
     put(&server, &built.version(2), "version.so");
     wait_until("the next version", || version(&server) == 2);
+}
+
+/// Calls go on while a plugin hangs at `place`, which nothing ends before the server.
+fn calls_go_on_while_it_hangs(place: &str, config: &str) {
+    let built = Built::new();
+    let mark = built.0.path().join("mark");
+    let hanging = built.0.path().join("hanging.so");
+    let source = repository().join("host/tests/fixtures/harmful.c");
+    let defines = [format!("-D{place}=hang_once"), format!("-DMARK=\"{}\"", mark.display())];
+    artifacts::compile_c(&source, &hanging, &defines.each_ref().map(String::as_str));
+    let server = Setup::new().plugin("version.so", &built.version(1)).config(config).start();
+    Load::during(
+        &server,
+        4,
+        "version",
+        |version| version == 1,
+        |load| {
+            put(&server, &hanging, "hanging.so");
+            wait_until(format!("the plugin that hangs in {place}"), || mark.exists());
+            for _ in 0..20 {
+                load.goes_on();
+                assert_eq!(version(&server), 1, "on a new connection");
+            }
+        },
+    );
+    assert!(refusals(&server, "hanging.so").is_empty(), "it hung all the while: {}", server.log());
+}
+
+fn hangs_in_its_probe() {
+    for place in ["CONSTRUCTOR", "CREATE"] {
+        calls_go_on_while_it_hangs(place, "[limits]\nprobe_ms_max = 3_600_000\n");
+    }
+}
+
+/// Not in a constructor, which only a probe protects against: see the crate's known problems.
+fn hangs_in_the_server() {
+    calls_go_on_while_it_hangs("CREATE", "probe = false\n");
 }
 
 fn a_probe_inherits_nothing() {
@@ -268,9 +308,38 @@ fn only_what_is_pinned() {
     wait_until("the pinned version", || version(&server) == 2);
 }
 
+fn new_pins() {
+    let built = Built::new();
+    let pins = |versions: &[i32]| {
+        let pins: Vec<String> = versions.iter().map(|version| sha256(&built.version(*version))).collect();
+        format!("[trust]\nsha256 = {pins:?}\n")
+    };
+    let server = Setup::new().plugin("version.so", &built.version(1)).config(&pins(&[1])).start();
+    let hang_up = |config: String| {
+        fs::write(server.beside("hotcall.toml"), config).unwrap();
+        server.signal(Signal::HUP);
+    };
+    put(&server, &built.version(2), "version.so");
+    server.wait_for_log(&["is not served", "version.so", "not trusted"]);
+    hang_up(pins(&[1, 2]));
+    wait_until("the version that is pinned now", || version(&server) == 2);
+
+    hang_up(pins(&[1]));
+    let line = server.wait_for_log(&["WARN", "serves although", "not trusted"]);
+    assert!(line.contains("plugin version of") && line.contains(&sha256(&built.version(2))), "{line}");
+    assert_eq!(version(&server), 2);
+    put(&server, &built.version(3), "version.so");
+    wait_until("the refusal", || refusals(&server, "version.so").len() == 2);
+    assert_eq!(version(&server), 2);
+    hang_up(String::new());
+    wait_until("what nobody pins any more", || version(&server) == 3);
+    assert!(!server.log().contains("at the next start only"), "{}", server.log());
+}
+
 fn a_swapped_link() {
     let built = Built::new();
     let server = Setup::new().config("follow_symlinks = true\n").start();
+    server.wait_for_log(&["WARN", "follow_symlinks = true"]);
     let publish = |version: i32| {
         let data = server.plugins().join(format!("..{version}"));
         fs::create_dir(&data).unwrap();

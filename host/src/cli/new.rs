@@ -1,25 +1,24 @@
 //! `hotcall new NAME`: a plugin's folder, ready to build. Knows files and text; it runs neither cargo nor a compiler.
 
+mod api;
 mod name;
 mod place;
 
 use super::Failure;
 use clap::Args;
 use name::Name;
-use place::Surroundings;
+use place::{Api, Surroundings};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// What a crate that is built apart from any checkout depends on: the hotcall-plugin of this release.
-const API_VERSION: &str = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
-
 /// Makes a plugin to start from: a crate, or C with a Makefile, that builds, passes its test and loads
 ///
-/// A crate depends on hotcall-plugin. With --api it is the one in that folder. Without, it is the one of the checkout of
-/// Hotcall that the new folder lies in (the nearest folder above it that has a plugin-api/), named by a relative path; outside
-/// of one it is the registry's.
+/// A crate depends on hotcall-plugin. With --api it is the one in that folder. Without, it is the nearest one above the new
+/// folder, in a folder plugin-api/ (of a checkout of Hotcall) or hotcall-plugin/, named by a relative path. Where there is none, its
+/// sources, which this program carries, are written too: to hotcall-plugin/ in the new folder or, for all its members, in the
+/// cargo workspace that lists the crate.
 ///
 /// Inside another cargo workspace that does not list it, the crate is a workspace of its own.
 #[derive(Args, Clone, Debug)]
@@ -67,12 +66,12 @@ pub(super) fn run(args: &NewArgs) -> Result<(), Failure> {
             .hint("--path names a folder that exists")
     })?;
     let folder = parent.join(args.name.as_str());
-    let (templates, values, advice) = if args.c { c(&args.name) } else { rust(args, &folder)? };
+    let Plan { templates, values, advice, api } = if args.c { c(&args.name) } else { rust(args, &folder)? };
     let files = templates.iter().map(|(path, text)| (fill(path, &values), fill(text, &values)));
     let files = files.collect::<Vec<_>>();
     let shown = args.path.join(args.name.as_str());
     let shown = shown.strip_prefix(".").unwrap_or(&shown).display();
-    make(&folder, &files).map_err(|error| match error.kind() {
+    make(&folder, &files, api.as_deref()).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::new(format!("{shown} exists and is left as it is"))
             .hint("choose another name, or remove it"),
         _ => Failure::new(format!("cannot make {shown}: {error}")),
@@ -80,33 +79,42 @@ pub(super) fn run(args: &NewArgs) -> Result<(), Failure> {
     super::print(format!("made {shown}; in it:\n{advice}"))
 }
 
+/// What is to be made.
+struct Plan {
+    templates: &'static [Template],
+    values: Values,
+    advice: String,
+    /// Where the sources of hotcall-plugin are written.
+    api: Option<PathBuf>,
+}
+
 /// What stands for the marks in a template.
 type Values = Vec<(&'static str, String)>;
 
-fn c(name: &Name) -> (&'static [Template], Values, String) {
+fn c(name: &Name) -> Plan {
     let library = format!("{name}.so");
     let advice = advice("make check", "make", &library);
-    (&C, values(name, library), advice)
+    Plan { templates: &C, values: values(name, library), advice, api: None }
 }
 
-fn rust(args: &NewArgs, folder: &Path) -> Result<(&'static [Template], Values, String), Failure> {
+fn rust(args: &NewArgs, folder: &Path) -> Result<Plan, Failure> {
     let surroundings = place::surroundings(folder);
-    let (dependency, source) = match place::api(args.api.as_deref(), folder)? {
-        Some(path) => (format!("{{ path = {path} }}"), String::new()),
-        None => (
-            format!("\"{API_VERSION}\""),
-            format!(
-                "It takes hotcall-plugin {API_VERSION} from the registry; --api PATH names a folder instead.\n"
-            ),
-        ),
-    };
+    let Api { path, missing: api } = place::api(args.api.as_deref(), folder, &surroundings)?;
     let target = surroundings.target_of(folder);
     let library = target.join(format!("release/lib{}.so", args.name.ident())).display().to_string();
-    let mut advice = advice("cargo test", "cargo build --release", &library) + &source;
+    let mut advice = advice("cargo test", "cargo build --release", &library);
+    if let Some(api) = &api {
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(
+            advice,
+            "It depends on hotcall-plugin {}, whose sources are in {}, since no registry has them.",
+            env!("CARGO_PKG_VERSION"),
+            api.display()
+        );
+    }
     let mut workspace = "";
     if let Surroundings::Beside(root) = &surroundings {
         workspace = "\n\n# A workspace of its own, since it lies in one that does not list it.\n[workspace]";
-        // Writing to a String cannot fail.
         let _ = writeln!(
             advice,
             "It lies in the workspace of {} and is none of it; to join, list it in `members` there and remove \
@@ -115,9 +123,9 @@ fn rust(args: &NewArgs, folder: &Path) -> Result<(&'static [Template], Values, S
         );
     }
     let mut values = values(&args.name, library);
-    values.push(("{{dependency}}", dependency));
+    values.push(("{{api}}", path));
     values.push(("{{workspace}}", workspace.to_owned()));
-    Ok((&RUST, values, advice))
+    Ok(Plan { templates: &RUST, values, advice, api })
 }
 
 fn values(name: &Name, library: String) -> Values {
@@ -136,14 +144,33 @@ fn fill(template: &str, values: &Values) -> String {
     values.iter().fold(template.to_owned(), |text, (mark, value)| text.replace(mark, value))
 }
 
-/// Making the folder claims the name: whatever stands there already is never touched.
-fn make(folder: &Path, files: &[(String, String)]) -> io::Result<()> {
+/// Makes the plugin's folder, and that of hotcall-plugin if one is wanted, in it or elsewhere.
+fn make(folder: &Path, files: &[(String, String)], api: Option<&Path>) -> io::Result<()> {
+    let api_files = api.map_or(Vec::new(), |_| api::files());
+    claimed(folder, || {
+        if let Some(api) = api {
+            let made = claimed(api, || {
+                write_all(api, &api_files)?;
+                write_all(folder, files)
+            });
+            // The name that is taken here is none that the caller chose.
+            return made.map_err(|error| io::Error::other(format!("{}: {error}", api.display())));
+        }
+        write_all(folder, files)
+    })
+}
+
+/// Making a folder claims its name: whatever stands there already is never touched.
+fn claimed(folder: &Path, fill: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     fs::create_dir(folder)?;
-    let written = files.iter().try_for_each(|(path, text)| write(&folder.join(path), text));
-    written.inspect_err(|_| {
+    fill().inspect_err(|_| {
         // All of it is ours. If it cannot be removed either, the first error says more.
         let _ = fs::remove_dir_all(folder);
     })
+}
+
+fn write_all(folder: &Path, files: &[(String, String)]) -> io::Result<()> {
+    files.iter().try_for_each(|(path, text)| write(&folder.join(path), text))
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

@@ -118,7 +118,7 @@ pub(super) fn until_signal(
     if server.stop() { Ok(()) } else { Err(Failure::new("calls were still running at the drain limit")) }
 }
 
-/// Protections that the config file turns off, at each start.
+/// Protections that the config file turns off or loosens, at each start.
 pub(super) fn tell_what_is_off(config: &Config) {
     if config.check_permissions == Some(false) {
         log::warn!(
@@ -130,6 +130,12 @@ pub(super) fn tell_what_is_off(config: &Config) {
         log::warn!(
             "probe = false: new plugins are not tried in a child process, and one that crashes or hangs when it is \
              loaded takes the server along"
+        );
+    }
+    if config.follow_symlinks {
+        log::warn!(
+            "follow_symlinks = true: plugin files may be symbolic links, and whoever can change where one leads decides \
+             what is loaded"
         );
     }
 }

@@ -21,6 +21,7 @@ impl Loader {
         let is_forced = std::mem::take(&mut slot.is_forced);
         let is_served = slot.is_served_by_its_content() || self.take_over_same_content(name, content.hash);
         if is_served && !is_forced && self.has_its_settings(name) {
+            self.tell_of_trust(name, content);
             return self.serving(name);
         }
         let runs = |id| self.slots.values().filter_map(|slot| slot.running.as_ref()).any(|r| r.id == id);

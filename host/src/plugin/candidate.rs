@@ -195,13 +195,7 @@ impl Candidate {
         let config = lend::one(arena, config)
             .map_err(|_| Refusal::Create("there is no memory for its configuration".into()))?;
         let host = callbacks::host_table(log_target(name), data_directory.to_owned(), config);
-        let context = CallContext {
-            deadline: later(Instant::now(), limits.call_max()),
-            caller_name: String::new(),
-            caller_address: String::new(),
-            request_id: "create".into(),
-            is_operator: false,
-        };
+        let context = CallContext::of_the_server("create", later(Instant::now(), limits.call_max()));
         let live = Live::create(self.table, name, host, &context, CallLimits::from(limits))?;
         Ok((self.descriptor, live))
     }

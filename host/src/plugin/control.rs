@@ -6,8 +6,15 @@ use super::status::PluginStatus;
 use crate::registry::Control;
 use crate::xmlrpc::{DateTime, Fault, Value, code};
 use crossbeam_channel::{RecvTimeoutError, bounded};
+use jiff::tz::Offset;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime};
+
+/// Reloads that are waited for at one time. Who waits occupies one of the server's workers, for as long as a plugin takes to
+/// be made, and a plugin that takes its time must not take the workers from everyone else's calls. The server keeps
+/// so many workers more as it was told, so that even one worker is free for calls.
+pub const RELOADS_AWAITED_MAX: usize = 1;
 
 /// A handle to the running life cycle that asks and reads.
 pub(super) struct Controller {
@@ -21,6 +28,22 @@ impl Control for Controller {
     }
 
     fn reload(&self, wanted: &str, deadline: Instant) -> Result<Value, Fault> {
+        if Instant::now() >= deadline {
+            return Err(Fault::new(
+                code::DEADLINE,
+                "the call's deadline passed before the reload could begin",
+            ));
+        }
+        // Before it is asked for: what is answered with a fault was not done, and may be asked for again.
+        let Some(_turn) = Turn::take(&self.shared.reloads_awaited) else {
+            return Err(Fault::new(
+                code::OVERLOADED,
+                format!(
+                    "{} was not reloaded: another reload is under way; try again when it is done",
+                    shown(wanted)
+                ),
+            ));
+        };
         let (reply, replied) = bounded(1);
         if !self.mailbox.reload(Reload { wanted: wanted.to_owned(), reply }) {
             return Err(Fault::new(code::OVERLOADED, "too many reloads wait, or the server is stopping"));
@@ -54,14 +77,33 @@ impl Controller {
     }
 }
 
+/// The right to wait for a reload.
+struct Turn<'a>(&'a AtomicUsize);
+
+impl<'a> Turn<'a> {
+    fn take(taken: &'a AtomicUsize) -> Option<Self> {
+        let more = |taken: usize| (taken < RELOADS_AWAITED_MAX).then_some(taken + 1);
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self(taken))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 fn unknown(wanted: &str) -> Fault {
-    /// A name is repeated to its caller up to here.
-    const ECHOED_CHARS_MAX: usize = 100;
-    let shown: String = wanted.chars().take(ECHOED_CHARS_MAX).collect();
     Fault::new(
         code::INVALID_PARAMS,
-        format!("there is no plugin or file {shown:?}; hotcall.plugins lists those there are"),
+        format!("there is no plugin or file {:?}; hotcall.plugins lists those there are", shown(wanted)),
     )
+}
+
+/// A name as it is repeated to its caller.
+fn shown(plugin: &str) -> String {
+    const ECHOED_CHARS_MAX: usize = 100;
+    plugin.chars().take(ECHOED_CHARS_MAX).collect()
 }
 
 /// A struct of what is known: what is not has no member, so that every client can read it.
@@ -97,31 +139,21 @@ fn number(number: u64) -> Value {
     i32::try_from(long).map_or(Value::Long(long), Value::Int)
 }
 
-/// A moment as a date and time with the offset of UTC, to the second.
+/// A moment as a date and time with the offset of UTC, to the second. None outside of the years that XML-RPC can write.
 fn utc(moment: SystemTime) -> Option<DateTime> {
-    const DAY_SECONDS: u64 = 86_400;
-    let seconds = moment.duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let (days, rest) = (seconds / DAY_SECONDS, seconds % DAY_SECONDS);
-    // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days: years begin in March.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let small = |number: u64| u8::try_from(number).ok();
-    let (hour, minute, second) = (small(rest / 3_600)?, small(rest / 60 % 60)?, small(rest % 60)?);
-    let date = DateTime::new(year.try_into().ok()?, small(month)?, small(day)?, hour, minute, second)?;
-    date.with_offset_minutes(0)
+    let moment = Offset::UTC.to_datetime(moment.try_into().ok()?);
+    let year = u16::try_from(moment.year()).ok()?;
+    let small = |number: i8| u8::try_from(number).ok();
+    let (month, day) = (small(moment.month())?, small(moment.day())?);
+    let (hour, minute, second) = (small(moment.hour())?, small(moment.minute())?, small(moment.second())?);
+    DateTime::new(year, month, day, hour, minute, second)?.with_offset_minutes(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plugin::FileState;
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
     fn moments_are_told_in_utc() {

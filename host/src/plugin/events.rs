@@ -4,12 +4,14 @@
 //! most one for each that the loader made, and reloads up to a limit. So nobody who puts something in ever waits for the
 //! loader.
 
-use super::PluginOptions;
 use super::boundary::{Ending, Remains};
 use super::probe::Verdict;
+use super::threads::Moment;
+use super::{PluginOptions, Trust};
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -44,6 +46,8 @@ pub(super) struct Ended {
     pub(super) plugin: String,
     /// There were warnings of its content.
     pub(super) is_suspect: bool,
+    /// When it was what new calls came to.
+    pub(super) served: Range<Moment>,
     pub(super) ending: Ending,
 }
 
@@ -52,6 +56,7 @@ pub(super) struct Gone {
     pub(super) generation: u64,
     pub(super) plugin: String,
     pub(super) is_suspect: bool,
+    pub(super) served: Range<Moment>,
     pub(super) remains: Remains,
 }
 
@@ -62,10 +67,11 @@ pub(super) struct Tried {
     pub(super) verdict: Verdict,
 }
 
-/// What an operator says of plugins by their names.
+/// What an operator says of plugins, by their names and of all.
 pub(super) struct Settings {
     pub(super) settings: BTreeMap<String, Value>,
     pub(super) options: BTreeMap<String, PluginOptions>,
+    pub(super) trust: Trust,
 }
 
 /// A request for a new generation of a plugin.

@@ -8,10 +8,11 @@ use super::events::{Ended, Mailbox};
 use super::ledger::Count;
 use super::library::Descriptor;
 use super::scan::ContentHash;
+use super::threads::{self, Moment};
 use super::vitals::{Outcome, Vitals};
 use crate::registry::{CallContext, Instance, Method};
 use crate::xmlrpc::{Fault, Value, code};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 /// What a generation is made of.
@@ -35,6 +36,9 @@ pub(super) struct Generation {
     pub(super) descriptor: Descriptor,
     /// What is counted of its calls.
     pub(super) vitals: Arc<Vitals>,
+    since: Moment,
+    /// Set when it is replaced or removed.
+    until: OnceLock<Moment>,
     live: Live,
     mailbox: Arc<Mailbox>,
 }
@@ -49,7 +53,18 @@ impl Generation {
     ) -> Self {
         let Origin { id, hash, settings, warnings } = origin;
         let (loaded_at, vitals) = (SystemTime::now(), Arc::new(vitals));
-        Self { id, hash, settings, warnings, loaded_at, descriptor, vitals, live, mailbox }
+        let (since, until) = (Moment::now(), OnceLock::new());
+        Self { id, hash, settings, warnings, loaded_at, descriptor, vitals, since, until, live, mailbox }
+    }
+
+    /// Since when it serves.
+    pub(super) const fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// What calls start from here on belongs to its successor. To be called once, when the registry no longer has it.
+    pub(super) fn close(&self, now: Moment) {
+        self.until.get_or_init(|| now);
     }
 
     /// Tells the plugin that no new call will start, once.
@@ -90,6 +105,7 @@ impl Instance for Generation {
         if self.vitals.is_poisoned() {
             return Err(self.out_of_service());
         }
+        threads::note_caller();
         let result = self.live.invoke(index, &info.name, params, context);
         let outcome = match &result {
             Ok(_) => Outcome::Result,
@@ -124,6 +140,7 @@ impl Drop for Generation {
             generation: self.id,
             plugin: std::mem::take(&mut self.descriptor.name),
             is_suspect: !self.warnings.is_empty(),
+            served: self.since..self.until.get().copied().unwrap_or_else(Moment::now),
             ending: self.live.ending(),
         });
     }

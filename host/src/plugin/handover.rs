@@ -95,12 +95,6 @@ impl Loader {
     }
 
     fn context(&self, what: &str) -> CallContext {
-        CallContext {
-            deadline: later(Instant::now(), self.config.limits.call_max()),
-            caller_name: String::new(),
-            caller_address: String::new(),
-            request_id: what.to_owned(),
-            is_operator: false,
-        }
+        CallContext::of_the_server(what, later(Instant::now(), self.config.limits.call_max()))
     }
 }

@@ -273,11 +273,10 @@ impl Loader {
             let running = self.slots.values().filter_map(|slot| slot.running.as_ref());
             self.registry.publish(running.flat_map(Generation::methods).collect());
             self.retire();
-            self.is_status_stale = true;
-        }
-        if std::mem::take(&mut self.is_status_stale) {
+        } else if self.is_status_stale {
             self.publish_status();
         }
+        self.is_status_stale = false;
     }
 
     fn stop(mut self, deadline: Instant) {

@@ -56,6 +56,7 @@ mod watch;
 mod weigh;
 mod work;
 
+pub use control::RELOADS_AWAITED_MAX;
 pub use status::{FileState, PluginStatus};
 
 use crate::limits::Limits;
@@ -164,6 +165,8 @@ struct Shared {
     kept: AtomicUsize,
     kept_bytes: AtomicU64,
     kept_file_bytes: AtomicU64,
+    /// Callers that wait for a reload.
+    reloads_awaited: AtomicUsize,
 }
 
 impl Shared {
@@ -273,7 +276,8 @@ impl Plugins {
     }
 
     /// Takes these as the plugins' configurations and looks at the directory now: a plugin whose configuration changed gets
-    /// a new generation. Returns before that is done.
+    /// a new generation, and with another trust what does not serve is judged anew. What serves goes on, trusted or not.
+    /// Returns before that is done.
     ///
     /// # Errors
     /// [`Error::Settings`]: nothing has changed then.
@@ -281,9 +285,10 @@ impl Plugins {
         &self,
         settings: BTreeMap<String, Value>,
         options: BTreeMap<String, PluginOptions>,
+        trust: Trust,
     ) -> Result<(), Error> {
         check(&settings)?;
-        self.mailbox.settings(Settings { settings, options });
+        self.mailbox.settings(Settings { settings, options, trust });
         Ok(())
     }
 

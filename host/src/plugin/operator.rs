@@ -5,6 +5,7 @@
 
 use super::events::{Reload, ReloadError, Settings};
 use super::lifecycle::Loader;
+use super::scan::Content;
 use super::slot::{Slot, State};
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
@@ -27,8 +28,12 @@ impl Loader {
     }
 
     /// Takes new settings for all plugins; those whose own changed get a new generation.
-    pub(super) fn reconfigure(&mut self, Settings { settings, options }: Settings) {
+    pub(super) fn reconfigure(&mut self, Settings { settings, options, trust }: Settings) {
         self.config.options = options;
+        if self.config.trust != trust {
+            self.config.trust = trust;
+            self.judge_anew();
+        }
         let names: BTreeSet<String> = self.config.settings.keys().chain(settings.keys()).cloned().collect();
         let before: Vec<Value> = names.iter().map(|name| self.settings_of(name)).collect();
         self.config.settings = settings;
@@ -43,6 +48,31 @@ impl Loader {
             }
         }
         self.look();
+    }
+
+    /// Has every file read again, so that each content meets the trust of now: one that was refused may be trusted, one
+    /// that is ready to serve may be trusted no more, and of one that serves [`Loader::tell_of_trust`] has something to say.
+    fn judge_anew(&mut self) {
+        log::info!("[trust] changed: every plugin file is judged anew");
+        for slot in self.slots.values_mut() {
+            slot.stamp = None;
+        }
+    }
+
+    /// Says so when what serves is not trusted any more. It goes on: its code has run already, and taking it from its
+    /// callers would turn a wrong line in the configuration into an outage. Its removal is the operator's to do.
+    pub(super) fn tell_of_trust(&self, name: &OsStr, content: &Content) {
+        let path = self.path(name);
+        let trusted = self.config.trust.check(&path, content, self.config.follow_symlinks);
+        let Err(refusal) = trusted else { return };
+        let plugin = self.slots.get(name).and_then(|slot| slot.running.as_ref());
+        if let Some(plugin) = plugin.map(|running| &running.descriptor.name) {
+            log::warn!(
+                "plugin {plugin} of {} serves although {refusal}; it could not be loaded again: remove the file if it \
+                 should not serve",
+                path.display()
+            );
+        }
     }
 
     /// Begins a reload; [`Loader::answer_reloads`] says what became of it.

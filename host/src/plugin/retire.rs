@@ -7,8 +7,9 @@ use super::generation::Generation;
 use super::ledger::Count;
 use super::lifecycle::{Loader, later};
 use super::slot::Slot;
-use super::threads;
+use super::threads::{self, Moment};
 use std::ffi::OsString;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -33,6 +34,7 @@ pub(super) struct Draining {
 pub(super) struct Destroying {
     generation: u64,
     plugin: String,
+    served: Range<Moment>,
     /// When to warn; None once that is done.
     due: Option<Instant>,
 }
@@ -43,26 +45,34 @@ pub(super) struct Destroyed {
     plugin: String,
     remains: Remains,
     is_suspect: bool,
+    served: Range<Moment>,
     /// When to look at what it left.
     due: Instant,
 }
 
 impl Loader {
-    /// Tells those that were replaced. The registry must not have them any more.
+    /// Tells those that were replaced, and before them the operators. The registry must not have them any more.
     pub(super) fn retire(&mut self) {
         let due = later(Instant::now(), self.config.limits.drain_max());
-        for generation in std::mem::take(&mut self.retired) {
+        // Before any of them is told, which may take long: what calls start from here on belongs to their successors.
+        let now = Moment::now();
+        let retired = std::mem::take(&mut self.retired);
+        for generation in &retired {
+            generation.close(now);
             self.ledger.retire(&generation.descriptor.name, generation.count());
             self.look_again_beside(generation.id);
             self.draining.push(Draining {
-                generation: Arc::downgrade(&generation),
+                generation: Arc::downgrade(generation),
                 id: generation.id,
                 plugin: generation.descriptor.name.clone(),
                 due: Some(due),
             });
-            let (names, id) = (self.thread_names, generation.id);
+        }
+        self.publish_status();
+        for generation in retired {
+            let names = self.thread_names;
             apart(move || {
-                let _named = names.bear(id);
+                let _named = names.bear(generation.id);
                 generation.quiesce();
             });
         }
@@ -74,24 +84,24 @@ impl Loader {
         if self.destroying.len() >= DESTROYING_MAX {
             return self.undestroyed.push(ended);
         }
-        let Ended { generation, plugin, is_suspect, ending } = ended;
+        let Ended { generation, plugin, is_suspect, served, ending } = ended;
         let due = Some(later(Instant::now(), self.config.limits.drain_max()));
-        self.destroying.push(Destroying { generation, plugin: plugin.clone(), due });
+        self.destroying.push(Destroying { generation, plugin: plugin.clone(), served: served.clone(), due });
         let (names, mailbox) = (self.thread_names, Arc::clone(&self.mailbox));
         apart(move || {
             let named = names.bear(generation);
             let remains = ending.destroy();
             drop(named);
-            mailbox.gone(Gone { generation, plugin, is_suspect, remains });
+            mailbox.gone(Gone { generation, plugin, is_suspect, served, remains });
         });
     }
 
     /// A generation is destroyed.
     pub(super) fn gone(&mut self, gone: Gone) {
-        let Gone { generation, plugin, remains, is_suspect } = gone;
+        let Gone { generation, plugin, is_suspect, served, remains } = gone;
         self.destroying.retain(|destroying| destroying.generation != generation);
         let due = later(Instant::now(), REST);
-        self.destroyed.push(Destroyed { generation, plugin, remains, is_suspect, due });
+        self.destroyed.push(Destroyed { generation, plugin, remains, is_suspect, served, due });
         if let Some(ended) = self.undestroyed.pop() {
             self.destroy(ended);
         }
@@ -147,12 +157,11 @@ impl Loader {
     }
 
     fn bury(&mut self, destroyed: Destroyed) {
+        let what = self.left_threads(&destroyed);
         let Destroyed { generation, plugin, remains, is_suspect, .. } = destroyed;
-        let threads = self.thread_names.count(generation);
-        if threads > 0 {
-            let what = format!("generation {generation} left {threads} threads running after its destroy");
+        if let Some(what) = what {
             log::warn!(
-                "plugin {plugin}: {what}; end them there, or they keep their code and memory for ever"
+                "plugin {plugin}: {what}; end them in destroy, or they keep their code and memory for ever"
             );
             self.left_behind.insert(plugin, what);
             return;
@@ -172,6 +181,37 @@ impl Loader {
             );
             self.left_behind.insert(plugin, what);
         }
+    }
+
+    /// The threads that still run a generation's code, or may.
+    fn left_threads(&self, destroyed: &Destroyed) -> Option<String> {
+        let Destroyed { generation, plugin, served, .. } = destroyed;
+        let mut left = Vec::new();
+        let threads = self.thread_names.count(*generation);
+        if threads > 0 {
+            left.push(format!("generation {generation} left {threads} threads running after its destroy"));
+        }
+        let strays = threads::strays(served);
+        if strays > 0 {
+            let or = if self.others_served(plugin, served) {
+                ", and may be another plugin's, since others served too"
+            } else {
+                ""
+            };
+            left.push(format!(
+                "{strays} threads that calls started while generation {generation} served still run{or}"
+            ));
+        }
+        (!left.is_empty()).then(|| left.join("; "))
+    }
+
+    /// Whether another plugin that is still known served at some time within `served`.
+    fn others_served(&self, plugin: &str, served: &Range<Moment>) -> bool {
+        let mut running = self.slots.values().filter_map(|slot| slot.running.as_ref());
+        running.any(|other| other.descriptor.name != plugin && other.since() < served.end)
+            || self.draining.iter().any(|other| other.plugin != plugin)
+            || self.destroying.iter().any(|other| other.plugin != plugin && other.served.end > served.start)
+            || self.destroyed.iter().any(|other| other.plugin != plugin && other.served.end > served.start)
     }
 
     /// What an operator wants to become of a plugin's generations once they are destroyed.

@@ -4,12 +4,21 @@
 //! life cycle bears a name of its own for each generation while it runs that generation's code, and a thread of that name is one that the
 //! generation started there, or a descendant of one.
 //!
+//! Methods run on the server's workers, whose names are nobody's in particular. But which threads are its own callers the
+//! server knows: each is noted when it first calls a method. Any other thread with a caller's name is a **stray**, started
+//! by some method, and when it began is told by the kernel.
+//!
 //! # Limits
-//! A thread that takes another name is not seen, and neither is one that was started by a method, on a worker. So threads
-//! that are found are surely the plugin's; that none is found proves nothing.
+//! A thread that takes another name is not seen, so that none is found proves nothing. Threads with a generation's name are
+//! surely its own. A stray is surely some plugin's; whose, only the time can tell in which it began, and in that time
+//! other plugins may have served too.
 
+use rustix::time::{ClockId, clock_gettime};
+use std::collections::BTreeSet;
 use std::fs;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// What the loader is called otherwise.
@@ -42,11 +51,7 @@ impl Names {
     /// How many threads bear the generation's name.
     pub(super) fn count(self, generation: u64) -> usize {
         let name = self.name(generation);
-        let Ok(threads) = fs::read_dir("/proc/self/task") else { return 0 };
-        // One that ends meanwhile cannot be read.
-        let names =
-            threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
-        names.filter(|found| found.trim_end() == name).count()
+        threads().filter_map(name_of).filter(|found| *found == name).count()
     }
 
     fn name(self, generation: u64) -> String {
@@ -58,6 +63,83 @@ impl Drop for Named {
     fn drop(&mut self) {
         rename(thread::current().name().unwrap_or_default());
     }
+}
+
+/// A moment as the kernel tells it of threads: in clock ticks, some hundredths of a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(u64);
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        const SECOND_NANOSECONDS: u64 = 1_000_000_000;
+        let (ticks, now) = (rustix::param::clock_ticks_per_second().max(1), clock_gettime(ClockId::Boottime));
+        let part = |number: i64| u64::try_from(number).unwrap_or(0);
+        Self(part(now.tv_sec) * ticks + part(now.tv_nsec) / (SECOND_NANOSECONDS / ticks).max(1))
+    }
+}
+
+/// Threads that call methods, by their ids.
+static CALLERS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+thread_local! {
+    static CALLER: Caller = Caller::new();
+}
+
+/// A thread's entry in [`CALLERS`], which goes with the thread: the kernel gives ids anew.
+struct Caller(u32);
+
+/// Notes that this thread calls methods. Asks the kernel something at the thread's first call only.
+pub(super) fn note_caller() {
+    // A thread that is ending need not be noted.
+    let _ = CALLER.try_with(|_| ());
+}
+
+/// How many threads run that methods started within this time.
+pub(super) fn strays(within: &Range<Moment>) -> usize {
+    let callers = callers().clone();
+    let names: BTreeSet<String> = callers.iter().filter_map(|id| name_of(*id)).collect();
+    let others = threads().filter(|id| !callers.contains(id));
+    let strays = others.filter(|id| name_of(*id).is_some_and(|name| names.contains(&name)));
+    strays.filter_map(began).filter(|began| within.contains(began)).count()
+}
+
+impl Caller {
+    fn new() -> Self {
+        let id = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+        callers().insert(id);
+        Self(id)
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        callers().remove(&self.0);
+    }
+}
+
+fn callers() -> MutexGuard<'static, BTreeSet<u32>> {
+    // A set of numbers is whole whatever happened to who changed it.
+    CALLERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All threads of the process, by their ids.
+fn threads() -> impl Iterator<Item = u32> {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok())
+}
+
+/// None when the thread has ended meanwhile.
+fn name_of(id: u32) -> Option<String> {
+    let name = fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
+/// See proc(5): `starttime` is the 22nd field of `stat`. The second is the name, which may hold anything, in parentheses.
+fn began(id: u32) -> Option<Moment> {
+    const FIELDS_BETWEEN: usize = 19;
+    let stat = fs::read_to_string(format!("/proc/self/task/{id}/stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(FIELDS_BETWEEN)?.parse().ok().map(Moment)
 }
 
 fn rename(name: &str) {
@@ -96,5 +178,30 @@ mod tests {
             thread::yield_now();
         }
         assert!(Names(u32::MAX).name(u64::MAX).len() <= 15);
+    }
+
+    #[test]
+    fn a_stray_has_a_caller_s_name_and_began_in_time() {
+        let next = |moment: Moment| {
+            while Moment::now() == moment {
+                thread::yield_now();
+            }
+            Moment::now()
+        };
+        let caller = thread::Builder::new().name("caller (1) x".into()).spawn(move || {
+            note_caller();
+            let start = Moment::now();
+            let (end, ended) = mpsc::channel::<()>();
+            // Without a name of its own.
+            let stray = thread::spawn(move || ended.recv().is_err());
+            let later = next(Moment::now());
+            assert_eq!((strays(&(start..later)), strays(&(later..next(later)))), (1, 0));
+            drop(end);
+            stray.join().unwrap();
+            while strays(&(start..later)) > 0 {
+                thread::yield_now();
+            }
+        });
+        caller.unwrap().join().unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! What operators see and ask for: counters, plugins out of service, reloads and new configurations.
 
 use crate::scene::Scene;
-use hotcall::plugin::{FileState, Watch};
+use hotcall::plugin::{FileState, Trust, Watch};
 use hotcall::xmlrpc::{Fault, Value, code};
 use std::collections::BTreeMap;
 use std::fs;
@@ -163,21 +163,24 @@ fn a_changed_configuration_makes_a_new_generation_of_its_plugin_alone() {
     let generation = |file| scene.status_of(file).unwrap().generation;
     let other = generation("p.so");
 
-    scene.running().reconfigure(start_at(2), BTreeMap::new()).unwrap();
+    scene.running().reconfigure(start_at(2), BTreeMap::new(), Trust::default()).unwrap();
     scene.until_answer("get", Some(2));
     // The same once more, with a configuration for a plugin that is not there: nothing is new.
     let mut more = start_at(2);
     more.insert("absent".into(), Value::Struct(vec![]));
-    scene.running().reconfigure(more, BTreeMap::new()).unwrap();
-    scene.running().reconfigure(start_at(3), BTreeMap::new()).unwrap();
+    scene.running().reconfigure(more, BTreeMap::new(), Trust::default()).unwrap();
+    scene.running().reconfigure(start_at(3), BTreeMap::new(), Trust::default()).unwrap();
     scene.until_answer("get", Some(3));
     assert_eq!((generation("state.so"), generation("p.so")), (Some(4), other));
 
     // None is another than an empty one only in name.
-    scene.running().reconfigure(BTreeMap::new(), BTreeMap::new()).unwrap();
+    scene.running().reconfigure(BTreeMap::new(), BTreeMap::new(), Trust::default()).unwrap();
     scene.until_answer("get", Some(0));
     assert!(
-        scene.running().reconfigure(BTreeMap::from([("p".into(), Value::Int(1))]), BTreeMap::new()).is_err()
+        scene
+            .running()
+            .reconfigure(BTreeMap::from([("p".into(), Value::Int(1))]), BTreeMap::new(), Trust::default())
+            .is_err()
     );
     assert_eq!(scene.answer("m"), Some(1));
 }
@@ -190,11 +193,11 @@ fn a_configuration_that_a_plugin_refuses_leaves_it_as_it_was_and_is_forgiven() {
     let with =
         |mode: &str| BTreeMap::from([("picky".into(), Value::Struct(vec![("mode".into(), mode.into())]))]);
     assert_eq!(scene.call("mode", &[]), Ok(Value::from("")));
-    scene.running().reconfigure(with("bad"), BTreeMap::new()).unwrap();
+    scene.running().reconfigure(with("bad"), BTreeMap::new(), Trust::default()).unwrap();
     let status = scene.until_state("picky.so", FileState::Refused);
     assert!(status.last_error.unwrap().contains("no such mode"));
     assert_eq!((scene.call("mode", &[]), status.generation), (Ok(Value::from("")), Some(1)));
-    scene.running().reconfigure(with("good"), BTreeMap::new()).unwrap();
+    scene.running().reconfigure(with("good"), BTreeMap::new(), Trust::default()).unwrap();
     scene.until("the good mode", || scene.call("mode", &[]) == Ok(Value::from("good")));
     assert_eq!(scene.until_state("picky.so", FileState::Serving).last_error, None);
 }

@@ -26,6 +26,9 @@ impl Surroundings {
     }
 }
 
+/// The folder of a hotcall-plugin that this program has written.
+const CARRIED: &str = "hotcall-plugin";
+
 /// Looks for the workspace that cargo would find for `folder`, which is absolute and need not exist.
 pub(super) fn surroundings(folder: &Path) -> Surroundings {
     for root in folder.ancestors().skip(1) {
@@ -47,11 +50,21 @@ pub(super) fn surroundings(folder: &Path) -> Surroundings {
     Surroundings::Alone
 }
 
-/// The folder of hotcall-plugin as the manifest in `folder` names it, in TOML; None for the registry's.
+/// Where hotcall-plugin is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Api {
+    /// As the new crate's manifest names it, in TOML.
+    pub(super) path: String,
+    /// Where it must be made first, if there is none.
+    pub(super) missing: Option<PathBuf>,
+}
+
+/// Finds the hotcall-plugin for the crate in `folder`, or the place for one: in the crate itself, so that it moves with it.
+/// Members of a workspace share one, because cargo takes no two packages of one name there.
 ///
 /// # Errors
 /// The folder asked for does not hold it.
-pub(super) fn api(asked: Option<&Path>, folder: &Path) -> Result<Option<String>, Failure> {
+pub(super) fn api(asked: Option<&Path>, folder: &Path, surroundings: &Surroundings) -> Result<Api, Failure> {
     let found = match asked {
         Some(path) if !is_api(path) => {
             return Err(Failure::new(format!("{} is not the folder of hotcall-plugin", path.display()))
@@ -61,13 +74,21 @@ pub(super) fn api(asked: Option<&Path>, folder: &Path) -> Result<Option<String>,
         Some(path) if path.is_absolute() => Some(path.to_owned()),
         Some(path) => Some(relative(folder, &fs::canonicalize(path).map_err(Failure::new)?)),
         None => {
-            let above = folder.ancestors().skip(1).map(|above| above.join("plugin-api"));
+            let above = folder.ancestors().skip(1);
+            let above = above.flat_map(|above| ["plugin-api", CARRIED].map(|name| above.join(name)));
             above.into_iter().find(|path| is_api(path)).map(|path| relative(folder, &path))
         }
     };
-    let Some(path) = found else { return Ok(None) };
+    let (path, missing) = match (found, surroundings) {
+        (Some(path), _) => (path, None),
+        (None, Surroundings::Member(root)) => {
+            let path = root.join(CARRIED);
+            (relative(folder, &path), Some(path))
+        }
+        (None, _) => (CARRIED.into(), Some(folder.join(CARRIED))),
+    };
     let text = path.to_str().ok_or_else(|| Failure::new("the path of hotcall-plugin is not UTF-8"))?;
-    Ok(Some(toml::Value::from(text).to_string()))
+    Ok(Api { path: toml::Value::from(text).to_string(), missing })
 }
 
 fn is_api(folder: &Path) -> bool {
@@ -148,12 +169,19 @@ mod tests {
     fn the_nearest_checkout_is_used_and_a_wrong_folder_refused() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("deep/new");
-        assert_eq!(api(None, &folder).unwrap(), None);
-        let it = root.path().join("plugin-api");
-        fs::create_dir(&it).unwrap();
-        fs::write(it.join("Cargo.toml"), "[package]\nname = \"hotcall-plugin\"\n").unwrap();
-        assert_eq!(api(None, &folder).unwrap().unwrap(), "\"../../plugin-api\"");
-        assert_eq!(api(Some(&it), &folder).unwrap().unwrap(), format!("\"{}\"", it.display()));
-        assert!(api(Some(root.path()), &folder).unwrap_err().to_string().contains("--api"));
+        let found = |asked: Option<&Path>| api(asked, &folder, &Surroundings::Alone);
+        assert_eq!(found(None).unwrap().missing, Some(folder.join("hotcall-plugin")));
+        let member = api(None, &folder, &Surroundings::Member(root.path().to_owned())).unwrap();
+        assert_eq!(member.path, "\"../../hotcall-plugin\"");
+        assert_eq!(member.missing, Some(root.path().join("hotcall-plugin")));
+        for name in ["hotcall-plugin", "plugin-api"] {
+            let it = root.path().join(name);
+            fs::create_dir(&it).unwrap();
+            fs::write(it.join("Cargo.toml"), "[package]\nname = \"hotcall-plugin\"\n").unwrap();
+            let near = Api { path: format!("\"../../{name}\""), missing: None };
+            assert_eq!(found(None).unwrap(), near);
+            assert_eq!(found(Some(&it)).unwrap().path, format!("\"{}\"", it.display()));
+        }
+        assert!(found(Some(root.path())).unwrap_err().to_string().contains("--api"));
     }
 }
