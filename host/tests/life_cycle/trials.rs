@@ -128,7 +128,7 @@ fn what_was_refused_for_its_configuration_is_tried_with_another() {
         [("good", FileState::Serving), ("bad", FileState::Refused), ("fine", FileState::Serving)]
     {
         let settings = [("picky".to_owned(), mode(setting))].into();
-        scene.running().reconfigure(settings, scene.options.clone()).unwrap();
+        scene.running().reconfigure(settings, scene.options.clone(), scene.trust.clone()).unwrap();
         scene.until_state("picky.so", state);
     }
     assert_eq!(scene.call("mode", &[]), Ok(Value::from("fine")));
