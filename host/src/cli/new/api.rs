@@ -11,7 +11,7 @@ macro_rules! sources {
 }
 
 /// All that it is built from, but for the manifests: those of the repository speak of its workspace.
-const SOURCES: [Template; 22] = sources![
+const SOURCES: [Template; 23] = sources![
     "include/hotcall_plugin.h",
     "macros/src/derive.rs",
     "macros/src/lib.rs",
@@ -23,6 +23,7 @@ const SOURCES: [Template; 22] = sources![
     "src/arena.rs",
     "src/bytes.rs",
     "src/call.rs",
+    "src/convert.rs",
     "src/export.rs",
     "src/fault.rs",
     "src/from_value.rs",
