@@ -192,7 +192,7 @@ impl Server {
         let private = options.state_dir.clone();
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
         let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
-        let app = App::new(dispatcher).with_style(options.xmlrpc);
+        let app = App::new(dispatcher.with_style(options.xmlrpc));
         let handler = Arc::new(move |request: &_| app.respond(request));
         let (binds, limits) = (&options.binds, &options.limits);
         let workers = options.workers + reserve(binds);

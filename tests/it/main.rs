@@ -3,6 +3,7 @@
 mod calls;
 mod cli;
 mod client;
+mod content;
 mod control;
 mod corpus;
 mod defects;
@@ -30,6 +31,7 @@ fn main() {
         calls::trials(),
         cli::trials(),
         client::trials(),
+        content::trials(),
         control::trials(),
         corpus::trials(),
         defects::trials(),

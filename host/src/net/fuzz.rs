@@ -20,7 +20,10 @@ pub(crate) fn http_head(bytes: &[u8]) {
         Ok(&Some((head.clone(), length))),
         "what follows a head changes nothing"
     );
-    assert!(head.target.starts_with('/') && head.target.bytes().all(|byte| byte.is_ascii_graphic()));
+    assert!(
+        (head.target.starts_with('/') || head.target == "*")
+            && head.target.bytes().all(|byte| byte.is_ascii_graphic())
+    );
     let shown = [&head.content_encoding, &head.content_type];
     assert!(shown.into_iter().flatten().all(|text| !text.is_empty() && !text.contains(char::is_control)));
 
@@ -36,6 +39,9 @@ pub(crate) fn http_head(bytes: &[u8]) {
         if let Some(value) = value {
             anew.push_str(&format!("{name}: {value}\r\n"));
         }
+    }
+    if head.accepts_gzip {
+        anew.push_str("Accept-Encoding: gzip\r\n");
     }
     if head.expects_continue {
         anew.push_str("Expect: 100-continue\r\n");

@@ -22,6 +22,8 @@ pub(super) struct Head {
     pub(super) framing: Framing,
     /// Of visible ASCII, when the body is coded.
     pub(super) content_encoding: Option<String>,
+    /// Whether the client takes a body in gzip.
+    pub(super) accepts_gzip: bool,
     /// Of visible ASCII, when the one that is sent can be understood.
     pub(super) content_type: Option<String>,
     /// Whether the connection goes on after the response.
@@ -79,9 +81,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
     let has = |option: &str| connection.iter().any(|given| given.eq_ignore_ascii_case(option));
     let head = Head {
         method: request.method.unwrap_or_default().to_owned(),
-        target: target(request.path.unwrap_or_default())?,
+        target: target(request.method, request.path.unwrap_or_default())?,
         framing: framing(&fields, is_1_1)?,
         content_encoding: content_encoding(&fields)?,
+        accepts_gzip: accepts_gzip(&fields),
         content_type: content_type(&fields),
         keep_alive: !has("close") && (is_1_1 || has("keep-alive")),
         expects_continue: is_1_1
@@ -121,7 +124,7 @@ impl Fields<'_> {
 }
 
 /// The path of an origin form, or of an absolute form, which a server must understand (RFC 9112, section 3.2.2).
-fn target(given: &str) -> Result<String, Refusal> {
+fn target(method: Option<&str>, given: &str) -> Result<String, Refusal> {
     if !given.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(bad("the request target has other characters than visible ASCII"));
     }
@@ -130,7 +133,12 @@ fn target(given: &str) -> Result<String, Refusal> {
         Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
         None => given,
     };
-    if path.starts_with('/') { Ok(path.to_owned()) } else { Err(bad("the request target is not a path")) }
+    let is_whole_server = path == "*" && method == Some("OPTIONS");
+    if path.starts_with('/') || is_whole_server {
+        Ok(path.to_owned())
+    } else {
+        Err(bad("the request target is not a path"))
+    }
 }
 
 fn framing(fields: &Fields<'_>, is_1_1: bool) -> Result<Framing, Refusal> {
@@ -171,6 +179,23 @@ fn content_encoding(fields: &Fields<'_>) -> Result<Option<String>, Refusal> {
     Ok(Some(codings))
 }
 
+/// RFC 9110, section 12.5.3: what is not named is taken if `*` is, and not with a weight of 0.
+fn accepts_gzip(fields: &Fields<'_>) -> bool {
+    let weight_of = |coding: &str| {
+        fields.list("accept-encoding").iter().find_map(|item| {
+            let (name, weight) = item.split_once(';').unwrap_or((item, ""));
+            let weight =
+                weight.trim().strip_prefix(['q', 'Q']).and_then(|rest| rest.trim_start().strip_prefix('='));
+            let weight = weight.map_or(Ok(1.0), |weight| weight.trim().parse::<f32>());
+            name.trim().eq_ignore_ascii_case(coding).then(|| weight.unwrap_or(0.0))
+        })
+    };
+    weight_of("gzip")
+        .or_else(|| weight_of("x-gzip"))
+        .or_else(|| weight_of("*"))
+        .is_some_and(|weight| weight > 0.0)
+}
+
 /// Only its charset will matter, so a strange one is no reason to refuse: old clients send all kinds, or none.
 fn content_type(fields: &Fields<'_>) -> Option<String> {
     let mut given = fields.all("content-type");
@@ -196,6 +221,7 @@ mod tests {
             target: "/RPC2".into(),
             framing: Framing::Length(12),
             content_encoding: None,
+            accepts_gzip: false,
             content_type: None,
             keep_alive: true,
             expects_continue: false,
@@ -223,6 +249,21 @@ mod tests {
     }
 
     #[test]
+    fn gzip_is_taken_or_not() {
+        let accepts = |field: &str| {
+            read(&format!("POST / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: {field}\r\n\r\n"))
+                .unwrap()
+                .accepts_gzip
+        };
+        for taken in ["gzip", "deflate, GZIP;q=0.5", "x-gzip", "*", "br;q=1, *; q=0.1", "gzip; Q = 1"] {
+            assert!(accepts(taken), "{taken}");
+        }
+        for refused in ["", "identity", "gzip;q=0", "*;q=0", "gzip;q=0, *", "gzip;q=nonsense", "gzipped"] {
+            assert!(!accepts(refused), "{refused}");
+        }
+    }
+
+    #[test]
     fn a_content_type_is_passed_on_or_passed_over() {
         let content_type =
             |fields: &str| read(&format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).unwrap().content_type;
@@ -244,6 +285,7 @@ mod tests {
         assert_eq!(target("https://other").as_deref(), Ok("/"));
         assert_eq!(target("*").unwrap_err().status, 400);
         assert_eq!(target("RPC2").unwrap_err().status, 400);
+        assert_eq!(read("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().target, "*");
     }
 
     #[test]

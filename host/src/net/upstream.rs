@@ -207,6 +207,9 @@ fn answer(stream: &mut UnixStream, passage: &Passage<'_>) -> io::Result<Reply> {
     if let Some(coding) = &head.content_encoding {
         bytes.extend_from_slice(format!("Content-Encoding: {coding}\r\n").as_bytes());
     }
+    if head.accepts_gzip {
+        bytes.extend_from_slice(b"Accept-Encoding: gzip\r\n");
+    }
     if let Some(content_type) = &head.content_type {
         bytes.extend_from_slice(format!("Content-Type: {content_type}\r\n").as_bytes());
     }

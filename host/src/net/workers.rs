@@ -117,6 +117,7 @@ fn describe(request: &tiny_http::Request, body: Vec<u8>) -> Request {
         method: request.method().to_string(),
         target: request.url().to_owned(),
         content_encoding: field("Content-Encoding"),
+        accepts_gzip: field("Accept-Encoding").is_some(),
         content_type: field("Content-Type"),
         body,
         caller_address: field(ADDRESS_FIELD).unwrap_or_default(),

@@ -9,7 +9,7 @@ mod system;
 
 use crate::limits::Limits;
 use crate::registry::{CallContext, Control, Registry, Snapshot};
-use crate::xmlrpc::{Fault, Value, code};
+use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Value, code};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +17,7 @@ use std::time::Instant;
 pub struct Dispatcher {
     registry: Arc<Registry>,
     limits: Limits,
+    encode: EncodeOptions,
     control: Option<Arc<dyn Control>>,
 }
 
@@ -30,8 +31,16 @@ struct Scope<'a> {
 
 impl Dispatcher {
     /// A dispatcher over this registry.
-    pub const fn new(registry: Arc<Registry>, limits: Limits) -> Self {
-        Self { registry, limits, control: None }
+    pub fn new(registry: Arc<Registry>, limits: Limits) -> Self {
+        let encode = EncodeOptions { bytes_max: limits.response_bytes_max, ..EncodeOptions::default() };
+        Self { registry, limits, encode, control: None }
+    }
+
+    /// The same for responses that are written in this style: a batch must know which of its results can be.
+    #[must_use]
+    pub const fn with_style(mut self, style: EncodeStyle) -> Self {
+        self.encode.style = style;
+        self
     }
 
     /// The same with answers to `hotcall.*` for operators.
@@ -46,6 +55,11 @@ impl Dispatcher {
         &self.limits
     }
 
+    /// How responses are to be written.
+    pub const fn encode_options(&self) -> &EncodeOptions {
+        &self.encode
+    }
+
     /// Answers one call.
     ///
     /// # Errors
@@ -56,7 +70,7 @@ impl Dispatcher {
         let control = self.control.as_deref().filter(|_| context.is_operator);
         let scope = Scope { snapshot: &snapshot, context, control };
         match method {
-            multicall::NAME => multicall::run(&scope, params, &self.limits),
+            multicall::NAME => multicall::run(&scope, params, &self.limits, &self.encode),
             _ => call_one(&scope, method, params),
         }
     }

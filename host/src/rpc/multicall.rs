@@ -4,16 +4,24 @@
 
 use super::{Scope, call_one, system::wrong_params};
 use crate::limits::Limits;
-use crate::xmlrpc::{Fault, Value, code};
+use crate::xmlrpc::{self, EncodeOptions, Fault, Value, code};
 
 pub(super) const NAME: &str = "system.multicall";
+
+/// What a response takes around the results.
+const FRAME_BYTES_MAX: usize = 512;
 
 /// Runs a batch.
 ///
 /// # Errors
-/// Only for the batch as a whole: not one array, too many entries, or results that together are larger than a
-/// response may be. A failed entry is a fault struct in the result.
-pub(super) fn run(scope: &Scope<'_>, params: &[Value], limits: &Limits) -> Result<Value, Fault> {
+/// Only for the batch as a whole: not one array, too many entries, or faults that together are larger than a response may
+/// be. A failed entry, and one whose result cannot be sent or does not fit any more, is a fault struct in the result.
+pub(super) fn run(
+    scope: &Scope<'_>,
+    params: &[Value],
+    limits: &Limits,
+    encode: &EncodeOptions,
+) -> Result<Value, Fault> {
     let [Value::Array(entries)] = params else {
         return Err(wrong_params(NAME, "one array of structs with methodName and params", params));
     };
@@ -23,23 +31,22 @@ pub(super) fn run(scope: &Scope<'_>, params: &[Value], limits: &Limits) -> Resul
             format!("{NAME} takes at most {} calls; got {}", limits.multicall_calls_max, entries.len()),
         ));
     }
-    let mut bytes = 0;
+    let mut left = encode.bytes_max.saturating_sub(FRAME_BYTES_MAX);
     let mut results = Vec::with_capacity(entries.len());
     for entry in entries {
-        let result = match run_entry(scope, entry) {
-            Ok(value) => Value::Array(vec![value]),
-            Err(fault) => fault_struct(fault),
-        };
-        bytes += bytes_at_least(&result);
-        if bytes > limits.response_bytes_max {
-            return Err(Fault::new(
-                code::RESPONSE_TOO_LARGE,
-                format!("the results are larger than {} bytes together", limits.response_bytes_max),
-            ));
-        }
+        let (result, bytes) = run_entry(scope, entry)
+            .and_then(|value| sized(Value::Array(vec![value]), left, encode))
+            .or_else(|fault| sized(xmlrpc::fault_value(&fault), left, encode))?;
+        left -= bytes;
         results.push(result);
     }
     Ok(Value::Array(results))
+}
+
+/// The value with its length in the response, if it can be sent and fits.
+fn sized(value: Value, bytes_max: usize, encode: &EncodeOptions) -> Result<(Value, usize), Fault> {
+    let bytes = xmlrpc::encoded_len(&value, &EncodeOptions { bytes_max, ..*encode })?;
+    Ok((value, bytes))
 }
 
 fn run_entry(scope: &Scope<'_>, entry: &Value) -> Result<Value, Fault> {
@@ -61,24 +68,4 @@ fn run_entry(scope: &Scope<'_>, entry: &Value) -> Result<Value, Fault> {
 
 fn invalid_entry(wants: &str, got: &str) -> Fault {
     Fault::new(code::INVALID_PARAMS, format!("{wants}, got {got}"))
-}
-
-fn fault_struct(fault: Fault) -> Value {
-    Value::Struct(vec![("faultCode".into(), fault.code.into()), ("faultString".into(), fault.message.into())])
-}
-
-/// What the value takes in a response at the least: keeps a batch's memory near the response limit.
-fn bytes_at_least(value: &Value) -> usize {
-    /// `<value><i4>0</i4></value>` and its kin.
-    const SCALAR: usize = 24;
-    SCALAR
-        + match value {
-            Value::String(text) => text.len(),
-            Value::Binary(bytes) => bytes.len(),
-            Value::Array(items) => items.iter().map(bytes_at_least).sum(),
-            Value::Struct(members) => {
-                members.iter().map(|(name, value)| name.len() + bytes_at_least(value)).sum()
-            }
-            _ => 0,
-        }
 }

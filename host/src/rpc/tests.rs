@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::registry::{Instance, Method, MethodInfo};
+use crate::xmlrpc;
 use std::time::Duration;
 
 struct Echo;
@@ -10,7 +11,7 @@ impl Instance for Echo {
     fn invoke(&self, index: usize, params: &[Value], context: &CallContext) -> Result<Value, Fault> {
         match index {
             0 => Ok(Value::Array(params.to_vec())),
-            1 => Err(Fault::new(7, "always")),
+            1 => Err(Fault::new(7, "always\u{1}")),
             3 => {
                 while Instant::now() < context.deadline {
                     std::thread::yield_now();
@@ -60,7 +61,7 @@ fn entry(name: &str, params: Vec<Value>) -> Value {
 #[test]
 fn finds_and_misses() {
     assert_eq!(call("echo", &[Value::Int(1)]), Ok(Value::Array(vec![Value::Int(1)])));
-    assert_eq!(call("fail", &[]), Err(Fault::new(7, "always")));
+    assert_eq!(call("fail", &[]), Err(Fault::new(7, "always\u{1}")));
     let fault = call("nope", &[]).unwrap_err();
     assert_eq!(fault.code, code::METHOD_NOT_FOUND);
     assert!(fault.message.contains("\"nope\""), "{fault}");
@@ -138,10 +139,14 @@ fn multicall_isolates_its_entries() {
         Value::Struct(vec![("methodName".into(), "echo".into())]),
         Value::Struct(vec![("methodName".into(), "echo".into()), ("params".into(), Value::Int(1))]),
         entry("system.methodHelp", vec!["echo".into()]),
+        entry("echo", vec!["\u{1}".into()]),
+        entry("echo", vec![Value::Double(f64::NAN)]),
+        entry("big", vec![]),
     ];
     let Ok(Value::Array(results)) = call("system.multicall", &[Value::Array(batch)]) else { panic!() };
+    assert!(xmlrpc::encode_response(&Value::Array(results.clone()), &EncodeOptions::default()).is_ok());
     let code_of = |index: usize| results[index].get("faultCode").cloned();
-    assert_eq!(results.len(), 8);
+    assert_eq!(results.len(), 11);
     assert_eq!(results[0], Value::Array(vec![Value::Array(vec![Value::Int(1)])]));
     assert_eq!(code_of(1), Some(Value::Int(7)));
     assert_eq!(code_of(2), Some(Value::Int(code::METHOD_NOT_FOUND)));
@@ -150,6 +155,8 @@ fn multicall_isolates_its_entries() {
     assert_eq!(results[5], Value::Array(vec![Value::Array(vec![])]));
     assert_eq!(code_of(6), Some(Value::Int(code::INVALID_PARAMS)));
     assert_eq!(results[7], Value::Array(vec!["help of echo".into()]));
+    assert_eq!((code_of(8), code_of(9)), (Some(code::APPLICATION.into()), Some(code::APPLICATION.into())));
+    assert_eq!(code_of(10), None);
 }
 
 #[test]
@@ -158,10 +165,17 @@ fn multicall_has_limits() {
     let batch = |count| [Value::Array(vec![entry("big", vec![]); count])];
     assert!(few.call("system.multicall", &batch(2), &context()).is_ok());
     assert_eq!(few.call("system.multicall", &batch(3), &context()).unwrap_err().code, code::INVALID_PARAMS);
-    let small = dispatcher(Limits { response_bytes_max: 2500, ..Limits::default() });
-    assert!(small.call("system.multicall", &batch(2), &context()).is_ok());
+    let bytes_max = 3_500;
+    let small = dispatcher(Limits { response_bytes_max: bytes_max, ..Limits::default() });
+    let Ok(Value::Array(results)) = small.call("system.multicall", &batch(4), &context()) else { panic!() };
+    let too_large = Some(Value::Int(code::RESPONSE_TOO_LARGE));
+    let codes: Vec<_> = results.iter().map(|result| result.get("faultCode").cloned()).collect();
+    assert_eq!(codes, [None, None, too_large.clone(), too_large], "what fits is answered");
+    let response = xmlrpc::encode_response(&Value::Array(results), small.encode_options()).unwrap();
+    assert!(response.len() <= bytes_max);
+    // Where not even the faults fit, the batch is one.
     assert_eq!(
-        small.call("system.multicall", &batch(3), &context()).unwrap_err().code,
+        small.call("system.multicall", &batch(100), &context()).unwrap_err().code,
         code::RESPONSE_TOO_LARGE
     );
     assert_eq!(call("system.multicall", &[]).unwrap_err().code, code::INVALID_PARAMS);

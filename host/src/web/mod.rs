@@ -3,11 +3,17 @@
 //! Routes `/` and `/RPC2` to calls and says clearly why anything else is not answered. Knows no sockets and no
 //! plugins.
 
+mod content;
+
 use crate::registry::CallContext;
 use crate::rpc::Dispatcher;
-use crate::xmlrpc::{self, DecodeLimits, Document, EncodeOptions, EncodeStyle, Fault, Value, code};
+use crate::xmlrpc::{self, DecodeLimits, Document, Fault, Value, code};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
+
+/// What is answered at the server's paths.
+const METHODS: &str = "OPTIONS, POST";
+const METHODS_TEXT: &str = "POST an XML-RPC call to /RPC2 or /.";
 
 /// A whole request, as the network side has read and bounded it.
 #[derive(Clone, Debug)]
@@ -20,6 +26,8 @@ pub struct Request {
     pub content_encoding: Option<String>,
     /// The `Content-Type` header, when there is one. Its charset counts; whatever it says else, the body is read as XML.
     pub content_type: Option<String>,
+    /// Whether the `Accept-Encoding` header takes gzip.
+    pub accepts_gzip: bool,
     /// The body, complete.
     pub body: Vec<u8>,
     /// Where it came from, as text; empty when there is no address.
@@ -67,7 +75,6 @@ impl Response {
 pub struct App {
     dispatcher: Dispatcher,
     decode_limits: DecodeLimits,
-    encode_options: EncodeOptions,
 }
 
 impl App {
@@ -81,39 +88,37 @@ impl App {
             text_bytes_max: limits.body_bytes_max,
             ..DecodeLimits::default()
         };
-        let encode_options =
-            EncodeOptions { bytes_max: limits.response_bytes_max, ..EncodeOptions::default() };
-        Self { dispatcher, decode_limits, encode_options }
-    }
-
-    /// The same, writing results in this style.
-    #[must_use]
-    pub fn with_style(mut self, style: EncodeStyle) -> Self {
-        self.encode_options.style = style;
-        self
+        Self { dispatcher, decode_limits }
     }
 
     /// Answers one request.
     pub fn respond(&self, request: &Request) -> Response {
         let path = request.target.split(['?', '#']).next().unwrap_or_default();
-        if !matches!(path, "/" | "/RPC2") {
+        if !matches!(path, "/" | "/RPC2" | "*") {
             return Response::text(404, "Not found: XML-RPC calls are answered at /RPC2 and /.");
         }
-        if request.method != "POST" {
-            let why = "Method not allowed: an XML-RPC call is a POST with an XML body.";
-            return Response::text(405, why).with_header("Allow", "POST");
+        match request.method.as_str() {
+            "POST" => {}
+            // Of a path, or of the server as a whole.
+            "OPTIONS" => return Response::text(200, METHODS_TEXT).with_header("Allow", METHODS),
+            _ => {
+                let why =
+                    format!("Method not allowed: an XML-RPC call is a POST with an XML body. {METHODS_TEXT}");
+                return Response::text(405, why).with_header("Allow", METHODS);
+            }
         }
-        if let Some(coding) = request.content_encoding.as_deref().filter(|coding| !is_identity(coding)) {
-            let coding: String = coding.chars().take(CODING_SHOWN_CHARS_MAX).collect();
-            let why = format!("Unsupported content coding {coding:?}: send the body as it is.");
-            return Response::text(415, why).with_header("Accept-Encoding", "identity");
+        let limits = self.dispatcher.limits();
+        match content::decode(&request.body, request.content_encoding.as_deref(), limits.body_bytes_max) {
+            Ok(document) => {
+                content::encode(Response::xml(self.call(request, &document)), request.accepts_gzip)
+            }
+            Err(refusal) => refusal,
         }
-        Response::xml(self.call(request))
     }
 
     /// From the XML of a call to the XML of its answer.
-    fn call(&self, request: &Request) -> Vec<u8> {
-        let answer = catch_unwind(AssertUnwindSafe(|| self.answer(request))).unwrap_or_else(|_| {
+    fn call(&self, request: &Request, document: &[u8]) -> Vec<u8> {
+        let answer = catch_unwind(AssertUnwindSafe(|| self.answer(request, document))).unwrap_or_else(|_| {
             log::error!("request {}: a defect of the server ended this call", request.id);
             let why = format!("internal error; the server's log has it under request {}", request.id);
             Err(Fault::new(code::INTERNAL, why))
@@ -121,10 +126,10 @@ impl App {
         answer.unwrap_or_else(|fault| xmlrpc::encode_fault(&fault))
     }
 
-    fn answer(&self, request: &Request) -> Result<Vec<u8>, Fault> {
+    fn answer(&self, request: &Request, document: &[u8]) -> Result<Vec<u8>, Fault> {
         let limits = self.dispatcher.limits();
         let content_type = request.content_type.as_deref().unwrap_or_default();
-        let document = Document::from(&request.body).with_content_type(content_type);
+        let document = Document::from(document).with_content_type(content_type);
         let call = xmlrpc::decode_call(document, &self.decode_limits).inspect_err(|fault| {
             log::debug!("request {} from {}: {fault}", request.id, request.caller_address);
         })?;
@@ -138,15 +143,8 @@ impl App {
         };
         let result = self.dispatcher.call(&call.method, &call.params, &context);
         log_call(request, &call.method, &result);
-        xmlrpc::encode_response(&result?, &self.encode_options)
+        xmlrpc::encode_response(&result?, self.dispatcher.encode_options())
     }
-}
-
-/// An unknown content coding is repeated to its sender up to here.
-const CODING_SHOWN_CHARS_MAX: usize = 40;
-
-fn is_identity(coding: &str) -> bool {
-    coding.trim().is_empty() || coding.trim().eq_ignore_ascii_case("identity")
 }
 
 fn log_call(request: &Request, method: &str, result: &Result<Value, Fault>) {

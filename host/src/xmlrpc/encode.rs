@@ -52,6 +52,16 @@ pub fn encode_response(result: &Value, options: &EncodeOptions) -> Result<Vec<u8
     Ok(document.bytes)
 }
 
+/// What a value takes in a document, in bytes.
+///
+/// # Errors
+/// As [`encode_response`], were this the result.
+pub fn encoded_len(value: &Value, options: &EncodeOptions) -> Result<usize, Fault> {
+    let mut document = Writer { bytes: Vec::new(), options: *options, subject: "result" };
+    document.value(value)?;
+    Ok(document.bytes.len())
+}
+
 /// A response document with this fault. Cannot fail: characters that XML cannot carry are replaced, and a
 /// message past 65,536 characters is cut.
 pub fn encode_fault(fault: &Fault) -> Vec<u8> {
@@ -74,6 +84,14 @@ pub fn encode_fault(fault: &Fault) -> Vec<u8> {
         fault.code
     )
     .into_bytes()
+}
+
+/// The struct that stands for a fault inside of a value, as a batch's results have it. Its text can be sent whatever was in
+/// the message, as that of [`encode_fault`].
+pub fn fault_value(fault: &Fault) -> Value {
+    let sendable = |c: char| if forbidden(c) { char::REPLACEMENT_CHARACTER } else { c };
+    let text: String = fault.message.chars().take(FAULT_CHARS_MAX).map(sendable).collect();
+    Value::Struct(vec![("faultCode".into(), fault.code.into()), ("faultString".into(), text.into())])
 }
 
 /// A request document.

@@ -106,3 +106,8 @@ my @calls = (
 );
 my $batch = result('system.multicall', \@calls);
 same($batch, [[$TEXT], { faultCode => 8, faultString => 'in a batch' }, [[1, 2]]], 'multicall');
+
+# In the format of zlib, which it calls deflate.
+$client->compress_requests(1);
+$client->compress_thresh(100);
+same(result('interopEchoTests.echoString', $TEXT x 1000), $TEXT x 1000, 'compressed');

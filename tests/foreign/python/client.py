@@ -63,6 +63,8 @@ def validator1(p):
 with proxy(use_builtin_types=True) as p:
     every_type(p)
     validator1(p)
+    p("transport").encode_threshold = 100  # requests in gzip from here on
+    every_type(p)
 
     fault(7, TEXT, p.interop.echoFault, 7, TEXT)
     fault(-32601, "no.such.method", getattr(p, "no.such.method"))
