@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 use super::scan::{Content, ContentHash};
 use super::slot::{Slot, State};
 use super::vitals::Vitals;
-use super::{Unload, handover, quarantine};
+use super::{Unload, handover, probe, quarantine};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
@@ -237,7 +237,11 @@ impl Loader {
     pub(super) fn refuse(&mut self, name: &OsStr, refusal: &Refusal) {
         let (path, text) = (self.path(name), refusal.to_string());
         let Some(slot) = self.slots.get_mut(name) else { return };
-        let is_told_once = !refusal.is_of_the_content() || matches!(slot.state, State::Retrying { .. });
+        let is_told_once = match refusal {
+            // Told at the first try.
+            Refusal::Overran { tries_left, .. } => tries_left + 1 < probe::TRIES_MAX,
+            _ => !refusal.is_of_the_content(),
+        };
         let is_known = is_told_once && slot.last_error.as_ref() == Some(&text);
         let running = slot.running.as_ref().map(|r| (r.descriptor.version.clone(), r.id));
         if !is_known {
