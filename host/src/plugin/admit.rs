@@ -11,6 +11,10 @@ use super::vitals::Vitals;
 use super::{Unload, handover, probe, quarantine};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
+use std::time::Instant;
+
+/// Loading that takes longer is told: clients may notice it.
+const SLOW_LOAD_MS: u128 = 200;
 
 impl Loader {
     /// A content has stayed the same for the settle time.
@@ -45,6 +49,7 @@ impl Loader {
     /// A content has passed its trial: its code comes into this process.
     pub(super) fn load(&mut self, name: &OsStr, copied: Copied, warnings: Vec<String>) {
         let work = self.begin_work(name, copied.id, "the loading of its library");
+        let begun = Instant::now();
         let ledger = &mut self.ledger;
         let loaded = copied.load(warnings, &self.config.limits, &mut |step| {
             if let Step::Load { count } = step {
@@ -52,6 +57,15 @@ impl Loader {
             }
         });
         drop(work);
+        let ms = begun.elapsed().as_millis();
+        if ms > SLOW_LOAD_MS {
+            // The dynamic loader's lock is held while constructors run, and every thread needs it once when it starts.
+            log::warn!(
+                "plugin file {}: its constructors took {ms} ms, in which no new connection was served; \
+                 do in create what takes long",
+                self.path(name).display()
+            );
+        }
         match loaded {
             Ok(candidate) => self.admit(name, candidate, 0),
             Err(refusal) => self.refuse(name, &refusal),
