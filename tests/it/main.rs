@@ -1,5 +1,6 @@
 //! Hotcall's end-to-end tests. `cargo test -p hotcall-tests -- NAME` runs those whose name holds NAME.
 
+mod access;
 mod calls;
 mod cli;
 mod client;
@@ -27,6 +28,7 @@ fn main() {
     // They mostly wait for servers.
     arguments.test_threads.get_or_insert(THREADS);
     let groups = [
+        access::trials(),
         calls::trials(),
         cli::trials(),
         client::trials(),

@@ -3,14 +3,20 @@
 //! Routes `/` and `/RPC2` to calls and says clearly why anything else is not answered. Knows no sockets and no
 //! plugins.
 
+mod admission;
+
+pub use crate::access::Way;
+
+use crate::access::Access;
 use crate::registry::CallContext;
 use crate::rpc::Dispatcher;
 use crate::xmlrpc::{self, DecodeLimits, Document, EncodeOptions, EncodeStyle, Fault, Value, code};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A whole request, as the network side has read and bounded it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// `POST`, in capitals.
     pub method: String,
@@ -24,8 +30,20 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Where it came from, as text; empty when there is no address.
     pub caller_address: String,
-    /// Whether it came through a Unix socket, which only this machine's own users can reach, by its permissions.
-    pub is_local: bool,
+    /// The name that the sender has proven below HTTP, by a certificate; empty when there is none.
+    pub caller_name: String,
+    /// How it came.
+    pub way: Way,
+    /// Whether it came through TLS.
+    pub is_encrypted: bool,
+    /// The host that it wants to reach, perhaps with a port. None in HTTP/1.0 when the sender did not say.
+    pub host: Option<String>,
+    /// The `Origin` header, when there is one.
+    pub origin: Option<String>,
+    /// The `Sec-Fetch-Site` header, when there is one.
+    pub fetch_site: Option<String>,
+    /// The `Authorization` header, when there is one that can be understood.
+    pub authorization: Option<String>,
     /// The id under which the log speaks of it.
     pub id: String,
     /// When it arrived: deadlines count from here.
@@ -66,13 +84,14 @@ impl Response {
 /// The application: what answers requests.
 pub struct App {
     dispatcher: Dispatcher,
+    access: Arc<Access>,
     decode_limits: DecodeLimits,
     encode_options: EncodeOptions,
 }
 
 impl App {
-    /// Answers with this dispatcher, within its limits.
-    pub fn new(dispatcher: Dispatcher) -> Self {
+    /// Answers with this dispatcher, within its limits, whom this lets in.
+    pub fn new(dispatcher: Dispatcher, access: Arc<Access>) -> Self {
         let limits = dispatcher.limits();
         let decode_limits = DecodeLimits {
             bytes_max: limits.body_bytes_max,
@@ -83,7 +102,7 @@ impl App {
         };
         let encode_options =
             EncodeOptions { bytes_max: limits.response_bytes_max, ..EncodeOptions::default() };
-        Self { dispatcher, decode_limits, encode_options }
+        Self { dispatcher, access, decode_limits, encode_options }
     }
 
     /// The same, writing results in this style.
@@ -102,6 +121,9 @@ impl App {
         if request.method != "POST" {
             let why = "Method not allowed: an XML-RPC call is a POST with an XML body.";
             return Response::text(405, why).with_header("Allow", "POST");
+        }
+        if let Err(refusal) = admission::admit(&self.access, request) {
+            return refusal;
         }
         if let Some(coding) = request.content_encoding.as_deref().filter(|coding| !is_identity(coding)) {
             let coding: String = coding.chars().take(CODING_SHOWN_CHARS_MAX).collect();
@@ -130,11 +152,11 @@ impl App {
         })?;
         let context = CallContext {
             deadline: request.arrived + limits.call_max(),
-            caller_name: String::new(),
+            caller_name: request.caller_name.clone(),
             caller_address: request.caller_address.clone(),
             request_id: request.id.clone(),
             // Until there are users, whoever may open the socket's file is an operator.
-            is_operator: request.is_local,
+            is_operator: request.way == Way::Unix,
         };
         let result = self.dispatcher.call(&call.method, &call.params, &context);
         log_call(request, &call.method, &result);
