@@ -25,7 +25,7 @@
 //!
 //! # Known problems
 //! - A connection has a thread of its own, also while it is idle.
-//! - There is no authentication: whoever reaches a listener may call every method.
+//! - Without a users file nobody is asked who calls: whoever reaches a listener may call every method.
 //! - A call that outlives its deadline keeps its worker until the plugin returns.
 //! - While the constructors of a plugin's library run in the server, the dynamic loader's lock is held, and a new thread waits for
 //!   it before its first line: so do new connections. The probe keeps out a constructor that hangs, not a slow one.

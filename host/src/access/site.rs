@@ -198,8 +198,12 @@ mod tests {
         ];
         for &(origin, fetch_site, expected) in rows {
             for way in [Way::Unix, Way::Network] {
-                let visit = Visit { host: Some("h:1"), origin, fetch_site, way };
-                assert_eq!([&none, &some].map(|sites| status(sites, &visit)), expected, "{visit:?}");
+                let visit = Visit { host: Some("h:1"), origin, fetch_site, way, ..Visit::default() };
+                assert_eq!(
+                    [&none, &some].map(|sites| status(sites, &visit)),
+                    expected,
+                    "{origin:?} {fetch_site:?} {way:?}"
+                );
             }
         }
     }

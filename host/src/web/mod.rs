@@ -7,7 +7,7 @@ mod admission;
 
 pub use crate::access::Way;
 
-use crate::access::Access;
+use crate::access::{Access, Caller};
 use crate::registry::CallContext;
 use crate::rpc::Dispatcher;
 use crate::xmlrpc::{self, DecodeLimits, Document, EncodeOptions, EncodeStyle, Fault, Value, code};
@@ -122,20 +122,21 @@ impl App {
             let why = "Method not allowed: an XML-RPC call is a POST with an XML body.";
             return Response::text(405, why).with_header("Allow", "POST");
         }
-        if let Err(refusal) = admission::admit(&self.access, request) {
-            return refusal;
-        }
+        let caller = match admission::admit(&self.access, request) {
+            Ok(caller) => caller,
+            Err(refusal) => return refusal,
+        };
         if let Some(coding) = request.content_encoding.as_deref().filter(|coding| !is_identity(coding)) {
             let coding: String = coding.chars().take(CODING_SHOWN_CHARS_MAX).collect();
             let why = format!("Unsupported content coding {coding:?}: send the body as it is.");
             return Response::text(415, why).with_header("Accept-Encoding", "identity");
         }
-        Response::xml(self.call(request))
+        Response::xml(self.call(request, &caller))
     }
 
     /// From the XML of a call to the XML of its answer.
-    fn call(&self, request: &Request) -> Vec<u8> {
-        let answer = catch_unwind(AssertUnwindSafe(|| self.answer(request))).unwrap_or_else(|_| {
+    fn call(&self, request: &Request, caller: &Caller) -> Vec<u8> {
+        let answer = catch_unwind(AssertUnwindSafe(|| self.answer(request, caller))).unwrap_or_else(|_| {
             log::error!("request {}: a defect of the server ended this call", request.id);
             let why = format!("internal error; the server's log has it under request {}", request.id);
             Err(Fault::new(code::INTERNAL, why))
@@ -143,7 +144,7 @@ impl App {
         answer.unwrap_or_else(|fault| xmlrpc::encode_fault(&fault))
     }
 
-    fn answer(&self, request: &Request) -> Result<Vec<u8>, Fault> {
+    fn answer(&self, request: &Request, caller: &Caller) -> Result<Vec<u8>, Fault> {
         let limits = self.dispatcher.limits();
         let content_type = request.content_type.as_deref().unwrap_or_default();
         let document = Document::from(&request.body).with_content_type(content_type);
@@ -152,7 +153,7 @@ impl App {
         })?;
         let context = CallContext {
             deadline: request.arrived + limits.call_max(),
-            caller_name: request.caller_name.clone(),
+            caller_name: caller.name.clone(),
             caller_address: request.caller_address.clone(),
             request_id: request.id.clone(),
             // Until there are users, whoever may open the socket's file is an operator.
