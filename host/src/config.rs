@@ -34,6 +34,8 @@ pub struct Config {
     pub users: Option<PathBuf>,
     /// Whether callers without a name are let in. Default: no, when there is a way to have one.
     pub allow_anonymous: bool,
+    /// Who may call what. Default: all may call all.
+    pub allow: Vec<access::RuleKeys>,
     /// Where the server keeps its own files. Default: see [`default_state_dir`].
     pub state_dir: Option<PathBuf>,
     /// Worker threads. Default: four for each core.
@@ -145,6 +147,7 @@ impl Config {
             origins: self.origins.clone(),
             users: self.users.clone(),
             allow_anonymous: self.allow_anonymous,
+            allow: self.allow.clone(),
         }
     }
 
@@ -227,7 +230,8 @@ mod tests {
              unix = ['/run/hotcall.sock']\ncert = '/etc/c.pem'\nkey = '/etc/k.pem'\nstate_dir = '/var/lib/h'\n\
              hosts = ['h']\norigins = ['https://o']\nusers = '/u'\n\
              allow_anonymous = true\nworkers = 3\nwatch = 'poll'\nprobe = false\n\
-             check_permissions = false\nfollow_symlinks = true\n[trust]\nsha256 = []\n[limits]\nbody_bytes_max = 5\n\
+             check_permissions = false\nfollow_symlinks = true\n[[allow]]\nusers = ['a']\n\
+             addresses = ['unix']\nmethods = ['m']\n[trust]\nsha256 = []\n[limits]\nbody_bytes_max = 5\n\
              [xmlrpc]\ninvalid_chars = 'replace'\ni8 = 'ex:i8'\nnil = 'refuse'\ndates = 'plain'\n[plugins.counter]\nstart = 7\n\
              big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n\
              [plugin_options.counter]\nunload = 'close'\n",
@@ -235,6 +239,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.https.len(), 2);
         let access = config.access();
+        assert_eq!((access.allow.len(), access.allow[0].methods.as_slice()), (1, &["m".to_owned()][..]));
         assert_eq!((access.users, access.allow_anonymous), (Some(PathBuf::from("/u")), true));
         assert_eq!((access.hosts, access.origins), (vec!["h".to_owned()], vec!["https://o".to_owned()]));
         assert_eq!(config.plugin_options["counter"].unload, Unload::Close);

@@ -193,9 +193,10 @@ impl Server {
     /// # Errors
     /// What could not be read, made or bound, and what to do about it.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let access = Arc::new(Access::new(Policy::new(&options.access).map_err(Error::Options)?));
         plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
         let identity = identity(&options)?;
+        check_who_may_call(&options.binds, &options.access)?;
+        let access = Arc::new(Access::new(Policy::new(&options.access).map_err(Error::Options)?));
         let registry = Arc::new(Registry::default());
         let private = options.state_dir.clone();
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
@@ -203,7 +204,7 @@ impl Server {
         let app = App::new(dispatcher, access.clone()).with_style(options.xmlrpc);
         let handler = Arc::new(move |request: &_| app.respond(request));
         let (binds, limits) = (&options.binds, &options.limits);
-        let workers = options.workers + reserve(binds);
+        let workers = options.workers + reserve(binds, &options.access);
         match net::start(binds, identity.as_ref(), &private, workers, limits, handler) {
             Ok(front) => Ok(Self { front, access, plugins, options }),
             Err(error) => {
@@ -225,6 +226,7 @@ impl Server {
     /// The options cannot be used; nothing has changed then.
     pub fn reload(&mut self, options: Options) -> Result<(), Error> {
         let keys = self.options.fixed_keys_that_differ(&options);
+        check_who_may_call(&self.options.binds, &options.access)?;
         let policy = Policy::new(&options.access).map_err(Error::Options)?;
         let Options { plugin_settings, plugin_options, trust, .. } = options;
         self.plugins.reconfigure(plugin_settings, plugin_options, trust).map_err(Error::Plugins)?;
@@ -246,9 +248,26 @@ impl Server {
 
 /// Workers for those who wait for reloads, so that all that were asked for answer calls. Nobody may wait where there are no
 /// operators.
-fn reserve(binds: &[Bind]) -> usize {
-    let has_operators = binds.iter().any(|bind| matches!(bind, Bind::Unix(_)));
+fn reserve(binds: &[Bind], access: &access::Settings) -> usize {
+    let has_operators = access.names_operators() || binds.iter().any(|bind| matches!(bind, Bind::Unix(_)));
     if has_operators { plugin::RELOADS_AWAITED_MAX } else { 0 }
+}
+
+/// Nobody serves the whole network by mistake.
+fn check_who_may_call(binds: &[Bind], access: &access::Settings) -> Result<(), Error> {
+    let open = binds.iter().find_map(|bind| match bind {
+        Bind::Https(address) | Bind::Http(address) => {
+            (!address.ip().to_canonical().is_loopback()).then_some(address)
+        }
+        Bind::Unix(_) => None,
+    });
+    match open {
+        Some(address) if !access.settles_who_may_call() => Err(Error::Options(format!(
+            "whoever reaches {address} could call every method: name a users file in the config file with users = \"FILE\" \
+             (hotcall passwd FILE NAME makes one), or let all in with allow_anonymous = true"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The certificate for the HTTPS listeners, when there are any.

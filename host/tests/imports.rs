@@ -24,7 +24,7 @@ const RULES: &[Rule] = &[
     Rule { module: "registry", may: &["xmlrpc"], why: "a snapshot knows no files and no limits" },
     Rule {
         module: "rpc",
-        may: &["registry", "xmlrpc", "limits"],
+        may: &["access", "registry", "xmlrpc", "limits"],
         why: "dispatch knows no HTTP and no plugins",
     },
     Rule {

@@ -73,7 +73,8 @@ fn browsers_are_kept_out() {
     assert_eq!(exchange(&mut tcp, &request).0, 200);
 }
 
-fn passwd(file: &Path, name: &str, password: &str) -> Output {
+/// Sets a user's password.
+pub fn passwd(file: &Path, name: &str, password: &str) -> Output {
     let mut command = Command::new(artifacts::hotcall());
     command.arg("passwd").arg(file).arg(name);
     let mut child =
@@ -82,7 +83,8 @@ fn passwd(file: &Path, name: &str, password: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn asked(server: &Server, index: usize, user: Option<(&str, &str)>) -> Client {
+/// A client of one of the server's listeners, with a name or without.
+pub fn asked(server: &Server, index: usize, user: Option<(&str, &str)>) -> Client {
     let url = &server.urls()[index];
     let builder = Client::builder(url);
     let builder = if url.starts_with("https:") { builder.ca_file(server.ca()) } else { builder };

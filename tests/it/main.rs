@@ -12,6 +12,7 @@ mod foreign;
 mod http;
 mod killed;
 mod new;
+mod permits;
 mod readme;
 mod reload;
 mod serving;
@@ -40,6 +41,7 @@ fn main() {
         http::trials(),
         killed::trials(),
         new::trials(),
+        permits::trials(),
         readme::trials(),
         reload::trials(),
         serving::trials(),

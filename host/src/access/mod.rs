@@ -1,16 +1,20 @@
 //! Who may call: from what is known of a request's sender to a permission or a refusal.
 //!
 //! [`Access`] holds what an operator chose and decides by it. `site` is about hosts and browsers; `basic` takes names and
-//! passwords, which `verify` verifies against `users`, as often as `throttle` lets. Knows no sockets, no XML and no
+//! passwords, which `verify` verifies against `users`, as often as `throttle` lets; `rules` say who may call what. Knows no sockets, no XML and no
 //! dispatch: what it judges is a [`Visit`].
 
 mod basic;
+mod rules;
 mod site;
 mod throttle;
 pub mod users;
 mod verify;
 
+pub use rules::{Permit, RuleKeys};
+
 use arc_swap::ArcSwap;
+use rules::Rules;
 use site::Sites;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -30,6 +34,20 @@ pub struct Settings {
     pub users: Option<PathBuf>,
     /// Whether callers without a name are let in nevertheless.
     pub allow_anonymous: bool,
+    /// Who may call what. None: all may call all, but for what operators may.
+    pub allow: Vec<RuleKeys>,
+}
+
+impl Settings {
+    /// Whether callers are somebody, or need not be.
+    pub fn settles_who_may_call(&self) -> bool {
+        self.users.is_some() || self.allow_anonymous
+    }
+
+    /// Whether somebody may be an operator who does not come through a Unix socket.
+    pub fn names_operators(&self) -> bool {
+        self.allow.iter().any(|rule| rule.methods.iter().any(|method| method.starts_with(rules::OPERATORS)))
+    }
 }
 
 /// How a request came to this machine.
@@ -95,10 +113,12 @@ pub struct Refusal {
 }
 
 /// Somebody who is let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     /// Who it is; empty when not known.
     pub name: String,
+    /// What it may call.
+    pub permit: Permit,
 }
 
 impl Refusal {
@@ -124,6 +144,7 @@ pub struct Policy {
     sites: Sites,
     verifier: Option<Verifier>,
     allow_anonymous: bool,
+    rules: Rules,
 }
 
 impl Policy {
@@ -137,6 +158,7 @@ impl Policy {
             sites: Sites::new(&settings.hosts, &settings.origins)?,
             verifier: users.map(Verifier::new).transpose()?,
             allow_anonymous: settings.allow_anonymous,
+            rules: Rules::new(&settings.allow)?,
         })
     }
 }
@@ -160,7 +182,8 @@ impl Access {
         let policy = self.policy.load_full();
         policy.sites.check(visit)?;
         let name = self.identify(&policy, visit)?;
-        Ok(Caller { name })
+        let permit = policy.rules.permit(&name, visit.way, visit.address);
+        Ok(Caller { name, permit })
     }
 
     /// Credentials name the caller; else what was proven below HTTP does.
@@ -207,6 +230,9 @@ mod tests {
         access.admit(visit).map(|caller| caller.name).map_err(|refusal| refusal.status)
     }
 
+    /// A visit, and what becomes of it where a name is wanted and where not.
+    type Row<'a> = (Visit<'a>, Result<&'a str, u16>, Result<&'a str, u16>);
+
     #[test]
     fn callers_are_named_or_refused() {
         let (strict, open) = (access(false), access(true));
@@ -216,7 +242,7 @@ mod tests {
         let unix = Visit { way: Way::Unix, ..network };
         let with =
             |visit: Visit<'static>, authorization| Visit { authorization: Some(authorization), ..visit };
-        let rows: [(Visit<'_>, Result<&str, u16>, Result<&str, u16>); 17] = [
+        let rows: [Row<'_>; 17] = [
             (tls, Err(401), Ok("")),
             (loopback, Err(401), Ok("")),
             (network, Err(403), Ok("")),

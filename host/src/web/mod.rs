@@ -131,37 +131,38 @@ impl App {
             let why = format!("Unsupported content coding {coding:?}: send the body as it is.");
             return Response::text(415, why).with_header("Accept-Encoding", "identity");
         }
-        Response::xml(self.call(request, &caller))
+        self.call(request, &caller)
     }
 
-    /// From the XML of a call to the XML of its answer.
-    fn call(&self, request: &Request, caller: &Caller) -> Vec<u8> {
+    /// From the XML of a call to its answer.
+    fn call(&self, request: &Request, caller: &Caller) -> Response {
         let answer = catch_unwind(AssertUnwindSafe(|| self.answer(request, caller))).unwrap_or_else(|_| {
             log::error!("request {}: a defect of the server ended this call", request.id);
             let why = format!("internal error; the server's log has it under request {}", request.id);
             Err(Fault::new(code::INTERNAL, why))
         });
-        answer.unwrap_or_else(|fault| xmlrpc::encode_fault(&fault))
+        answer.unwrap_or_else(|fault| Response::xml(xmlrpc::encode_fault(&fault)))
     }
 
-    fn answer(&self, request: &Request, caller: &Caller) -> Result<Vec<u8>, Fault> {
+    fn answer(&self, request: &Request, caller: &Caller) -> Result<Response, Fault> {
         let limits = self.dispatcher.limits();
         let content_type = request.content_type.as_deref().unwrap_or_default();
         let document = Document::from(&request.body).with_content_type(content_type);
         let call = xmlrpc::decode_call(document, &self.decode_limits).inspect_err(|fault| {
             log::debug!("request {} from {}: {fault}", request.id, request.caller_address);
         })?;
+        if !caller.permit.allows(&call.method) {
+            return Ok(admission::denied(request, &call.method));
+        }
         let context = CallContext {
             deadline: request.arrived + limits.call_max(),
             caller_name: caller.name.clone(),
             caller_address: request.caller_address.clone(),
             request_id: request.id.clone(),
-            // Until there are users, whoever may open the socket's file is an operator.
-            is_operator: request.way == Way::Unix,
         };
-        let result = self.dispatcher.call(&call.method, &call.params, &context);
+        let result = self.dispatcher.call(&call.method, &call.params, &context, &caller.permit);
         log_call(request, &call.method, &result);
-        xmlrpc::encode_response(&result?, &self.encode_options)
+        xmlrpc::encode_response(&result?, &self.encode_options).map(Response::xml)
     }
 }
 
