@@ -1,5 +1,6 @@
 //! What an operator chooses: the config file's keys, with their defaults. Command-line flags come on top.
 
+use crate::access;
 use crate::limits::Limits;
 use crate::plugin::{PluginOptions, Trust, Watch};
 use crate::xmlrpc::{DateTime, EncodeStyle, Value};
@@ -25,6 +26,16 @@ pub struct Config {
     pub cert: Option<PathBuf>,
     /// Its private key, PEM.
     pub key: Option<PathBuf>,
+    /// Host names and addresses that the server answers for. Default: loopback's on loopback, any elsewhere.
+    pub hosts: Vec<String>,
+    /// Origins of web pages that may call. Default: none but the server's own.
+    pub origins: Vec<String>,
+    /// The users file, which `hotcall passwd` writes. Default: none, and nobody is asked for a password.
+    pub users: Option<PathBuf>,
+    /// Whether callers without a name are let in. Default: no, when there is a way to have one.
+    pub allow_anonymous: bool,
+    /// Who may call what. Default: all may call all.
+    pub allow: Vec<access::RuleKeys>,
     /// Where the server keeps its own files. Default: see [`default_state_dir`].
     pub state_dir: Option<PathBuf>,
     /// Worker threads. Default: four for each core.
@@ -109,7 +120,8 @@ impl Config {
     }
 
     fn anchor(&mut self, base: &Path) {
-        let single = [&mut self.plugins_dir, &mut self.cert, &mut self.key, &mut self.state_dir];
+        let single =
+            [&mut self.plugins_dir, &mut self.cert, &mut self.key, &mut self.state_dir, &mut self.users];
         for path in single.into_iter().flatten().chain(&mut self.unix) {
             *path = base.join(&*path);
         }
@@ -126,6 +138,17 @@ impl Config {
             return Err(Error("[trust] says nothing: give it sha256 or minisign_keys, or remove it".into()));
         }
         Ok(trust)
+    }
+
+    /// Who may call.
+    pub fn access(&self) -> access::Settings {
+        access::Settings {
+            hosts: self.hosts.clone(),
+            origins: self.origins.clone(),
+            users: self.users.clone(),
+            allow_anonymous: self.allow_anonymous,
+            allow: self.allow.clone(),
+        }
     }
 
     /// Each plugin's configuration as its `create` gets it.
@@ -205,14 +228,20 @@ mod tests {
         let config = read(
             "plugins_dir = '/srv/plugins'\nhttps = ['0.0.0.0:443', '[::]:443']\nhttp = ['127.0.0.1:80']\n\
              unix = ['/run/hotcall.sock']\ncert = '/etc/c.pem'\nkey = '/etc/k.pem'\nstate_dir = '/var/lib/h'\n\
-             workers = 3\nwatch = 'poll'\nprobe = false\n\
-             check_permissions = false\nfollow_symlinks = true\n[trust]\nsha256 = []\n[limits]\nbody_bytes_max = 5\n\
+             hosts = ['h']\norigins = ['https://o']\nusers = '/u'\n\
+             allow_anonymous = true\nworkers = 3\nwatch = 'poll'\nprobe = false\n\
+             check_permissions = false\nfollow_symlinks = true\n[[allow]]\nusers = ['a']\n\
+             addresses = ['unix']\nmethods = ['m']\n[trust]\nsha256 = []\n[limits]\nbody_bytes_max = 5\n\
              [xmlrpc]\ninvalid_chars = 'replace'\ni8 = 'ex:i8'\nnil = 'refuse'\ndates = 'plain'\n[plugins.counter]\nstart = 7\n\
              big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n\
              [plugin_options.counter]\nunload = 'close'\n",
         )
         .unwrap();
         assert_eq!(config.https.len(), 2);
+        let access = config.access();
+        assert_eq!((access.allow.len(), access.allow[0].methods.as_slice()), (1, &["m".to_owned()][..]));
+        assert_eq!((access.users, access.allow_anonymous), (Some(PathBuf::from("/u")), true));
+        assert_eq!((access.hosts, access.origins), (vec!["h".to_owned()], vec!["https://o".to_owned()]));
         assert_eq!(config.plugin_options["counter"].unload, Unload::Close);
         assert_eq!(config.watch, Some(WatchName::Poll));
         assert_eq!((config.probe, config.check_permissions), (Some(false), Some(false)));

@@ -13,6 +13,7 @@
 //!
 //! - [`net`]: sockets, TLS, HTTP framing, the bounded worker pool.
 //! - [`web`]: from a complete HTTP request to its response.
+//! - [`access`]: who may call.
 //! - [`xmlrpc`]: values, decode, encode, faults; pure.
 //! - [`rpc`]: dispatch, `system.*`, multicall.
 //! - [`registry`]: an immutable snapshot of methods, swapped atomically.
@@ -24,11 +25,11 @@
 //!
 //! # Known problems
 //! - A connection has a thread of its own, also while it is idle.
-//! - There is no authentication: whoever reaches a listener may call every method.
 //! - A call that outlives its deadline keeps its worker until the plugin returns.
 //! - While the constructors of a plugin's library run in the server, the dynamic loader's lock is held, and a new thread waits for
 //!   it before its first line: so do new connections. The probe keeps out a constructor that hangs, not a slow one.
 
+pub mod access;
 pub mod cli;
 pub mod client;
 pub mod config;

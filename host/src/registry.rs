@@ -55,8 +55,6 @@ pub struct CallContext {
     pub caller_address: String,
     /// The id under which the log speaks of this request.
     pub request_id: String,
-    /// Whether the caller may ask for the server's own affairs, `hotcall.*`.
-    pub is_operator: bool,
 }
 
 impl CallContext {
@@ -68,7 +66,6 @@ impl CallContext {
             caller_name: String::new(),
             caller_address: String::new(),
             request_id: what.to_owned(),
-            is_operator: false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The whole server: registry, plugins, dispatch, listeners, put together in the order of the data's way and
 //! taken apart in the opposite one.
 
+use crate::access::{self, Access, Policy};
 use crate::config::{Config, default_state_dir};
 use crate::limits::Limits;
 use crate::net::{self, Bind, tls::Identity};
@@ -29,6 +30,8 @@ pub struct Options {
     pub binds: Vec<Bind>,
     /// Certificate and key files.
     pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Who may call.
+    pub access: access::Settings,
     /// Worker threads.
     pub workers: usize,
     /// How changes are noticed.
@@ -92,6 +95,7 @@ impl TryFrom<Config> for Options {
             return Err(Error::Options(format!("workers may be 1 to {WORKERS_MAX}")));
         }
         let plugin_settings = config.plugin_settings();
+        let access = config.access();
         let trust = config.trust().map_err(|error| Error::Options(error.to_string()))?;
         let mut binds: Vec<Bind> = config.https.into_iter().map(Bind::Https).collect();
         binds.extend(config.http.into_iter().map(Bind::Http));
@@ -105,6 +109,7 @@ impl TryFrom<Config> for Options {
             state_dir: config.state_dir.unwrap_or_else(default_state_dir),
             binds,
             certificate,
+            access,
             workers: config.workers.unwrap_or((cores * WORKERS_PER_CORE).min(WORKERS_MAX)),
             watch: config.watch.map_or(Watch::Auto, Watch::from),
             probe: config.probe.unwrap_or(true),
@@ -135,6 +140,7 @@ impl Options {
             probe,
             check_permissions,
             follow_symlinks,
+            access: _,
             trust: _,
             plugin_settings: _,
             plugin_options: _,
@@ -175,6 +181,7 @@ impl Options {
 /// A running server.
 pub struct Server {
     front: net::Front,
+    access: Arc<Access>,
     plugins: Plugins,
     /// What it was started with.
     options: Options,
@@ -188,16 +195,18 @@ impl Server {
     pub fn start(options: Options) -> Result<Self, Error> {
         plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
         let identity = identity(&options)?;
+        check_who_may_call(&options.binds, &options.access)?;
+        let access = Arc::new(Access::new(Policy::new(&options.access).map_err(Error::Options)?));
         let registry = Arc::new(Registry::default());
         let private = options.state_dir.clone();
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
         let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
-        let app = App::new(dispatcher.with_style(options.xmlrpc));
+        let app = App::new(dispatcher.with_style(options.xmlrpc), access.clone());
         let handler = Arc::new(move |request: &_| app.respond(request));
         let (binds, limits) = (&options.binds, &options.limits);
-        let workers = options.workers + reserve(binds);
+        let workers = options.workers + reserve(binds, &options.access);
         match net::start(binds, identity.as_ref(), &private, workers, limits, handler) {
-            Ok(front) => Ok(Self { front, plugins, options }),
+            Ok(front) => Ok(Self { front, access, plugins, options }),
             Err(error) => {
                 plugins.stop(Instant::now() + options.limits.drain_max());
                 Err(Error::Net(error))
@@ -210,15 +219,18 @@ impl Server {
         self.front.urls()
     }
 
-    /// Takes what of these options can be taken while it runs, the plugins' configurations and options and the trust, and looks at
-    /// the plugins directory. The log names what else is not as it was at the start.
+    /// Takes what of these options can be taken while it runs, who may call, the plugins' configurations and options and the
+    /// trust, and looks at the plugins directory. The log names what else is not as it was at the start.
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.
     pub fn reload(&mut self, options: Options) -> Result<(), Error> {
         let keys = self.options.fixed_keys_that_differ(&options);
+        check_who_may_call(&self.options.binds, &options.access)?;
+        let policy = Policy::new(&options.access).map_err(Error::Options)?;
         let Options { plugin_settings, plugin_options, trust, .. } = options;
         self.plugins.reconfigure(plugin_settings, plugin_options, trust).map_err(Error::Plugins)?;
+        self.access.replace(policy);
         if !keys.is_empty() {
             log::warn!("changed in the configuration, and taken at the next start only: {}", keys.join(", "));
         }
@@ -236,9 +248,26 @@ impl Server {
 
 /// Workers for those who wait for reloads, so that all that were asked for answer calls. Nobody may wait where there are no
 /// operators.
-fn reserve(binds: &[Bind]) -> usize {
-    let has_operators = binds.iter().any(|bind| matches!(bind, Bind::Unix(_)));
+fn reserve(binds: &[Bind], access: &access::Settings) -> usize {
+    let has_operators = access.names_operators() || binds.iter().any(|bind| matches!(bind, Bind::Unix(_)));
     if has_operators { plugin::RELOADS_AWAITED_MAX } else { 0 }
+}
+
+/// Nobody serves the whole network by mistake.
+fn check_who_may_call(binds: &[Bind], access: &access::Settings) -> Result<(), Error> {
+    let open = binds.iter().find_map(|bind| match bind {
+        Bind::Https(address) | Bind::Http(address) => {
+            (!address.ip().to_canonical().is_loopback()).then_some(address)
+        }
+        Bind::Unix(_) => None,
+    });
+    match open {
+        Some(address) if !access.settles_who_may_call() => Err(Error::Options(format!(
+            "whoever reaches {address} could call every method: name a users file in the config file with users = \"FILE\" \
+             (hotcall passwd FILE NAME makes one), or let all in with allow_anonymous = true"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The certificate for the HTTPS listeners, when there are any.

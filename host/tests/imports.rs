@@ -19,16 +19,17 @@ struct Rule {
 /// One row for each module of the crate but the [`FREE`] ones.
 const RULES: &[Rule] = &[
     Rule { module: "limits", may: &[], why: "limits are numbers" },
+    Rule { module: "access", may: &[], why: "who may call is decided by facts, wherever they come from" },
     Rule { module: "xmlrpc", may: &[], why: "documents are pure: no I/O, no clock, no plugins" },
     Rule { module: "registry", may: &["xmlrpc"], why: "a snapshot knows no files and no limits" },
     Rule {
         module: "rpc",
-        may: &["registry", "xmlrpc", "limits"],
+        may: &["access", "registry", "xmlrpc", "limits"],
         why: "dispatch knows no HTTP and no plugins",
     },
     Rule {
         module: "web",
-        may: &["rpc", "registry", "xmlrpc", "limits"],
+        may: &["access", "rpc", "registry", "xmlrpc", "limits"],
         why: "from request to response, whatever the socket and whoever answers",
     },
     Rule {
@@ -49,7 +50,7 @@ const RULES: &[Rule] = &[
     Rule { module: "dev", may: &[], why: "building plugins knows cargo, make and files" },
     Rule {
         module: "config",
-        may: &["limits", "plugin", "xmlrpc"],
+        may: &["access", "limits", "plugin", "xmlrpc"],
         why: "what an operator chooses says nothing of how it is served",
     },
 ];

@@ -26,11 +26,14 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-fn server() -> Server {
+fn setup() -> Setup {
     Setup::new()
         .plugin("arithmetic.so", artifacts::plugin("arithmetic"))
         .plugin("echo.so", artifacts::plugin("echo"))
-        .start()
+}
+
+fn server() -> Server {
+    setup().start()
 }
 
 fn calls_batches_and_questions() {
@@ -244,7 +247,7 @@ fn one_tunnel(server: SocketAddr) -> (SocketAddr, JoinHandle<String>) {
 }
 
 fn proxy_of_the_environment() {
-    let server = server();
+    let server = setup().config("hosts = ['server.invalid']").start();
     let address = server.url().strip_prefix("https://").unwrap().strip_suffix("/RPC2").unwrap();
     let (proxy_address, proxy) = one_tunnel(address.parse().unwrap());
     let command = || {

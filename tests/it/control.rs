@@ -120,7 +120,7 @@ fn claiming_to_be_local_does_not_help(urls: &[String]) {
     let address = urls.iter().find_map(|url| url.strip_prefix("http://")?.strip_suffix("/RPC2")).unwrap();
     let body = "<methodCall><methodName>hotcall.plugins</methodName></methodCall>";
     let mut stream = TcpStream::connect(address).unwrap();
-    let head = "POST /RPC2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nHotcall-Local: 1";
+    let head = "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nHotcall-Way: unix";
     write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -30,7 +30,8 @@ fn plain() -> Setup {
     Setup::new().argument("--http=127.0.0.1:0").plugin("arithmetic.so", artifacts::plugin("arithmetic"))
 }
 
-fn connect(server: &Server) -> TcpStream {
+/// A connection to its first listener, which speaks plain HTTP.
+pub fn connect(server: &Server) -> TcpStream {
     let address = server.url().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/RPC2")).unwrap();
     TcpStream::connect(address).unwrap()
 }
@@ -63,7 +64,8 @@ fn response(stream: &mut impl Read) -> (u16, String, String) {
     (status, head, String::from_utf8(body).unwrap())
 }
 
-fn exchange(stream: &mut (impl Read + Write), request: &str) -> (u16, String, String) {
+/// Sends a request and reads its response: the status, the head, the body.
+pub fn exchange(stream: &mut (impl Read + Write), request: &str) -> (u16, String, String) {
     stream.write_all(request.as_bytes()).unwrap();
     response(stream)
 }

@@ -1,5 +1,6 @@
 //! Hotcall's end-to-end tests. `cargo test -p hotcall-tests -- NAME` runs those whose name holds NAME.
 
+mod access;
 mod calls;
 mod cli;
 mod client;
@@ -12,6 +13,7 @@ mod foreign;
 mod http;
 mod killed;
 mod new;
+mod permits;
 mod readme;
 mod reload;
 mod serving;
@@ -28,6 +30,7 @@ fn main() {
     // They mostly wait for servers.
     arguments.test_threads.get_or_insert(THREADS);
     let groups = [
+        access::trials(),
         calls::trials(),
         cli::trials(),
         client::trials(),
@@ -40,6 +43,7 @@ fn main() {
         http::trials(),
         killed::trials(),
         new::trials(),
+        permits::trials(),
         readme::trials(),
         reload::trials(),
         serving::trials(),

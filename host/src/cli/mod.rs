@@ -8,6 +8,7 @@ mod dev;
 mod json;
 mod methods;
 mod new;
+mod passwd;
 mod plugins;
 mod probe;
 mod serve;
@@ -40,6 +41,7 @@ enum Command {
     /// Says whether plugin files would be served, and why not
     Check(check::CheckArgs),
     New(new::NewArgs),
+    Passwd(passwd::Args),
     #[command(name = plugin::probe::COMMAND, hide = true)]
     Probe(probe::ProbeArgs),
     #[command(name = plugin::probe::guard::COMMAND, hide = true)]
@@ -91,6 +93,7 @@ pub fn run() -> ExitCode {
         Command::Reload(args) => plugins::reload(&args),
         Command::Check(args) => check::run(args),
         Command::New(args) => new::run(&args),
+        Command::Passwd(args) => passwd::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Guard => probe::guard(),
     };

@@ -6,7 +6,7 @@
 use super::head::Refusal;
 use super::inbound::{End, Inbound};
 use super::stream::{Socket, Stream, Timed};
-use super::upstream::{Failure, Passage, Reply, Upstream};
+use super::upstream::{Failure, Passage, Peer, Reply, Upstream};
 use crate::limits::Limits;
 use openssl::ssl::SslAcceptor;
 use std::collections::HashMap;
@@ -144,7 +144,7 @@ impl Drop for Place {
 /// Serves one connection to its end.
 pub(super) fn serve(place: &Place, socket: Socket, acceptor: Option<&SslAcceptor>, address: &str) {
     let gate = &place.gate;
-    let is_local = matches!(socket, Socket::Unix(_));
+    let peer = Peer { address, way: socket.way(), is_encrypted: acceptor.is_some(), name: "" };
     let timed = Timed::new(socket, Instant::now() + gate.handshake_max());
     let stream = match Stream::accept(timed, acceptor) {
         Ok(stream) => stream,
@@ -170,7 +170,7 @@ pub(super) fn serve(place: &Place, socket: Socket, acceptor: Option<&SslAcceptor
         };
         let id = gate.ids.next();
         let deadline = begun + gate.limits.call_max() + ANSWER_GRACE;
-        let passage = Passage { head: &head, body: &body, address, is_local, id: &id, begun, deadline };
+        let passage = Passage { head: &head, body: &body, peer: &peer, id: &id, begun, deadline };
         let answer = gate.upstream.exchange(&passage);
         drop(body);
         let keeps = head.keep_alive && !gate.is_draining();

@@ -1,10 +1,11 @@
 //! What must hold for any bytes that a client sends as a request's head. Must not know of the fuzzer.
 
+use super::claims::Claims;
 use super::head::{Framing, parse};
 
 /// A head is incomplete, refused, or understood in one way: written anew from what was understood, it says the same.
 pub(crate) fn http_head(bytes: &[u8]) {
-    let (head, length) = match parse(bytes) {
+    let (mut head, length) = match parse(bytes) {
         Ok(Some(parsed)) => parsed,
         Ok(None) => return,
         Err(refusal) => {
@@ -27,15 +28,23 @@ pub(crate) fn http_head(bytes: &[u8]) {
     let shown = [&head.content_encoding, &head.content_type];
     assert!(shown.into_iter().flatten().all(|text| !text.is_empty() && !text.contains(char::is_control)));
 
-    let mut anew = format!("{} {} HTTP/1.1\r\nHost: h\r\n", head.method, head.target);
+    let Claims { host, origin, fetch_site, authorization } = head.claims.clone();
+    let host = host.unwrap_or_default();
+    head.claims.host = Some(host.clone());
+    let mut anew = format!("{} {} HTTP/1.1\r\nHost: {host}\r\n", head.method, head.target);
     match head.framing {
         Framing::Length(length) => anew.push_str(&format!("Content-Length: {length}\r\n")),
         Framing::Chunked => anew.push_str("Transfer-Encoding: chunked\r\n"),
     }
     let connection = if head.keep_alive { "keep-alive" } else { "close" };
     anew.push_str(&format!("Connection: {connection}\r\n"));
-    for (name, value) in [("Content-Encoding", &head.content_encoding), ("Content-Type", &head.content_type)]
-    {
+    for (name, value) in [
+        ("Content-Encoding", &head.content_encoding),
+        ("Content-Type", &head.content_type),
+        ("Origin", &origin),
+        ("Sec-Fetch-Site", &fetch_site),
+        ("Authorization", &authorization),
+    ] {
         if let Some(value) = value {
             anew.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -3,6 +3,7 @@
 //! What is passed on is written anew from these facts, so nothing that two readers could understand differently
 //! gets past here (RFC 9112, sections 2.2, 5 and 6). Knows no sockets.
 
+use super::claims::Claims;
 use std::fmt;
 
 /// Header fields of one request.
@@ -26,6 +27,7 @@ pub(super) struct Head {
     pub(super) accepts_gzip: bool,
     /// Of visible ASCII, when the one that is sent can be understood.
     pub(super) content_type: Option<String>,
+    pub(super) claims: Claims,
     /// Whether the connection goes on after the response.
     pub(super) keep_alive: bool,
     /// Whether the client waits to be told before it sends the body.
@@ -52,7 +54,7 @@ impl Refusal {
     }
 }
 
-fn bad(why: impl fmt::Display) -> Refusal {
+pub(super) fn bad(why: impl fmt::Display) -> Refusal {
     Refusal::new(400, format_args!("Bad request: {why}."))
 }
 
@@ -79,20 +81,19 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
     let is_1_1 = request.version == Some(1);
     let connection = fields.list("connection");
     let has = |option: &str| connection.iter().any(|given| given.eq_ignore_ascii_case(option));
+    let (target, authority) = target(request.method, request.path.unwrap_or_default())?;
     let head = Head {
         method: request.method.unwrap_or_default().to_owned(),
-        target: target(request.method, request.path.unwrap_or_default())?,
+        target: target.to_owned(),
         framing: framing(&fields, is_1_1)?,
         content_encoding: content_encoding(&fields)?,
         accepts_gzip: accepts_gzip(&fields),
         content_type: content_type(&fields),
+        claims: Claims::read(&fields, authority, is_1_1)?,
         keep_alive: !has("close") && (is_1_1 || has("keep-alive")),
         expects_continue: is_1_1
             && fields.list("expect").iter().any(|e| e.eq_ignore_ascii_case("100-continue")),
     };
-    if is_1_1 && fields.all("host").count() != 1 {
-        return Err(bad("HTTP/1.1 wants one Host field"));
-    }
     Ok(Some((head, length)))
 }
 
@@ -109,10 +110,10 @@ fn check_line_ends(head: &[u8]) -> Result<(), Refusal> {
 }
 
 /// The header fields, by name.
-struct Fields<'a>(&'a [httparse::Header<'a>]);
+pub(super) struct Fields<'a>(&'a [httparse::Header<'a>]);
 
 impl Fields<'_> {
-    fn all<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b [u8]> {
+    pub(super) fn all<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b [u8]> {
         self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
     }
 
@@ -123,19 +124,23 @@ impl Fields<'_> {
     }
 }
 
-/// The path of an origin form, or of an absolute form, which a server must understand (RFC 9112, section 3.2.2).
-fn target(method: Option<&str>, given: &str) -> Result<String, Refusal> {
+/// The path of an origin form, or of an absolute form, which a server must understand (RFC 9112, section 3.2.2), and
+/// that one's authority.
+fn target<'a>(method: Option<&str>, given: &'a str) -> Result<(&'a str, Option<&'a str>), Refusal> {
     if !given.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(bad("the request target has other characters than visible ASCII"));
     }
     let absolute = ["http://", "https://"].iter().find_map(|scheme| given.strip_prefix(scheme));
-    let path = match absolute {
-        Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
-        None => given,
+    let (path, authority) = match absolute {
+        Some(rest) => {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            (if path.is_empty() { "/" } else { path }, Some(authority))
+        }
+        None => (given, None),
     };
     let is_whole_server = path == "*" && method == Some("OPTIONS");
     if path.starts_with('/') || is_whole_server {
-        Ok(path.to_owned())
+        Ok((path, authority))
     } else {
         Err(bad("the request target is not a path"))
     }
@@ -223,6 +228,7 @@ mod tests {
             content_encoding: None,
             accepts_gzip: false,
             content_type: None,
+            claims: Claims { host: Some("h".into()), ..Claims::default() },
             keep_alive: true,
             expects_continue: false,
         };

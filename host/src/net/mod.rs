@@ -5,9 +5,10 @@
 //! worker pool. When too many wait the answer is 503 at once. Knows no XML, no registry and no plugins: what answers is
 //! a function.
 //!
-//! `listener` accepts; `connection` is the gate; `inbound` reads requests from a `stream` and `head` vets them;
+//! `listener` accepts; `connection` is the gate; `inbound` reads requests from a `stream`, `head` and `claims` vet them;
 //! `upstream` leads to tiny_http and `workers` from it to the handler.
 
+mod claims;
 mod connection;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;

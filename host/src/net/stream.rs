@@ -1,5 +1,6 @@
 //! A client's connection as bytes with a deadline: TCP or Unix socket, with or without TLS.
 
+use crate::web::Way;
 use openssl::ssl::{ShutdownResult, SslAcceptor, SslStream};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -32,6 +33,17 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.try_clone().map(Self::Tcp),
             Self::Unix(socket) => socket.try_clone().map(Self::Unix),
+        }
+    }
+
+    /// How it came here. A listener on all addresses has connections of both kinds.
+    pub(super) fn way(&self) -> Way {
+        match self {
+            Self::Unix(_) => Way::Unix,
+            Self::Tcp(socket) => match socket.local_addr() {
+                Ok(here) if here.ip().to_canonical().is_loopback() => Way::Loopback,
+                _ => Way::Network,
+            },
         }
     }
 

@@ -7,6 +7,9 @@
 use super::Error;
 use super::head::Head;
 use super::listener::listen_privately;
+use crate::web::Way;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -20,8 +23,14 @@ use std::time::{Duration, Instant};
 pub(super) const ADDRESS_FIELD: &str = "Hotcall-Address";
 /// Carries the request's id.
 pub(super) const ID_FIELD: &str = "Hotcall-Request";
-/// Says that the request came through a Unix socket; not there otherwise.
-pub(super) const LOCAL_FIELD: &str = "Hotcall-Local";
+/// Carries [`Way`]'s word for how the request came.
+pub(super) const WAY_FIELD: &str = "Hotcall-Way";
+/// Says that it came through TLS; not there otherwise.
+pub(super) const TLS_FIELD: &str = "Hotcall-Tls";
+/// Carries the name that the client has proven already, in base64, because it may be of any characters.
+pub(super) const NAME_FIELD: &str = "Hotcall-Name";
+/// Carries the host that the client wanted to reach.
+pub(super) const HOST_FIELD: &str = "Hotcall-Host";
 /// Carries how long the request has waited already, in milliseconds.
 pub(super) const WAITED_FIELD: &str = "Hotcall-Waited-Ms";
 /// What a new connection asks for, to be proven served.
@@ -68,12 +77,20 @@ pub(super) enum Failure {
     Broken(io::Error),
 }
 
+/// Who is at the other end of a connection, as far as the connection shows it.
+pub(super) struct Peer<'a> {
+    pub(super) address: &'a str,
+    pub(super) way: Way,
+    pub(super) is_encrypted: bool,
+    /// The user of whom a verified certificate speaks; empty when there is none.
+    pub(super) name: &'a str,
+}
+
 /// A vetted request on its way.
 pub(super) struct Passage<'a> {
     pub(super) head: &'a Head,
     pub(super) body: &'a [u8],
-    pub(super) address: &'a str,
-    pub(super) is_local: bool,
+    pub(super) peer: &'a Peer<'a>,
     pub(super) id: &'a str,
     pub(super) begun: Instant,
     pub(super) deadline: Instant,
@@ -191,28 +208,8 @@ impl Drop for Lease<'_> {
 }
 
 fn answer(stream: &mut UnixStream, passage: &Passage<'_>) -> io::Result<Reply> {
-    let Passage { head, body, address, is_local, id, begun, deadline } = passage;
-    let waited = begun.elapsed().as_millis();
-    let mut bytes = format!(
-        "{} {} HTTP/1.1\r\nHost: hotcall\r\nContent-Length: {}\r\n\
-         {ADDRESS_FIELD}: {address}\r\n{ID_FIELD}: {id}\r\n{WAITED_FIELD}: {waited}\r\n",
-        head.method,
-        head.target,
-        body.len()
-    )
-    .into_bytes();
-    if *is_local {
-        bytes.extend_from_slice(format!("{LOCAL_FIELD}: 1\r\n").as_bytes());
-    }
-    if let Some(coding) = &head.content_encoding {
-        bytes.extend_from_slice(format!("Content-Encoding: {coding}\r\n").as_bytes());
-    }
-    if head.accepts_gzip {
-        bytes.extend_from_slice(b"Accept-Encoding: gzip\r\n");
-    }
-    if let Some(content_type) = &head.content_type {
-        bytes.extend_from_slice(format!("Content-Type: {content_type}\r\n").as_bytes());
-    }
+    let Passage { head, body, deadline, .. } = passage;
+    let mut bytes = fields(passage).into_bytes();
     bytes.extend_from_slice(b"\r\n");
     bytes.extend_from_slice(body);
     let left = deadline.saturating_duration_since(Instant::now());
@@ -221,6 +218,43 @@ fn answer(stream: &mut UnixStream, passage: &Passage<'_>) -> io::Result<Reply> {
     stream.set_read_timeout(Some(left))?;
     stream.write_all(&bytes)?;
     read_reply(stream, head.method == "HEAD")
+}
+
+/// The request's line and fields, written anew.
+fn fields(passage: &Passage<'_>) -> String {
+    let Passage { head, body, peer, id, begun, .. } = passage;
+    let mut fields = format!("{} {} HTTP/1.1\r\nHost: hotcall\r\n", head.method, head.target);
+    let mut add = |name: &str, value: &str| {
+        fields.extend([name, ": ", value, "\r\n"]);
+    };
+    add("Content-Length", &body.len().to_string());
+    add(ADDRESS_FIELD, peer.address);
+    add(WAY_FIELD, peer.way.name());
+    add(ID_FIELD, id);
+    add(WAITED_FIELD, &begun.elapsed().as_millis().to_string());
+    if head.accepts_gzip {
+        add("Accept-Encoding", "gzip");
+    }
+    if peer.is_encrypted {
+        add(TLS_FIELD, "1");
+    }
+    if !peer.name.is_empty() {
+        add(NAME_FIELD, &BASE64.encode(peer.name));
+    }
+    let claims = &head.claims;
+    for (name, value) in [
+        ("Content-Encoding", &head.content_encoding),
+        ("Content-Type", &head.content_type),
+        (HOST_FIELD, &claims.host),
+        ("Origin", &claims.origin),
+        ("Sec-Fetch-Site", &claims.fetch_site),
+        ("Authorization", &claims.authorization),
+    ] {
+        if let Some(value) = value {
+            add(name, value);
+        }
+    }
+    fields
 }
 
 fn read_reply(stream: &mut UnixStream, has_no_body: bool) -> io::Result<Reply> {

@@ -1,9 +1,13 @@
 //! The worker pool: tiny_http's requests go into one bounded queue, and workers answer from it.
 
-use super::upstream::{ADDRESS_FIELD, ID_FIELD, LOCAL_FIELD, PROOF_TARGET, WAITED_FIELD};
+use super::upstream::{
+    ADDRESS_FIELD, HOST_FIELD, ID_FIELD, NAME_FIELD, PROOF_TARGET, TLS_FIELD, WAITED_FIELD, WAY_FIELD,
+};
 use super::{Error, Handler};
 use crate::limits::Limits;
-use crate::web::{Request, Response};
+use crate::web::{Request, Response, Way};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::io::{self, Cursor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -121,10 +125,20 @@ fn describe(request: &tiny_http::Request, body: Vec<u8>) -> Request {
         content_type: field("Content-Type"),
         body,
         caller_address: field(ADDRESS_FIELD).unwrap_or_default(),
-        is_local: field(LOCAL_FIELD).is_some(),
+        caller_name: field(NAME_FIELD).and_then(|name| decoded(&name)).unwrap_or_default(),
+        way: field(WAY_FIELD).and_then(|way| Way::of_name(&way)).unwrap_or(Way::Network),
+        is_encrypted: field(TLS_FIELD).is_some(),
+        host: field(HOST_FIELD),
+        origin: field("Origin"),
+        fetch_site: field("Sec-Fetch-Site"),
+        authorization: field("Authorization"),
         id: field(ID_FIELD).unwrap_or_default(),
         arrived: waited.and_then(|waited| now.checked_sub(waited)).unwrap_or(now),
     }
+}
+
+fn decoded(base64: &str) -> Option<String> {
+    String::from_utf8(BASE64.decode(base64).ok()?).ok()
 }
 
 fn framed(response: Response) -> tiny_http::Response<Cursor<Vec<u8>>> {

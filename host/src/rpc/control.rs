@@ -1,4 +1,4 @@
-//! `hotcall.*`: the server's own affairs, for operators. Who is one, the caller's context says.
+//! `hotcall.*`: the server's own affairs, for operators. Who is one, the caller's permit says.
 
 use super::Scope;
 use super::system::{Builtin, wrong_params};
@@ -31,7 +31,9 @@ pub(super) fn call(scope: &Scope<'_>, method: &str, params: &[Value]) -> Option<
     if !BUILTINS.iter().any(|builtin| builtin.name == method) {
         return None;
     }
-    let Some(control) = scope.control else { return Some(Err(refused(method))) };
+    let Some(control) = scope.control.filter(|_| scope.permit.operates(method)) else {
+        return Some(Err(refused(method)));
+    };
     Some(match (method, params) {
         (PLUGINS, []) => Ok(control.plugins()),
         (PLUGINS, _) => Err(wrong_params(method, "no parameters", params)),
@@ -45,7 +47,8 @@ fn refused(method: &str) -> Fault {
     Fault::new(
         code::METHOD_NOT_FOUND,
         format!(
-            "method {method:?} is answered on the server's Unix sockets only (hotcall serve --unix PATH)"
+            "method {method:?} is answered on the server's Unix sockets only (hotcall serve --unix PATH), \
+             and elsewhere for users that an [[allow]] rule names for it"
         ),
     )
 }

@@ -7,6 +7,7 @@ mod control;
 mod multicall;
 mod system;
 
+use crate::access::Permit;
 use crate::limits::Limits;
 use crate::registry::{CallContext, Control, Registry, Snapshot};
 use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Value, code};
@@ -21,11 +22,12 @@ pub struct Dispatcher {
     control: Option<Arc<dyn Control>>,
 }
 
-/// What one request sees: one set of methods, and the server's own affairs when its caller may.
+/// What one request sees: one set of methods and the server's own affairs, as far as its caller may.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     snapshot: &'a Snapshot,
     context: &'a CallContext,
+    permit: &'a Permit,
     control: Option<&'a dyn Control>,
 }
 
@@ -63,16 +65,32 @@ impl Dispatcher {
     /// Answers one call.
     ///
     /// # Errors
-    /// -32601 for a name that nobody registered or that is for operators when the caller is none, -32000 when the deadline passed before the method began or before it answered,
+    /// -32004 for a name that the caller may not call, whether it exists or not, -32601 for a name that nobody registered or that is for operators when the caller is none, -32000 when the deadline passed before the method began or before it answered,
     /// -32602 for parameters that a method of the server's own does not take, and whatever the method answers.
-    pub fn call(&self, method: &str, params: &[Value], context: &CallContext) -> Result<Value, Fault> {
+    pub fn call(
+        &self,
+        method: &str,
+        params: &[Value],
+        context: &CallContext,
+        permit: &Permit,
+    ) -> Result<Value, Fault> {
         let snapshot = self.registry.snapshot();
-        let control = self.control.as_deref().filter(|_| context.is_operator);
-        let scope = Scope { snapshot: &snapshot, context, control };
+        let scope = Scope { snapshot: &snapshot, context, permit, control: self.control.as_deref() };
+        scope.check(method)?;
         match method {
             multicall::NAME => multicall::run(&scope, params, &self.limits, &self.encode),
             _ => call_one(&scope, method, params),
         }
+    }
+}
+
+impl Scope<'_> {
+    /// Says no more than that: whoever may not call a method need not know whether there is one.
+    fn check(&self, method: &str) -> Result<(), Fault> {
+        if self.permit.allows(method) {
+            return Ok(());
+        }
+        Err(Fault::new(code::FORBIDDEN, format!("this caller may not call {:?}", shown(method))))
     }
 }
 
@@ -96,13 +114,17 @@ fn call_one(scope: &Scope<'_>, method: &str, params: &[Value]) -> Result<Value, 
 }
 
 fn method_not_found(method: &str) -> Fault {
-    /// A name is repeated to its caller up to here.
-    const ECHOED_CHARS_MAX: usize = 100;
-    let shown: String = method.chars().take(ECHOED_CHARS_MAX).collect();
+    let shown = shown(method);
     Fault::new(
         code::METHOD_NOT_FOUND,
         format!("method {shown:?} not found; system.listMethods lists those there are"),
     )
+}
+
+fn shown(method: &str) -> String {
+    /// A name is repeated to its caller up to here.
+    const ECHOED_CHARS_MAX: usize = 100;
+    method.chars().take(ECHOED_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

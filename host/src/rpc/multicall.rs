@@ -63,6 +63,7 @@ fn run_entry(scope: &Scope<'_>, entry: &Value) -> Result<Value, Fault> {
     if name == NAME {
         return Err(Fault::new(code::INVALID_REQUEST, format!("{NAME} cannot call itself")));
     }
+    scope.check(name)?;
     call_one(scope, name, params)
 }
 

@@ -88,8 +88,8 @@ fn capabilities() -> Value {
 
 fn list_methods(scope: &Scope<'_>) -> Value {
     let builtin = builtins(scope).map(|builtin| builtin.name);
-    let mut names: Vec<&str> =
-        scope.snapshot.methods().map(|method| method.info.name.as_str()).chain(builtin).collect();
+    let methods = scope.snapshot.methods().map(|method| method.info.name.as_str());
+    let mut names: Vec<&str> = methods.filter(|name| scope.permit.allows(name)).chain(builtin).collect();
     names.sort_unstable();
     Value::Array(names.into_iter().map(Value::from).collect())
 }
@@ -113,7 +113,7 @@ fn signatures(scope: &Scope<'_>, name: &str) -> Result<Value, Fault> {
 /// The server's own methods, as far as the caller may know of them.
 fn builtins(scope: &Scope<'_>) -> impl Iterator<Item = &'static Builtin> {
     let operators = if scope.control.is_some() { control::BUILTINS } else { &[] };
-    BUILTINS.iter().chain(operators)
+    BUILTINS.iter().chain(operators.iter().filter(|builtin| scope.permit.operates(builtin.name)))
 }
 
 enum Found<'a> {
@@ -123,7 +123,11 @@ enum Found<'a> {
 
 fn find<'a>(scope: &Scope<'a>, name: &str) -> Result<Found<'a>, Fault> {
     let builtin = || builtins(scope).find(|builtin| builtin.name == name).map(Found::Builtin);
-    let method = scope.snapshot.get(name).map(|method| Found::Method(&method.info));
+    let method = scope
+        .snapshot
+        .get(name)
+        .filter(|_| scope.permit.allows(name))
+        .map(|method| Found::Method(&method.info));
     method.or_else(builtin).ok_or_else(|| method_not_found(name))
 }
 

@@ -1,6 +1,7 @@
 //! Dispatch against instances that are plain closures.
 
 use super::*;
+use crate::access::{Access, Policy, RuleKeys, Settings, Visit, Way};
 use crate::registry::{Instance, Method, MethodInfo};
 use crate::xmlrpc;
 use std::time::Duration;
@@ -46,12 +47,23 @@ fn context() -> CallContext {
         caller_name: String::new(),
         caller_address: String::new(),
         request_id: "test".into(),
-        is_operator: false,
     }
 }
 
+/// What a caller `ann` may call who comes this way, with one rule for these methods, if any.
+fn permit(way: Way, methods: &[&str]) -> Permit {
+    let rule = RuleKeys {
+        users: Some(vec!["ann".into()]),
+        methods: methods.iter().map(|&method| method.into()).collect(),
+        ..RuleKeys::default()
+    };
+    let allow = if methods.is_empty() { vec![] } else { vec![rule] };
+    let policy = Policy::new(&Settings { allow, ..Settings::default() }).unwrap();
+    Access::new(policy).admit(&Visit { way, name: "ann", ..Visit::default() }).unwrap().permit
+}
+
 fn call(method: &str, params: &[Value]) -> Result<Value, Fault> {
-    dispatcher(Limits::default()).call(method, params, &context())
+    dispatcher(Limits::default()).call(method, params, &context(), &Permit::default())
 }
 
 fn entry(name: &str, params: Vec<Value>) -> Value {
@@ -71,14 +83,14 @@ fn finds_and_misses() {
 #[test]
 fn a_passed_deadline_is_a_fault() {
     let late = CallContext { deadline: Instant::now(), ..context() };
-    let fault = dispatcher(Limits::default()).call("echo", &[], &late).unwrap_err();
+    let fault = dispatcher(Limits::default()).call("echo", &[], &late, &Permit::default()).unwrap_err();
     assert_eq!(fault.code, code::DEADLINE);
 }
 
 #[test]
 fn an_answer_after_the_deadline_is_a_fault() {
     let soon = CallContext { deadline: Instant::now() + Duration::from_millis(20), ..context() };
-    let fault = dispatcher(Limits::default()).call("late", &[], &soon).unwrap_err();
+    let fault = dispatcher(Limits::default()).call("late", &[], &soon, &Permit::default()).unwrap_err();
     assert_eq!(fault.code, code::DEADLINE);
 }
 
@@ -163,11 +175,17 @@ fn multicall_isolates_its_entries() {
 fn multicall_has_limits() {
     let few = dispatcher(Limits { multicall_calls_max: 2, ..Limits::default() });
     let batch = |count| [Value::Array(vec![entry("big", vec![]); count])];
-    assert!(few.call("system.multicall", &batch(2), &context()).is_ok());
-    assert_eq!(few.call("system.multicall", &batch(3), &context()).unwrap_err().code, code::INVALID_PARAMS);
+    assert!(few.call("system.multicall", &batch(2), &context(), &Permit::default()).is_ok());
+    assert_eq!(
+        few.call("system.multicall", &batch(3), &context(), &Permit::default()).unwrap_err().code,
+        code::INVALID_PARAMS
+    );
     let bytes_max = 3_500;
     let small = dispatcher(Limits { response_bytes_max: bytes_max, ..Limits::default() });
-    let Ok(Value::Array(results)) = small.call("system.multicall", &batch(4), &context()) else { panic!() };
+    let Ok(Value::Array(results)) = small.call("system.multicall", &batch(4), &context(), &Permit::default())
+    else {
+        panic!()
+    };
     let too_large = Some(Value::Int(code::RESPONSE_TOO_LARGE));
     let codes: Vec<_> = results.iter().map(|result| result.get("faultCode").cloned()).collect();
     assert_eq!(codes, [None, None, too_large.clone(), too_large], "what fits is answered");
@@ -175,7 +193,7 @@ fn multicall_has_limits() {
     assert!(response.len() <= bytes_max);
     // Where not even the faults fit, the batch is one.
     assert_eq!(
-        small.call("system.multicall", &batch(100), &context()).unwrap_err().code,
+        small.call("system.multicall", &batch(100), &context(), &Permit::default()).unwrap_err().code,
         code::RESPONSE_TOO_LARGE
     );
     assert_eq!(call("system.multicall", &[]).unwrap_err().code, code::INVALID_PARAMS);
@@ -197,8 +215,8 @@ impl crate::registry::Control for Recorder {
 #[test]
 fn the_server_s_own_affairs_are_for_operators() {
     let dispatcher = dispatcher(Limits::default()).with_control(Arc::new(Recorder));
-    let operator = CallContext { is_operator: true, ..context() };
-    let call = |method: &str, params: &[Value]| dispatcher.call(method, params, &operator);
+    let operator = permit(Way::Unix, &[]);
+    let call = |method: &str, params: &[Value]| dispatcher.call(method, params, &context(), &operator);
     assert_eq!(call("hotcall.plugins", &[]), Ok(Value::Array(vec!["p".into()])));
     assert_eq!(call("hotcall.reload", &["p".into()]), Ok("p".into()));
     assert_eq!(call("hotcall.reload", &["q".into()]).unwrap_err().message, "no such");
@@ -212,7 +230,8 @@ fn the_server_s_own_affairs_are_for_operators() {
         assert!(matches!(call("system.methodHelp", &[name.into()]), Ok(Value::String(_))), "{name}");
     }
 
-    let call = |method: &str, params: &[Value]| dispatcher.call(method, params, &context());
+    let call =
+        |method: &str, params: &[Value]| dispatcher.call(method, params, &context(), &Permit::default());
     let Ok(Value::Array(names)) = call("system.listMethods", &[]) else { panic!() };
     for name in own {
         assert!(!names.contains(&name.into()), "{name}");
@@ -223,5 +242,35 @@ fn the_server_s_own_affairs_are_for_operators() {
         let batch = [Value::Array(vec![entry(name, vec!["p".into()])])];
         let Ok(Value::Array(results)) = call("system.multicall", &batch) else { panic!() };
         assert_eq!(results[0].get("faultCode"), Some(&Value::Int(code::METHOD_NOT_FOUND)));
+    }
+}
+
+#[test]
+fn what_is_denied_is_not_told() {
+    let dispatcher = dispatcher(Limits::default()).with_control(Arc::new(Recorder));
+    let permit = permit(Way::Network, &["echo", "hotcall.plugins"]);
+    let call = |method: &str, params: &[Value]| dispatcher.call(method, params, &context(), &permit);
+    let code_of = |result: Result<Value, Fault>| result.map_err(|fault| fault.code);
+    let rows = [
+        ("echo", vec![], true),
+        ("hotcall.plugins", vec![], true),
+        ("hotcall.reload", vec!["p".into()], false),
+        ("fail", vec![], false),
+        ("nope", vec![], false),
+    ];
+    let Ok(Value::Array(names)) = call("system.listMethods", &[]) else { panic!() };
+    for (name, params, is_allowed) in rows {
+        let forbidden = Err(code::FORBIDDEN);
+        assert_eq!(code_of(call(name, &params)) != forbidden, is_allowed, "{name}");
+        let batch = [Value::Array(vec![entry(name, params)])];
+        let Ok(Value::Array(results)) = call("system.multicall", &batch) else { panic!() };
+        assert_eq!(results[0].get("faultCode").is_none(), is_allowed, "{name}");
+        assert_eq!(names.contains(&name.into()), is_allowed, "{name}");
+        assert_eq!(call("system.methodExist", &[name.into()]), Ok(is_allowed.into()), "{name}");
+        for method in ["system.methodHelp", "system.methodSignature"] {
+            let told = code_of(call(method, &[name.into()]));
+            assert_eq!(told.is_ok(), is_allowed, "{method} {name}");
+            assert!(is_allowed || told == Err(code::METHOD_NOT_FOUND), "{method} {name}");
+        }
     }
 }

@@ -3,12 +3,17 @@
 //! Routes `/` and `/RPC2` to calls and says clearly why anything else is not answered. Knows no sockets and no
 //! plugins.
 
+mod admission;
 mod content;
 
+pub use crate::access::Way;
+
+use crate::access::{Access, Caller};
 use crate::registry::CallContext;
 use crate::rpc::Dispatcher;
 use crate::xmlrpc::{self, DecodeLimits, Document, Fault, Value, code};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What is answered at the server's paths.
@@ -16,7 +21,7 @@ const METHODS: &str = "OPTIONS, POST";
 const METHODS_TEXT: &str = "POST an XML-RPC call to /RPC2 or /.";
 
 /// A whole request, as the network side has read and bounded it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// `POST`, in capitals.
     pub method: String,
@@ -32,8 +37,20 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Where it came from, as text; empty when there is no address.
     pub caller_address: String,
-    /// Whether it came through a Unix socket, which only this machine's own users can reach, by its permissions.
-    pub is_local: bool,
+    /// The name that the sender has proven below HTTP, by a certificate; empty when there is none.
+    pub caller_name: String,
+    /// How it came.
+    pub way: Way,
+    /// Whether it came through TLS.
+    pub is_encrypted: bool,
+    /// The host that it wants to reach, perhaps with a port. None in HTTP/1.0 when the sender did not say.
+    pub host: Option<String>,
+    /// The `Origin` header, when there is one.
+    pub origin: Option<String>,
+    /// The `Sec-Fetch-Site` header, when there is one.
+    pub fetch_site: Option<String>,
+    /// The `Authorization` header, when there is one that can be understood.
+    pub authorization: Option<String>,
     /// The id under which the log speaks of it.
     pub id: String,
     /// When it arrived: deadlines count from here.
@@ -74,12 +91,13 @@ impl Response {
 /// The application: what answers requests.
 pub struct App {
     dispatcher: Dispatcher,
+    access: Arc<Access>,
     decode_limits: DecodeLimits,
 }
 
 impl App {
-    /// Answers with this dispatcher, within its limits.
-    pub fn new(dispatcher: Dispatcher) -> Self {
+    /// Answers with this dispatcher, within its limits, whom this lets in.
+    pub fn new(dispatcher: Dispatcher, access: Arc<Access>) -> Self {
         let limits = dispatcher.limits();
         let decode_limits = DecodeLimits {
             bytes_max: limits.body_bytes_max,
@@ -88,7 +106,7 @@ impl App {
             text_bytes_max: limits.body_bytes_max,
             ..DecodeLimits::default()
         };
-        Self { dispatcher, decode_limits }
+        Self { dispatcher, access, decode_limits }
     }
 
     /// Answers one request.
@@ -107,43 +125,47 @@ impl App {
                 return Response::text(405, why).with_header("Allow", METHODS);
             }
         }
+        let caller = match admission::admit(&self.access, request) {
+            Ok(caller) => caller,
+            Err(refusal) => return refusal,
+        };
         let limits = self.dispatcher.limits();
         match content::decode(&request.body, request.content_encoding.as_deref(), limits.body_bytes_max) {
-            Ok(document) => {
-                content::encode(Response::xml(self.call(request, &document)), request.accepts_gzip)
-            }
+            Ok(document) => content::encode(self.call(request, &caller, &document), request.accepts_gzip),
             Err(refusal) => refusal,
         }
     }
 
-    /// From the XML of a call to the XML of its answer.
-    fn call(&self, request: &Request, document: &[u8]) -> Vec<u8> {
-        let answer = catch_unwind(AssertUnwindSafe(|| self.answer(request, document))).unwrap_or_else(|_| {
+    /// From the XML of a call to its answer.
+    fn call(&self, request: &Request, caller: &Caller, document: &[u8]) -> Response {
+        let answer = || self.answer(request, caller, document);
+        let answer = catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
             log::error!("request {}: a defect of the server ended this call", request.id);
             let why = format!("internal error; the server's log has it under request {}", request.id);
             Err(Fault::new(code::INTERNAL, why))
         });
-        answer.unwrap_or_else(|fault| xmlrpc::encode_fault(&fault))
+        answer.unwrap_or_else(|fault| Response::xml(xmlrpc::encode_fault(&fault)))
     }
 
-    fn answer(&self, request: &Request, document: &[u8]) -> Result<Vec<u8>, Fault> {
+    fn answer(&self, request: &Request, caller: &Caller, document: &[u8]) -> Result<Response, Fault> {
         let limits = self.dispatcher.limits();
         let content_type = request.content_type.as_deref().unwrap_or_default();
         let document = Document::from(document).with_content_type(content_type);
         let call = xmlrpc::decode_call(document, &self.decode_limits).inspect_err(|fault| {
             log::debug!("request {} from {}: {fault}", request.id, request.caller_address);
         })?;
+        if !caller.permit.allows(&call.method) {
+            return Ok(admission::denied(request, &call.method));
+        }
         let context = CallContext {
             deadline: request.arrived + limits.call_max(),
-            caller_name: String::new(),
+            caller_name: caller.name.clone(),
             caller_address: request.caller_address.clone(),
             request_id: request.id.clone(),
-            // Until there are users, whoever may open the socket's file is an operator.
-            is_operator: request.is_local,
         };
-        let result = self.dispatcher.call(&call.method, &call.params, &context);
+        let result = self.dispatcher.call(&call.method, &call.params, &context, &caller.permit);
         log_call(request, &call.method, &result);
-        xmlrpc::encode_response(&result?, self.dispatcher.encode_options())
+        xmlrpc::encode_response(&result?, self.dispatcher.encode_options()).map(Response::xml)
     }
 }
 

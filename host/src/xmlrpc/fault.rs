@@ -37,6 +37,8 @@ pub mod code {
     pub const RESPONSE_TOO_LARGE: i32 = -32002;
     /// The plugin panicked or crashed.
     pub const PLUGIN_PANICKED: i32 = -32003;
+    /// The caller may not call this.
+    pub const FORBIDDEN: i32 = -32004;
 }
 
 impl Fault {

@@ -169,6 +169,5 @@ pub(crate) fn context() -> CallContext {
         caller_name: "alice".into(),
         caller_address: "192.0.2.1:5".into(),
         request_id: "r-17".into(),
-        is_operator: false,
     }
 }

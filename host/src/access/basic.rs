@@ -1,0 +1,76 @@
+//! HTTP Basic (RFC 7617): from an `Authorization` field to a user's name or a refusal.
+
+use super::throttle::{RETRY_AFTER, Throttle};
+use super::verify::{Credentials, Verdict, Verifier};
+use super::{Refusal, Visit, Way};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+const CHALLENGE: (&str, &str) = ("WWW-Authenticate", "Basic realm=\"Hotcall\", charset=\"UTF-8\"");
+
+/// The user whose credentials came, or `None` when none came.
+///
+/// # Errors
+/// They are wrong, came where others could read them, or cannot be verified now.
+pub(super) fn user(
+    verifier: &Verifier,
+    visit: &Visit<'_>,
+    throttle: &Throttle,
+) -> Result<Option<String>, Refusal> {
+    let Some(encoded) = visit.authorization.and_then(encoded) else { return Ok(None) };
+    check_secret(visit)?;
+    let decoded = BASE64.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some((name, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
+        return Err(wrong());
+    };
+    match verifier.verify(&Credentials { name, password }, visit.address, throttle) {
+        Verdict::Right => Ok(Some(name.to_owned())),
+        Verdict::Wrong => {
+            // Without the name: some type their password there.
+            let from =
+                visit.address.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
+            log::warn!("a wrong name or password from {from}");
+            Err(wrong())
+        }
+        Verdict::Throttled => {
+            let why = "Too many requests: too many wrong names or passwords came from this address.";
+            Err(Refusal::new(429, why).with_header("Retry-After", RETRY_AFTER))
+        }
+        Verdict::Busy => {
+            let why = "Overloaded: too many passwords are being verified.";
+            Err(Refusal::new(503, why).with_header("Retry-After", "1"))
+        }
+    }
+}
+
+/// What tells a caller without a name to give one.
+pub(super) fn wanted(visit: &Visit<'_>) -> Refusal {
+    match check_secret(visit) {
+        Ok(()) => challenge("Unauthorized: a name and a password are wanted."),
+        Err(refusal) => refusal,
+    }
+}
+
+fn wrong() -> Refusal {
+    challenge("Unauthorized: wrong name or password.")
+}
+
+fn challenge(why: &str) -> Refusal {
+    let (name, value) = CHALLENGE;
+    Refusal::new(401, why).with_header(name, value)
+}
+
+/// Asking for credentials that anybody on the way could read would be asking for harm.
+fn check_secret(visit: &Visit<'_>) -> Result<(), Refusal> {
+    if visit.is_encrypted || visit.way != Way::Network {
+        return Ok(());
+    }
+    let why = "Forbidden: names and passwords are taken over HTTPS, loopback and Unix sockets only. A password that was sent here \
+               is known to whoever listened.";
+    Err(Refusal::new(403, why))
+}
+
+fn encoded(authorization: &str) -> Option<&str> {
+    let (scheme, rest) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("basic").then(|| rest.trim())
+}

@@ -1,0 +1,278 @@
+//! Who may call: from what is known of a request's sender to a permission or a refusal.
+//!
+//! [`Access`] holds what an operator chose and decides by it. `site` is about hosts and browsers; `basic` takes names and
+//! passwords, which `verify` verifies against `users`, as often as `throttle` lets; `rules` say who may call what. Knows no sockets, no XML and no
+//! dispatch: what it judges is a [`Visit`].
+
+mod basic;
+mod rules;
+mod site;
+mod throttle;
+pub mod users;
+mod verify;
+
+pub use rules::{Permit, RuleKeys};
+
+use arc_swap::ArcSwap;
+use rules::Rules;
+use site::Sites;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use throttle::Throttle;
+use users::Users;
+use verify::Verifier;
+
+/// What an operator chooses of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Host names and addresses that the server answers for, besides loopback's on loopback. None: any, but on loopback.
+    pub hosts: Vec<String>,
+    /// Origins of web pages that may call.
+    pub origins: Vec<String>,
+    /// The users file. With one, callers must be one of its users, but on Unix sockets.
+    pub users: Option<PathBuf>,
+    /// Whether callers without a name are let in nevertheless.
+    pub allow_anonymous: bool,
+    /// Who may call what. None: all may call all, but for what operators may.
+    pub allow: Vec<RuleKeys>,
+}
+
+impl Settings {
+    /// Whether callers are somebody, or need not be.
+    pub fn settles_who_may_call(&self) -> bool {
+        self.users.is_some() || self.allow_anonymous
+    }
+
+    /// Whether somebody may be an operator who does not come through a Unix socket.
+    pub fn names_operators(&self) -> bool {
+        self.allow.iter().any(|rule| rule.methods.iter().any(|method| method.starts_with(rules::OPERATORS)))
+    }
+}
+
+/// How a request came to this machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// Through a Unix socket, which only this machine's own users can reach, by its permissions.
+    Unix,
+    /// Over TCP from this same machine.
+    Loopback,
+    /// From wherever.
+    #[default]
+    Network,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Unix, Self::Loopback, Self::Network];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unix => "unix",
+            Self::Loopback => "loopback",
+            Self::Network => "network",
+        }
+    }
+
+    /// The way of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|way| way.name() == name)
+    }
+}
+
+/// What is known of a request's sender, and what the request says of it.
+#[derive(Clone, Copy, Default)]
+pub struct Visit<'a> {
+    /// How it came.
+    pub way: Way,
+    /// The host that it wants to reach, perhaps with a port.
+    pub host: Option<&'a str>,
+    /// `Origin`.
+    pub origin: Option<&'a str>,
+    /// `Sec-Fetch-Site`.
+    pub fetch_site: Option<&'a str>,
+    /// Where it came from, when it has an address.
+    pub address: Option<IpAddr>,
+    /// Whether it came through TLS.
+    pub is_encrypted: bool,
+    /// The name that was proven below HTTP; empty when none was.
+    pub name: &'a str,
+    /// `Authorization`.
+    pub authorization: Option<&'a str>,
+}
+
+/// Why a request is not served: its status, and the reason for its sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// One or two sentences.
+    pub why: String,
+    /// A header field that belongs to the status.
+    pub header: Option<(&'static str, &'static str)>,
+}
+
+/// Somebody who is let in.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who it is; empty when not known.
+    pub name: String,
+    /// What it may call.
+    pub permit: Permit,
+}
+
+impl Refusal {
+    fn new(status: u16, why: impl Into<String>) -> Self {
+        Self { status, why: why.into(), header: None }
+    }
+
+    fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+}
+
+/// What decides. Its policy can be replaced as a whole while requests are judged by it.
+pub struct Access {
+    policy: ArcSwap<Policy>,
+    /// Outlives policies: a reload gives nobody new tries.
+    throttle: Throttle,
+}
+
+/// Settings, understood.
+pub struct Policy {
+    sites: Sites,
+    verifier: Option<Verifier>,
+    allow_anonymous: bool,
+    rules: Rules,
+}
+
+impl Policy {
+    /// Understands settings, and reads the users file.
+    ///
+    /// # Errors
+    /// What in them cannot be used, and what would do.
+    pub fn new(settings: &Settings) -> Result<Self, String> {
+        let users = settings.users.as_deref().map(Users::read).transpose()?;
+        Ok(Self {
+            sites: Sites::new(&settings.hosts, &settings.origins)?,
+            verifier: users.map(Verifier::new).transpose()?,
+            allow_anonymous: settings.allow_anonymous,
+            rules: Rules::new(&settings.allow)?,
+        })
+    }
+}
+
+impl Access {
+    /// Decides by this.
+    pub fn new(policy: Policy) -> Self {
+        Self { policy: ArcSwap::from_pointee(policy), throttle: Throttle::default() }
+    }
+
+    /// From now on decides by this.
+    pub fn replace(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// Judges a request. Waits and works when there is a password to verify.
+    ///
+    /// # Errors
+    /// Why it is not served.
+    pub fn admit(&self, visit: &Visit<'_>) -> Result<Caller, Refusal> {
+        let policy = self.policy.load_full();
+        policy.sites.check(visit)?;
+        let name = self.identify(&policy, visit)?;
+        let permit = policy.rules.permit(&name, visit.way, visit.address);
+        Ok(Caller { name, permit })
+    }
+
+    /// Credentials name the caller; else what was proven below HTTP does.
+    fn identify(&self, policy: &Policy, visit: &Visit<'_>) -> Result<String, Refusal> {
+        let Some(verifier) = &policy.verifier else { return Ok(visit.name.to_owned()) };
+        if let Some(user) = basic::user(verifier, visit, &self.throttle)? {
+            return Ok(user);
+        }
+        let may_be_nobody = policy.allow_anonymous || visit.way == Way::Unix;
+        if visit.name.is_empty() && !may_be_nobody {
+            return Err(basic::wanted(visit));
+        }
+        Ok(visit.name.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_have_names() {
+        for way in Way::ALL {
+            assert_eq!(Way::of_name(way.name()), Some(way));
+        }
+        assert_eq!(Way::of_name("x"), None);
+    }
+
+    /// `ann:one`, `ann:two`, what is no base64, no pair, and no Basic.
+    const RIGHT: &str = "Basic YW5uOm9uZQ==";
+    const WRONG: &str = "Basic YW5uOnR3bw==";
+    const BROKEN: [&str; 2] = ["Basic !", "Basic YW5u"];
+
+    fn access(allow_anonymous: bool) -> Access {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users");
+        users::set_password(&path, "ann", "one").unwrap();
+        let settings = Settings { users: Some(path), allow_anonymous, ..Settings::default() };
+        Access::new(Policy::new(&settings).unwrap())
+    }
+
+    /// The caller's name, or the status.
+    fn judged(access: &Access, visit: &Visit<'_>) -> Result<String, u16> {
+        access.admit(visit).map(|caller| caller.name).map_err(|refusal| refusal.status)
+    }
+
+    /// A visit, and what becomes of it where a name is wanted and where not.
+    type Row<'a> = (Visit<'a>, Result<&'a str, u16>, Result<&'a str, u16>);
+
+    #[test]
+    fn callers_are_named_or_refused() {
+        let (strict, open) = (access(false), access(true));
+        let network = Visit::default();
+        let tls = Visit { is_encrypted: true, ..network };
+        let loopback = Visit { way: Way::Loopback, ..network };
+        let unix = Visit { way: Way::Unix, ..network };
+        let with =
+            |visit: Visit<'static>, authorization| Visit { authorization: Some(authorization), ..visit };
+        let rows: [Row<'_>; 17] = [
+            (tls, Err(401), Ok("")),
+            (loopback, Err(401), Ok("")),
+            (network, Err(403), Ok("")),
+            (unix, Ok(""), Ok("")),
+            (with(tls, RIGHT), Ok("ann"), Ok("ann")),
+            (with(tls, "bAsIc  YW5uOm9uZQ=="), Ok("ann"), Ok("ann")),
+            (with(loopback, RIGHT), Ok("ann"), Ok("ann")),
+            (with(unix, RIGHT), Ok("ann"), Ok("ann")),
+            (with(network, RIGHT), Err(403), Err(403)),
+            (with(tls, WRONG), Err(401), Err(401)),
+            (with(unix, WRONG), Err(401), Err(401)),
+            (with(tls, BROKEN[0]), Err(401), Err(401)),
+            (with(tls, BROKEN[1]), Err(401), Err(401)),
+            (with(tls, "Bearer x"), Err(401), Ok("")),
+            (Visit { name: "cert", ..tls }, Ok("cert"), Ok("cert")),
+            (Visit { name: "cert", ..with(tls, RIGHT) }, Ok("ann"), Ok("ann")),
+            (Visit { name: "cert", ..with(tls, WRONG) }, Err(401), Err(401)),
+        ];
+        for (number, (visit, by_strict, by_open)) in rows.iter().enumerate() {
+            let owned = |result: &Result<&str, u16>| result.map(str::to_owned);
+            assert_eq!(judged(&strict, visit), owned(by_strict), "row {number}");
+            assert_eq!(judged(&open, visit), owned(by_open), "row {number}");
+        }
+    }
+
+    #[test]
+    fn without_users_credentials_are_nothing() {
+        let access = Access::new(Policy::new(&Settings::default()).unwrap());
+        let visit = Visit { authorization: Some(WRONG), ..Visit::default() };
+        assert_eq!(judged(&access, &visit), Ok(String::new()));
+        assert_eq!(judged(&access, &Visit { name: "cert", ..visit }), Ok("cert".to_owned()));
+    }
+}

@@ -1,0 +1,250 @@
+//! `[[allow]]`: which callers may call which methods. With any rule, what no rule allows is denied.
+
+use super::Way;
+use ipnet::IpNet;
+use serde::Deserialize;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The word among addresses for whoever comes through a Unix socket.
+const UNIX: &str = "unix";
+/// The server's own methods for operators: no pattern means them that does not begin so.
+pub(super) const OPERATORS: &str = "hotcall.";
+/// The server's own methods for all. They tell a caller only of what it may call.
+const SYSTEM: &str = "system.";
+
+/// The keys of one `[[allow]]`. A caller must fit both `users` and `addresses` where both are there.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct RuleKeys {
+    /// Names. Without it, callers of any name or none.
+    pub users: Option<Vec<String>>,
+    /// Networks such as `10.0.0.0/8`, addresses, and `unix`. Without it, wherever they come from.
+    pub addresses: Option<Vec<String>>,
+    /// Methods, or beginnings of methods with `*` at their end.
+    pub methods: Vec<String>,
+}
+
+/// All rules; none at all allows all.
+#[derive(Default)]
+pub(super) struct Rules(Vec<Arc<Rule>>);
+
+#[derive(Debug)]
+struct Rule {
+    users: Option<Vec<String>>,
+    places: Option<Vec<Place>>,
+    methods: Vec<Pattern>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Unix,
+    Net(IpNet),
+}
+
+#[derive(Debug)]
+enum Pattern {
+    Exactly(String),
+    Beginning(String),
+}
+
+/// What one caller may call.
+#[derive(Clone, Debug, Default)]
+pub struct Permit {
+    /// Whether it came through a Unix socket: whoever may open that is an operator.
+    is_local: bool,
+    /// The rules that the caller fits, when there are any rules.
+    rules: Option<Vec<Arc<Rule>>>,
+}
+
+impl Permit {
+    /// Whether a call of this method is let through. It says nothing of whether there is such a method.
+    pub fn allows(&self, method: &str) -> bool {
+        let Some(rules) = &self.rules else { return true };
+        if method.starts_with(OPERATORS) {
+            return self.operates(method);
+        }
+        if method.starts_with(SYSTEM) {
+            return self.is_local || !rules.is_empty();
+        }
+        rules.iter().any(|rule| rule.names(method))
+    }
+
+    /// Whether the caller is an operator as far as this method of the server's own goes.
+    pub fn operates(&self, method: &str) -> bool {
+        let named = |rule: &Arc<Rule>| rule.users.is_some() && rule.names(method);
+        self.is_local || self.rules.iter().flatten().any(named)
+    }
+}
+
+impl Rules {
+    /// # Errors
+    /// The rule that could never fit, or would make everybody an operator.
+    pub(super) fn new(keys: &[RuleKeys]) -> Result<Self, String> {
+        let rule = |(number, keys): (usize, &RuleKeys)| {
+            Rule::new(keys).map(Arc::new).map_err(|why| format!("[[allow]] number {number}: {why}"))
+        };
+        (1..).zip(keys).map(rule).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// What a caller may call.
+    pub(super) fn permit(&self, name: &str, way: Way, address: Option<IpAddr>) -> Permit {
+        let fitting = || self.0.iter().filter(|rule| rule.fits(name, way, address)).cloned().collect();
+        Permit { is_local: way == Way::Unix, rules: (!self.0.is_empty()).then(fitting) }
+    }
+}
+
+impl Rule {
+    fn new(keys: &RuleKeys) -> Result<Self, String> {
+        let RuleKeys { users, addresses, methods } = keys;
+        let is_empty = |list: &Option<Vec<String>>| list.as_ref().is_some_and(Vec::is_empty);
+        if is_empty(users) || is_empty(addresses) || methods.is_empty() {
+            return Err("an empty list fits nothing; give it something or leave it out".into());
+        }
+        if users.iter().flatten().any(String::is_empty) {
+            return Err("an empty name is nobody's".into());
+        }
+        if users.is_none() && methods.iter().any(|method| method.starts_with(OPERATORS)) {
+            return Err(format!("{OPERATORS}* is for operators: name them in users"));
+        }
+        let places =
+            addresses.as_ref().map(|addresses| addresses.iter().map(|text| Place::new(text)).collect());
+        Ok(Self {
+            users: users.clone(),
+            places: places.transpose()?,
+            methods: methods.iter().map(|text| Pattern::new(text)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn fits(&self, name: &str, way: Way, address: Option<IpAddr>) -> bool {
+        let by_name = self.users.as_ref().is_none_or(|users| users.iter().any(|user| user == name));
+        let by_place = self.places.as_ref().is_none_or(|places| {
+            places.iter().any(|place| match (place, address) {
+                (Place::Unix, _) => way == Way::Unix,
+                (Place::Net(net), Some(address)) => net.contains(&address.to_canonical()),
+                (Place::Net(_), None) => false,
+            })
+        });
+        by_name && by_place
+    }
+
+    fn names(&self, method: &str) -> bool {
+        self.methods.iter().any(|pattern| pattern.matches(method))
+    }
+}
+
+impl Place {
+    fn new(text: &str) -> Result<Self, String> {
+        if text == UNIX {
+            return Ok(Self::Unix);
+        }
+        let one = || text.parse::<IpAddr>().map(IpNet::from);
+        let net = text.parse::<IpNet>().or_else(|_| one());
+        net.map(|net| Self::Net(net.trunc())).map_err(|_| {
+            format!("addresses has {text:?}: give networks as in \"10.0.0.0/8\", addresses, or \"{UNIX}\"")
+        })
+    }
+}
+
+impl Pattern {
+    fn new(text: &str) -> Result<Self, String> {
+        match text.strip_suffix('*') {
+            Some(beginning) if !beginning.contains('*') => Ok(Self::Beginning(beginning.to_owned())),
+            None if !text.is_empty() && !text.contains('*') => Ok(Self::Exactly(text.to_owned())),
+            _ => Err(format!("methods has {text:?}: give names, with * at the end for all that begin so")),
+        }
+    }
+
+    fn matches(&self, method: &str) -> bool {
+        match self {
+            Self::Exactly(name) => name == method,
+            // What is for operators is never meant by the way.
+            Self::Beginning(beginning) => {
+                method.starts_with(beginning.as_str())
+                    && (beginning.starts_with(OPERATORS) || !method.starts_with(OPERATORS))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(users: &[&str], addresses: &[&str], methods: &[&str]) -> RuleKeys {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let some = |texts: &[&str]| (!texts.is_empty()).then(|| owned(texts));
+        RuleKeys { users: some(users), addresses: some(addresses), methods: owned(methods) }
+    }
+
+    #[test]
+    fn what_no_rule_allows_is_denied() {
+        let rules = Rules::new(&[
+            keys(&["ann", "bert"], &[], &["add", "stats.*"]),
+            keys(&["ann"], &["10.1.2.3/8"], &["*"]),
+            keys(&["op"], &[], &["hotcall.*"]),
+            keys(&["half"], &[], &["hotcall.plugins"]),
+            keys(&[], &["unix", "2001:db8::1"], &["local"]),
+        ])
+        .unwrap();
+        let rows = [
+            (
+                "ann",
+                "1.2.3.4",
+                "add stats.x stats. system.listMethods",
+                "Add addx stat stats local hotcall.plugins",
+            ),
+            ("ann", "10.9.9.9", "add anything system.x", "hotcall.plugins hotcall."),
+            ("ann", "::ffff:10.0.0.1", "anything", ""),
+            ("bert", "10.9.9.9", "add", "anything"),
+            ("op", "1.2.3.4", "hotcall.plugins hotcall.reload system.x", "add"),
+            ("half", "1.2.3.4", "hotcall.plugins", "hotcall.reload"),
+            ("", "1.2.3.4", "", "add system.listMethods hotcall.plugins local"),
+            ("", "2001:db8::1", "local system.x", "add hotcall.plugins"),
+            ("", "unix", "local system.x hotcall.plugins", "add"),
+            ("ann", "unix", "local add hotcall.plugins", "anything"),
+        ];
+        for (name, from, allowed, denied) in rows {
+            let way = if from == UNIX { Way::Unix } else { Way::Network };
+            let permit = rules.permit(name, way, from.parse().ok());
+            for method in allowed.split_whitespace() {
+                assert!(permit.allows(method), "{name} {from} {method}");
+            }
+            for method in denied.split_whitespace() {
+                assert!(!permit.allows(method), "{name} {from} {method}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_rules_all_is_allowed_and_operators_are_local() {
+        let rules = Rules::default();
+        for (way, is_operator) in [(Way::Unix, true), (Way::Loopback, false), (Way::Network, false)] {
+            let permit = rules.permit("", way, None);
+            assert!(permit.allows("add") && permit.allows("hotcall.plugins"));
+            assert_eq!(permit.operates("hotcall.plugins"), is_operator, "{way:?}");
+        }
+    }
+
+    #[test]
+    fn rules_that_cannot_be_meant_are_refused() {
+        let none = Some(Vec::new());
+        let rows = [
+            (keys(&["a"], &[], &[]), "an empty list"),
+            (RuleKeys { users: none.clone(), ..keys(&[], &[], &["x"]) }, "an empty list"),
+            (RuleKeys { addresses: none, ..keys(&[], &[], &["x"]) }, "an empty list"),
+            (keys(&[""], &[], &["x"]), "nobody's"),
+            (keys(&[], &["10.0.0.1"], &["hotcall.*"]), "name them in users"),
+            (keys(&[], &["ten"], &["x"]), "addresses has \"ten\""),
+            (keys(&[], &["10.0.0.0/40"], &["x"]), "addresses has"),
+            (keys(&[], &[], &["a*b"]), "methods has \"a*b\""),
+            (keys(&[], &[], &["a**"]), "methods has"),
+            (keys(&[], &[], &[""]), "methods has"),
+        ];
+        for (keys, why) in rows {
+            let good = self::keys(&[], &[], &["x"]);
+            let said = Rules::new(&[good, keys]).err().unwrap();
+            assert!(said.starts_with("[[allow]] number 2: ") && said.contains(why), "{said}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Which hosts the server answers for, and which web sites' pages may call it. Both stop a browser from being used against
+//! a server that only its user can reach: by a name that is pointed at it (DNS rebinding), and by a page elsewhere.
+
+use super::{Refusal, Visit, Way};
+use std::net::IpAddr;
+
+/// What a request repeats is shown up to here.
+const SHOWN_CHARS_MAX: usize = 100;
+
+/// The hosts and origins that an operator listed, each in one spelling.
+#[derive(Debug)]
+pub(super) struct Sites {
+    hosts: Vec<String>,
+    origins: Vec<String>,
+}
+
+impl Sites {
+    /// # Errors
+    /// An entry that no request could have.
+    pub(super) fn new(hosts: &[String], origins: &[String]) -> Result<Self, String> {
+        let host = |given: &String| {
+            let bare = given.parse::<IpAddr>().map(|ip| ip.to_canonical().to_string());
+            // A name with its port would look as if the port counted.
+            let named = host_name(given).filter(|_| given.ends_with(']') || !given.contains(':'));
+            let why =
+                || format!("hosts has {given:?}: give names or addresses, without scheme, port and path");
+            bare.ok().or(named).ok_or_else(why)
+        };
+        let origin = |given: &String| {
+            let is_origin = given
+                .split_once("://")
+                .is_some_and(|(scheme, host)| !scheme.is_empty() && host_name(host).is_some());
+            let why =
+                || format!("origins has {given:?}: give what a browser sends, as in \"https://example.com\"");
+            is_origin.then(|| given.to_ascii_lowercase()).ok_or_else(why)
+        };
+        Ok(Self {
+            hosts: hosts.iter().map(host).collect::<Result<_, _>>()?,
+            origins: origins.iter().map(origin).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// # Errors
+    /// 421 for a host that this server is not, 403 for a call from a page of another site.
+    pub(super) fn check(&self, visit: &Visit<'_>) -> Result<(), Refusal> {
+        self.check_host(visit)?;
+        self.check_origin(visit)
+    }
+
+    fn check_host(&self, visit: &Visit<'_>) -> Result<(), Refusal> {
+        // No browser goes through a Unix socket by itself, and each sends Host.
+        let (Some(host), true) = (visit.host, visit.way != Way::Unix) else { return Ok(()) };
+        let name = host_name(host);
+        let is_ours = match (&name, visit.way) {
+            (Some(name), _) if self.hosts.contains(name) => true,
+            (Some(name), Way::Loopback) => is_loopback(name),
+            _ => visit.way == Way::Network && self.hosts.is_empty(),
+        };
+        if is_ours {
+            return Ok(());
+        }
+        let shown = shown(host);
+        let why = format!(
+            "Misdirected request: not the server of {shown:?}. Its operator can list that under hosts."
+        );
+        Err(Refusal::new(421, why))
+    }
+
+    /// By what browsers say. Nothing else sends these fields, and no page can change them.
+    fn check_origin(&self, visit: &Visit<'_>) -> Result<(), Refusal> {
+        let is_listed = |origin: &str| self.origins.iter().any(|listed| listed.eq_ignore_ascii_case(origin));
+        let refused = |from: &str| {
+            let shown = shown(from);
+            let why = format!(
+                "Forbidden: a page of {shown:?} may not call. The operator can list it under origins."
+            );
+            Err(Refusal::new(403, why))
+        };
+        match (visit.origin, visit.fetch_site) {
+            (Some(origin), _) if is_listed(origin) => Ok(()),
+            (_, Some(site)) if ["same-origin", "none"].contains(&site) => Ok(()),
+            (origin, Some(_)) => refused(origin.unwrap_or("another site")),
+            // Browsers of before 2023 say no more than this.
+            (Some(origin), None) if is_same(origin, visit.host) => Ok(()),
+            (Some(origin), None) => refused(origin),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// Whether a page's origin is the host that it calls. The scheme does not count: a proxy before this server may have
+/// changed it.
+fn is_same(origin: &str, host: Option<&str>) -> bool {
+    let of_origin = origin.split_once("://").map(|(_, host)| host);
+    matches!((of_origin, host), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other))
+}
+
+/// The host of an authority, without its port, in one spelling.
+fn host_name(authority: &str) -> Option<String> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']')?;
+            host.contains(':').then_some((host, port))?
+        }
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let is_port =
+        |port: &str| port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    if !(port.is_empty() || is_port(port)) {
+        return None;
+    }
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Some(ip.to_canonical().to_string());
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    is_name.then(|| name.to_ascii_lowercase())
+}
+
+fn is_loopback(name: &str) -> bool {
+    let is_address = name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    is_address || name == "localhost" || name.ends_with(".localhost")
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sites(hosts: &[&str], origins: &[&str]) -> Result<Sites, String> {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        Sites::new(&owned(hosts), &owned(origins))
+    }
+
+    fn status(sites: &Sites, visit: &Visit<'_>) -> u16 {
+        sites.check(visit).map_or_else(|refusal| refusal.status, |()| 200)
+    }
+
+    #[test]
+    fn hosts_are_held_to_the_way() {
+        let none = sites(&[], &[]).unwrap();
+        let some = sites(&["API.example.com.", "::2", "10.0.0.1"], &[]).unwrap();
+        let rows: &[(&str, Way, [u16; 2])] = &[
+            ("localhost", Way::Loopback, [200, 200]),
+            ("LocalHost.:8080", Way::Loopback, [200, 200]),
+            ("a.localhost", Way::Loopback, [200, 200]),
+            ("127.0.0.1:1", Way::Loopback, [200, 200]),
+            ("127.1.2.3", Way::Loopback, [200, 200]),
+            ("[::1]:1", Way::Loopback, [200, 200]),
+            ("[::ffff:127.0.0.1]", Way::Loopback, [200, 200]),
+            ("api.example.com:443", Way::Loopback, [421, 200]),
+            ("api.example.com", Way::Network, [200, 200]),
+            ("[0::2]:1", Way::Network, [200, 200]),
+            ("10.0.0.1", Way::Network, [200, 200]),
+            ("localhost", Way::Network, [200, 421]),
+            ("evil.example", Way::Network, [200, 421]),
+            ("evil.example", Way::Loopback, [421, 421]),
+            ("localhost.evil.example", Way::Loopback, [421, 421]),
+            ("127.0.0.1.evil.example", Way::Loopback, [421, 421]),
+            ("localhost@evil.example", Way::Loopback, [421, 421]),
+            ("localhost:x", Way::Loopback, [421, 421]),
+            ("[localhost]", Way::Loopback, [421, 421]),
+            ("", Way::Loopback, [421, 421]),
+            ("evil.example", Way::Unix, [200, 200]),
+        ];
+        for &(host, way, expected) in rows {
+            let visit = Visit { host: Some(host), way, ..Visit::default() };
+            assert_eq!([&none, &some].map(|sites| status(sites, &visit)), expected, "{host} {way:?}");
+        }
+        assert_eq!(status(&some, &Visit { way: Way::Loopback, ..Visit::default() }), 200, "HTTP/1.0");
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_refused() {
+        let none = sites(&[], &[]).unwrap();
+        let some = sites(&[], &["https://Good.example:8443"]).unwrap();
+        let rows: &[(Option<&str>, Option<&str>, [u16; 2])] = &[
+            (None, None, [200, 200]),
+            (None, Some("same-origin"), [200, 200]),
+            (None, Some("none"), [200, 200]),
+            (None, Some("cross-site"), [403, 403]),
+            (None, Some("same-site"), [403, 403]),
+            (None, Some(""), [403, 403]),
+            (Some("http://h:1"), None, [200, 200]),
+            (Some("https://H:1"), None, [200, 200]),
+            (Some("http://h:2"), None, [403, 403]),
+            (Some("http://h:1"), Some("cross-site"), [403, 403]),
+            (Some("http://evil.example"), Some("same-origin"), [200, 200]),
+            (Some("null"), None, [403, 403]),
+            (Some(""), None, [403, 403]),
+            (Some("https://good.example:8443"), Some("cross-site"), [403, 200]),
+            (Some("https://good.example:8443"), None, [403, 200]),
+            (Some("http://good.example:8443"), None, [403, 403]),
+            (Some("https://good.example"), None, [403, 403]),
+        ];
+        for &(origin, fetch_site, expected) in rows {
+            for way in [Way::Unix, Way::Network] {
+                let visit = Visit { host: Some("h:1"), origin, fetch_site, way, ..Visit::default() };
+                assert_eq!(
+                    [&none, &some].map(|sites| status(sites, &visit)),
+                    expected,
+                    "{origin:?} {fetch_site:?} {way:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn entries_that_nobody_could_match_are_refused() {
+        for host in ["https://h", "h:80", "[::1]:80", "h/", "", "*", "a b"] {
+            assert!(sites(&[host], &[]).unwrap_err().contains("without scheme"), "{host}");
+        }
+        for origin in ["h", "https://", "https://h/", "://h", "null", "*"] {
+            assert!(sites(&[], &[origin]).unwrap_err().contains("what a browser sends"), "{origin}");
+        }
+        assert!(sites(&["[::1]", "h"], &["http://[::1]:80"]).is_ok());
+    }
+}

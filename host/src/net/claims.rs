@@ -1,0 +1,120 @@
+//! What a request says of where it is going, where it began and who sends it: fields that are passed on for others to
+//! judge, once they can be read in one way only.
+
+use super::head::{Fields, Refusal, bad};
+
+/// A host's name of 253 bytes, a port, and some air.
+const HOST_BYTES_MAX: usize = 300;
+const ORIGIN_BYTES_MAX: usize = 400;
+const FETCH_SITE_BYTES_MAX: usize = 20;
+/// A name and a password of some length, in base64.
+const AUTHORIZATION_BYTES_MAX: usize = 4_096;
+
+/// The fields, each of visible ASCII and spaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Claims {
+    /// The target's authority, else `Host`. None in HTTP/1.0 without it.
+    pub(super) host: Option<String>,
+    /// `Origin`, which browsers set.
+    pub(super) origin: Option<String>,
+    /// `Sec-Fetch-Site`, which newer browsers set.
+    pub(super) fetch_site: Option<String>,
+    /// `Authorization`, when it can be understood.
+    pub(super) authorization: Option<String>,
+}
+
+impl Claims {
+    /// Reads them. `authority`: of the target, which then counts in place of `Host` (RFC 9112, section 3.2.2).
+    ///
+    /// # Errors
+    /// More than one host, or one that is no text.
+    pub(super) fn read(fields: &Fields<'_>, authority: Option<&str>, is_1_1: bool) -> Result<Self, Refusal> {
+        let hosts = fields.all("host").count();
+        if (is_1_1 && hosts != 1) || hosts > 1 {
+            return Err(bad("HTTP/1.1 wants one Host field"));
+        }
+        let host = match authority {
+            Some(authority) => Some(authority),
+            None => fields
+                .all("host")
+                .next()
+                .map(|host| plain(host, HOST_BYTES_MAX).ok_or(()))
+                .transpose()
+                .map_err(|()| bad("Host is not the name of a host"))?,
+        };
+        Ok(Self {
+            host: host.map(str::to_owned),
+            // What cannot be read must not pass for what is not there: these two exclude.
+            origin: only(fields, "origin", ORIGIN_BYTES_MAX)
+                .map(|origin| origin.unwrap_or("null").to_owned()),
+            fetch_site: only(fields, "sec-fetch-site", FETCH_SITE_BYTES_MAX)
+                .map(|site| site.unwrap_or("cross-site").to_owned()),
+            authorization: only(fields, "authorization", AUTHORIZATION_BYTES_MAX)
+                .flatten()
+                .map(str::to_owned),
+        })
+    }
+}
+
+/// A field that stands once at most; `Some(None)` when it stands more often or is no plain text.
+fn only<'a>(fields: &'a Fields<'_>, name: &'a str, bytes_max: usize) -> Option<Option<&'a str>> {
+    let mut given = fields.all(name);
+    let (value, another) = (given.next()?, given.next());
+    Some(plain(value, bytes_max).filter(|_| another.is_none()))
+}
+
+fn plain(value: &[u8], bytes_max: usize) -> Option<&str> {
+    let is_plain = value.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    std::str::from_utf8(value).ok().filter(|_| is_plain && value.len() <= bytes_max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::parse;
+    use super::*;
+
+    fn read(line: &str, fields: &str) -> Result<Claims, u16> {
+        let head = format!("POST {line}\r\n{fields}\r\n");
+        parse(head.as_bytes()).map(|head| head.unwrap().0.claims).map_err(|refusal| refusal.status)
+    }
+
+    #[test]
+    fn what_is_given_is_read() {
+        let fields =
+            "Host: h:1\r\nOrigin: http://o\r\nSec-Fetch-Site: same-site\r\nAuthorization: Basic YTpi\r\n";
+        let some = |text: &str| Some(text.to_owned());
+        let expected = Claims {
+            host: some("h:1"),
+            origin: some("http://o"),
+            fetch_site: some("same-site"),
+            authorization: some("Basic YTpi"),
+        };
+        assert_eq!(read("/ HTTP/1.1", fields), Ok(expected));
+        assert_eq!(read("/ HTTP/1.0", ""), Ok(Claims::default()));
+    }
+
+    #[test]
+    fn a_target_s_authority_is_the_host() {
+        assert_eq!(read("http://a:2/x HTTP/1.1", "Host: h\r\n").unwrap().host.as_deref(), Some("a:2"));
+        assert_eq!(read("https://a HTTP/1.0", "").unwrap().host.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn hosts_are_one_and_text() {
+        for fields in
+            ["", "Host: a\r\nHost: a\r\n", "Host: \u{e9}\r\n", &format!("Host: {}\r\n", "x".repeat(301))]
+        {
+            assert_eq!(read("/ HTTP/1.1", fields), Err(400), "{fields}");
+        }
+        assert_eq!(read("/ HTTP/1.0", "Host: a\r\nHost: b\r\n"), Err(400));
+    }
+
+    #[test]
+    fn what_cannot_be_read_excludes_instead_of_counting_as_nothing() {
+        let twice =
+            |name: &str| read("/ HTTP/1.1", &format!("Host: h\r\n{name}: a\r\n{name}: b\r\n")).unwrap();
+        assert_eq!(twice("Origin").origin.as_deref(), Some("null"));
+        assert_eq!(twice("Sec-Fetch-Site").fetch_site.as_deref(), Some("cross-site"));
+        assert_eq!(twice("Authorization").authorization, None);
+    }
+}

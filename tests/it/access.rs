@@ -1,0 +1,219 @@
+//! Who may call, and from where.
+
+use crate::http::{connect, exchange};
+use crate::trial;
+use hotcall::client::{Client, Error};
+use hotcall_tests::{Server, Setup, artifacts, wait_until};
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("access::browsers_are_kept_from_what_is_not_theirs", browsers_are_kept_out),
+        trial("access::users_are_asked_for_their_passwords", users_are_asked),
+        trial("access::wrong_passwords_are_slowed_down", wrong_passwords_are_slowed_down),
+        trial("access::passwd_asks_twice_without_echo", passwd_asks_twice),
+    ]
+}
+
+const ADD: &str = "<methodCall><methodName>add</methodName><params><param><value><int>2</int></value></param>\
+    <param><value><i4>3</i4></value></param></params></methodCall>";
+
+fn plain() -> Setup {
+    Setup::new().argument("--http=127.0.0.1:0").plugin("arithmetic.so", artifacts::plugin("arithmetic"))
+}
+
+fn post(line: &str, fields: &str) -> String {
+    format!("POST {line}\r\nConnection: keep-alive\r\nContent-Length: {}\r\n{fields}\r\n{ADD}", ADD.len())
+}
+
+/// What only browsers run into: names that are pointed at the server, and pages of other sites.
+fn browsers_are_kept_out() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("hotcall.sock");
+    let config = "hosts = ['api.example.com']\norigins = ['https://app.example.com']\n";
+    let server = plain().argument(format!("--unix={}", path.display())).config(config).start();
+    let rows = [
+        ("/ HTTP/1.1", "Host: localhost:1", [200, 200], "<int>5</int>"),
+        ("/ HTTP/1.1", "Host: 127.0.0.1", [200, 200], ""),
+        ("/ HTTP/1.1", "Host: API.example.com", [200, 200], ""),
+        ("/ HTTP/1.1", "Host: evil.example", [421, 200], ""),
+        ("/ HTTP/1.0", "X: no host", [200, 200], ""),
+        ("http://evil.example/ HTTP/1.1", "Host: localhost", [421, 200], ""),
+        ("/ HTTP/1.1", "Host: localhost\r\nHotcall-Host: evil.example", [200, 200], ""),
+        ("/ HTTP/1.1", "Host: evil.example\r\nHotcall-Host: localhost", [421, 200], ""),
+        ("/ HTTP/1.1", "Host: localhost\r\nOrigin: http://localhost", [200, 200], ""),
+        ("/ HTTP/1.1", "Host: localhost\r\nOrigin: http://evil.example", [403, 403], "under origins"),
+        ("/ HTTP/1.1", "Host: localhost\r\nOrigin: https://app.example.com", [200, 200], ""),
+        ("/ HTTP/1.1", "Host: localhost\r\nSec-Fetch-Site: cross-site", [403, 403], "another site"),
+    ];
+    let (mut tcp, mut unix) = (connect(&server), UnixStream::connect(&path).unwrap());
+    for (line, fields, [by_tcp, by_unix], has) in rows {
+        let request = post(line, &format!("{fields}\r\n"));
+        let (status, head, body) = exchange(&mut tcp, &request);
+        assert_eq!(status, by_tcp, "{request}\n{head}{body}");
+        assert!(body.contains(has), "{request}\n{head}{body}");
+        assert_eq!(exchange(&mut unix, &request).0, by_unix, "{request}");
+    }
+
+    let config = server.beside("hotcall.toml");
+    fs::write(&config, "hosts = ['evil.example']\n").unwrap();
+    server.signal(Signal::HUP);
+    let request = post("/ HTTP/1.1", "Host: evil.example\r\n");
+    wait_until("the new hosts", || exchange(&mut tcp, &request).0 == 200);
+    fs::write(&config, "hosts = ['http://a']\n").unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for_log(&["SIGHUP", "hosts has \"http://a\"", "everything stays as it is"]);
+    assert_eq!(exchange(&mut tcp, &request).0, 200);
+}
+
+/// Sets a user's password.
+pub fn passwd(file: &Path, name: &str, password: &str) -> Output {
+    let mut command = Command::new(artifacts::hotcall());
+    command.arg("passwd").arg(file).arg(name);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// A client of one of the server's listeners, with a name or without.
+pub fn asked(server: &Server, index: usize, user: Option<(&str, &str)>) -> Client {
+    let url = &server.urls()[index];
+    let builder = Client::builder(url);
+    let builder = if url.starts_with("https:") { builder.ca_file(server.ca()) } else { builder };
+    match user {
+        Some((name, password)) => builder.basic(name, password).build().unwrap(),
+        None => builder.build().unwrap(),
+    }
+}
+
+/// Whom a plugin is told that it serves, or the HTTP status.
+fn name_seen(client: &Client) -> Result<String, u16> {
+    match client.call::<Vec<String>>("echo.caller", ()) {
+        Ok(caller) => Ok(caller[0].clone()),
+        Err(Error::Http { status, .. }) => Err(status),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn users_are_asked() {
+    let root = tempfile::tempdir().unwrap();
+    let (users, socket) = (root.path().join("users"), root.path().join("s"));
+    for (name, password) in [("ann", "first secret"), ("B\u{e4}r", "p\u{e4}ss:word")] {
+        let done = passwd(&users, name, password);
+        assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
+    }
+    let refused = passwd(&users, "a:b", "x");
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("no colon"));
+    let server = Setup::new()
+        .argument("--https=127.0.0.1:0")
+        .argument("--http=127.0.0.1:0")
+        .argument(format!("--unix={}", socket.display()))
+        .plugin("echo.so", artifacts::plugin("echo"))
+        .config(&format!("users = {users:?}"))
+        .start();
+    for (listener, anonymous) in [(0, Err(401)), (1, Err(401)), (2, Ok(String::new()))] {
+        assert_eq!(name_seen(&asked(&server, listener, None)), anonymous, "{listener}");
+        let rows = [
+            (("ann", "first secret"), Ok("ann".to_owned())),
+            (("B\u{e4}r", "p\u{e4}ss:word"), Ok("B\u{e4}r".to_owned())),
+            (("ann", "wrong secret"), Err(401)),
+            (("nobody", "first secret"), Err(401)),
+        ];
+        for (user, seen) in rows {
+            assert_eq!(name_seen(&asked(&server, listener, Some(user))), seen, "{listener} {user:?}");
+        }
+    }
+
+    assert!(passwd(&users, "ann", "second secret").status.success());
+    server.signal(Signal::HUP);
+    let anew = asked(&server, 0, Some(("ann", "second secret")));
+    wait_until("the new password", || name_seen(&anew).is_ok());
+    assert_eq!(name_seen(&asked(&server, 0, Some(("ann", "first secret")))), Err(401), "not remembered");
+    fs::write(&users, "ann:second secret").unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for_log(&["SIGHUP", "line 1", "everything stays as it is"]);
+    assert_eq!(name_seen(&anew), Ok("ann".to_owned()));
+    let log = server.log();
+    assert!(log.contains("a wrong name or password from 127.0.0.1"), "{log}");
+    assert!(!log.contains("secret") && !log.contains("argon2id$"), "{log}");
+}
+
+fn wrong_passwords_are_slowed_down() {
+    let root = tempfile::tempdir().unwrap();
+    let users = root.path().join("users");
+    assert!(passwd(&users, "ann", "right").status.success());
+    let server = plain().config(&format!("users = {users:?}")).start();
+    let mut stream = connect(&server);
+    let head = post("/ HTTP/1.1", "Host: localhost\r\n");
+    let (status, head, body) = exchange(&mut stream, &head);
+    assert_eq!(status, 401, "{body}");
+    assert!(head.contains("WWW-Authenticate: Basic realm=\"Hotcall\", charset=\"UTF-8\""), "{head}");
+
+    let add = |password: &str| asked(&server, 0, Some(("ann", password))).call::<i32>("add", (2, 3));
+    assert_eq!(add("right").unwrap(), 5);
+    let status = |password: &str| match add(password) {
+        Err(Error::Http { status, .. }) => status,
+        other => panic!("{other:?}"),
+    };
+    let first = (0..100).map(|number| status(&format!("wrong {number}"))).find(|status| *status != 401);
+    assert_eq!(first, Some(429));
+    assert_eq!(add("right").unwrap(), 5, "who is known goes on");
+    // `ann:wrong`
+    let (status, head, _) = exchange(
+        &mut stream,
+        &post("/ HTTP/1.1", "Host: localhost\r\nAuthorization: Basic YW5uOndyb25n\r\n"),
+    );
+    assert!(status == 429 && head.contains("Retry-After: 60"), "{head}");
+}
+
+fn passwd_asks_twice() {
+    let root = tempfile::tempdir().unwrap();
+    let users = root.path().join("users");
+    let rows = [("secret\nsecret\n", true), ("secret\nother\n", false), ("\u{3}\n\u{3}\n", false)];
+    for (typed, is_taken) in rows {
+        drop(fs::remove_file(&users));
+        let (shown, status) = at_terminal(&users, typed);
+        assert_eq!(status, is_taken, "{typed:?}: {shown}");
+        assert_eq!(users.exists(), is_taken, "{typed:?}");
+        assert!(shown.contains("New password: ") && shown.contains("Once more: "), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}
+
+/// What a terminal shows while somebody types, and whether the command succeeded.
+fn at_terminal(users: &Path, typed: &str) -> (String, bool) {
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
+    let end = || OpenOptions::new().read(true).write(true).open(&name).unwrap();
+    let mut command = Command::new(artifacts::hotcall());
+    command.arg("passwd").arg(users).arg("ann").stdin(end()).stdout(end()).stderr(end());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut terminal = File::from(controller);
+    let mut shown = String::new();
+    let mut buffer = [0; 256];
+    for (prompt, line) in ["New password: ", "Once more: "].into_iter().zip(typed.split_inclusive('\n')) {
+        // The prompt comes after the echo is off.
+        while !shown.ends_with(prompt) {
+            let count = terminal.read(&mut buffer).expect("a prompt");
+            shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+        terminal.write_all(line.as_bytes()).unwrap();
+    }
+    let status = child.wait().unwrap();
+    // Nobody has the other end any more: what was written comes, and then an error.
+    while let Ok(count @ 1..) = terminal.read(&mut buffer) {
+        shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
+    (shown, status.success())
+}
