@@ -22,6 +22,7 @@
 //! - [`client`]: the other side of the wire.
 //! - [`dev`]: builds plugins while their sources change.
 //! - [`cli`]: the commands.
+//! - [`docs`]: no code; Hotcall beside other XML-RPC libraries, and where they are the better choice.
 //!
 //! # Known problems
 //! - A connection has a thread of its own, also while it is idle.
@@ -34,6 +35,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod dev;
+pub mod docs;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;

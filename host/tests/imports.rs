@@ -48,6 +48,7 @@ const RULES: &[Rule] = &[
         why: "a client uses nothing of the server's inside",
     },
     Rule { module: "dev", may: &[], why: "building plugins knows cargo, make and files" },
+    Rule { module: "docs", may: &[], why: "a page holds no code" },
     Rule {
         module: "config",
         may: &["access", "limits", "plugin", "xmlrpc"],

@@ -1,0 +1,161 @@
+//! The page `docs` cannot rot: each row of its table names tests of Hotcall's answer, and those tests exist; numbers
+//! are the program's; what it says is missing is missing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a failed helper is a failed test"
+)]
+
+use hotcall::limits::Limits;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const PAGE: &str = include_str!("../src/docs/comparison.md");
+
+/// A question, Hotcall, and seven others.
+const COLUMNS: usize = 9;
+
+#[test]
+fn every_row_is_whole_and_names_its_tests() {
+    let [answers, proofs] = &tables(PAGE)[..] else {
+        panic!("two tables wanted: answers and what proves them")
+    };
+    assert!(answers.len() > 20, "{} rows", answers.len());
+    for row in answers {
+        assert_eq!(row.len(), COLUMNS, "{row:?}");
+        assert!(row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+        assert!(!row[1].contains("not checked"), "of Hotcall everything is known: {row:?}");
+    }
+    let questions = |table: &[Vec<String>]| table.iter().map(|row| row[0].clone()).collect::<Vec<_>>();
+    assert_eq!(questions(answers), questions(proofs), "the same rows in the same order");
+    let distinct: BTreeSet<_> = questions(answers).into_iter().collect();
+    assert_eq!(distinct.len(), answers.len(), "a question stands twice");
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    let missing: Vec<String> =
+        named_tests(&tables(PAGE)[1]).into_iter().filter(|name| !exists(name)).collect();
+    assert!(
+        missing.is_empty(),
+        "no such tests, which host/src/docs/comparison.md names:\n{}",
+        missing.join("\n")
+    );
+}
+
+#[test]
+fn what_is_no_test_is_not_taken_for_one() {
+    assert!(exists("host/tests/docs.rs::what_is_no_test_is_not_taken_for_one"));
+    assert!(exists("tests/it/http.rs::chunks_are_put_together"));
+    for name in [
+        "host/tests/docs.rs::exists",
+        "host/tests/docs.rs::what_is_no_test",
+        "host/tests/nowhere.rs::every_test_that_is_named_exists",
+        "tests/it/http.rs::unchunked",
+        "every_test_that_is_named_exists",
+    ] {
+        assert!(!exists(name), "{name}");
+    }
+}
+
+#[test]
+fn limits_are_those_of_the_program() {
+    let limits = Limits::default();
+    assert_begins("Nesting of values in a request", &limits.xml_depth_max.to_string());
+    assert_begins("Size of a request", &format!("{} MiB", limits.body_bytes_max >> 20));
+    assert_begins(
+        "Calls in one multicall",
+        &format!("{},{:03}", limits.multicall_calls_max / 1_000, limits.multicall_calls_max % 1_000),
+    );
+    let builder = fs::read_to_string(root().join("host/src/client/builder.rs")).unwrap();
+    let times = answer("Time limits in the client");
+    for (limit, told) in [
+        ("const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);", "to connect, 10 s"),
+        ("const TIMEOUT: Duration = Duration::from_secs(60);", "for a call, 60 s"),
+    ] {
+        assert!(builder.contains(limit) && times.contains(told), "{limit} against {times:?}");
+    }
+}
+
+#[test]
+fn the_manifest_says_the_same() {
+    assert_eq!(answer("Licence"), env!("CARGO_PKG_LICENSE"));
+    assert!(fs::read_to_string(root().join("LICENSE")).unwrap().starts_with("MIT License"));
+    assert_begins("How old", env!("CARGO_PKG_VERSION"));
+}
+
+/// Who adds it changes the page.
+#[test]
+fn what_is_missing_is_still_missing() {
+    assert_begins("Asynchronous client", "no");
+    for path in rust_files(&root().join("host/src/client")) {
+        let source = fs::read_to_string(&path).unwrap();
+        assert!(!source.contains("async fn") && !source.contains("impl Future"), "{}", path.display());
+    }
+    assert_begins("Runs on Windows", "no, on Linux only");
+    let gate = fs::read_to_string(root().join("host/src/net/listener.rs")).unwrap();
+    assert!(gate.contains("std::os::unix"), "the server listens without what only Unix has");
+}
+
+fn answer(question: &str) -> String {
+    let row = tables(PAGE)[0].iter().find(|row| row[0] == question).cloned();
+    row.unwrap_or_else(|| panic!("no row {question:?}"))[1].clone()
+}
+
+#[track_caller]
+fn assert_begins(question: &str, wanted: &str) {
+    let answer = answer(question);
+    let rest = answer
+        .strip_prefix(wanted)
+        .unwrap_or_else(|| panic!("{question}: {wanted:?} wanted, got {answer:?}"));
+    assert!(!rest.starts_with(char::is_alphanumeric), "{question}: {wanted:?} wanted, got {answer:?}");
+}
+
+/// The rows of each table, without its head.
+fn tables(page: &str) -> Vec<Vec<Vec<String>>> {
+    let blocks = page.split("\n\n").filter(|block| block.starts_with('|'));
+    blocks.map(|block| block.lines().skip(2).map(cells).collect()).collect()
+}
+
+fn cells(row: &str) -> Vec<String> {
+    let inside = row.trim().strip_prefix('|').and_then(|row| row.strip_suffix('|'));
+    inside.unwrap_or_else(|| panic!("no row: {row}")).split('|').map(|cell| cell.trim().to_owned()).collect()
+}
+
+/// All that stands between backticks in the second column; nothing else may stand there.
+fn named_tests(proofs: &[Vec<String>]) -> Vec<String> {
+    let names = |row: &Vec<String>| {
+        let names: Vec<String> = row[1].split(", ").map(|name| name.trim_matches('`').to_owned()).collect();
+        let written: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        assert_eq!(written.join(", "), row[1], "names of tests in backticks, with commas between them");
+        names
+    };
+    proofs.iter().flat_map(names).collect()
+}
+
+/// Whether `FILE::TEST` is a test: a function under `#[test]`, or a trial of the end-to-end tests, which are named
+/// with their module.
+fn exists(name: &str) -> bool {
+    let Some((file, test)) = name.split_once("::") else { return false };
+    let Ok(source) = fs::read_to_string(root().join(file)) else { return false };
+    if file.starts_with("tests/it/") {
+        let module = Path::new(file).file_stem().unwrap().to_string_lossy();
+        return source.contains(&format!("\"{module}::{test}\""));
+    }
+    source.split("#[test]\n").skip(1).any(|after| after.trim_start().starts_with(&format!("fn {test}()")))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let inside = |path: PathBuf| if path.is_dir() { rust_files(&path) } else { vec![path] };
+    paths
+        .flat_map(inside)
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
