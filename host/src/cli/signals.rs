@@ -40,10 +40,10 @@ impl Signals {
             let mut is_stopping = false;
             for signal in caught.forever() {
                 match (signal, is_serving.load(Ordering::Acquire)) {
-                    (SIGHUP, true) => {
+                    // Before anything is served it waits: the start has read the configuration already.
+                    (SIGHUP, _) => {
                         let _ = sender.try_send(Wish::Reload);
                     }
-                    (SIGHUP, false) => {}
                     (_, false) => {
                         log::info!("stopped before anything was served");
                         clean_up();

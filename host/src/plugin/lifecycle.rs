@@ -217,7 +217,7 @@ impl Loader {
         for name in all_gone.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.is_status_stale = true;
             let Some(slot) = self.slots.remove(&name) else { continue };
-            if let Some(hash) = slot.hash.filter(|_| !matches!(slot.state, State::Missing { .. })) {
+            if let Some(hash) = slot.hash {
                 self.quarantine.forget(hash);
             }
             let Some(running) = slot.running else { continue };

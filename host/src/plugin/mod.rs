@@ -318,7 +318,7 @@ impl Plugins {
         self.shared.kept_file_bytes.load(Ordering::Relaxed)
     }
 
-    /// Empties the registry, then quiesces and destroys all plugins on the loader thread, and removes the private
+    /// Empties the registry, then quiesces and destroys all plugins, and removes the private
     /// copies. To be called when no call runs any more; what still runs at `deadline` is not destroyed.
     pub fn stop(mut self, deadline: Instant) {
         self.mailbox.stop(deadline);

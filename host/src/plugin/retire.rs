@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 /// From a generation's `destroy` to the look at what it left: a thread that was joined is listed for a moment still.
 const REST: Duration = Duration::from_millis(200);
 
-/// Generations that are destroyed at once; each has a thread.
-const DESTROYING_MAX: usize = 64;
+/// Generations of one plugin that are destroyed at once; each has a thread.
+const DESTROYING_MAX: usize = 8;
 
 /// Told that no new call will start; its last calls still run.
 pub(super) struct Draining {
@@ -81,7 +81,12 @@ impl Loader {
     /// Destroys a generation whose last call has returned.
     pub(super) fn destroy(&mut self, ended: Ended) {
         self.draining.retain(|draining| draining.id != ended.generation);
-        if self.destroying.len() >= DESTROYING_MAX {
+        if self.destroying.iter().filter(|other| other.plugin == ended.plugin).count() >= DESTROYING_MAX {
+            log::warn!(
+                "plugin {}: generation {} waits for its destroy, since {DESTROYING_MAX} others have not returned from theirs",
+                ended.plugin,
+                ended.generation
+            );
             return self.undestroyed.push(ended);
         }
         let Ended { generation, plugin, is_suspect, served, ending } = ended;
@@ -100,11 +105,12 @@ impl Loader {
     pub(super) fn gone(&mut self, gone: Gone) {
         let Gone { generation, plugin, is_suspect, served, remains } = gone;
         self.destroying.retain(|destroying| destroying.generation != generation);
-        let due = later(Instant::now(), REST);
-        self.destroyed.push(Destroyed { generation, plugin, remains, is_suspect, served, due });
-        if let Some(ended) = self.undestroyed.pop() {
+        let next = self.undestroyed.iter().position(|ended| ended.plugin == plugin);
+        if let Some(ended) = next.map(|index| self.undestroyed.remove(index)) {
             self.destroy(ended);
         }
+        let due = later(Instant::now(), REST);
+        self.destroyed.push(Destroyed { generation, plugin, remains, is_suspect, served, due });
     }
 
     /// Files whose contents were refused because of the state of this generation are looked at again: it has ended.
@@ -237,6 +243,9 @@ impl Loader {
     pub(super) fn tell_what_is_left(&self) {
         for left in &self.draining {
             log::warn!("plugin {} is not destroyed: calls of it, or its quiesce, still run", left.plugin);
+        }
+        for left in &self.undestroyed {
+            log::warn!("plugin {}: generation {} is not destroyed", left.plugin, left.generation);
         }
         for left in &self.destroying {
             log::warn!("plugin {}: the destroy of generation {} still runs", left.plugin, left.generation);

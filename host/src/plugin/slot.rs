@@ -130,7 +130,8 @@ impl Slot {
             methods: methods.map(str::to_owned).collect(),
             calls: 0,
             faults: 0,
-            last_error: self.last_error.clone(),
+            // What is being tried anew is not judged yet.
+            last_error: self.last_error.clone().filter(|_| !matches!(self.state, State::Probing { .. })),
             warnings: running.map(|running| running.warnings.clone()).unwrap_or_default(),
             loaded_at: running.map(|running| running.loaded_at),
             kept_generations: 0,

@@ -10,6 +10,7 @@ use super::refusal::Refusal;
 use super::scan::ContentHash;
 use super::slot::State;
 use super::store::Scratch;
+use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -39,6 +40,8 @@ struct Trial {
     copied: Copied,
     /// Trials of this content that took too long.
     tries: u32,
+    /// What plugins were configured with when it began: its verdict holds for that alone.
+    settings: BTreeMap<String, Value>,
     /// It waits, or has run, since then.
     since: Instant,
     is_cancelled: Arc<AtomicBool>,
@@ -49,7 +52,7 @@ struct Trial {
 pub(super) struct Starting {
     /// Dropped at the end.
     _ready: Sender<()>,
-    passed: BTreeMap<OsString, (Copied, Verdict)>,
+    passed: BTreeMap<OsString, (Trial, Verdict)>,
     /// The start waits no longer than this for what is still on trial.
     due: Instant,
 }
@@ -96,7 +99,8 @@ impl Loader {
         };
         let id = copied.id;
         let (file, since) = (name.to_owned(), Instant::now());
-        let trial = Trial { file, program, copied, tries, since, is_cancelled: Arc::default() };
+        let settings = BTreeMap::new();
+        let trial = Trial { file, program, copied, tries, settings, since, is_cancelled: Arc::default() };
         self.trials.waiting.insert(id, trial);
         self.set_state(name, State::Probing { id });
         self.go_on_with_trials();
@@ -107,6 +111,10 @@ impl Loader {
         while let Some(mut trial) = self.trials.next() {
             let id = trial.copied.id;
             trial.since = Instant::now();
+            trial.settings.clone_from(&self.config.settings);
+            if let Some(starting) = self.starting.as_mut().filter(|_| trial.tries == 0) {
+                starting.due = later(trial.since, self.config.limits.probe_max());
+            }
             if let Err(refusal) = self.start_trial(&trial) {
                 let verdict = Verdict { plugin: None, outcome: Err(refusal) };
                 self.mailbox.tried(Tried { id, verdict });
@@ -138,12 +146,16 @@ impl Loader {
             if let Some(plugin) = &verdict.plugin {
                 self.set_plugin(&trial.file, Some(plugin.clone()));
             }
+            if self.is_outdated(&trial, &verdict) {
+                self.begin_trial(&trial.file, trial.copied, trial.tries);
+                continue;
+            }
             match (verdict.outcome, &mut self.starting) {
                 (Err(refusal), _) => self.failed(trial, refusal),
                 (outcome @ Ok(_), Some(starting)) => {
                     starting.due = later(Instant::now(), self.config.limits.probe_max());
                     let verdict = Verdict { outcome, plugin: verdict.plugin };
-                    starting.passed.insert(trial.file, (trial.copied, verdict));
+                    starting.passed.insert(trial.file.clone(), (trial, verdict));
                 }
                 (Ok(warnings), None) => passed.push((trial, warnings)),
             }
@@ -151,6 +163,8 @@ impl Loader {
         self.go_on_with_trials();
         for (trial, warnings) in passed {
             self.load(&trial.file, trial.copied, warnings);
+            // Before the next one's code runs, which may not return.
+            self.commit();
         }
         self.retry_conflicting();
         self.commit();
@@ -161,14 +175,20 @@ impl Loader {
     pub(super) fn end_start(&mut self) {
         let is_over = |starting: &mut Starting| {
             let is_idle = self.trials.running.is_empty() && self.trials.waiting.is_empty();
-            is_idle || starting.due <= Instant::now()
+            let are_all_tried = self.trials.waiting.values().all(|trial| trial.tries > 0);
+            is_idle || (are_all_tried && starting.due <= Instant::now())
         };
         let Some(starting) = self.starting.take_if(is_over) else { return };
-        for (name, (copied, verdict)) in starting.passed {
-            match verdict.outcome {
-                Ok(warnings) if self.is_on_trial(&name, copied.id) => self.load(&name, copied, warnings),
-                _ => copied.discard(),
+        for (name, (trial, verdict)) in starting.passed {
+            if !self.is_on_trial(&name, trial.copied.id) {
+                trial.copied.discard();
+            } else if self.is_outdated(&trial, &verdict) {
+                self.begin_trial(&name, trial.copied, trial.tries);
+            } else {
+                self.load(&name, trial.copied, verdict.outcome.unwrap_or_default());
             }
+            // Before the next one's code runs, which may not return.
+            self.commit();
         }
         self.retry_conflicting();
         self.commit();
@@ -208,11 +228,19 @@ impl Loader {
     fn overran(&mut self, name: &OsStr, hash: ContentHash, what: String, tries: u32) {
         let tries_left = probe::TRIES_MAX.saturating_sub(tries);
         self.refuse(name, &Refusal::Overran { what, tries_left });
-        if tries_left > 0 {
+        if tries_left == 0 {
+            log::info!("{} is not tried again before its content changes", self.path(name).display());
+        } else {
             let after = probe::RETRY_AFTER * tries;
             log::info!("{} is tried again in {} s", self.path(name).display(), after.as_secs());
             self.set_state(name, State::Retrying { hash, tries, due: later(Instant::now(), after) });
         }
+    }
+
+    /// Whether the plugin's configuration is another one by now than it was tried with.
+    fn is_outdated(&self, trial: &Trial, verdict: &Verdict) -> bool {
+        let differs = |plugin: &String| trial.settings.get(plugin) != self.config.settings.get(plugin);
+        verdict.plugin.as_ref().is_some_and(differs)
     }
 
     fn is_on_trial(&self, name: &OsStr, id: u64) -> bool {

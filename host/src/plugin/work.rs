@@ -5,7 +5,7 @@
 
 use super::lifecycle::Loader;
 use super::threads::Named;
-use super::{PluginStatus, Shared};
+use super::{FileState, PluginStatus, Shared};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -62,10 +62,14 @@ impl Desk {
         self.late(patience).is_some()
     }
 
-    /// Tells operators which file holds up the loader.
+    /// Tells operators which file holds up the loader, and of the others that wait for it.
     pub(super) fn mark(&self, status: &mut PluginStatus, patience: Duration) {
-        if let Some(task) = self.late(patience).filter(|task| task.file == status.file) {
+        let Some(task) = self.late(patience) else { return };
+        if task.file == status.file {
             status.last_error = Some(task.text());
+        } else if matches!(status.state, FileState::Settling | FileState::Probing) {
+            status.last_error =
+                Some(format!("it waits for the loader, which {} holds up", task.file.display()));
         }
     }
 

@@ -169,3 +169,67 @@ fn what_was_refused_is_tried_again_as_an_operator_asks() {
     fs::copy(scene.root.path().join("h.so"), &file).unwrap();
     scene.until_answer("harmful", Some(1));
 }
+
+#[test]
+fn a_verdict_holds_for_the_configuration_that_it_was_given() {
+    let mut scene = probing();
+    let mode = |mode: &str| Value::Struct(vec![("mode".into(), Value::from(mode))]);
+    let gate = scene.root.path().join("gate");
+    let defines = [format!("WAIT_FOR=\"{}\"", gate.display())];
+    scene.settings.insert("picky".into(), mode("bad"));
+    scene.start(Watch::Auto);
+    put(&scene, scene.build("picky.c", &defines.each_ref().map(String::as_str)), "picky.so");
+    scene.until_state("picky.so", FileState::Probing);
+    scene.until("its create runs in the probe", || gate.with_extension("entered").exists());
+    let settings = [("picky".to_owned(), mode("good"))].into();
+    scene.running().reconfigure(settings, scene.options.clone(), scene.trust.clone()).unwrap();
+    fs::create_dir(&gate).unwrap();
+    scene.until_state("picky.so", FileState::Serving);
+    assert_eq!(scene.call("mode", &[]), Ok(Value::from("good")));
+}
+
+#[test]
+fn a_file_that_comes_again_is_a_new_try_although_an_older_version_served() {
+    let mut scene = probing();
+    scene.limits.removal_ms = 50;
+    let gate = scene.root.path().join("gate");
+    let define = format!("MARK=\"{}\"", gate.display());
+    put(&scene, scene.build("harmful.c", &["NUMBER=1"]), "h.so");
+    scene.start(Watch::Auto);
+    let needs = scene.build("harmful.c", &["CREATE=need_the_mark", &define]);
+    fs::copy(&needs, scene.file("h.so")).unwrap();
+    scene.until_state("h.so", FileState::Refused);
+    fs::create_dir(&gate).unwrap();
+    fs::remove_file(scene.file("h.so")).unwrap();
+    scene.until_answer("harmful", None);
+    fs::copy(&needs, scene.file("h.so")).unwrap();
+    scene.until_answer("harmful", Some(1));
+}
+
+#[test]
+fn what_is_loaded_before_a_create_that_hangs_is_served() {
+    let mut scene = probing();
+    scene.limits.probe_ms_max = 2_000;
+    put(&scene, scene.life("p", "m", 1), "a.so");
+    put(&scene, scene.build("harmful.c", &["CREATE=hang_in_the_server"]), "b.so");
+    scene.start(Watch::Auto);
+    scene.until_answer("m", Some(1));
+}
+
+#[test]
+fn one_plugin_s_destroys_that_hang_leave_room_for_another_s() {
+    let mut scene = Scene::new();
+    let journal = scene.root.path().join("journal");
+    let config = Value::Struct(vec![("journal".into(), Value::from(journal.to_str().unwrap()))]);
+    scene.settings.insert("p".into(), config);
+    put(&scene, scene.build("harmful.c", &["DESTROY=hang_in_the_server"]), "h.so");
+    put(&scene, scene.life("p", "m", 1), "p.so");
+    scene.start(Watch::Auto);
+    for _ in 0..12 {
+        reload(&scene, "harmful").unwrap();
+    }
+    put(&scene, scene.life("p", "m", 2), "p.so");
+    scene.until("the other one is destroyed", || {
+        fs::read_to_string(&journal).is_ok_and(|journal| journal.contains("destroy 1"))
+    });
+}
