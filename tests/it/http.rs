@@ -181,6 +181,13 @@ fn requests_that_mean_two_things_are_refused() {
         (format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{ADD}"), 400),
         (format!("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding : chunked\r\n\r\n{ADD}"), 400),
         ("POST / HTTP/1.1\nHost: h\n\n".to_owned(), 400),
+        ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\r\nX: y\r\n\r\n".to_owned(), 400),
+        ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n;a\r\n\r\n".to_owned(), 400),
+        (
+            "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx y z\r\n\r\n".to_owned(),
+            400,
+        ),
+        (format!("POST / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(17_000)), 431),
         ("POST / HTTP/1.1\r\n\r\n".to_owned(), 400),
         ("POST / HTTP/2.0\r\nHost: h\r\n\r\n".to_owned(), 505),
         ("\u{16}\u{3}\u{1}\u{2}\u{0}".to_owned(), 400),
@@ -195,6 +202,13 @@ fn requests_that_mean_two_things_are_refused() {
         assert!(head.contains("Connection: close") && !body.is_empty(), "{request}: {head}");
         assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the connection is closed: {request}");
     }
+    // Who asks first is not told to go on with what is too large.
+    let mut stream = connect(&server);
+    let head = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 413");
 }
 
 /// Clients that connect and say nothing, or not enough, hold up nobody and are gone by their deadline.

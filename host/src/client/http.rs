@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
-use ureq::http::header::{CONTENT_ENCODING, HeaderMap};
+use ureq::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use ureq::http::{HeaderValue, Response, StatusCode, Uri};
 use ureq::{Body, Timeout};
 
@@ -34,8 +34,8 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// Sends a document and gives the answer's.
-    pub(super) fn post(&self, document: &[u8]) -> Result<Vec<u8>, Error> {
+    /// Sends a document and gives the answer's, with its `Content-Type`.
+    pub(super) fn post(&self, document: &[u8]) -> Result<(Vec<u8>, String), Error> {
         let compressed = if self.gzip { compress(document) } else { None };
         let started = Instant::now();
         let sent = match self.send(document, compressed.as_deref(), None) {
@@ -57,7 +57,8 @@ impl Http {
             let first_line = first_line(&body.unwrap_or_default());
             return Err(Error::Http { status: status.as_u16(), first_line });
         }
-        body
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|given| given.to_str().ok());
+        Ok((body?, content_type.unwrap_or_default().to_owned()))
     }
 
     /// `repeated`: what is left of the time for the call, when this is its second try.
@@ -133,20 +134,49 @@ fn compress(document: &[u8]) -> Option<Vec<u8>> {
     encoder.finish().ok()
 }
 
-/// The first line of text on a page: without tags, since an HTML page begins with many that say nothing.
+/// The first line of text on a page: without tags, since an HTML page begins with many that say nothing, and without
+/// styles and scripts. A title is a line of its own.
 pub(super) fn first_line(page: &[u8]) -> String {
     let page = String::from_utf8_lossy(page.get(..page.len().min(PAGE_BYTES_MAX)).unwrap_or_default());
-    let mut in_tag = false;
-    let mut text = String::new();
-    for c in page.chars() {
+    let mut rest = &*page;
+    let mut line = String::new();
+    while let Some((text, after)) = rest.split_once('<') {
+        let is_title = starts_with(after, "/title");
+        if take_line(text, &mut line) || (is_title && !line.trim().is_empty()) {
+            return shown(&line);
+        }
+        line.push(' ');
+        let end_at = match ["style", "script"].into_iter().find(|name| starts_with(after, name)) {
+            // On to its end tag.
+            Some(name) => after
+                .match_indices("</")
+                .map(|(at, _)| at)
+                .find(|at| after.get(at + 2..).is_some_and(|rest| starts_with(rest, name))),
+            None => after.find('>').map(|at| at + 1),
+        };
+        rest = end_at.and_then(|end| after.get(end..)).unwrap_or_default();
+    }
+    take_line(rest, &mut line);
+    shown(&line)
+}
+
+fn starts_with(text: &str, name: &str) -> bool {
+    text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+}
+
+/// Adds text to a line, up to the line's end. Whether that has come.
+fn take_line(text: &str, line: &mut String) -> bool {
+    for c in text.chars() {
         match c {
-            '<' => in_tag = true,
-            '>' if in_tag => in_tag = false,
-            _ if in_tag => {}
-            '\n' | '\r' if !text.trim().is_empty() => break,
-            _ if c.is_control() => text.push(' '),
-            _ => text.push(c),
+            '\n' | '\r' if !line.trim().is_empty() => return true,
+            _ if c.is_control() => line.push(' '),
+            _ => line.push(c),
         }
     }
-    text.trim().chars().take(FIRST_LINE_CHARS_MAX).collect()
+    false
+}
+
+fn shown(line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    words.join(" ").chars().take(FIRST_LINE_CHARS_MAX).collect()
 }

@@ -63,7 +63,7 @@ pub use introspect::{Capability, Signature};
 pub use multicall::{MULTICALL_CALLS_MAX, MultiCall};
 pub use params::Params;
 
-use crate::xmlrpc::{DecodeLimits, EncodeOptions, Value, decode_response, encode_call};
+use crate::xmlrpc::{DecodeLimits, Document, EncodeOptions, Value, decode_response, encode_call};
 use hotcall_plugin::FromValue;
 use http::{Http, first_line};
 use std::fmt;
@@ -87,6 +87,8 @@ pub struct Exchange {
     pub request: Vec<u8>,
     /// The response document.
     pub response: Vec<u8>,
+    /// Its `Content-Type`, whose charset counts; empty when there was none.
+    pub content_type: String,
     decode_limits: DecodeLimits,
 }
 
@@ -133,8 +135,8 @@ impl Client {
         let Inner { http, encode_options, decode_limits } = &*self.0;
         let request = encode_call(method, params, encode_options);
         let request = request.map_err(|fault| Error::params(method, &fault.message))?;
-        let response = http.post(&request)?;
-        Ok(Exchange { request, response, decode_limits: *decode_limits })
+        let (response, content_type) = http.post(&request)?;
+        Ok(Exchange { request, response, content_type, decode_limits: *decode_limits })
     }
 }
 
@@ -151,7 +153,8 @@ impl Exchange {
     /// # Errors
     /// [`Error::Fault`] when it is a fault, [`Error::Protocol`] when it is no response.
     pub fn result(&self) -> Result<Value, Error> {
-        match decode_response(&self.response, &self.decode_limits) {
+        let document = Document::from(&self.response).with_content_type(&self.content_type);
+        match decode_response(document, &self.decode_limits) {
             Ok(result) => result.map_err(Error::Fault),
             Err(error) => {
                 let first_line = first_line(&self.response);

@@ -1,7 +1,7 @@
 //! Many calls in one request, by `system.multicall`.
 
 use super::{Client, Error, Params};
-use crate::xmlrpc::{Fault, Value};
+use crate::xmlrpc::{Fault, Value, fault_of};
 use hotcall_plugin::FromValue;
 use std::mem;
 
@@ -121,21 +121,23 @@ fn entry((method, params): (String, Vec<Value>)) -> (String, Value) {
     (method, call)
 }
 
-/// An answer is an array of the one result, or a fault's struct.
+/// An answer is an array of the one result, or a fault's struct. RPC::XML's server leaves out the array, which is
+/// understood where it can be: for every result but an array.
 fn outcome(answer: Value) -> Result<Result<Value, Fault>, Error> {
-    if let Value::Array(results) = answer {
-        return match <[Value; 1]>::try_from(results) {
+    match answer {
+        Value::Array(results) => match <[Value; 1]>::try_from(results) {
             Ok([result]) => Ok(Ok(result)),
             Err(results) => {
                 let count = results.len();
                 Err(Error::Protocol(format!("system.multicall gave {count} results to one call")))
             }
-        };
-    }
-    let code = answer.get("faultCode").and_then(|code| code.to().ok());
-    let message = answer.get("faultString").and_then(|message| message.to::<String>().ok());
-    match (code, message) {
-        (Some(code), Some(message)) => Ok(Err(Fault { code, message })),
-        _ => Err(Error::Protocol("system.multicall gave neither a result nor a fault to a call".to_owned())),
+        },
+        other if other.get("faultCode").is_some() => match fault_of(&other) {
+            Some(fault) => Ok(Err(fault)),
+            None => Err(Error::Protocol(
+                "system.multicall gave neither a result nor a fault to a call".to_owned(),
+            )),
+        },
+        other => Ok(Ok(other)),
     }
 }

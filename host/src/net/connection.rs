@@ -176,7 +176,14 @@ pub(super) fn serve(place: &Place, socket: Socket, acceptor: Option<&SslAcceptor
         let keeps = head.keep_alive && !gate.is_draining();
         let bytes = match answer {
             Ok(reply) => framed(reply, keeps),
-            Err(failure) => framed(overloaded(&failure, &id), keeps),
+            Err(failure) => {
+                let mut reply = overloaded(&failure, &id);
+                if head.method == "HEAD" {
+                    // Of what GET would have: no body follows the head.
+                    reply.body.clear();
+                }
+                framed(reply, keeps)
+            }
         };
         inbound.stream.set_deadline(Instant::now() + Duration::from_millis(gate.limits.request_ms_max));
         match inbound.stream.write_all(&bytes).and_then(|()| inbound.stream.flush()) {

@@ -51,6 +51,10 @@ impl Inbound {
         let begun = Instant::now();
         self.stream.set_deadline(begun + Duration::from_millis(limits.request_ms_max));
         let head = self.head(limits.header_bytes_max)?;
+        if matches!(head.framing, Framing::Length(length) if length > limits.body_bytes_max as u64) {
+            // Before the client is told to go on.
+            return Err(too_large(limits.body_bytes_max));
+        }
         if head.expects_continue && self.buffer.is_empty() {
             let told = self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
             told.map_err(|_| End::Closed)?;
@@ -64,13 +68,15 @@ impl Inbound {
 
     fn head(&mut self, bytes_max: usize) -> Result<Head, End> {
         loop {
-            if let Some((head, length)) = head::parse(&self.buffer)? {
-                self.buffer.drain(..length);
-                return Ok(head);
-            }
-            if self.buffer.len() > bytes_max {
+            let parsed = head::parse(&self.buffer)?;
+            let length = parsed.as_ref().map_or(self.buffer.len(), |(_, length)| *length);
+            if length > bytes_max {
                 let why = format!("Request header fields too large: at most {bytes_max} bytes.");
                 return Err(Refusal::new(431, why).into());
+            }
+            if let Some((head, length)) = parsed {
+                self.buffer.drain(..length);
+                return Ok(head);
             }
             self.more_of_request()?;
         }
@@ -108,8 +114,10 @@ impl Inbound {
 
     fn chunk_size(&mut self) -> Result<u64, End> {
         let line = self.line()?;
+        // httparse takes a line without digits for a size of 0.
+        let has_digits = line.first().is_some_and(u8::is_ascii_hexdigit);
         match httparse::parse_chunk_size(&line) {
-            Ok(httparse::Status::Complete((_, size))) => Ok(size),
+            Ok(httparse::Status::Complete((_, size))) if has_digits => Ok(size),
             _ => Err(Refusal::new(400, "Bad request: a chunk's size is not a number.").into()),
         }
     }
@@ -122,6 +130,10 @@ impl Inbound {
             bytes += line.len();
             if line == b"\r\n" {
                 return Ok(());
+            }
+            let field = [&*line, b"\r\n"].concat();
+            if httparse::parse_headers(&field, &mut [httparse::EMPTY_HEADER; 1]).is_err() {
+                return Err(Refusal::new(400, "Bad request: a trailer field cannot be read.").into());
             }
             if bytes > CHUNK_LINE_BYTES_MAX {
                 return Err(Refusal::new(431, "Request trailer too large.").into());

@@ -294,3 +294,33 @@ fn a_silent_unix_socket_is_given_up() {
     let why = client.build().unwrap().call::<Value>("m", []).unwrap_err();
     assert!(matches!(why, Error::Transport { cause: Cause::Timeout, .. }), "{why}");
 }
+
+#[test]
+fn the_first_line_of_a_page_is_its_cause() {
+    for (page, line) in [
+        (
+            "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title><style>body{color:red}</style></head><body><h1>Bad",
+            "502 Bad Gateway",
+        ),
+        ("<html><STYLE type='x'>\nbody{a</b}\n</STYLE><title>502  Bad\tGateway</title>", "502 Bad Gateway"),
+        ("<script>if (a < b) {}</script>down for now\nsorry", "down for now"),
+        ("<fault><name>faultCode</name><int>4</int></fault>", "faultCode 4"),
+        ("plain\r\ntext", "plain"),
+        ("\n\n <style>never ends", ""),
+        ("", ""),
+    ] {
+        assert_eq!(super::super::http::first_line(page.as_bytes()), line, "{page}");
+    }
+}
+
+#[test]
+fn the_charset_of_an_answer_counts() {
+    let body = b"<?xml version='1.0'?><methodResponse><params><param><value>caf\xE9</value></param></params></methodResponse>";
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/xml; charset=iso-8859-1\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let (address, server) = serve(vec![[head.as_bytes(), body].concat()]);
+    assert_eq!(client(address).call::<String>("m", ()).unwrap(), "caf\u{e9}");
+    server.join().unwrap();
+}

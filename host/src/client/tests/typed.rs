@@ -104,12 +104,34 @@ fn a_batch_is_split_and_its_results_stand_in_order() {
 }
 
 #[test]
+fn results_without_their_arrays_and_odd_faults_are_understood() {
+    let faults = [fault(Value::from(" 4 "), "no"), Value::Struct(vec![pair("faultCode", Value::Int(5))])];
+    let [text, bare] = faults;
+    let answer = Value::Array(vec![Value::Int(1), Value::Struct(vec![]), one(Value::Int(2)), text, bare]);
+    let (address, server) = serve(vec![result(&answer)]);
+    let client = client(address);
+    let mut batch = client.multicall();
+    for _ in 0..5 {
+        batch.add("m", ()).unwrap();
+    }
+    let wanted = [
+        Ok(Value::Int(1)),
+        Ok(Value::Struct(vec![])),
+        Ok(Value::Int(2)),
+        Err(Fault::new(4, "no")),
+        Err(Fault::new(5, "")),
+    ];
+    assert_eq!(batch.send::<Value>().unwrap(), wanted);
+    server.join().unwrap();
+}
+
+#[test]
 fn an_answer_that_is_none_to_the_batch_is_refused() {
     for (answer, expected) in [
         (Value::Int(1), "system.multicall answered with int, not with an array"),
         (Value::Array(vec![]), "system.multicall gave 0 answers to 1 calls"),
         (one(Value::Array(vec![])), "system.multicall gave 0 results to one call"),
-        (one(Value::Int(1)), "system.multicall gave neither a result nor a fault to a call"),
+        (one(Value::Int(1)), "the result of call 1, upper, wants string, got int"),
         (one(fault(Value::from("x"), "no")), "system.multicall gave neither a result nor a fault to a call"),
         (one(one(Value::Int(1))), "the result of call 1, upper, wants string, got int"),
     ] {

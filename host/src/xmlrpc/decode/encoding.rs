@@ -110,7 +110,7 @@ enum Encoding {
 
 /// Each encoding's names in the registry of IANA, and what else is sent.
 fn by_name(name: &str) -> Option<Encoding> {
-    const NAMES: [(&str, Encoding); 18] = [
+    const NAMES: [(&str, Encoding); 21] = [
         ("utf-8", Encoding::Utf8),
         ("utf8", Encoding::Utf8),
         ("utf-16le", Encoding::Utf16Le),
@@ -118,9 +118,12 @@ fn by_name(name: &str) -> Option<Encoding> {
         // RPC::XML announces this and sends UTF-8, of which it is a part.
         ("us-ascii", Encoding::Utf8),
         ("ascii", Encoding::Utf8),
+        ("ansi_x3.4-1968", Encoding::Utf8),
         ("iso-8859-1", Encoding::Iso8859_1),
         ("iso_8859-1", Encoding::Iso8859_1),
         ("iso8859-1", Encoding::Iso8859_1),
+        ("iso8859_1", Encoding::Iso8859_1),
+        ("csisolatin1", Encoding::Iso8859_1),
         ("latin1", Encoding::Iso8859_1),
         ("latin-1", Encoding::Iso8859_1),
         ("iso-8859-15", Encoding::Iso8859_15),

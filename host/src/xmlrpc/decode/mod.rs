@@ -98,6 +98,22 @@ pub fn decode_call<'a>(document: impl Into<Document<'a>>, limits: &DecodeLimits)
     Ok(decode(document.into(), limits, |decoder| decoder.call())?)
 }
 
+/// The fault that a struct with `faultCode` and `faultString` stands for, in a response or among a batch's results. The code
+/// may be of any type that holds a number of 32 bits, the string may be missing: some servers send them so.
+pub fn fault_of(value: &Value) -> Option<Fault> {
+    let code = match value.get("faultCode")? {
+        Value::Int(code) => *code,
+        Value::Long(code) => i32::try_from(*code).ok()?,
+        Value::String(code) => scalars::trim(code).parse().ok()?,
+        _ => return None,
+    };
+    let message = match value.get("faultString") {
+        Some(Value::String(message)) => message.clone(),
+        _ => String::new(),
+    };
+    Some(Fault { code, message })
+}
+
 /// Reads a response document: the method's result, or the fault that the server answered.
 ///
 /// # Errors
@@ -208,19 +224,7 @@ impl<'a> Decoder<'a> {
 
     /// The fault in a `<fault>`'s value. Servers write the code in every type that holds a number.
     fn fault(&self, value: &Value) -> Result<Fault, DecodeError> {
-        let code = match value.get("faultCode") {
-            Some(Value::Int(code)) => Some(*code),
-            Some(Value::Long(code)) => i32::try_from(*code).ok(),
-            Some(Value::String(code)) => scalars::trim(code).parse().ok(),
-            _ => None,
-        };
-        let message = match value.get("faultString") {
-            Some(Value::String(message)) => message.clone(),
-            _ => String::new(),
-        };
-        let code =
-            code.ok_or_else(|| self.invalid("<fault> has no faultCode that is a number of 32 bits"))?;
-        Ok(Fault { code, message })
+        fault_of(value).ok_or_else(|| self.invalid("<fault> has no faultCode that is a number of 32 bits"))
     }
 
     fn root(&mut self, expected: &str) -> Result<(), DecodeError> {

@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
 
     fn refusal(&mut self, error: &xml::reader::Error) -> DecodeError {
         if self.events.source().refused {
-            let what = "a DOCTYPE that declares entities is not accepted";
+            let what = "a DOCTYPE that declares entities is not accepted, nor a percent sign after its '[', which would use one";
             return self.error(code::INVALID_REQUEST, what);
         }
         match error.kind() {
