@@ -189,6 +189,8 @@ fn requests_that_mean_two_things_are_refused() {
         ),
         (format!("POST / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(17_000)), 431),
         ("POST / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        // Its body would be taken for the next request.
+        (format!("POST / HTTP/1.1\r\nHost: h\r\n\r\n{ADD}"), 411),
         ("POST / HTTP/2.0\r\nHost: h\r\n\r\n".to_owned(), 505),
         ("\u{16}\u{3}\u{1}\u{2}\u{0}".to_owned(), 400),
         (format!("POST / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(40_000)), 431),

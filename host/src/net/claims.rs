@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str, fields: &str) -> Result<Claims, u16> {
-        let head = format!("POST {line}\r\n{fields}\r\n");
+        let head = format!("GET {line}\r\n{fields}\r\n");
         parse(head.as_bytes()).map(|head| head.unwrap().0.claims).map_err(|refusal| refusal.status)
     }
 

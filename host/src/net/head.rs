@@ -94,6 +94,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
         expects_continue: is_1_1
             && fields.list("expect").iter().any(|e| e.eq_ignore_ascii_case("100-continue")),
     };
+    check_length(&head, &fields)?;
     Ok(Some((head, length)))
 }
 
@@ -170,6 +171,18 @@ fn framing(fields: &Fields<'_>, is_1_1: bool) -> Result<Framing, Refusal> {
         }
         _ => Err(bad("more than one Content-Length")),
     }
+}
+
+/// Without a length there is no body (RFC 9112, section 6.3), but a POST without one is that of a client which sends its
+/// body all the same, and means it to end with the connection: it would be taken for the next request.
+fn check_length(head: &Head, fields: &Fields<'_>) -> Result<(), Refusal> {
+    let has_length =
+        ["content-length", "transfer-encoding"].iter().any(|name| fields.all(name).next().is_some());
+    if head.method == "POST" && !has_length {
+        let why = "Length required: a POST says where its body ends, by Content-Length or chunks.";
+        return Err(Refusal::new(411, why));
+    }
+    Ok(())
 }
 
 fn content_encoding(fields: &Fields<'_>) -> Result<Option<String>, Refusal> {
@@ -257,7 +270,7 @@ mod tests {
     #[test]
     fn gzip_is_taken_or_not() {
         let accepts = |field: &str| {
-            read(&format!("POST / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: {field}\r\n\r\n"))
+            read(&format!("GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: {field}\r\n\r\n"))
                 .unwrap()
                 .accepts_gzip
         };
@@ -272,7 +285,7 @@ mod tests {
     #[test]
     fn a_content_type_is_passed_on_or_passed_over() {
         let content_type =
-            |fields: &str| read(&format!("POST / HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).unwrap().content_type;
+            |fields: &str| read(&format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).unwrap().content_type;
         let plain = "text/xml; charset=\"iso-8859-1\"";
         assert_eq!(content_type(&format!("content-type: {plain}\r\n")).as_deref(), Some(plain));
         assert_eq!(content_type(""), None);
@@ -327,6 +340,7 @@ mod tests {
         }
         let status = |head: &str| read(head).unwrap_err().status;
         assert_eq!(status("POST / HTTP/1.1\r\n\r\n"), 400);
+        assert_eq!(status("POST / HTTP/1.1\r\nHost: h\r\n\r\n"), 411);
         assert_eq!(status("POST / HTTP/2.0\r\n\r\n"), 505);
         assert_eq!(status("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
         assert_eq!(status("\u{16}\u{3}\u{1}"), 400);

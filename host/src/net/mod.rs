@@ -5,11 +5,13 @@
 //! worker pool. When too many wait the answer is 503 at once. Knows no XML, no registry and no plugins: what answers is
 //! a function.
 //!
-//! `listener` accepts; `connection` is the gate; `inbound` reads requests from a `stream`, `head` and `claims` vet them;
-//! `upstream` leads to tiny_http and `workers` from it to the handler.
+//! `listener` accepts; `connection` is the gate; `inbound` reads from a `stream`, `framing` tells requests apart, `head` and
+//! `claims` vet them; `upstream` leads to tiny_http and `workers` from it to the handler.
 
+mod buffer;
 mod claims;
 mod connection;
+mod framing;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod head;
