@@ -25,10 +25,8 @@
 //! - [`docs`]: no code; Hotcall beside other XML-RPC libraries, and where they are the better choice.
 //!
 //! # Known problems
-//! - A connection has a thread of its own, also while it is idle.
-//! - A call that outlives its deadline keeps its worker until the plugin returns.
 //! - While the constructors of a plugin's library run in the server, the dynamic loader's lock is held, and a new thread waits for
-//!   it before its first line: so do new connections. The probe keeps out a constructor that hangs, not a slow one.
+//!   it before its first line. The probe keeps out a constructor that hangs, not a slow one.
 
 pub mod access;
 pub mod cli;

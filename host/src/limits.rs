@@ -30,6 +30,8 @@ pub struct Limits {
     pub multicall_calls_max: usize,
     /// From a request's arrival to the end of its call.
     pub call_ms_max: u64,
+    /// Workers that are replaced while they are stuck in calls past their deadlines.
+    pub stuck_workers_max: usize,
     /// Requests that wait for a worker.
     pub queue_len_max: usize,
     /// An encoded response, and the arena of one call.
@@ -74,6 +76,7 @@ impl Default for Limits {
             xml_values_max: 1_000_000,
             multicall_calls_max: 1_000,
             call_ms_max: 30_000,
+            stuck_workers_max: 64,
             queue_len_max: 1_024,
             response_bytes_max: 64 << 20,
             drain_ms_max: 30_000,
@@ -115,6 +118,21 @@ impl Limits {
             ));
         }
         Ok(())
+    }
+
+    /// `handshake_ms_max` as a duration.
+    pub const fn handshake_max(&self) -> Duration {
+        Duration::from_millis(self.handshake_ms_max)
+    }
+
+    /// `request_ms_max` as a duration.
+    pub const fn request_max(&self) -> Duration {
+        Duration::from_millis(self.request_ms_max)
+    }
+
+    /// `idle_ms_max` as a duration.
+    pub const fn idle_max(&self) -> Duration {
+        Duration::from_millis(self.idle_ms_max)
     }
 
     /// `call_ms_max` as a duration.

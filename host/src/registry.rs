@@ -8,6 +8,7 @@ use crate::xmlrpc::{Fault, Value};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// The live registry. Readers never wait; the plugin life cycle is its only writer.
@@ -27,6 +28,29 @@ pub struct Method {
     pub instance: Arc<dyn Instance>,
     /// Which of the instance's methods.
     pub index: usize,
+    /// Whether it may be called where nothing may wait.
+    pub promise: Arc<Promise>,
+}
+
+/// A method's promise to be quick, for as long as it is kept.
+#[derive(Debug)]
+pub struct Promise(AtomicBool);
+
+impl Promise {
+    /// One that is given, or not.
+    pub const fn new(is_given: bool) -> Self {
+        Self(AtomicBool::new(is_given))
+    }
+
+    /// Whether it was given and always kept.
+    pub fn holds(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// It was not kept. `true` for the first who says so.
+    pub fn break_for_good(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// What introspection says of a method.
@@ -44,6 +68,22 @@ pub struct MethodInfo {
     pub quick: bool,
 }
 
+/// Whether whoever waits for a call has gone. All clones are of one call.
+#[derive(Clone, Debug, Default)]
+pub struct Cancellation(Arc<AtomicBool>);
+
+impl Cancellation {
+    /// Nobody waits any more.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nobody waits any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// One call's circumstances.
 #[derive(Clone, Debug)]
 pub struct CallContext {
@@ -55,6 +95,8 @@ pub struct CallContext {
     pub caller_address: String,
     /// The id under which the log speaks of this request.
     pub request_id: String,
+    /// Whether its caller has gone.
+    pub cancellation: Cancellation,
 }
 
 impl CallContext {
@@ -66,6 +108,7 @@ impl CallContext {
             caller_name: String::new(),
             caller_address: String::new(),
             request_id: what.to_owned(),
+            cancellation: Cancellation::default(),
         }
     }
 }

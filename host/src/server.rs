@@ -8,7 +8,7 @@ use crate::net::{self, Bind, tls::Identity};
 use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
 use crate::rpc::Dispatcher;
-use crate::web::App;
+use crate::web::{App, Begun, Request, Response};
 use crate::xmlrpc::{EncodeStyle, Value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -103,14 +103,13 @@ impl TryFrom<Config> for Options {
         if binds.is_empty() {
             binds.push(Bind::Https(DEFAULT_HTTPS));
         }
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Self {
             plugins_dir: config.plugins_dir.unwrap_or_else(|| PathBuf::from("plugins")),
             state_dir: config.state_dir.unwrap_or_else(default_state_dir),
             binds,
             certificate,
             access,
-            workers: config.workers.unwrap_or((cores * WORKERS_PER_CORE).min(WORKERS_MAX)),
+            workers: config.workers.unwrap_or((cores() * WORKERS_PER_CORE).min(WORKERS_MAX)),
             watch: config.watch.map_or(Watch::Auto, Watch::from),
             probe: config.probe.unwrap_or(true),
             check_permissions: config.check_permissions.unwrap_or(true),
@@ -202,10 +201,20 @@ impl Server {
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
         let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
         let app = App::new(dispatcher.with_style(options.xmlrpc), access.clone());
-        let handler = Arc::new(move |request: &_| app.respond(request));
+        let handler = Arc::new(Application(Arc::new(app)));
         let (binds, limits) = (&options.binds, &options.limits);
         let workers = options.workers + reserve(binds, &options.access);
-        match net::start(binds, identity.as_ref(), &private, workers, limits, handler) {
+        let tls = identity.as_ref().map(net::tls::Tls::new).transpose().map_err(Error::Net)?.map(Arc::new);
+        let settings = net::Settings {
+            binds,
+            tls: tls.as_ref(),
+            private: &private,
+            workers,
+            reactors: cores(),
+            direct_lane: true,
+            limits,
+        };
+        match net::start(&settings, handler) {
             Ok(front) => Ok(Self { front, access, plugins, options }),
             Err(error) => {
                 plugins.stop(Instant::now() + options.limits.drain_max());
@@ -244,6 +253,27 @@ impl Server {
         self.plugins.stop(deadline);
         drained
     }
+}
+
+/// What answers requests, as the network side sees it.
+struct Application(Arc<App>);
+
+impl net::Handler for Application {
+    fn respond(&self, request: &Request) -> Response {
+        self.0.respond(request)
+    }
+
+    fn begin(&self, request: Request) -> Begun {
+        self.0.begin(request)
+    }
+
+    fn overdue(&self, id: &str) -> Response {
+        App::overdue(id)
+    }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// Workers for those who wait for reloads, so that all that were asked for answer calls. Nobody may wait where there are no

@@ -1,264 +1,351 @@
 //! The gate: what one client's connection may do, from its first byte to its close.
 //!
-//! A connection has a thread of its own, which waits for the client and never runs a plugin's code. Every wait has a
-//! deadline, and each request is read whole and vetted before it goes on.
+//! A connection is a state, a deadline, and what has come and is to go; its reactor tells it when to go on. It never waits and
+//! never runs what could. A request is read whole and vetted before it goes on, and the next one is not begun before it is
+//! answered, so answers come in order.
 
-use super::head::Refusal;
-use super::inbound::{End, Inbound};
-use super::stream::{Socket, Stream, Timed};
-use super::upstream::{Failure, Passage, Peer, Reply, Upstream};
-use crate::limits::Limits;
-use openssl::ssl::SslAcceptor;
-use std::collections::HashMap;
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use super::call::{Call, Ticket};
+use super::framing::{Reader, Step};
+use super::head::{Head, Version};
+use super::places::Place;
+use super::reactor::Inbox;
+use super::reply::{Outgoing, Reply};
+use super::request::{Passage, Peer};
+use super::service::{Service, broken};
+use super::stream::Stream;
+use super::timers::Alarm;
+use super::tls::Context;
+use crate::web::Response;
+use std::io::{self, ErrorKind, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// After a refusal the client's remaining bytes are read and thrown away for so long, and so many: closing at
+/// After its last answer a client's remaining bytes are read and thrown away for so long, and so many: closing at
 /// once would reset the connection and could take the answer away from it.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: u64 = 1 << 20;
-/// Beyond a call's own deadline: for a plugin that notices it late, and for the way back.
-const ANSWER_GRACE: Duration = Duration::from_secs(5);
+const LINGER_BYTES_MAX: usize = 1 << 20;
+/// For so long handshakes may go on once the server ends.
+const DRAIN_HANDSHAKE: Duration = Duration::from_secs(1);
+/// A plugin that heeds its deadline, and a fault that says more than that it passed, get so much longer.
+const OVERDUE_GRACE: Duration = Duration::from_millis(250);
+/// A client must take so much of a response within `request_ms_max`, and then so much again.
+const PROGRESS_BYTES: usize = 64 << 10;
+/// Steps that one connection takes before it is others' turn.
+const STEPS_MAX: usize = 32;
 
-/// What all connections share.
-pub(super) struct Gate {
-    upstream: Upstream,
-    limits: Limits,
-    ids: Ids,
-    draining: AtomicBool,
-    open: Mutex<Open>,
-    closed: Condvar,
+/// A client's connection.
+pub(super) struct Connection {
+    stream: Stream,
+    /// What its handshake is made with, until it is done.
+    tls: Option<Arc<Context>>,
+    peer: Arc<Peer>,
+    reader: Reader,
+    state: State,
+    /// When this state is over, whatever comes.
+    deadline: Instant,
+    /// The client will send nothing more, or is gone.
+    is_read_closed: bool,
+    pub(super) alarm: Alarm,
+    _place: Place,
 }
 
-#[derive(Default)]
-struct Open {
-    next: u64,
-    connections: HashMap<u64, Connection>,
-    of_address: HashMap<IpAddr, usize>,
-}
-
-struct Connection {
-    socket: Socket,
+enum State {
+    Handshaking,
     /// Waits for a request of which no byte has come.
-    is_idle: Arc<AtomicBool>,
+    Idle,
+    /// Since when.
+    Reading(Instant),
+    Calling(Calling),
+    Writing(Outgoing, Then),
+    /// How much more is thrown away.
+    Lingering(usize),
 }
 
-/// A connection's place among the open ones.
-pub(super) struct Place {
-    gate: Arc<Gate>,
+/// A call that runs.
+struct Calling {
+    call: Arc<Call>,
     number: u64,
-    address: Option<IpAddr>,
-    is_idle: Arc<AtomicBool>,
+    id: String,
+    version: Version,
+    keep_alive: bool,
+    /// Only the answer's head is wanted.
+    is_head: bool,
 }
 
-impl Gate {
-    pub(super) fn new(upstream: Upstream, limits: Limits) -> Self {
+/// What follows when all is written.
+#[derive(Clone, Copy)]
+enum Then {
+    /// The rest of the request that began at this moment, whose client was told to go on.
+    Resume(Instant),
+    NextRequest,
+    Linger,
+}
+
+/// What the reactor does with the connection next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Tell it when something happens, or when its deadline has passed.
+    Wait,
+    /// It has more to do, after the others.
+    Again,
+    Close,
+}
+
+/// Where the connection is kept.
+pub(super) struct Home<'a> {
+    pub(super) service: &'a Service,
+    pub(super) inbox: &'a Arc<Inbox>,
+    pub(super) key: usize,
+}
+
+impl Connection {
+    pub(super) fn new(
+        stream: Stream,
+        tls: Option<Arc<Context>>,
+        peer: Peer,
+        place: Place,
+        service: &Service,
+    ) -> Self {
         Self {
-            upstream,
-            limits,
-            ids: Ids::new(),
-            draining: AtomicBool::new(false),
-            open: Mutex::default(),
-            closed: Condvar::new(),
+            stream,
+            tls,
+            peer: Arc::new(peer),
+            reader: Reader::new(),
+            state: State::Handshaking,
+            deadline: Instant::now() + service.limits().handshake_max(),
+            is_read_closed: false,
+            alarm: Alarm::default(),
+            _place: place,
         }
     }
 
-    /// Gives a new connection its place, if there is one.
-    pub(super) fn admit(self: &Arc<Self>, socket: &Socket, address: Option<IpAddr>) -> io::Result<Place> {
-        let socket = socket.try_clone()?;
-        let mut open = self.lock();
-        if open.connections.len() >= self.limits.connections_max {
-            return Err(io::Error::other("connections_max is reached"));
-        }
-        if let Some(address) = address {
-            let count = open.of_address.entry(address).or_insert(0);
-            if *count >= self.limits.connections_per_address_max {
-                return Err(io::Error::other("connections_per_address_max is reached"));
-            }
-            *count += 1;
-        }
-        open.next += 1;
-        let (number, is_idle) = (open.next, Arc::new(AtomicBool::new(false)));
-        open.connections.insert(number, Connection { socket, is_idle: Arc::clone(&is_idle) });
-        Ok(Place { gate: Arc::clone(self), number, address, is_idle })
+    pub(super) const fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
     }
 
-    /// Lets idle connections go, and every other one after its request. `false` when some were left at the deadline:
-    /// those are cut.
-    pub(super) fn drain(&self, deadline: Instant) -> bool {
-        self.draining.store(true, Ordering::SeqCst);
-        let mut open = self.lock();
-        for connection in
-            open.connections.values().filter(|connection| connection.is_idle.load(Ordering::SeqCst))
-        {
-            // Its thread reads the end, or what was already on its way.
-            drop(connection.socket.shutdown(Shutdown::Read));
+    pub(super) const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The client has closed its side, or both. Whoever waits for an answer is expected to stay.
+    pub(super) fn hear_end(&mut self) {
+        self.is_read_closed = true;
+        if let State::Calling(calling) = &self.state {
+            calling.call.cancellation.cancel();
         }
-        while !open.connections.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                for connection in open.connections.values() {
-                    drop(connection.socket.shutdown(Shutdown::Both));
+    }
+
+    /// Goes on as far as it goes without waiting.
+    pub(super) fn advance(&mut self, home: &Home<'_>) -> Flow {
+        for _ in 0..STEPS_MAX {
+            let stepped = match &mut self.state {
+                State::Handshaking => self.shake_hands(home.service),
+                State::Idle | State::Reading(_) => self.read(home),
+                State::Calling(_) => return Flow::Wait,
+                State::Writing(..) => self.write(home.service),
+                State::Lingering(_) => self.linger(),
+            };
+            match stepped {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Flow::Wait,
+                Err(error) => {
+                    log::debug!("{}: {error}", self.peer.address);
+                    return Flow::Close;
                 }
-                return false;
-            }
-            open = self.closed.wait_timeout(open, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-
-    pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
-    }
-
-    pub(super) const fn handshake_max(&self) -> Duration {
-        Duration::from_millis(self.limits.handshake_ms_max)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Open> {
-        // Nothing panics under the lock, so a poisoned list is whole.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.gate.lock();
-        open.connections.remove(&self.number);
-        if let Some(address) = self.address
-            && let Some(count) = open.of_address.get_mut(&address)
-        {
-            *count -= 1;
-            if *count == 0 {
-                open.of_address.remove(&address);
             }
         }
-        drop(open);
-        self.gate.closed.notify_all();
+        Flow::Again
     }
-}
 
-/// Serves one connection to its end.
-pub(super) fn serve(place: &Place, socket: Socket, acceptor: Option<&SslAcceptor>, address: &str) {
-    let gate = &place.gate;
-    let peer = Peer { address, way: socket.way(), is_encrypted: acceptor.is_some(), name: "" };
-    let timed = Timed::new(socket, Instant::now() + gate.handshake_max());
-    let stream = match Stream::accept(timed, acceptor) {
-        Ok(stream) => stream,
-        Err(why) => return log::debug!("{address}: no TLS handshake: {why}"),
-    };
-    let mut inbound = Inbound::new(stream);
-    loop {
-        if !inbound.has_begun() {
-            place.is_idle.store(true, Ordering::SeqCst);
-            if gate.is_draining() {
-                return;
+    /// The deadline of its state has passed.
+    pub(super) fn expire(&mut self, home: &Home<'_>) -> Flow {
+        match &self.state {
+            State::Calling(calling) => {
+                home.service.pool().abandon(&calling.call);
+                log::warn!("request {}: not answered by its deadline", calling.id);
+                let reply = home.service.handler().overdue(&calling.id).into();
+                self.reply(Some(reply), home.service);
+                self.advance(home)
+            }
+            State::Reading(_) => {
+                let why = "Request timeout: the request did not come whole in time.";
+                self.refuse(Response::text(408, why).into());
+                self.advance(home)
+            }
+            // Idle clients are let go without a word: one is sent only to a client that waits for it.
+            State::Handshaking | State::Idle | State::Writing(..) | State::Lingering(_) => Flow::Close,
+        }
+    }
+
+    /// The answer to the call with this number has come, or will never come.
+    pub(super) fn answer(&mut self, number: u64, reply: Option<Reply>, home: &Home<'_>) -> Flow {
+        match &self.state {
+            State::Calling(calling) if calling.number == number => {
+                self.reply(reply, home.service);
+                self.advance(home)
+            }
+            // It came too late.
+            _ => Flow::Wait,
+        }
+    }
+
+    /// The server ends: takes no request that has not begun.
+    pub(super) fn drain(&mut self, home: &Home<'_>) -> Flow {
+        match self.state {
+            State::Handshaking => {
+                self.deadline = self.deadline.min(Instant::now() + DRAIN_HANDSHAKE);
+                Flow::Wait
+            }
+            // What is on its way already counts as begun.
+            State::Idle => self.advance(home),
+            _ => Flow::Wait,
+        }
+    }
+
+    /// The server has ended. Nobody waits for what still runs.
+    pub(super) fn cut(&self, service: &Service) {
+        if let State::Calling(calling) = &self.state {
+            service.pool().abandon(&calling.call);
+        }
+    }
+
+    fn shake_hands(&mut self, service: &Service) -> io::Result<()> {
+        let is_done = self
+            .stream
+            .shake_hands()
+            .map_err(|error| io::Error::other(format!("no TLS handshake: {error}")))?;
+        if !is_done {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let tls = self.tls.take();
+        match self.stream.caller_name(tls.as_deref()) {
+            Ok(name) if !name.is_empty() => self.peer = Arc::new(Peer { name, ..(*self.peer).clone() }),
+            Ok(_) => {}
+            Err(why) => {
+                log::info!("{}: refused: {why}", self.peer.address);
+                return Err(ErrorKind::ConnectionAborted.into());
             }
         }
-        let request = inbound.request(&gate.limits);
-        place.is_idle.store(false, Ordering::SeqCst);
-        let (head, body, begun) = match request {
-            Ok(request) => request,
-            Err(End::Closed) => return,
-            Err(End::Refused(refusal)) => {
-                log::debug!("{address}: {} {}", refusal.status, refusal.why);
-                return refuse(&mut inbound.stream, &refusal);
+        self.rest(service);
+        Ok(())
+    }
+
+    /// Waits for the next request.
+    fn rest(&mut self, service: &Service) {
+        self.state = State::Idle;
+        self.deadline = Instant::now() + service.limits().idle_max();
+    }
+
+    fn read(&mut self, home: &Home<'_>) -> io::Result<()> {
+        if self.reader.has_begun() && matches!(self.state, State::Idle) {
+            self.begin_reading(home.service);
+        }
+        let State::Reading(begun) = self.state else { return self.fill(home.service) };
+        match self.reader.next(home.service.limits()) {
+            Ok(Step::Wanting) => self.fill(home.service),
+            Ok(Step::Continue) => {
+                let told = b"HTTP/1.1 100 Continue\r\n\r\n".to_vec();
+                self.state = State::Writing(Outgoing::from(told), Then::Resume(begun));
+                Ok(())
             }
-        };
-        let id = gate.ids.next();
-        let deadline = begun + gate.limits.call_max() + ANSWER_GRACE;
-        let passage = Passage { head: &head, body: &body, peer: &peer, id: &id, begun, deadline };
-        let answer = gate.upstream.exchange(&passage);
-        drop(body);
-        let keeps = head.keep_alive && !gate.is_draining();
-        let bytes = match answer {
-            Ok(reply) => framed(reply, keeps),
-            Err(failure) => {
-                let mut reply = overloaded(&failure, &id);
-                if head.method == "HEAD" {
-                    // Of what GET would have: no body follows the head.
-                    reply.body.clear();
-                }
-                framed(reply, keeps)
+            Ok(Step::Request(head, body)) => {
+                self.call(head, body, begun, home);
+                Ok(())
             }
-        };
-        inbound.stream.set_deadline(Instant::now() + Duration::from_millis(gate.limits.request_ms_max));
-        match inbound.stream.write_all(&bytes).and_then(|()| inbound.stream.flush()) {
-            Ok(()) if keeps => {}
-            Ok(()) => return linger(&mut inbound.stream),
-            Err(error) => return log::debug!("{address}: request {id}: the response was not sent: {error}"),
+            Err(refusal) => {
+                log::debug!("{}: {} {}", self.peer.address, refusal.status, refusal.why);
+                self.refuse(refusal.into());
+                Ok(())
+            }
         }
     }
-}
 
-/// The whole response in one piece: one write, and as few TLS records as hold it.
-fn framed(Reply { head, body }: Reply, keeps: bool) -> Vec<u8> {
-    let connection: &[u8] =
-        if keeps { b"Connection: keep-alive\r\n\r\n" } else { b"Connection: close\r\n\r\n" };
-    let mut bytes = head;
-    bytes.extend_from_slice(connection);
-    bytes.extend_from_slice(&body);
-    bytes
-}
+    fn begin_reading(&mut self, service: &Service) {
+        let now = Instant::now();
+        self.state = State::Reading(now);
+        self.deadline = now + service.limits().request_max();
+    }
 
-fn overloaded(failure: &Failure, id: &str) -> Reply {
-    let why = match failure {
-        Failure::Full => {
-            "Overloaded: all workers are busy and the queue is full. Try again in a moment.".to_owned()
+    fn fill(&mut self, service: &Service) -> io::Result<()> {
+        let Self { reader, stream, .. } = self;
+        match reader.fill(|buffer| stream.read(buffer)) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            // Nothing more is on its way to an idle connection, and nothing more is wanted.
+            Err(error)
+                if error.kind() == ErrorKind::WouldBlock
+                    && service.is_draining()
+                    && matches!(self.state, State::Idle) =>
+            {
+                drop(self.stream.finish());
+                Err(ErrorKind::UnexpectedEof.into())
+            }
+            Err(error) => Err(error),
         }
-        Failure::Late => "Overloaded: the call was not answered in time.".to_owned(),
-        Failure::Broken(error) => {
-            log::error!("request {id}: no answer from within: {error}");
-            format!("The request could not be answered; the server's log has it under {id}.")
+    }
+
+    /// Has a whole request answered.
+    fn call(&mut self, head: Head, body: Vec<u8>, begun: Instant, home: &Home<'_>) {
+        let service = home.service;
+        let (number, id) = service.name_request();
+        let (version, keep_alive, is_head) = (head.version, head.keep_alive, head.method == "HEAD");
+        let passage = Passage { head, body, peer: Arc::clone(&self.peer), id: id.clone(), begun };
+        let call = Arc::new(Call::default());
+        if self.is_read_closed {
+            call.cancellation.cancel();
         }
-    };
-    text(503, &why, "Retry-After: 1\r\n")
-}
-
-fn refuse(stream: &mut Stream, refusal: &Refusal) {
-    let bytes = framed(text(refusal.status, &refusal.why, ""), false);
-    stream.set_deadline(Instant::now() + LINGER);
-    if stream.write_all(&bytes).and_then(|()| stream.flush()).is_ok() {
-        linger(stream);
-    }
-}
-
-/// Says that this was all, and lets the client read it before the connection goes.
-fn linger(stream: &mut Stream) {
-    stream.set_deadline(Instant::now() + LINGER);
-    if stream.finish().is_ok() {
-        drop(io::copy(&mut stream.take(LINGER_BYTES_MAX), &mut io::sink()));
-    }
-}
-
-/// A short text/plain response of the gate's own.
-fn text(status: u16, why: &str, fields: &str) -> Reply {
-    let phrase = tiny_http::StatusCode(status).default_reason_phrase();
-    let version = env!("CARGO_PKG_VERSION");
-    let head = format!(
-        "HTTP/1.1 {status} {phrase}\r\nServer: Hotcall/{version}\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: {}\r\n{fields}",
-        why.len() + 1
-    );
-    Reply { head: head.into_bytes(), body: format!("{why}\n").into_bytes() }
-}
-
-/// Names requests: unique in this process, and unlike those of the process before.
-struct Ids {
-    process: u64,
-    next: AtomicU64,
-}
-
-impl Ids {
-    fn new() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { process: since_epoch.as_secs(), next: AtomicU64::new(1) }
+        let ticket = Ticket::new(Arc::clone(home.inbox), home.key, number);
+        self.deadline = begun + service.limits().call_max() + OVERDUE_GRACE;
+        self.state =
+            State::Calling(Calling { call: Arc::clone(&call), number, id, version, keep_alive, is_head });
+        if let Some(reply) = service.submit(passage, call, ticket) {
+            self.reply(Some(reply), service);
+        }
     }
 
-    fn next(&self) -> String {
-        format!("{:x}-{}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+    /// Begins to write the answer to the running call.
+    fn reply(&mut self, reply: Option<Reply>, service: &Service) {
+        let State::Calling(calling) = std::mem::replace(&mut self.state, State::Idle) else { return };
+        let reply = reply.unwrap_or_else(|| broken(&calling.id).into());
+        let reply = if calling.is_head { reply.without_body() } else { reply };
+        let keeps = calling.keep_alive && !service.is_draining();
+        let then = if keeps { Then::NextRequest } else { Then::Linger };
+        self.state = State::Writing(reply.framed(calling.version, keeps), then);
+        self.deadline = Instant::now() + service.limits().request_max();
+    }
+
+    /// Begins to write why the connection cannot go on.
+    fn refuse(&mut self, reply: Reply) {
+        self.state = State::Writing(reply.framed(Version::Http11, false), Then::Linger);
+        self.deadline = Instant::now() + LINGER;
+    }
+
+    fn write(&mut self, service: &Service) -> io::Result<()> {
+        let State::Writing(outgoing, then) = &mut self.state else { return Ok(()) };
+        let before = outgoing.written();
+        let result = outgoing.write_to(&mut self.stream);
+        if outgoing.written() / PROGRESS_BYTES > before / PROGRESS_BYTES {
+            self.deadline = Instant::now() + service.limits().request_max();
+        }
+        result?;
+        match *then {
+            Then::Resume(begun) => self.state = State::Reading(begun),
+            Then::NextRequest => self.rest(service),
+            Then::Linger => {
+                self.stream.finish()?;
+                self.state = State::Lingering(LINGER_BYTES_MAX);
+                self.deadline = Instant::now() + LINGER;
+            }
+        }
+        Ok(())
+    }
+
+    fn linger(&mut self) -> io::Result<()> {
+        const READ_BYTES: usize = 4 << 10;
+        let State::Lingering(left) = &mut self.state else { return Ok(()) };
+        let count = self.stream.read(&mut [0; READ_BYTES])?;
+        *left = left.saturating_sub(count);
+        if count == 0 || *left == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 }

@@ -1,7 +1,7 @@
 //! What must hold for any bytes that a client sends as a request's head. Must not know of the fuzzer.
 
 use super::claims::Claims;
-use super::head::{Framing, parse};
+use super::head::{Framing, Version, parse};
 
 /// A head is incomplete, refused, or understood in one way: written anew from what was understood, it says the same.
 pub(crate) fn http_head(bytes: &[u8]) {
@@ -31,6 +31,7 @@ pub(crate) fn http_head(bytes: &[u8]) {
     let Claims { host, origin, fetch_site, authorization } = head.claims.clone();
     let host = host.unwrap_or_default();
     head.claims.host = Some(host.clone());
+    head.version = Version::Http11;
     let mut anew = format!("{} {} HTTP/1.1\r\nHost: {host}\r\n", head.method, head.target);
     match head.framing {
         Framing::Length(length) => anew.push_str(&format!("Content-Length: {length}\r\n")),

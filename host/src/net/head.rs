@@ -28,10 +28,18 @@ pub(super) struct Head {
     /// Of visible ASCII, when the one that is sent can be understood.
     pub(super) content_type: Option<String>,
     pub(super) claims: Claims,
+    pub(super) version: Version,
     /// Whether the connection goes on after the response.
     pub(super) keep_alive: bool,
     /// Whether the client waits to be told before it sends the body.
     pub(super) expects_continue: bool,
+}
+
+/// What the client speaks, and so is answered in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Http10,
+    Http11,
 }
 
 /// Where the body ends.
@@ -90,6 +98,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
         accepts_gzip: accepts_gzip(&fields),
         content_type: content_type(&fields),
         claims: Claims::read(&fields, authority, is_1_1)?,
+        version: if is_1_1 { Version::Http11 } else { Version::Http10 },
         keep_alive: !has("close") && (is_1_1 || has("keep-alive")),
         expects_continue: is_1_1
             && fields.list("expect").iter().any(|e| e.eq_ignore_ascii_case("100-continue")),
@@ -242,6 +251,7 @@ mod tests {
             accepts_gzip: false,
             content_type: None,
             claims: Claims { host: Some("h".into()), ..Claims::default() },
+            version: Version::Http11,
             keep_alive: true,
             expects_continue: false,
         };

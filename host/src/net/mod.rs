@@ -1,42 +1,92 @@
 //! The network side: sockets, TLS, HTTP framing and the one bounded worker pool.
 //!
-//! A **gate** stands before tiny_http: it accepts, does TLS, enforces every limit and deadline, and vets and completes
-//! each request before tiny_http sees it, written anew, over a private Unix socket. tiny_http's requests feed the
-//! worker pool. When too many wait the answer is 503 at once. Knows no XML, no registry and no plugins: what answers is
-//! a function.
+//! A **gate** stands before everything: it accepts, does TLS, enforces every limit and deadline, and vets and completes
+//! each request. A few reactors do that for all connections, and never wait but for events. What is complete goes to the worker
+//! pool: calls straight (the **direct lane**), and everything else through tiny_http, written anew, over a private Unix socket. Knows
+//! no XML, no registry and no plugins: what answers is a [`Handler`].
 //!
-//! `listener` accepts; `connection` is the gate; `inbound` reads from a `stream`, `framing` tells requests apart, `head` and
-//! `claims` vet them; `upstream` leads to tiny_http and `workers` from it to the handler.
+//! `listener` accepts, if `places` has a place; a `reactor` has each `connection` go on when its `stream` or its `timers` say so;
+//! `framing` tells requests apart, which `head` and `claims` vet; a `request` goes to the `pool`, straight or by the `lane` to the
+//! `upstream`; a `call` knows who waits for it, and a `reply` is what comes back. The `service` is what connections share.
 
 mod buffer;
+mod call;
 mod claims;
 mod connection;
 mod framing;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod head;
-mod inbound;
+mod lane;
 mod listener;
+mod places;
+mod pool;
+mod reactor;
+mod reply;
+mod request;
+mod service;
 mod stream;
+mod timers;
 pub mod tls;
 mod upstream;
-mod workers;
-
-pub use listener::Bind;
 
 use crate::limits::Limits;
-use crate::web::{Request, Response};
-use connection::Gate;
+use crate::web::{Begun, Request, Response};
+use listener::{Acceptor, Listener};
+use places::Places;
+use pool::{Crew, Pool};
+use reactor::{Message, Reactor};
+use service::Service;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Instant;
-use upstream::Upstream;
-use workers::Workers;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-/// What answers a request.
-pub type Handler = dyn Fn(&Request) -> Response + Send + Sync;
+/// Descriptors that are left for plugins, logs and whatever else is not a client's connection.
+const DESCRIPTORS_KEPT: usize = 64;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// HTTPS on an address; port 0 picks a free one.
+    Https(SocketAddr),
+    /// Plain HTTP on an address; port 0 picks a free one.
+    Http(SocketAddr),
+    /// Plain HTTP on a Unix socket of mode 0600. A stale socket file is replaced.
+    Unix(PathBuf),
+}
+
+/// What answers requests.
+pub trait Handler: Send + Sync {
+    /// Answers one, however long it takes.
+    fn respond(&self, request: &Request) -> Response;
+
+    /// Answers one if nothing has to be waited for, else says what is to be done for its answer.
+    fn begin(&self, request: Request) -> Begun;
+
+    /// Answers a request that was not answered by its deadline, and whose id is this.
+    fn overdue(&self, id: &str) -> Response;
+}
+
+/// How to serve.
+pub struct Settings<'a> {
+    /// Where to listen.
+    pub binds: &'a [Bind],
+    /// What HTTPS listeners shake hands with.
+    pub tls: Option<&'a Arc<tls::Tls>>,
+    /// A directory to which only this server's user may write.
+    pub private: &'a Path,
+    /// Threads that run plugins' code.
+    pub workers: usize,
+    /// Threads that serve connections.
+    pub reactors: usize,
+    /// Whether calls go to the workers without passing through tiny_http.
+    pub direct_lane: bool,
+    /// Every limit.
+    pub limits: &'a Limits,
+}
 
 /// Why a listener could not serve.
 #[derive(Debug)]
@@ -86,34 +136,46 @@ impl std::error::Error for Error {}
 /// Running listeners, connections and workers.
 pub struct Front {
     urls: Vec<String>,
-    gate: Arc<Gate>,
-    accepting: Vec<JoinHandle<()>>,
-    workers: Workers,
+    acceptor: Acceptor,
+    reactors: Vec<Reactor>,
+    service: Arc<Service>,
+    lane: lane::Threads,
+    crew: Arc<Crew>,
+    _certificates: Option<tls::Watch>,
 }
 
 /// Binds all listeners, then serves them. Nothing is served when one of them cannot be.
 ///
-/// `private` is a directory to which only this server's user may write.
-///
 /// # Errors
-/// The first address that cannot be bound, or the certificate that cannot be used.
-pub fn start(
-    binds: &[Bind],
-    identity: Option<&tls::Identity>,
-    private: &Path,
-    workers: usize,
-    limits: &Limits,
-    handler: Arc<Handler>,
-) -> Result<Front, Error> {
+/// The first address that cannot be bound, or the thread that cannot be started.
+pub fn start(settings: &Settings<'_>, handler: Arc<dyn Handler>) -> Result<Front, Error> {
+    /// Beside the direct lane, tiny_http has little to do.
+    const CARRIERS: usize = 2;
+    let Settings { binds, tls, private, workers, reactors, direct_lane, limits } = *settings;
     let workers = workers.max(1);
-    let listeners =
-        binds.iter().map(|bind| listener::Listener::bind(bind, identity)).collect::<Result<Vec<_>, _>>()?;
+    let listeners = binds.iter().map(|bind| Listener::bind(bind, tls)).collect::<Result<Vec<_>, _>>()?;
     let urls = listeners.iter().map(|listener| listener.url().to_owned()).collect();
-    let (upstream, server) = Upstream::start(private, workers, limits.queue_len_max)?;
-    let workers = workers::start(server, workers, limits, &handler)?;
-    let gate = Arc::new(Gate::new(upstream, limits.clone()));
-    let accepting = listeners.into_iter().map(|listener| listener::serve(listener, Arc::clone(&gate)));
-    Ok(Front { urls, accepting: accepting.collect::<Result<_, _>>()?, gate, workers })
+    let pool = Pool::start(workers, limits, Arc::clone(&handler))?;
+    let crew = pool.crew();
+    let carriers = if direct_lane { CARRIERS } else { workers };
+    let (way_in, lane) = lane::start(private, carriers, limits, &pool)?;
+    let service = Arc::new(Service::new(limits.clone(), handler, pool, way_in, direct_lane));
+    let start = |number| Reactor::start(number, Arc::clone(&service)).map_err(Error::Thread);
+    let reactors = (0..reactors.max(1)).map(start).collect::<Result<Vec<_>, _>>()?;
+    let certificates =
+        tls.map(|tls| tls::Watch::start(Arc::clone(tls), Duration::from_secs(1))).transpose()?;
+    let descriptors = descriptors();
+    if descriptors < limits.connections_max {
+        log::warn!(
+            "the limit of open files leaves {descriptors} connections of connections_max, which is {}: raise it with ulimit -n or LimitNOFILE=",
+            limits.connections_max
+        );
+    }
+    let places = Arc::new(Places::new(limits, descriptors));
+    let inboxes = reactors.iter().map(|reactor| Arc::clone(&reactor.inbox)).collect();
+    let acceptor =
+        Acceptor::start(listeners, places, inboxes, Arc::clone(&service)).map_err(Error::Thread)?;
+    Ok(Front { urls, acceptor, reactors, service, lane, crew, _certificates: certificates })
 }
 
 impl Front {
@@ -124,8 +186,40 @@ impl Front {
 
     /// Answers what has come, takes no more, and ends. `false` when calls were still running at the deadline.
     pub fn drain(self, deadline: Instant) -> bool {
-        let drained = self.gate.drain(deadline);
-        let joined = self.accepting.into_iter().all(|thread| thread.join().is_ok());
-        self.workers.stop(deadline) && drained && joined
+        self.acceptor.stop();
+        self.service.drain();
+        for reactor in &self.reactors {
+            reactor.inbox.push(Message::Drain(deadline));
+        }
+        let mut are_answered = true;
+        for reactor in self.reactors {
+            are_answered &= reactor.join();
+        }
+        // With the service goes the way into the lane, and with the lane that into the pool.
+        drop(self.service);
+        let is_lane_done = self.lane.stop(deadline);
+        self.crew.join(deadline) && is_lane_done && are_answered
     }
+}
+
+/// Waits for threads that are about to end. `false` when some had not at the deadline.
+fn join_all(threads: Vec<JoinHandle<()>>, deadline: Instant) -> bool {
+    /// How often they are asked whether they have ended.
+    const POLL: Duration = Duration::from_millis(5);
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(POLL);
+    }
+    threads.into_iter().all(|thread| thread.join().is_ok())
+}
+
+/// How many descriptors connections may have.
+fn descriptors() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    limit.saturating_sub(open + DESCRIPTORS_KEPT)
 }

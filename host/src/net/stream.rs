@@ -1,11 +1,13 @@
-//! A client's connection as bytes with a deadline: TCP or Unix socket, with or without TLS.
+//! A client's connection as bytes, never waiting: TCP or Unix socket, with or without TLS.
 
+use super::tls::Context;
 use crate::web::Way;
-use openssl::ssl::{ShutdownResult, SslAcceptor, SslStream};
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+use openssl::ssl::{ErrorCode, Ssl, SslStream};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::net::Shutdown;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -14,28 +16,13 @@ pub(super) enum Socket {
     Unix(UnixStream),
 }
 
-/// A socket that gives up at a moment instead of after a silence, so that a slow drip does not last forever.
-#[derive(Debug)]
-pub(super) struct Timed {
-    socket: Socket,
-    deadline: Instant,
-}
-
-/// What a connection is read from and written to.
+/// What a connection is read from and written to. What would have to wait is an error of kind `WouldBlock`.
 pub(super) enum Stream {
-    Plain(Timed),
-    Tls(SslStream<Timed>),
+    Plain(Socket),
+    Tls(SslStream<Socket>),
 }
 
 impl Socket {
-    /// Another handle to the same connection.
-    pub(super) fn try_clone(&self) -> io::Result<Self> {
-        match self {
-            Self::Tcp(socket) => socket.try_clone().map(Self::Tcp),
-            Self::Unix(socket) => socket.try_clone().map(Self::Unix),
-        }
-    }
-
     /// How it came here. A listener on all addresses has connections of both kinds.
     pub(super) fn way(&self) -> Way {
         match self {
@@ -47,68 +34,36 @@ impl Socket {
         }
     }
 
-    /// Ends one direction or both.
-    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket.shutdown(how),
             Self::Unix(socket) => socket.shutdown(how),
         }
     }
 
-    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+    fn source(&mut self) -> &mut dyn Source {
         match self {
-            Self::Tcp(socket) => socket.set_read_timeout(Some(timeout)),
-            Self::Unix(socket) => socket.set_read_timeout(Some(timeout)),
-        }
-    }
-
-    fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.set_write_timeout(Some(timeout)),
-            Self::Unix(socket) => socket.set_write_timeout(Some(timeout)),
+            Self::Tcp(socket) => socket,
+            Self::Unix(socket) => socket,
         }
     }
 }
 
-impl Timed {
-    /// This socket, until `deadline`.
-    pub(super) const fn new(socket: Socket, deadline: Instant) -> Self {
-        Self { socket, deadline }
-    }
-
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
-    }
-}
-
-/// The kernel's word for a passed timeout is "would block", which OpenSSL would take for "ask again".
-fn timed_out(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
-        _ => error,
-    }
-}
-
-impl Read for Timed {
+impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(self.left()?)?;
-        match &mut self.socket {
-            Socket::Tcp(socket) => socket.read(buffer),
-            Socket::Unix(socket) => socket.read(buffer),
+        match self {
+            Self::Tcp(socket) => socket.read(buffer),
+            Self::Unix(socket) => socket.read(buffer),
         }
-        .map_err(timed_out)
     }
 }
 
-impl Write for Timed {
+impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.set_write_timeout(self.left()?)?;
-        match &mut self.socket {
-            Socket::Tcp(socket) => socket.write(bytes),
-            Socket::Unix(socket) => socket.write(bytes),
+        match self {
+            Self::Tcp(socket) => socket.write(bytes),
+            Self::Unix(socket) => socket.write(bytes),
         }
-        .map_err(timed_out)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -117,34 +72,64 @@ impl Write for Timed {
 }
 
 impl Stream {
-    /// Shakes hands when there is an acceptor.
+    /// With TLS when there is something to shake hands with.
     ///
     /// # Errors
-    /// The client does not speak TLS, or not in time.
-    pub(super) fn accept(timed: Timed, acceptor: Option<&SslAcceptor>) -> Result<Self, String> {
-        match acceptor {
-            None => Ok(Self::Plain(timed)),
-            Some(acceptor) => acceptor.accept(timed).map(Self::Tls).map_err(|error| error.to_string()),
+    /// OpenSSL is out of memory.
+    pub(super) fn new(socket: Socket, tls: Option<&Context>) -> io::Result<Self> {
+        match tls {
+            None => Ok(Self::Plain(socket)),
+            Some(context) => {
+                let ssl = Ssl::new(context.acceptor().context())?;
+                Ok(Self::Tls(SslStream::new(ssl, socket)?))
+            }
         }
     }
 
-    /// From now on reading and writing give up at `deadline`.
-    pub(super) fn set_deadline(&mut self, deadline: Instant) {
-        match self {
-            Self::Plain(timed) => timed.deadline = deadline,
-            Self::Tls(tls) => tls.get_mut().deadline = deadline,
+    /// Goes on with the handshake, as far as it goes. `true` when it is done.
+    ///
+    /// # Errors
+    /// The client does not speak TLS, or no kind that is spoken here.
+    pub(super) fn shake_hands(&mut self) -> Result<bool, openssl::ssl::Error> {
+        let Self::Tls(tls) = self else { return Ok(true) };
+        match tls.accept() {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Who is at the other end, as the handshake has proven; empty when it has not.
+    ///
+    /// # Errors
+    /// A certificate that says nobody's name.
+    pub(super) fn caller_name(&self, tls: Option<&Context>) -> Result<String, &'static str> {
+        match (self, tls) {
+            (Self::Tls(stream), Some(context)) => context.caller_name(stream.ssl()),
+            _ => Ok(String::new()),
         }
     }
 
     /// Says that no more will be written. The client may still be writing.
     pub(super) fn finish(&mut self) -> io::Result<()> {
+        if let Self::Tls(tls) = self {
+            // A client that takes no more misses nothing by missing this.
+            drop(tls.shutdown());
+        }
+        self.socket().shutdown(Shutdown::Write)
+    }
+
+    fn socket(&self) -> &Socket {
         match self {
-            Self::Plain(timed) => timed.socket.shutdown(Shutdown::Write),
-            Self::Tls(tls) => match tls.shutdown() {
-                Ok(ShutdownResult::Sent | ShutdownResult::Received) | Err(_) => {
-                    tls.get_ref().socket.shutdown(Shutdown::Write)
-                }
-            },
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => tls.get_ref(),
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Plain(socket) => socket.source(),
+            Self::Tls(tls) => tls.get_mut().source(),
         }
     }
 }
@@ -152,7 +137,7 @@ impl Stream {
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(timed) => timed.read(buffer),
+            Self::Plain(socket) => socket.read(buffer),
             Self::Tls(tls) => tls.read(buffer),
         }
     }
@@ -161,15 +146,26 @@ impl Read for Stream {
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(timed) => timed.write(bytes),
+            Self::Plain(socket) => socket.write(bytes),
             Self::Tls(tls) => tls.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(timed) => timed.flush(),
-            Self::Tls(tls) => tls.flush(),
-        }
+        Ok(())
+    }
+}
+
+impl Source for Stream {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.source().register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.source().reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().deregister(registry)
     }
 }

@@ -1,43 +1,27 @@
-//! tiny_http behind the gate: a server on a private Unix socket, and the few connections that lead to it.
+//! tiny_http behind the gate: a server on a private Unix socket, and connections to it.
 //!
 //! Only vetted requests, written anew, come this way, one at a time on each connection. Connections are opened
 //! one after the other, each proven to be served before the next, and then kept: tiny_http's thread pool strands a
 //! connection for as long as others live when several come at once.
 
 use super::Error;
-use super::head::Head;
 use super::listener::listen_privately;
-use crate::web::Way;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use super::reply::Reply;
+use super::request::Passage;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Carries the client's address to the worker. What clients send under these names is never passed on.
-pub(super) const ADDRESS_FIELD: &str = "Hotcall-Address";
-/// Carries the request's id.
-pub(super) const ID_FIELD: &str = "Hotcall-Request";
-/// Carries [`Way`]'s word for how the request came.
-pub(super) const WAY_FIELD: &str = "Hotcall-Way";
-/// Says that it came through TLS; not there otherwise.
-pub(super) const TLS_FIELD: &str = "Hotcall-Tls";
-/// Carries the name that the client has proven already, in base64, because it may be of any characters.
-pub(super) const NAME_FIELD: &str = "Hotcall-Name";
-/// Carries the host that the client wanted to reach.
-pub(super) const HOST_FIELD: &str = "Hotcall-Host";
-/// Carries how long the request has waited already, in milliseconds.
-pub(super) const WAITED_FIELD: &str = "Hotcall-Waited-Ms";
 /// What a new connection asks for, to be proven served.
 pub(super) const PROOF_TARGET: &str = "/-";
 
 /// A new connection's proof may take so long.
-const PROOF_MS_MAX: Duration = Duration::from_secs(10);
+const PROOF_MAX: Duration = Duration::from_secs(10);
 /// A response's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 const FIELDS_MAX: usize = 32;
@@ -47,63 +31,13 @@ pub(super) struct Upstream {
     /// Kept open: the socket is reached through it, because a path of a socket is at most 107 bytes long.
     _directory: File,
     path: PathBuf,
-    pool: Mutex<Pool>,
-    freed: Condvar,
-    connections_max: usize,
-    waiting_max: usize,
-}
-
-#[derive(Default)]
-struct Pool {
-    idle: Vec<UnixStream>,
-    open: usize,
-    opening: bool,
-    waiting: usize,
-}
-
-/// A response: its head without the empty line, and its body.
-pub(super) struct Reply {
-    pub(super) head: Vec<u8>,
-    pub(super) body: Vec<u8>,
-}
-
-/// Why there is no response.
-pub(super) enum Failure {
-    /// As many requests as may wait are waiting.
-    Full,
-    /// The deadline passed.
-    Late,
-    /// tiny_http or the connection to it failed.
-    Broken(io::Error),
-}
-
-/// Who is at the other end of a connection, as far as the connection shows it.
-pub(super) struct Peer<'a> {
-    pub(super) address: &'a str,
-    pub(super) way: Way,
-    pub(super) is_encrypted: bool,
-    /// The user of whom a verified certificate speaks; empty when there is none.
-    pub(super) name: &'a str,
-}
-
-/// A vetted request on its way.
-pub(super) struct Passage<'a> {
-    pub(super) head: &'a Head,
-    pub(super) body: &'a [u8],
-    pub(super) peer: &'a Peer<'a>,
-    pub(super) id: &'a str,
-    pub(super) begun: Instant,
-    pub(super) deadline: Instant,
+    opening: Mutex<()>,
 }
 
 impl Upstream {
     /// Starts tiny_http on a socket in `private`. Whoever reaches it is believed to be the gate, so nobody else may: the
     /// socket's own mode sees to that, whoever may enter the directory.
-    pub(super) fn start(
-        private: &Path,
-        connections_max: usize,
-        waiting_max: usize,
-    ) -> Result<(Self, tiny_http::Server), Error> {
+    pub(super) fn start(private: &Path) -> Result<(Self, tiny_http::Server), Error> {
         static SERVERS: AtomicU32 = AtomicU32::new(0);
         let number = SERVERS.fetch_add(1, Ordering::Relaxed);
         let name = format!("http-{}-{number}.sock", std::process::id());
@@ -114,147 +48,28 @@ impl Upstream {
         let listener = listen_privately(&path).map_err(failed)?;
         let server = tiny_http::Server::from_listener(listener, None)
             .map_err(|source| failed(io::Error::other(source.to_string())))?;
-        let upstream = Self {
-            _directory: directory,
-            path,
-            pool: Mutex::default(),
-            freed: Condvar::new(),
-            connections_max,
-            waiting_max,
-        };
-        Ok((upstream, server))
-    }
-
-    /// Passes a request on and waits for its response.
-    pub(super) fn exchange(&self, passage: &Passage<'_>) -> Result<Reply, Failure> {
-        let mut connection = Lease::new(self, passage.deadline)?;
-        let answered = connection.stream.as_mut().map(|stream| answer(stream, passage));
-        match answered {
-            Some(Ok(reply)) => {
-                connection.is_sound = true;
-                Ok(reply)
-            }
-            Some(Err(error)) if is_timeout(&error) => Err(Failure::Late),
-            Some(Err(error)) => Err(Failure::Broken(error)),
-            None => Err(Failure::Broken(io::ErrorKind::NotConnected.into())),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Pool> {
-        // Nothing panics under the lock, so a poisoned pool is whole.
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok((Self { _directory: directory, path, opening: Mutex::default() }, server))
     }
 
     /// Opens a connection and waits until tiny_http serves it.
-    fn open(&self) -> io::Result<UnixStream> {
+    pub(super) fn open(&self) -> io::Result<UnixStream> {
+        let _one_at_a_time = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stream = UnixStream::connect(&self.path)?;
-        stream.set_read_timeout(Some(PROOF_MS_MAX))?;
+        stream.set_read_timeout(Some(PROOF_MAX))?;
         write!(stream, "GET {PROOF_TARGET} HTTP/1.1\r\nHost: hotcall\r\n\r\n")?;
         read_reply(&mut stream, true)?;
         Ok(stream)
     }
 }
 
-/// A connection lent to one request. Goes back to the pool if it is still in step.
-struct Lease<'a> {
-    upstream: &'a Upstream,
-    stream: Option<UnixStream>,
-    is_sound: bool,
-}
-
-impl<'a> Lease<'a> {
-    fn new(upstream: &'a Upstream, deadline: Instant) -> Result<Self, Failure> {
-        let mut pool = upstream.lock();
-        loop {
-            if let Some(stream) = pool.idle.pop() {
-                return Ok(Self { upstream, stream: Some(stream), is_sound: false });
-            }
-            if pool.open < upstream.connections_max && !pool.opening {
-                pool.open += 1;
-                pool.opening = true;
-                drop(pool);
-                let opened = upstream.open();
-                upstream.lock().opening = false;
-                upstream.freed.notify_all();
-                // From here on the lease gives the place back when it goes.
-                let mut lease = Self { upstream, stream: None, is_sound: false };
-                lease.stream = Some(opened.map_err(Failure::Broken)?);
-                return Ok(lease);
-            }
-            if pool.waiting >= upstream.waiting_max {
-                return Err(Failure::Full);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Failure::Late);
-            }
-            pool.waiting += 1;
-            pool = upstream.freed.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
-            pool.waiting -= 1;
-        }
-    }
-}
-
-impl Drop for Lease<'_> {
-    fn drop(&mut self) {
-        let mut pool = self.upstream.lock();
-        match self.stream.take().filter(|_| self.is_sound) {
-            Some(stream) => pool.idle.push(stream),
-            None => pool.open -= 1,
-        }
-        drop(pool);
-        self.upstream.freed.notify_one();
-    }
-}
-
-fn answer(stream: &mut UnixStream, passage: &Passage<'_>) -> io::Result<Reply> {
-    let Passage { head, body, deadline, .. } = passage;
-    let mut bytes = fields(passage).into_bytes();
-    bytes.extend_from_slice(b"\r\n");
-    bytes.extend_from_slice(body);
+/// Has tiny_http answer a request. The connection is in step afterwards unless this fails.
+pub(super) fn exchange(stream: &mut UnixStream, passage: &Passage, deadline: Instant) -> io::Result<Reply> {
     let left = deadline.saturating_duration_since(Instant::now());
     let left = if left.is_zero() { return Err(io::ErrorKind::TimedOut.into()) } else { left };
     stream.set_write_timeout(Some(left))?;
     stream.set_read_timeout(Some(left))?;
-    stream.write_all(&bytes)?;
-    read_reply(stream, head.method == "HEAD")
-}
-
-/// The request's line and fields, written anew.
-fn fields(passage: &Passage<'_>) -> String {
-    let Passage { head, body, peer, id, begun, .. } = passage;
-    let mut fields = format!("{} {} HTTP/1.1\r\nHost: hotcall\r\n", head.method, head.target);
-    let mut add = |name: &str, value: &str| {
-        fields.extend([name, ": ", value, "\r\n"]);
-    };
-    add("Content-Length", &body.len().to_string());
-    add(ADDRESS_FIELD, peer.address);
-    add(WAY_FIELD, peer.way.name());
-    add(ID_FIELD, id);
-    add(WAITED_FIELD, &begun.elapsed().as_millis().to_string());
-    if head.accepts_gzip {
-        add("Accept-Encoding", "gzip");
-    }
-    if peer.is_encrypted {
-        add(TLS_FIELD, "1");
-    }
-    if !peer.name.is_empty() {
-        add(NAME_FIELD, &BASE64.encode(peer.name));
-    }
-    let claims = &head.claims;
-    for (name, value) in [
-        ("Content-Encoding", &head.content_encoding),
-        ("Content-Type", &head.content_type),
-        (HOST_FIELD, &claims.host),
-        ("Origin", &claims.origin),
-        ("Sec-Fetch-Site", &claims.fetch_site),
-        ("Authorization", &claims.authorization),
-    ] {
-        if let Some(value) = value {
-            add(name, value);
-        }
-    }
-    fields
+    stream.write_all(&passage.to_bytes())?;
+    read_reply(stream, passage.head.method == "HEAD")
 }
 
 fn read_reply(stream: &mut UnixStream, has_no_body: bool) -> io::Result<Reply> {
@@ -301,10 +116,6 @@ impl<R: Read> ReadSome for R {
         into.extend_from_slice(piece.get(..count).unwrap_or_default());
         Ok(count)
     }
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
 /// Removes sockets that killed servers left: those where nobody listens.

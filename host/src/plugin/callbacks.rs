@@ -101,7 +101,7 @@ unsafe extern "C" fn remaining_ms(call: *const abi::Call) -> u64 {
 unsafe extern "C" fn cancelled(call: *const abi::Call) -> u8 {
     // SAFETY: called by a plugin with its call, while that runs, on its thread.
     let frame = unsafe { frame(call) };
-    u8::from(Instant::now() >= frame.context.deadline)
+    u8::from(frame.context.cancellation.is_cancelled() || Instant::now() >= frame.context.deadline)
 }
 
 unsafe extern "C" fn log(call: *const abi::Call, level: u32, message: abi::Str) {

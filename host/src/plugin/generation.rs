@@ -10,7 +10,7 @@ use super::library::Descriptor;
 use super::scan::ContentHash;
 use super::threads::{self, Moment};
 use super::vitals::{Outcome, Vitals};
-use crate::registry::{CallContext, Instance, Method};
+use crate::registry::{CallContext, Instance, Method, Promise};
 use crate::xmlrpc::{Fault, Value, code};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -34,6 +34,8 @@ pub(super) struct Generation {
     pub(super) warnings: Vec<String>,
     pub(super) loaded_at: SystemTime,
     pub(super) descriptor: Descriptor,
+    /// Of its methods, in their order.
+    promises: Vec<Arc<Promise>>,
     /// What is counted of its calls.
     pub(super) vitals: Arc<Vitals>,
     since: Moment,
@@ -54,7 +56,21 @@ impl Generation {
         let Origin { id, hash, settings, warnings } = origin;
         let (loaded_at, vitals) = (SystemTime::now(), Arc::new(vitals));
         let (since, until) = (Moment::now(), OnceLock::new());
-        Self { id, hash, settings, warnings, loaded_at, descriptor, vitals, since, until, live, mailbox }
+        let promises = descriptor.methods.iter().map(|info| Arc::new(Promise::new(info.quick))).collect();
+        Self {
+            id,
+            hash,
+            settings,
+            warnings,
+            loaded_at,
+            descriptor,
+            promises,
+            vitals,
+            since,
+            until,
+            live,
+            mailbox,
+        }
     }
 
     /// Since when it serves.
@@ -89,10 +105,13 @@ impl Generation {
 
     /// Its entries in the registry.
     pub(super) fn methods(self: &Arc<Self>) -> impl Iterator<Item = Method> {
-        self.descriptor.methods.iter().enumerate().map(|(index, info)| Method {
-            info: Arc::clone(info),
-            instance: Arc::<Self>::clone(self),
-            index,
+        self.descriptor.methods.iter().zip(&self.promises).enumerate().map(|(index, (info, promise))| {
+            Method {
+                info: Arc::clone(info),
+                instance: Arc::<Self>::clone(self),
+                index,
+                promise: Arc::clone(promise),
+            }
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::access::{Access, Policy, RuleKeys, Settings, Visit, Way};
-use crate::registry::{Instance, Method, MethodInfo};
+use crate::registry::{Cancellation, Instance, Method, MethodInfo, Promise};
 use crate::xmlrpc;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ fn dispatcher(limits: Limits) -> Dispatcher {
         }),
         instance: instance.clone(),
         index,
+        promise: Arc::new(Promise::new(name == "echo")),
     };
     registry.publish(["echo", "fail", "big", "late"].into_iter().enumerate().map(method).collect());
     Dispatcher::new(registry, limits)
@@ -47,6 +48,7 @@ fn context() -> CallContext {
         caller_name: String::new(),
         caller_address: String::new(),
         request_id: "test".into(),
+        cancellation: Cancellation::default(),
     }
 }
 

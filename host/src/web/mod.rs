@@ -7,11 +7,12 @@ mod admission;
 mod content;
 
 pub use crate::access::Way;
+pub use crate::registry::Cancellation;
 
 use crate::access::{Access, Caller};
 use crate::registry::CallContext;
 use crate::rpc::Dispatcher;
-use crate::xmlrpc::{self, DecodeLimits, Document, Fault, Value, code};
+use crate::xmlrpc::{self, Call, DecodeLimits, Document, Fault, Value, code};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,6 +56,8 @@ pub struct Request {
     pub id: String,
     /// When it arrived: deadlines count from here.
     pub arrived: Instant,
+    /// Whether its sender has gone.
+    pub cancellation: Cancellation,
 }
 
 /// What goes back. Its framing is the network side's.
@@ -88,6 +91,20 @@ impl Response {
     }
 }
 
+/// How far [`App::begin`] came.
+pub enum Begun {
+    /// To the end.
+    Answered(Response),
+    /// To where it may take long. Whoever has time runs this for the answer.
+    Unfinished(Box<dyn FnOnce() -> Response + Send>),
+}
+
+/// A call, read, whose sender may make it.
+struct Prepared {
+    caller: Caller,
+    call: Call,
+}
+
 /// The application: what answers requests.
 pub struct App {
     dispatcher: Dispatcher,
@@ -109,64 +126,128 @@ impl App {
         Self { dispatcher, access, decode_limits }
     }
 
-    /// Answers one request.
+    /// Answers one request, however long that takes.
     pub fn respond(&self, request: &Request) -> Response {
-        let path = request.target.split(['?', '#']).next().unwrap_or_default();
-        if !matches!(path, "/" | "/RPC2" | "*") {
-            return Response::text(404, "Not found: XML-RPC calls are answered at /RPC2 and /.");
+        let answer = || self.prepare(request).map(|prepared| self.run(request, &prepared));
+        guarded(request, answer).unwrap_or_else(|instead| instead)
+    }
+
+    /// Answers one request if that waits for nothing and takes no time to speak of: a call of a method that is flagged quick, and
+    /// has been so far.
+    pub fn begin(self: &Arc<Self>, request: Request) -> Begun {
+        /// Reading more takes too long for this.
+        const BODY_BYTES_MAX: usize = 16 << 10;
+        let app = Arc::clone(self);
+        // A password takes long to verify, by intention.
+        let takes_long = request.body.len() > BODY_BYTES_MAX
+            || request.content_encoding.is_some()
+            || request.authorization.is_some();
+        if takes_long {
+            return Begun::Unfinished(Box::new(move || app.respond(&request)));
         }
-        match request.method.as_str() {
-            "POST" => {}
-            // Of a path, or of the server as a whole.
-            "OPTIONS" => return Response::text(200, METHODS_TEXT).with_header("Allow", METHODS),
-            _ => {
-                let why =
-                    format!("Method not allowed: an XML-RPC call is a POST with an XML body. {METHODS_TEXT}");
-                return Response::text(405, why).with_header("Allow", METHODS);
-            }
-        }
-        let caller = match admission::admit(&self.access, request) {
-            Ok(caller) => caller,
-            Err(refusal) => return refusal,
+        let answer = || {
+            let prepared = self.prepare(&request)?;
+            Ok((self.run_quickly(&request, &prepared), prepared))
         };
-        let limits = self.dispatcher.limits();
-        match content::decode(&request.body, request.content_encoding.as_deref(), limits.body_bytes_max) {
-            Ok(document) => content::encode(self.call(request, &caller, &document), request.accepts_gzip),
-            Err(refusal) => refusal,
+        match guarded(&request, answer) {
+            Ok((Some(response), _)) | Err(response) => Begun::Answered(response),
+            Ok((None, prepared)) => Begun::Unfinished(Box::new(move || {
+                guarded(&request, || Ok(app.run(&request, &prepared))).unwrap_or_else(|instead| instead)
+            })),
         }
     }
 
-    /// From the XML of a call to its answer.
-    fn call(&self, request: &Request, caller: &Caller, document: &[u8]) -> Response {
-        let answer = || self.answer(request, caller, document);
-        let answer = catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
-            log::error!("request {}: a defect of the server ended this call", request.id);
-            let why = format!("internal error; the server's log has it under request {}", request.id);
-            Err(Fault::new(code::INTERNAL, why))
-        });
-        answer.unwrap_or_else(|fault| Response::xml(xmlrpc::encode_fault(&fault)))
+    /// Answers a call that was not answered by its deadline, and whose request has this id.
+    pub fn overdue(id: &str) -> Response {
+        log::debug!("request {id}: answered without the call's result");
+        let fault = Fault::new(code::DEADLINE, "the call's deadline passed before it was answered");
+        Response::xml(xmlrpc::encode_fault(&fault))
     }
 
-    fn answer(&self, request: &Request, caller: &Caller, document: &[u8]) -> Result<Response, Fault> {
-        let limits = self.dispatcher.limits();
+    /// Reads a call and lets its sender in.
+    ///
+    /// # Errors
+    /// The response to send instead of an answer.
+    fn prepare(&self, request: &Request) -> Result<Prepared, Response> {
+        route(request)?;
+        let caller = admission::admit(&self.access, request)?;
+        let bytes_max = self.dispatcher.limits().body_bytes_max;
+        let document = content::decode(&request.body, request.content_encoding.as_deref(), bytes_max)?;
         let content_type = request.content_type.as_deref().unwrap_or_default();
-        let document = Document::from(document).with_content_type(content_type);
-        let call = xmlrpc::decode_call(document, &self.decode_limits).inspect_err(|fault| {
+        let document = Document::from(&*document).with_content_type(content_type);
+        let call = xmlrpc::decode_call(document, &self.decode_limits).map_err(|fault| {
             log::debug!("request {} from {}: {fault}", request.id, request.caller_address);
+            faulty(request, &fault)
         })?;
         if !caller.permit.allows(&call.method) {
-            return Ok(admission::denied(request, &call.method));
+            return Err(content::encode(admission::denied(request, &call.method), request.accepts_gzip));
         }
-        let context = CallContext {
-            deadline: request.arrived + limits.call_max(),
+        Ok(Prepared { caller, call })
+    }
+
+    fn run(&self, request: &Request, Prepared { caller, call }: &Prepared) -> Response {
+        let context = self.context(request, caller);
+        let result = self.dispatcher.call(&call.method, &call.params, &context, &caller.permit);
+        self.written(request, &call.method, result)
+    }
+
+    fn run_quickly(&self, request: &Request, Prepared { caller, call }: &Prepared) -> Option<Response> {
+        let context = self.context(request, caller);
+        let write = |result| self.written(request, &call.method, result);
+        self.dispatcher.call_quickly(&call.method, &call.params, &context, &caller.permit, write)
+    }
+
+    fn context(&self, request: &Request, caller: &Caller) -> CallContext {
+        CallContext {
+            deadline: request.arrived + self.dispatcher.limits().call_max(),
             caller_name: caller.name.clone(),
             caller_address: request.caller_address.clone(),
             request_id: request.id.clone(),
-        };
-        let result = self.dispatcher.call(&call.method, &call.params, &context, &caller.permit);
-        log_call(request, &call.method, &result);
-        xmlrpc::encode_response(&result?, self.dispatcher.encode_options()).map(Response::xml)
+            cancellation: request.cancellation.clone(),
+        }
     }
+
+    fn written(&self, request: &Request, method: &str, result: Result<Value, Fault>) -> Response {
+        log_call(request, method, &result);
+        let document =
+            result.and_then(|value| xmlrpc::encode_response(&value, self.dispatcher.encode_options()));
+        match document {
+            Ok(document) => content::encode(Response::xml(document), request.accepts_gzip),
+            Err(fault) => faulty(request, &fault),
+        }
+    }
+}
+
+/// Sends what is no call to one of the server's paths away.
+fn route(request: &Request) -> Result<(), Response> {
+    let path = request.target.split(['?', '#']).next().unwrap_or_default();
+    if !matches!(path, "/" | "/RPC2" | "*") {
+        return Err(Response::text(404, "Not found: XML-RPC calls are answered at /RPC2 and /."));
+    }
+    match request.method.as_str() {
+        "POST" => Ok(()),
+        // Of a path, or of the server as a whole.
+        "OPTIONS" => Err(Response::text(200, METHODS_TEXT).with_header("Allow", METHODS)),
+        _ => {
+            let why =
+                format!("Method not allowed: an XML-RPC call is a POST with an XML body. {METHODS_TEXT}");
+            Err(Response::text(405, why).with_header("Allow", METHODS))
+        }
+    }
+}
+
+/// A fault as a response.
+fn faulty(request: &Request, fault: &Fault) -> Response {
+    content::encode(Response::xml(xmlrpc::encode_fault(fault)), request.accepts_gzip)
+}
+
+/// Keeps a defect of the server's own to the request that shows it.
+fn guarded<T>(request: &Request, answer: impl FnOnce() -> Result<T, Response>) -> Result<T, Response> {
+    catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
+        log::error!("request {}: a defect of the server ended this call", request.id);
+        let why = format!("internal error; the server's log has it under request {}", request.id);
+        Err(faulty(request, &Fault::new(code::INTERNAL, why)))
+    })
 }
 
 fn log_call(request: &Request, method: &str, result: &Result<Value, Fault>) {

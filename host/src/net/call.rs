@@ -1,0 +1,111 @@
+//! One call between the gate and the workers: who still waits for it, and where its answer goes. Knows no sockets.
+
+use super::reactor::{Inbox, Message};
+use super::reply::Reply;
+use crate::web::Cancellation;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+const WAITING: u8 = 0;
+const RUNNING: u8 = 1;
+const ENDED: u8 = 2;
+/// Nobody waits for it, and no worker has begun it.
+const ABANDONED: u8 = 3;
+/// Nobody waits for it, and a worker runs it.
+const STUCK: u8 = 4;
+
+/// How far a call is.
+#[derive(Debug, Default)]
+pub(super) struct Call {
+    state: AtomicU8,
+    pub(super) cancellation: Cancellation,
+}
+
+impl Call {
+    /// A worker takes it. `false` when nobody waits for it any more.
+    pub(super) fn begin(&self) -> bool {
+        self.change(WAITING, RUNNING)
+    }
+
+    /// A worker is done with it. `true` when it counted as stuck.
+    pub(super) fn end(&self) -> bool {
+        self.state.swap(ENDED, Ordering::AcqRel) == STUCK
+    }
+
+    /// Nobody waits for it from now on. `true` when its worker is stuck with it.
+    pub(super) fn abandon(&self) -> bool {
+        self.cancellation.cancel();
+        !self.change(WAITING, ABANDONED) && self.change(RUNNING, STUCK)
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// The right to answer one call of one connection. Dropped without an answer, it says so.
+pub(super) struct Ticket {
+    inbox: Arc<Inbox>,
+    connection: usize,
+    number: u64,
+    is_used: bool,
+}
+
+impl Ticket {
+    /// For the call with this number of the connection that the reactor keeps under this key.
+    pub(super) const fn new(inbox: Arc<Inbox>, connection: usize, number: u64) -> Self {
+        Self { inbox, connection, number, is_used: false }
+    }
+
+    pub(super) fn answer(mut self, reply: Reply) {
+        self.send(Some(reply));
+    }
+
+    /// It is not needed.
+    pub(super) fn void(mut self) {
+        self.is_used = true;
+    }
+
+    fn send(&mut self, reply: Option<Reply>) {
+        self.is_used = true;
+        self.inbox.push(Message::Answer { connection: self.connection, number: self.number, reply });
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.is_used {
+            self.send(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_nobody_waits_for_is_not_begun() {
+        let call = Call::default();
+        assert!(!call.abandon());
+        assert!(call.cancellation.is_cancelled());
+        assert!(!call.begin());
+    }
+
+    #[test]
+    fn a_call_is_stuck_from_its_abandonment_to_its_end() {
+        let call = Call::default();
+        assert!(call.begin());
+        assert!(call.abandon());
+        assert!(!call.abandon(), "once");
+        assert!(call.end());
+    }
+
+    #[test]
+    fn a_call_that_has_ended_cannot_be_stuck() {
+        let call = Call::default();
+        assert!(call.begin());
+        assert!(!call.end());
+        assert!(!call.abandon());
+    }
+}

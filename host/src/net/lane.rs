@@ -1,0 +1,194 @@
+//! The lane through tiny_http: what is no plain call goes this way, and everything when the direct lane is off.
+//!
+//! A few threads pass requests on and wait for responses; what tiny_http makes of the requests goes to the worker pool.
+
+use super::call::{Call, Ticket};
+use super::pool::Pool;
+use super::request::{self, ID_FIELD, Passage};
+use super::service::overload;
+use super::upstream::{self, PROOF_TARGET, Upstream};
+use super::{Error, Handler, join_all};
+use crate::limits::Limits;
+use crate::web::{Cancellation, Response};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use std::collections::HashMap;
+use std::io::{self, Cursor};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tiny_http::StatusCode;
+
+/// How long the receiving thread waits for a request before it looks whether it is to stop.
+const RECEIVE_WAIT: Duration = Duration::from_millis(50);
+/// Beyond a call's own deadline: for the way back.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
+
+/// The way in.
+pub(super) struct Lane {
+    errands: Sender<Errand>,
+    calls: Arc<Calls>,
+}
+
+/// What serves the lane.
+pub(super) struct Threads {
+    carriers: Vec<JoinHandle<()>>,
+    receiver: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+}
+
+/// A request, and who waits for its answer.
+struct Errand {
+    passage: Passage,
+    ticket: Ticket,
+    deadline: Instant,
+}
+
+/// The calls that are in the lane, by their requests' ids: tiny_http carries only bytes.
+#[derive(Default)]
+struct Calls(Mutex<HashMap<String, Arc<Call>>>);
+
+/// A request as tiny_http gives it.
+pub(super) struct Within {
+    request: tiny_http::Request,
+    cancellation: Cancellation,
+}
+
+/// Starts tiny_http behind `carriers` threads. `private` is a directory to which only this server's user may write.
+pub(super) fn start(
+    private: &Path,
+    carriers: usize,
+    limits: &Limits,
+    pool: &Pool,
+) -> Result<(Lane, Threads), Error> {
+    let (upstream, server) = Upstream::start(private)?;
+    let (upstream, calls, stop) =
+        (Arc::new(upstream), Arc::new(Calls::default()), Arc::new(AtomicBool::new(false)));
+    let (errands, queue) = bounded(limits.queue_len_max.max(1));
+    let receiver = {
+        let (calls, pool, stop) = (Arc::clone(&calls), pool.clone(), Arc::clone(&stop));
+        let receive = move || receive(&server, &calls, &pool, &stop);
+        thread::Builder::new().name("receive".into()).spawn(receive).map_err(Error::Thread)?
+    };
+    let mut threads = Threads { carriers: Vec::new(), receiver, stop };
+    for number in 0..carriers {
+        let (queue, upstream, calls) = (queue.clone(), Arc::clone(&upstream), Arc::clone(&calls));
+        let carry = move || carry(&queue, &upstream, &calls);
+        let thread =
+            thread::Builder::new().name(format!("lane-{number}")).spawn(carry).map_err(Error::Thread)?;
+        threads.carriers.push(thread);
+    }
+    Ok((Lane { errands, calls }, threads))
+}
+
+impl Lane {
+    /// Has a request answered through tiny_http.
+    pub(super) fn submit(&self, passage: Passage, call: Arc<Call>, ticket: Ticket, deadline: Instant) {
+        let id = passage.id.clone();
+        self.calls.lock().insert(id.clone(), call);
+        match self.errands.try_send(Errand { passage, ticket, deadline: deadline + ANSWER_GRACE }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(errand) | TrySendError::Disconnected(errand)) => {
+                self.calls.lock().remove(&id);
+                errand.ticket.answer(overload().into());
+            }
+        }
+    }
+}
+
+impl Threads {
+    /// Ends them once the [`Lane`] is gone. `false` when some still waited for a response at the deadline.
+    pub(super) fn stop(self, deadline: Instant) -> bool {
+        let are_done = join_all(self.carriers, deadline);
+        self.stop.store(true, Ordering::Release);
+        join_all(vec![self.receiver], deadline) && are_done
+    }
+}
+
+impl Calls {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Call>>> {
+        // Nothing panics under the lock, so a poisoned table is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Carries one request after the other to tiny_http, over one connection.
+fn carry(queue: &Receiver<Errand>, upstream: &Upstream, calls: &Calls) {
+    let mut connection: Option<UnixStream> = None;
+    for Errand { passage, ticket, deadline } in queue {
+        let opened = connection.take().map_or_else(|| upstream.open(), Ok);
+        let exchanged = opened.and_then(|mut stream| {
+            let reply = upstream::exchange(&mut stream, &passage, deadline)?;
+            Ok((reply, stream))
+        });
+        calls.lock().remove(&passage.id);
+        match exchanged {
+            Ok((reply, stream)) => {
+                ticket.answer(reply);
+                connection = Some(stream);
+            }
+            // Without an answer the ticket says so.
+            Err(error) => log::error!("request {}: no answer from within: {error}", passage.id),
+        }
+    }
+}
+
+/// Moves requests into the pool.
+fn receive(server: &tiny_http::Server, calls: &Calls, pool: &Pool, stop: &AtomicBool) {
+    loop {
+        let request = match server.recv_timeout(RECEIVE_WAIT) {
+            Ok(Some(request)) => request,
+            Ok(None) if stop.load(Ordering::Acquire) => return,
+            Ok(None) => continue,
+            // Only the accept thread reports errors, and then it has ended: what is connected is served on.
+            Err(error) => {
+                log::error!("no further connections within: {error}");
+                continue;
+            }
+        };
+        if request.url() == PROOF_TARGET {
+            respond(request, tiny_http::Response::empty(StatusCode(204)));
+            continue;
+        }
+        let id = request::field(&request, ID_FIELD).unwrap_or_default();
+        let call = calls.lock().get(&id).cloned().unwrap_or_default();
+        let within = Box::new(Within { request, cancellation: call.cancellation.clone() });
+        if let Err(within) = pool.submit_within(within, call) {
+            respond(within.request, framed(overload()));
+        }
+    }
+}
+
+impl Within {
+    /// Answers it.
+    pub(super) fn answer(self, handler: &dyn Handler) {
+        let Self { mut request, cancellation } = self;
+        let mut body = Vec::with_capacity(request.body_length().unwrap_or(0));
+        if let Err(error) = request.as_reader().read_to_end(&mut body) {
+            return log::debug!("a request did not come whole: {error}");
+        }
+        let response = handler.respond(&request::describe(&request, body, cancellation));
+        respond(request, framed(response));
+    }
+}
+
+fn framed(response: Response) -> tiny_http::Response<Cursor<Vec<u8>>> {
+    let headers = response
+        .headers
+        .iter()
+        .chain(&[("Server", concat!("Hotcall/", env!("CARGO_PKG_VERSION")))])
+        .filter_map(|(name, value)| tiny_http::Header::from_bytes(*name, *value).ok())
+        .collect();
+    let length = response.body.len();
+    // Always with a Content-Length: some clients cannot read chunks.
+    tiny_http::Response::new(response.status.into(), headers, Cursor::new(response.body), Some(length), None)
+        .with_chunked_threshold(usize::MAX)
+}
+
+fn respond<R: io::Read>(request: tiny_http::Request, response: tiny_http::Response<R>) {
+    if let Err(error) = request.respond(response) {
+        log::debug!("a response could not be sent: {error}");
+    }
+}

@@ -1,0 +1,108 @@
+//! How many connections there may be, in all and from one address. Knows no sockets.
+
+use crate::limits::Limits;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Who is there.
+pub(super) struct Places {
+    connections_max: usize,
+    per_address_max: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    count: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// A connection's place, until it is dropped.
+pub(super) struct Place {
+    places: Arc<Places>,
+    address: Option<IpAddr>,
+}
+
+impl Places {
+    /// As many as the limits say, or as the process may have descriptors.
+    pub(super) fn new(limits: &Limits, descriptors_max: usize) -> Self {
+        Self {
+            connections_max: limits.connections_max.min(descriptors_max),
+            per_address_max: limits.connections_per_address_max,
+            taken: Mutex::default(),
+        }
+    }
+
+    /// A place for one more connection.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub(super) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, &'static str> {
+        let address = address.map(|address| address.to_canonical());
+        let mut taken = self.lock();
+        if taken.count >= self.connections_max {
+            return Err("connections_max, or what the limit of open files leaves of it, is reached");
+        }
+        if let Some(address) = address {
+            let count = taken.by_address.entry(address).or_insert(0);
+            if *count >= self.per_address_max {
+                return Err("connections_per_address_max is reached");
+            }
+            *count += 1;
+        }
+        taken.count += 1;
+        drop(taken);
+        Ok(Place { places: Arc::clone(self), address })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        // Nothing panics under the lock, so a poisoned count is right.
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.lock();
+        taken.count -= 1;
+        if let Some(address) = self.address
+            && let Some(count) = taken.by_address.get_mut(&address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                taken.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_limited_in_all_and_for_each_address() {
+        let limits = Limits { connections_max: 3, connections_per_address_max: 2, ..Limits::default() };
+        let places = Arc::new(Places::new(&limits, 100));
+        let address = |last: u8| Some(IpAddr::from([127, 0, 0, last]));
+        let first = places.take(address(1)).unwrap();
+        let _second = places.take(address(1)).unwrap();
+        assert!(places.take(address(1)).is_err_and(|why| why.contains("per_address")));
+        let third = places.take(address(2)).unwrap();
+        assert!(places.take(None).is_err_and(|why| why.contains("connections_max")));
+        drop(third);
+        let _unnamed = places.take(None).unwrap();
+        drop(first);
+        assert!(places.take(address(1)).is_ok());
+        assert_eq!(Places::new(&limits, 1).connections_max, 1);
+    }
+
+    #[test]
+    fn an_address_written_in_two_ways_is_one() {
+        let limits = Limits { connections_per_address_max: 1, ..Limits::default() };
+        let places = Arc::new(Places::new(&limits, 100));
+        let _place = places.take(Some("::ffff:127.0.0.1".parse().unwrap())).unwrap();
+        assert!(places.take(Some("127.0.0.1".parse().unwrap())).is_err());
+    }
+}

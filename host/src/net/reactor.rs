@@ -1,0 +1,239 @@
+//! A reactor: one thread that has many connections go on whenever something happens to them, and lets the idle ones cost memory only.
+//!
+//! Nothing here waits but for events, and nothing that could wait is called. Others reach a reactor through its [`Inbox`].
+
+use super::connection::{Connection, Flow, Home};
+use super::reply::Reply;
+use super::service::Service;
+use super::timers::Timers;
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// No connection has this key.
+const INBOX: Token = Token(usize::MAX);
+/// Events taken from the kernel at a time.
+const EVENTS_MAX: usize = 1_024;
+
+/// What others tell a reactor.
+pub(super) enum Message {
+    /// Take care of it.
+    Connection(Box<Connection>),
+    /// The answer to a call. None when there will never be one.
+    Answer { connection: usize, number: u64, reply: Option<Reply> },
+    /// End with the last connection; cut those that are left at this moment.
+    Drain(Instant),
+}
+
+/// Where others leave messages. Bounded by what it is for: a connection comes once and has one call at a time.
+pub(super) struct Inbox {
+    messages: Mutex<Vec<Message>>,
+    waker: Waker,
+}
+
+impl Inbox {
+    pub(super) fn push(&self, message: Message) {
+        // Nothing panics under the lock, so a poisoned list is whole.
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = messages.is_empty();
+        messages.push(message);
+        drop(messages);
+        // The reactor takes all at once, so only the first needs to wake it.
+        if is_first && let Err(error) = self.waker.wake() {
+            log::error!("a reactor cannot be woken: {error}");
+        }
+    }
+
+    /// Swaps all messages with an empty list, so that both lists' memory is used again.
+    fn take(&self, into: &mut Vec<Message>) {
+        std::mem::swap(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner), into);
+    }
+}
+
+/// A running reactor.
+pub(super) struct Reactor {
+    pub(super) inbox: Arc<Inbox>,
+    /// Whether all connections had ended by themselves.
+    thread: JoinHandle<bool>,
+}
+
+impl Reactor {
+    pub(super) fn start(number: usize, service: Arc<Service>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), INBOX)?;
+        let inbox = Arc::new(Inbox { messages: Mutex::default(), waker });
+        let running = Running {
+            poll,
+            service,
+            inbox: Arc::clone(&inbox),
+            connections: Slab::new(),
+            serials: 0,
+            timers: Timers::default(),
+            again: VecDeque::new(),
+            drain: None,
+        };
+        let thread = thread::Builder::new().name(format!("reactor-{number}")).spawn(move || running.run())?;
+        Ok(Self { inbox, thread })
+    }
+
+    /// Waits for its end after [`Message::Drain`]. `false` when connections were cut.
+    pub(super) fn join(self) -> bool {
+        self.thread.join().unwrap_or_else(|_| {
+            log::error!("a defect of the server ended a reactor");
+            false
+        })
+    }
+}
+
+struct Running {
+    poll: Poll,
+    service: Arc<Service>,
+    inbox: Arc<Inbox>,
+    connections: Slab<Kept>,
+    serials: u64,
+    timers: Timers,
+    /// Those that have more to do.
+    again: VecDeque<usize>,
+    drain: Option<Instant>,
+}
+
+struct Kept {
+    connection: Box<Connection>,
+    serial: u64,
+}
+
+impl Running {
+    fn run(mut self) -> bool {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut messages = Vec::new();
+        loop {
+            if let Some(are_answered) = self.over() {
+                return are_answered;
+            }
+            match self.poll.poll(&mut events, self.patience()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    log::error!("a reactor cannot wait for events: {error}");
+                    return false;
+                }
+            }
+            for event in &events {
+                if event.token() == INBOX {
+                    continue;
+                }
+                let key = event.token().0;
+                if event.is_read_closed() || event.is_error() {
+                    self.with(key, |connection, _| {
+                        connection.hear_end();
+                        Flow::Wait
+                    });
+                }
+                self.with(key, Connection::advance);
+            }
+            self.inbox.take(&mut messages);
+            for message in messages.drain(..) {
+                self.hear(message);
+            }
+            for _ in 0..self.again.len() {
+                if let Some(key) = self.again.pop_front() {
+                    self.with(key, Connection::advance);
+                }
+            }
+            self.expire();
+        }
+    }
+
+    /// How long to wait for events.
+    fn patience(&self) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = [self.timers.next(), self.drain].into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Once it has to end: whether all connections had ended before.
+    fn over(&self) -> Option<bool> {
+        let deadline = self.drain?;
+        if self.connections.is_empty() {
+            return Some(true);
+        }
+        if Instant::now() < deadline {
+            return None;
+        }
+        for (_, kept) in &self.connections {
+            kept.connection.cut(&self.service);
+        }
+        Some(false)
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Connection(connection) => self.keep(connection),
+            Message::Answer { connection, number, reply } => {
+                self.with(connection, |connection, home| connection.answer(number, reply, home));
+            }
+            Message::Drain(deadline) => {
+                self.drain = Some(deadline);
+                let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
+                for key in keys {
+                    self.with(key, Connection::drain);
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, mut connection: Box<Connection>) {
+        let entry = self.connections.vacant_entry();
+        let key = entry.key();
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(connection.stream(), Token(key), interests) {
+            return log::warn!("a connection is closed: {error}");
+        }
+        self.serials += 1;
+        entry.insert(Kept { connection, serial: self.serials });
+        // What came before it was registered makes no event.
+        self.with(key, Connection::advance);
+    }
+
+    fn expire(&mut self) {
+        let now = Instant::now();
+        while let Some((moment, key, serial)) = self.timers.take(now) {
+            let Some(kept) = self.connections.get_mut(key).filter(|kept| kept.serial == serial) else {
+                continue;
+            };
+            if !kept.connection.alarm.ring(moment) {
+                continue;
+            }
+            if kept.connection.deadline() <= now {
+                self.with(key, Connection::expire);
+            } else {
+                self.with(key, |_, _| Flow::Wait);
+            }
+        }
+    }
+
+    /// Has a connection go on, if it is there still, and does what follows from it.
+    fn with(&mut self, key: usize, step: impl FnOnce(&mut Connection, &Home<'_>) -> Flow) {
+        let Some(Kept { connection, serial }) = self.connections.get_mut(key) else { return };
+        let home = Home { service: &self.service, inbox: &self.inbox, key };
+        match step(connection, &home) {
+            Flow::Close => {
+                // Dropping it closes it, and the kernel forgets what it was to tell of it.
+                self.connections.remove(key);
+            }
+            flow => {
+                let deadline = connection.deadline();
+                self.timers.set(&mut connection.alarm, deadline, key, *serial);
+                if flow == Flow::Again {
+                    self.again.push_back(key);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What all connections share: the limits, and the ways to an answer.
+
+use super::Handler;
+use super::call::{Call, Ticket};
+use super::lane::Lane;
+use super::pool::Pool;
+use super::reply::Reply;
+use super::request::Passage;
+use crate::limits::Limits;
+use crate::web::{Begun, Response};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Whatever answers, and within which limits.
+pub(super) struct Service {
+    limits: Limits,
+    handler: Arc<dyn Handler>,
+    pool: Pool,
+    lane: Lane,
+    /// Whether calls go straight to the pool.
+    has_direct_lane: bool,
+    is_draining: AtomicBool,
+    ids: Ids,
+}
+
+impl Service {
+    pub(super) fn new(
+        limits: Limits,
+        handler: Arc<dyn Handler>,
+        pool: Pool,
+        lane: Lane,
+        has_direct_lane: bool,
+    ) -> Self {
+        Self {
+            limits,
+            handler,
+            pool,
+            lane,
+            has_direct_lane,
+            is_draining: AtomicBool::new(false),
+            ids: Ids::new(),
+        }
+    }
+
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn handler(&self) -> &dyn Handler {
+        &*self.handler
+    }
+
+    pub(super) const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Has a request answered: a call here and now if it is quick, else by the pool; and everything else through tiny_http. The
+    /// answer that is there already is given back.
+    pub(super) fn submit(&self, passage: Passage, call: Arc<Call>, ticket: Ticket) -> Option<Reply> {
+        if !self.has_direct_lane || passage.head.method != "POST" {
+            let deadline = passage.begun + self.limits.call_max();
+            self.lane.submit(passage, call, ticket, deadline);
+            return None;
+        }
+        match self.handler.begin(passage.into_request(call.cancellation.clone())) {
+            Begun::Answered(response) => {
+                ticket.void();
+                Some(response.into())
+            }
+            Begun::Unfinished(work) => {
+                self.pool.submit(work, call, ticket);
+                None
+            }
+        }
+    }
+
+    /// From now on connections end with their answers.
+    pub(super) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// A new request's number and name.
+    pub(super) fn name_request(&self) -> (u64, String) {
+        self.ids.next()
+    }
+}
+
+/// What is answered at once when as many calls wait as may.
+pub(super) fn overload() -> Response {
+    let why = "Overloaded: all workers are busy and the queue is full. Try again in a moment.";
+    Response::text(503, why).with_header("Retry-After", "1")
+}
+
+/// What is answered when something within has failed.
+pub(super) fn broken(id: &str) -> Response {
+    log::error!("request {id}: no answer from within");
+    let why = format!("Overloaded: the request could not be answered; the server's log has it under {id}.");
+    Response::text(503, why).with_header("Retry-After", "1")
+}
+
+/// Names requests: unique in this process, and unlike those of the process before.
+struct Ids {
+    process: u64,
+    next: AtomicU64,
+}
+
+impl Ids {
+    fn new() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { process: since_epoch.as_secs(), next: AtomicU64::new(1) }
+    }
+
+    fn next(&self) -> (u64, String) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        (number, format!("{:x}-{number}", self.process))
+    }
+}
