@@ -1,7 +1,7 @@
 //! What an operator chooses: the config file's keys, with their defaults. Command-line flags come on top.
 
 use crate::access;
-use crate::limits::Limits;
+use crate::limits::{Limits, MethodLimits};
 use crate::plugin::{PluginOptions, Trust, Watch};
 use crate::xmlrpc::{DateTime, EncodeStyle, Value};
 use serde::Deserialize;
@@ -58,6 +58,8 @@ pub struct Config {
     pub plugins: BTreeMap<String, toml::Table>,
     /// What the server does with a plugin, under the plugin's name.
     pub plugin_options: BTreeMap<String, PluginOptions>,
+    /// What calls of a method may take, under the method's name.
+    pub methods: BTreeMap<String, MethodLimits>,
 }
 
 /// The keys of `[trust]`. A plugin that fits one of them is loaded.

@@ -2,6 +2,7 @@
 //! same name under `[limits]` in the config file. None is infinite.
 
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// What the server takes, holds and waits for at most.
@@ -60,6 +61,14 @@ pub struct Limits {
     pub removal_ms: u64,
     /// From one look at the plugins directory to the next when nothing hints at a change.
     pub rescan_ms: u64,
+}
+
+/// What calls of one method may take, where that is less than [`Limits`] allow.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct MethodLimits {
+    /// Calls that run at a time; at least 1. Further ones are answered with fault -32001 at once. Default: any number.
+    pub concurrency_max: Option<NonZeroUsize>,
 }
 
 impl Default for Limits {

@@ -3,11 +3,11 @@
 
 use crate::access::{self, Access, Policy};
 use crate::config::{Config, default_state_dir};
-use crate::limits::Limits;
+use crate::limits::{Limits, MethodLimits};
 use crate::net::{self, Bind, tls::Identity};
 use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
-use crate::rpc::Dispatcher;
+use crate::rpc::{Concurrency, Dispatcher};
 use crate::web::{App, Begun, Request, Response};
 use crate::xmlrpc::{EncodeStyle, Value};
 use std::collections::BTreeMap;
@@ -52,6 +52,8 @@ pub struct Options {
     pub plugin_settings: BTreeMap<String, Value>,
     /// What the server does with each plugin.
     pub plugin_options: BTreeMap<String, PluginOptions>,
+    /// What calls of single methods may take.
+    pub methods: BTreeMap<String, MethodLimits>,
 }
 
 /// Why the server did not start.
@@ -119,6 +121,7 @@ impl TryFrom<Config> for Options {
             xmlrpc: config.xmlrpc,
             plugin_settings,
             plugin_options: config.plugin_options,
+            methods: config.methods,
         })
     }
 }
@@ -143,6 +146,7 @@ impl Options {
             trust: _,
             plugin_settings: _,
             plugin_options: _,
+            methods: _,
         } = self;
         let keys = [
             ("plugins_dir", *plugins_dir != new.plugins_dir),
@@ -181,6 +185,7 @@ impl Options {
 pub struct Server {
     front: net::Front,
     access: Arc<Access>,
+    concurrency: Arc<Concurrency>,
     plugins: Plugins,
     /// What it was started with.
     options: Options,
@@ -200,7 +205,9 @@ impl Server {
         let private = options.state_dir.clone();
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
         let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
-        let app = App::new(dispatcher.with_style(options.xmlrpc), access.clone());
+        let concurrency = Arc::new(Concurrency::new(&options.methods));
+        let dispatcher = dispatcher.with_style(options.xmlrpc).with_concurrency(Arc::clone(&concurrency));
+        let app = App::new(dispatcher, access.clone());
         let handler = Arc::new(Application(Arc::new(app)));
         let (binds, limits) = (&options.binds, &options.limits);
         let workers = options.workers + reserve(binds, &options.access);
@@ -215,7 +222,7 @@ impl Server {
             limits,
         };
         match net::start(&settings, handler) {
-            Ok(front) => Ok(Self { front, access, plugins, options }),
+            Ok(front) => Ok(Self { front, access, concurrency, plugins, options }),
             Err(error) => {
                 plugins.stop(Instant::now() + options.limits.drain_max());
                 Err(Error::Net(error))
@@ -228,8 +235,8 @@ impl Server {
         self.front.urls()
     }
 
-    /// Takes what of these options can be taken while it runs, who may call, the plugins' configurations and options and the
-    /// trust, and looks at the plugins directory. The log names what else is not as it was at the start.
+    /// Takes what of these options can be taken while it runs, who may call, the plugins' configurations and options, the
+    /// trust and the methods' limits, and looks at the plugins directory. The log names what else is not as it was at the start.
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.
@@ -237,9 +244,10 @@ impl Server {
         let keys = self.options.fixed_keys_that_differ(&options);
         check_who_may_call(&self.options.binds, &options.access)?;
         let policy = Policy::new(&options.access).map_err(Error::Options)?;
-        let Options { plugin_settings, plugin_options, trust, .. } = options;
+        let Options { plugin_settings, plugin_options, trust, methods, .. } = options;
         self.plugins.reconfigure(plugin_settings, plugin_options, trust).map_err(Error::Plugins)?;
         self.access.replace(policy);
+        self.concurrency.replace(&methods);
         if !keys.is_empty() {
             log::warn!("changed in the configuration, and taken at the next start only: {}", keys.join(", "));
         }

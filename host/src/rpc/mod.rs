@@ -3,10 +3,13 @@
 //! Answers `system.*` itself, `hotcall.*` through a [`Control`] and everything else from one registry snapshot. Knows no HTTP, no XML and no
 //! plugins: an instance is a [`registry::Instance`](crate::registry::Instance).
 
+mod concurrency;
 mod control;
 mod multicall;
 mod quick;
 mod system;
+
+pub use concurrency::Concurrency;
 
 use crate::access::Permit;
 use crate::limits::Limits;
@@ -21,6 +24,7 @@ pub struct Dispatcher {
     limits: Limits,
     encode: EncodeOptions,
     control: Option<Arc<dyn Control>>,
+    concurrency: Arc<Concurrency>,
 }
 
 /// What one request sees: one set of methods and the server's own affairs, as far as its caller may.
@@ -30,13 +34,14 @@ struct Scope<'a> {
     context: &'a CallContext,
     permit: &'a Permit,
     control: Option<&'a dyn Control>,
+    concurrency: &'a Concurrency,
 }
 
 impl Dispatcher {
     /// A dispatcher over this registry.
     pub fn new(registry: Arc<Registry>, limits: Limits) -> Self {
         let encode = EncodeOptions { bytes_max: limits.response_bytes_max, ..EncodeOptions::default() };
-        Self { registry, limits, encode, control: None }
+        Self { registry, limits, encode, control: None, concurrency: Arc::default() }
     }
 
     /// The same for responses that are written in this style: a batch must know which of its results can be.
@@ -50,6 +55,13 @@ impl Dispatcher {
     #[must_use]
     pub fn with_control(mut self, control: Arc<dyn Control>) -> Self {
         self.control = Some(control);
+        self
+    }
+
+    /// The same with limits of single methods.
+    #[must_use]
+    pub fn with_concurrency(mut self, concurrency: Arc<Concurrency>) -> Self {
+        self.concurrency = concurrency;
         self
     }
 
@@ -76,7 +88,13 @@ impl Dispatcher {
         permit: &Permit,
     ) -> Result<Value, Fault> {
         let snapshot = self.registry.snapshot();
-        let scope = Scope { snapshot: &snapshot, context, permit, control: self.control.as_deref() };
+        let scope = Scope {
+            snapshot: &snapshot,
+            context,
+            permit,
+            control: self.control.as_deref(),
+            concurrency: &self.concurrency,
+        };
         scope.check(method)?;
         match method {
             multicall::NAME => multicall::run(&scope, params, &self.limits, &self.encode),
@@ -96,9 +114,11 @@ impl Dispatcher {
     ) -> Option<R> {
         let snapshot = self.registry.snapshot();
         let found = snapshot.get(method).filter(|found| found.promise.holds())?;
-        let scope = Scope { snapshot: &snapshot, context, permit, control: None };
+        if !permit.allows(method) {
+            return None;
+        }
         let watch = quick::Watch::start();
-        let result = scope.check(method).and_then(|()| invoke(found, params, context));
+        let result = invoke(found, params, context, &self.concurrency);
         let written = write(result);
         watch.stop(found);
         Some(written)
@@ -124,14 +144,20 @@ fn call_one(scope: &Scope<'_>, method: &str, params: &[Value]) -> Result<Value, 
     let Some(found) = scope.snapshot.get(method) else {
         return Err(method_not_found(method));
     };
-    invoke(found, params, scope.context)
+    invoke(found, params, scope.context, scope.concurrency)
 }
 
-/// Calls a method within the deadline.
-fn invoke(found: &Method, params: &[Value], context: &CallContext) -> Result<Value, Fault> {
+/// Calls a method within the deadline, if it may be called once more at this time.
+fn invoke(
+    found: &Method,
+    params: &[Value],
+    context: &CallContext,
+    concurrency: &Concurrency,
+) -> Result<Value, Fault> {
     if Instant::now() >= context.deadline {
         return Err(Fault::new(code::DEADLINE, "the call's deadline passed before it could begin"));
     }
+    let _running = concurrency.enter(&found.info.name)?;
     let result = found.instance.invoke(found.index, params, context);
     if Instant::now() >= context.deadline {
         return Err(Fault::new(code::DEADLINE, "the call's deadline passed before it was answered"));

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::access::{Access, Policy, RuleKeys, Settings, Visit, Way};
+use crate::limits::MethodLimits;
 use crate::registry::{Cancellation, Instance, Method, MethodInfo, Promise};
 use crate::xmlrpc;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 struct Echo;
@@ -17,6 +19,10 @@ impl Instance for Echo {
                 while Instant::now() < context.deadline {
                     std::thread::yield_now();
                 }
+                Ok(Value::Nil)
+            }
+            4 => {
+                std::thread::sleep(Duration::from_millis(5));
                 Ok(Value::Nil)
             }
             _ => Ok(Value::String("x".repeat(1000))),
@@ -36,9 +42,9 @@ fn dispatcher(limits: Limits) -> Dispatcher {
         }),
         instance: instance.clone(),
         index,
-        promise: Arc::new(Promise::new(name == "echo")),
+        promise: Arc::new(Promise::new(["echo", "slow"].contains(&name))),
     };
-    registry.publish(["echo", "fail", "big", "late"].into_iter().enumerate().map(method).collect());
+    registry.publish(["echo", "fail", "big", "late", "slow"].into_iter().enumerate().map(method).collect());
     Dispatcher::new(registry, limits)
 }
 
@@ -98,7 +104,7 @@ fn an_answer_after_the_deadline_is_a_fault() {
 
 #[test]
 fn introspection() {
-    let names = ["big", "echo", "fail", "late"].into_iter().chain(BUILTIN_NAMES);
+    let names = ["big", "echo", "fail", "late", "slow"].into_iter().chain(BUILTIN_NAMES);
     assert_eq!(call("system.listMethods", &[]), Ok(Value::Array(names.map(Value::from).collect())));
     assert_eq!(call("system.methodHelp", &["echo".into()]), Ok("help of echo".into()));
     assert_eq!(call("system.methodSignature", &["fail".into()]), Ok("undef".into()));
@@ -275,4 +281,45 @@ fn what_is_denied_is_not_told() {
             assert!(is_allowed || told == Err(code::METHOD_NOT_FOUND), "{method} {name}");
         }
     }
+}
+
+/// What is answered at once, if it is.
+fn call_quickly(dispatcher: &Dispatcher, method: &str, permit: &Permit) -> Option<Result<Value, Fault>> {
+    dispatcher.call_quickly(method, &[], &context(), permit, |result| result)
+}
+
+#[test]
+fn only_what_promises_to_be_quick_and_may_be_called_is_answered_at_once() {
+    let dispatcher = dispatcher(Limits::default());
+    let all = Permit::default();
+    assert_eq!(call_quickly(&dispatcher, "echo", &all), Some(Ok(Value::Array(vec![]))));
+    for other in ["big", "nope", "system.listMethods"] {
+        assert_eq!(call_quickly(&dispatcher, other, &all), None, "{other}");
+    }
+    assert_eq!(call_quickly(&dispatcher, "echo", &permit(Way::Loopback, &["big"])), None);
+}
+
+#[test]
+fn a_method_that_breaks_its_promise_to_be_quick_is_not_taken_for_quick_again() {
+    let dispatcher = dispatcher(Limits::default());
+    assert_eq!(call_quickly(&dispatcher, "slow", &Permit::default()), Some(Ok(Value::Nil)));
+    assert_eq!(call_quickly(&dispatcher, "slow", &Permit::default()), None);
+    assert!(call_quickly(&dispatcher, "echo", &Permit::default()).is_some(), "another one keeps its own");
+}
+
+#[test]
+fn as_many_calls_of_a_method_run_as_may_in_a_batch_too() {
+    let one = MethodLimits { concurrency_max: NonZeroUsize::new(1) };
+    let concurrency = Arc::new(Concurrency::new(&[("echo".to_owned(), one)].into()));
+    let dispatcher = dispatcher(Limits::default()).with_concurrency(Arc::clone(&concurrency));
+    let echo = || dispatcher.call("echo", &[], &context(), &Permit::default());
+    assert!(echo().is_ok());
+    let running = concurrency.enter("echo").unwrap();
+    assert_eq!(echo().unwrap_err().code, code::OVERLOADED);
+    let batch = Value::Array(vec![entry("echo", vec![]), entry("big", vec![])]);
+    let answered = dispatcher.call("system.multicall", &[batch], &context(), &Permit::default()).unwrap();
+    let Value::Array(entries) = answered else { panic!("no array") };
+    assert!(matches!(entries.as_slice(), [Value::Struct(_), Value::Array(_)]), "{entries:?}");
+    drop(running);
+    assert!(echo().is_ok());
 }

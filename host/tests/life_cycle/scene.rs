@@ -2,7 +2,7 @@
 
 use hotcall::limits::Limits;
 use hotcall::plugin::{self, Config, FileState, PluginOptions, PluginStatus, Plugins, Trust, Watch};
-use hotcall::registry::{CallContext, Registry};
+use hotcall::registry::{CallContext, Cancellation, Registry};
 use hotcall::xmlrpc::{Fault, Value};
 use std::collections::BTreeMap;
 use std::fs;
@@ -169,5 +169,6 @@ pub(crate) fn context() -> CallContext {
         caller_name: "alice".into(),
         caller_address: "192.0.2.1:5".into(),
         request_id: "r-17".into(),
+        cancellation: Cancellation::default(),
     }
 }
