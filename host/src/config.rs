@@ -25,6 +25,10 @@ pub struct Config {
     pub cert: Option<PathBuf>,
     /// Its private key, PEM.
     pub key: Option<PathBuf>,
+    /// What has the key's passphrase in its first line, if the key is encrypted.
+    pub key_passphrase_file: Option<PathBuf>,
+    /// Further certificates, for clients that name a host of theirs. Without `cert`, the first is also for all others.
+    pub certificates: Vec<CertificateKeys>,
     /// Where the server keeps its own files. Default: see [`default_state_dir`].
     pub state_dir: Option<PathBuf>,
     /// Worker threads. Default: four for each core.
@@ -57,6 +61,18 @@ pub struct TrustKeys {
     pub sha256: Option<Vec<String>>,
     /// Public keys whose minisign signature `NAME.so.minisig` makes a plugin be loaded.
     pub minisign_keys: Option<Vec<String>>,
+}
+
+/// The keys of one of `[[certificates]]`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateKeys {
+    /// The certificate and then those of its issuers, PEM.
+    pub cert: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// What has the key's passphrase in its first line, if the key is encrypted.
+    pub key_passphrase_file: Option<PathBuf>,
 }
 
 /// [`Watch`] as the config file and the command line spell it.
@@ -109,8 +125,18 @@ impl Config {
     }
 
     fn anchor(&mut self, base: &Path) {
-        let single = [&mut self.plugins_dir, &mut self.cert, &mut self.key, &mut self.state_dir];
-        for path in single.into_iter().flatten().chain(&mut self.unix) {
+        let single = [
+            &mut self.plugins_dir,
+            &mut self.cert,
+            &mut self.key,
+            &mut self.key_passphrase_file,
+            &mut self.state_dir,
+        ];
+        let certificates = self.certificates.iter_mut().flat_map(|files| {
+            [Some(&mut files.cert), Some(&mut files.key), files.key_passphrase_file.as_mut()]
+        });
+        for path in single.into_iter().map(Option::as_mut).chain(certificates).flatten().chain(&mut self.unix)
+        {
             *path = base.join(&*path);
         }
     }
@@ -126,6 +152,24 @@ impl Config {
             return Err(Error("[trust] says nothing: give it sha256 or minisign_keys, or remove it".into()));
         }
         Ok(trust)
+    }
+
+    /// All certificates, the default one first.
+    ///
+    /// # Errors
+    /// A certificate without its key, or the reverse.
+    pub fn certificates(&self) -> Result<Vec<CertificateKeys>, Error> {
+        let first = match (self.cert.clone(), self.key.clone()) {
+            (Some(cert), Some(key)) => {
+                Some(CertificateKeys { cert, key, key_passphrase_file: self.key_passphrase_file.clone() })
+            }
+            (None, None) if self.key_passphrase_file.is_none() => None,
+            (None, None) => {
+                return Err(Error("key_passphrase_file is there without a key: give cert and key".into()));
+            }
+            _ => return Err(Error("give --cert and --key together".into())),
+        };
+        Ok(first.into_iter().chain(self.certificates.iter().cloned()).collect())
     }
 
     /// Each plugin's configuration as its `create` gets it.

@@ -1,9 +1,10 @@
 //! The whole server: registry, plugins, dispatch, listeners, put together in the order of the data's way and
 //! taken apart in the opposite one.
 
-use crate::config::{Config, default_state_dir};
+use crate::config::{CertificateKeys, Config, default_state_dir};
 use crate::limits::Limits;
-use crate::net::{self, Bind, tls::Identity};
+use crate::net::tls::{self, CertificateFiles, Tls, development_certificate};
+use crate::net::{self, Bind};
 use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
 use crate::rpc::Dispatcher;
@@ -27,8 +28,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Where to listen; at least one.
     pub binds: Vec<Bind>,
-    /// Certificate and key files.
-    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Certificates and their keys, the default one first.
+    pub certificates: Vec<CertificateFiles>,
     /// Worker threads.
     pub workers: usize,
     /// How changes are noticed.
@@ -82,11 +83,7 @@ impl TryFrom<Config> for Options {
         const WORKERS_PER_CORE: usize = 4;
         const WORKERS_MAX: usize = 1_024;
         const DEFAULT_HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
-        let certificate = match (&config.cert, &config.key) {
-            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
-            (None, None) => None,
-            _ => return Err(Error::Options("give --cert and --key together".into())),
-        };
+        let certificates = config.certificates().map_err(|error| Error::Options(error.to_string()))?;
         config.limits.check().map_err(Error::Options)?;
         if config.workers.is_some_and(|workers| !(1..=WORKERS_MAX).contains(&workers)) {
             return Err(Error::Options(format!("workers may be 1 to {WORKERS_MAX}")));
@@ -104,7 +101,7 @@ impl TryFrom<Config> for Options {
             plugins_dir: config.plugins_dir.unwrap_or_else(|| PathBuf::from("plugins")),
             state_dir: config.state_dir.unwrap_or_else(default_state_dir),
             binds,
-            certificate,
+            certificates: certificates.into_iter().map(CertificateFiles::from).collect(),
             workers: config.workers.unwrap_or((cores * WORKERS_PER_CORE).min(WORKERS_MAX)),
             watch: config.watch.map_or(Watch::Auto, Watch::from),
             probe: config.probe.unwrap_or(true),
@@ -127,7 +124,7 @@ impl Options {
             plugins_dir,
             state_dir,
             binds,
-            certificate,
+            certificates: _,
             workers,
             watch,
             limits,
@@ -143,7 +140,6 @@ impl Options {
             ("plugins_dir", *plugins_dir != new.plugins_dir),
             ("state_dir", *state_dir != new.state_dir),
             ("https, http or unix", *binds != new.binds),
-            ("cert or key", *certificate != new.certificate),
             ("workers", *workers != new.workers),
             ("watch", *watch != new.watch),
             ("[limits]", *limits != new.limits),
@@ -175,6 +171,7 @@ impl Options {
 /// A running server.
 pub struct Server {
     front: net::Front,
+    tls: Option<Arc<Tls>>,
     plugins: Plugins,
     /// What it was started with.
     options: Options,
@@ -187,7 +184,7 @@ impl Server {
     /// What could not be read, made or bound, and what to do about it.
     pub fn start(options: Options) -> Result<Self, Error> {
         plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
-        let identity = identity(&options)?;
+        let tls = tls(&options)?.map(Tls::new).transpose().map_err(Error::Net)?.map(Arc::new);
         let registry = Arc::new(Registry::default());
         let private = options.state_dir.clone();
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
@@ -196,8 +193,8 @@ impl Server {
         let handler = Arc::new(move |request: &_| app.respond(request));
         let (binds, limits) = (&options.binds, &options.limits);
         let workers = options.workers + reserve(binds);
-        match net::start(binds, identity.as_ref(), &private, workers, limits, handler) {
-            Ok(front) => Ok(Self { front, plugins, options }),
+        match net::start(binds, tls.as_ref(), &private, workers, limits, handler) {
+            Ok(front) => Ok(Self { front, tls, plugins, options }),
             Err(error) => {
                 plugins.stop(Instant::now() + options.limits.drain_max());
                 Err(Error::Net(error))
@@ -210,13 +207,16 @@ impl Server {
         self.front.urls()
     }
 
-    /// Takes what of these options can be taken while it runs, the plugins' configurations and options and the trust, and looks at
-    /// the plugins directory. The log names what else is not as it was at the start.
+    /// Takes what of these options can be taken while it runs, the certificates, the plugins' configurations and options and the
+    /// trust, and looks at the plugins directory. The log names what else is not as it was at the start.
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.
     pub fn reload(&mut self, options: Options) -> Result<(), Error> {
         let keys = self.options.fixed_keys_that_differ(&options);
+        if let (Some(tls), Some(settings)) = (&self.tls, self::tls(&options)?) {
+            tls.replace(settings).map_err(Error::Net)?;
+        }
         let Options { plugin_settings, plugin_options, trust, .. } = options;
         self.plugins.reconfigure(plugin_settings, plugin_options, trust).map_err(Error::Plugins)?;
         if !keys.is_empty() {
@@ -241,8 +241,15 @@ fn reserve(binds: &[Bind]) -> usize {
     if has_operators { plugin::RELOADS_AWAITED_MAX } else { 0 }
 }
 
-/// The certificate for the HTTPS listeners, when there are any.
-fn identity(options: &Options) -> Result<Option<Identity>, Error> {
+impl From<CertificateKeys> for CertificateFiles {
+    fn from(keys: CertificateKeys) -> Self {
+        let CertificateKeys { cert, key, key_passphrase_file } = keys;
+        Self { cert, key, key_passphrase_file }
+    }
+}
+
+/// What the HTTPS listeners need, when there are any.
+fn tls(options: &Options) -> Result<Option<tls::Settings>, Error> {
     let https = |bind: &Bind| match bind {
         Bind::Https(address) => Some(*address),
         Bind::Http(_) | Bind::Unix(_) => None,
@@ -251,15 +258,15 @@ fn identity(options: &Options) -> Result<Option<Identity>, Error> {
     if addresses.is_empty() {
         return Ok(None);
     }
-    if let Some((certificate, key)) = &options.certificate {
-        return Identity::from_files(certificate, key).map(Some).map_err(Error::Net);
+    if !options.certificates.is_empty() {
+        return Ok(Some(tls::Settings { certificates: options.certificates.clone() }));
     }
     if let Some(address) = addresses.iter().find(|address| !address.ip().is_loopback()) {
         return Err(Error::Options(format!(
             "https on {address} needs a certificate: give --cert and --key (one is made for loopback addresses only)"
         )));
     }
-    let (identity, path) = Identity::for_development(&options.state_dir).map_err(Error::Net)?;
-    log::info!("self-signed certificate for development: {}", path.display());
-    Ok(Some(identity))
+    let files = development_certificate(&options.state_dir).map_err(Error::Net)?;
+    log::info!("self-signed certificate for development: {}", files.cert.display());
+    Ok(Some(tls::Settings { certificates: vec![files] }))
 }

@@ -14,6 +14,7 @@ mod new;
 mod readme;
 mod reload;
 mod serving;
+mod tls;
 mod trust;
 mod watching;
 
@@ -41,6 +42,7 @@ fn main() {
         readme::trials(),
         reload::trials(),
         serving::trials(),
+        tls::trials(),
         trust::trials(),
         watching::trials(),
     ];

@@ -1,6 +1,7 @@
 //! A client's connection as bytes with a deadline: TCP or Unix socket, with or without TLS.
 
-use openssl::ssl::{ShutdownResult, SslAcceptor, SslStream};
+use super::tls::Context;
+use openssl::ssl::{ShutdownResult, SslStream};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -105,14 +106,16 @@ impl Write for Timed {
 }
 
 impl Stream {
-    /// Shakes hands when there is an acceptor.
+    /// Shakes hands when there is something to do it with.
     ///
     /// # Errors
     /// The client does not speak TLS, or not in time.
-    pub(super) fn accept(timed: Timed, acceptor: Option<&SslAcceptor>) -> Result<Self, String> {
-        match acceptor {
+    pub(super) fn accept(timed: Timed, tls: Option<&Context>) -> Result<Self, String> {
+        match tls {
             None => Ok(Self::Plain(timed)),
-            Some(acceptor) => acceptor.accept(timed).map(Self::Tls).map_err(|error| error.to_string()),
+            Some(context) => {
+                context.acceptor().accept(timed).map(Self::Tls).map_err(|error| error.to_string())
+            }
         }
     }
 
