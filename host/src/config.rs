@@ -29,6 +29,14 @@ pub struct Config {
     pub key_passphrase_file: Option<PathBuf>,
     /// Further certificates, for clients that name a host of theirs. Without `cert`, the first is also for all others.
     pub certificates: Vec<CertificateKeys>,
+    /// The authorities whose certificates of clients are believed, PEM. Default: clients are not asked for any.
+    pub client_ca: Option<PathBuf>,
+    /// Whether a client must have a certificate. Default: `required`, with `client_ca`.
+    pub client_auth: Option<ClientAuthName>,
+    /// Certificates of clients that were revoked, PEM.
+    pub client_crl: Option<PathBuf>,
+    /// What in a client's certificate is the caller's name. Default: `cn`.
+    pub client_name: Option<ClientNameName>,
     /// Where the server keeps its own files. Default: see [`default_state_dir`].
     pub state_dir: Option<PathBuf>,
     /// Worker threads. Default: four for each core.
@@ -73,6 +81,30 @@ pub struct CertificateKeys {
     pub key: PathBuf,
     /// What has the key's passphrase in its first line, if the key is encrypted.
     pub key_passphrase_file: Option<PathBuf>,
+}
+
+/// Whether clients must have a certificate, as the config file spells it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuthName {
+    /// A client without one is refused in the handshake.
+    Required,
+    /// A client without one has no name.
+    Optional,
+}
+
+/// What in a client's certificate is the caller's name, as the config file spells it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientNameName {
+    /// The subject's common name.
+    Cn,
+    /// A host name of the subjectAltName.
+    Dns,
+    /// A mail address of the subjectAltName.
+    Email,
+    /// A URI of the subjectAltName.
+    Uri,
 }
 
 /// [`Watch`] as the config file and the command line spell it.
@@ -130,6 +162,8 @@ impl Config {
             &mut self.cert,
             &mut self.key,
             &mut self.key_passphrase_file,
+            &mut self.client_ca,
+            &mut self.client_crl,
             &mut self.state_dir,
         ];
         let certificates = self.certificates.iter_mut().flat_map(|files| {

@@ -24,7 +24,7 @@
 //!
 //! # Known problems
 //! - A connection has a thread of its own, also while it is idle.
-//! - There is no authentication: whoever reaches a listener may call every method.
+//! - There are no users: whoever reaches a listener, with a certificate where one is asked for, may call every method.
 //! - A call that outlives its deadline keeps its worker until the plugin returns.
 //! - While the constructors of a plugin's library run in the server, the dynamic loader's lock is held, and a new thread waits for
 //!   it before its first line: so do new connections. The probe keeps out a constructor that hangs, not a slow one.

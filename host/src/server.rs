@@ -1,9 +1,9 @@
 //! The whole server: registry, plugins, dispatch, listeners, put together in the order of the data's way and
 //! taken apart in the opposite one.
 
-use crate::config::{CertificateKeys, Config, default_state_dir};
+use crate::config::{CertificateKeys, ClientAuthName, ClientNameName, Config, default_state_dir};
 use crate::limits::Limits;
-use crate::net::tls::{self, CertificateFiles, Tls, development_certificate};
+use crate::net::tls::{self, CertificateFiles, ClientAuth, ClientName, Tls, development_certificate};
 use crate::net::{self, Bind};
 use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
@@ -30,6 +30,8 @@ pub struct Options {
     pub binds: Vec<Bind>,
     /// Certificates and their keys, the default one first.
     pub certificates: Vec<CertificateFiles>,
+    /// How clients of the HTTPS listeners show who they are, if they are asked.
+    pub clients: Option<ClientAuth>,
     /// Worker threads.
     pub workers: usize,
     /// How changes are noticed.
@@ -88,6 +90,7 @@ impl TryFrom<Config> for Options {
         if config.workers.is_some_and(|workers| !(1..=WORKERS_MAX).contains(&workers)) {
             return Err(Error::Options(format!("workers may be 1 to {WORKERS_MAX}")));
         }
+        let clients = clients(&config)?;
         let plugin_settings = config.plugin_settings();
         let trust = config.trust().map_err(|error| Error::Options(error.to_string()))?;
         let mut binds: Vec<Bind> = config.https.into_iter().map(Bind::Https).collect();
@@ -102,6 +105,7 @@ impl TryFrom<Config> for Options {
             state_dir: config.state_dir.unwrap_or_else(default_state_dir),
             binds,
             certificates: certificates.into_iter().map(CertificateFiles::from).collect(),
+            clients,
             workers: config.workers.unwrap_or((cores * WORKERS_PER_CORE).min(WORKERS_MAX)),
             watch: config.watch.map_or(Watch::Auto, Watch::from),
             probe: config.probe.unwrap_or(true),
@@ -125,6 +129,7 @@ impl Options {
             state_dir,
             binds,
             certificates: _,
+            clients: _,
             workers,
             watch,
             limits,
@@ -248,6 +253,29 @@ impl From<CertificateKeys> for CertificateFiles {
     }
 }
 
+/// What `client_ca` and the keys beside it say.
+fn clients(config: &Config) -> Result<Option<ClientAuth>, Error> {
+    let Some(ca) = config.client_ca.clone() else {
+        let keys = [
+            ("client_auth", config.client_auth.is_some()),
+            ("client_crl", config.client_crl.is_some()),
+            ("client_name", config.client_name.is_some()),
+        ];
+        return match keys.into_iter().find(|(_, is_given)| *is_given) {
+            Some((key, _)) => Err(Error::Options(format!("{key} says nothing without client_ca: give both"))),
+            None => Ok(None),
+        };
+    };
+    let name = match config.client_name.unwrap_or(ClientNameName::Cn) {
+        ClientNameName::Cn => ClientName::Cn,
+        ClientNameName::Dns => ClientName::Dns,
+        ClientNameName::Email => ClientName::Email,
+        ClientNameName::Uri => ClientName::Uri,
+    };
+    let is_required = config.client_auth != Some(ClientAuthName::Optional);
+    Ok(Some(ClientAuth { ca, is_required, crl: config.client_crl.clone(), name }))
+}
+
 /// What the HTTPS listeners need, when there are any.
 fn tls(options: &Options) -> Result<Option<tls::Settings>, Error> {
     let https = |bind: &Bind| match bind {
@@ -259,7 +287,10 @@ fn tls(options: &Options) -> Result<Option<tls::Settings>, Error> {
         return Ok(None);
     }
     if !options.certificates.is_empty() {
-        return Ok(Some(tls::Settings { certificates: options.certificates.clone() }));
+        return Ok(Some(tls::Settings {
+            certificates: options.certificates.clone(),
+            clients: options.clients.clone(),
+        }));
     }
     if let Some(address) = addresses.iter().find(|address| !address.ip().is_loopback()) {
         return Err(Error::Options(format!(
@@ -268,5 +299,5 @@ fn tls(options: &Options) -> Result<Option<tls::Settings>, Error> {
     }
     let files = development_certificate(&options.state_dir).map_err(Error::Net)?;
     log::info!("self-signed certificate for development: {}", files.cert.display());
-    Ok(Some(tls::Settings { certificates: vec![files] }))
+    Ok(Some(tls::Settings { certificates: vec![files], clients: options.clients.clone() }))
 }

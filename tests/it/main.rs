@@ -3,6 +3,7 @@
 mod calls;
 mod cli;
 mod client;
+mod client_certificates;
 mod control;
 mod corpus;
 mod defects;
@@ -31,6 +32,7 @@ fn main() {
         calls::trials(),
         cli::trials(),
         client::trials(),
+        client_certificates::trials(),
         control::trials(),
         corpus::trials(),
         defects::trials(),

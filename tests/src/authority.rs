@@ -6,8 +6,10 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
-use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectAlternativeName};
-use openssl::x509::{X509, X509NameBuilder};
+use openssl::x509::extension::{
+    AuthorityKeyIdentifier, BasicConstraints, KeyUsage, SubjectAlternativeName, SubjectKeyIdentifier,
+};
+use openssl::x509::{CrlNumber, X509, X509CrlBuilder, X509NameBuilder, X509RevokedBuilder};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -68,6 +70,30 @@ impl Authority {
         replace(&issued.cert, &certificate.to_pem().unwrap());
         issued
     }
+
+    /// Writes what it has revoked, all of it, into `crl.pem`, and gives that path.
+    pub fn revoke(&self, revoked: &[&Issued]) -> PathBuf {
+        let (now, next) = (Asn1Time::days_from_now(0).unwrap(), Asn1Time::days_from_now(30).unwrap());
+        let mut list = X509CrlBuilder::new().unwrap();
+        list.set_issuer_name(self.certificate.subject_name()).unwrap();
+        list.set_last_update(&now).unwrap();
+        list.set_next_update(&next).unwrap();
+        for issued in revoked {
+            let mut entry = X509RevokedBuilder::new().unwrap();
+            entry.set_serial_number(issued.certificate().serial_number()).unwrap();
+            entry.set_revocation_date(&now).unwrap();
+            list.add_revoked(entry.build()).unwrap();
+        }
+        let issuer = X509::builder().unwrap();
+        let context = issuer.x509v3_context(Some(&self.certificate), None);
+        list.append_extension(AuthorityKeyIdentifier::new().keyid(true).build(&context).unwrap()).unwrap();
+        list.append_extension(CrlNumber::new(BigNum::from_u32(1).unwrap()).unwrap().build().unwrap())
+            .unwrap();
+        list.sign(&self.key, MessageDigest::sha256()).unwrap();
+        let path = self.path("crl.pem");
+        replace(&path, &list.build().unwrap().to_pem().unwrap());
+        path
+    }
 }
 
 impl Issued {
@@ -114,6 +140,8 @@ fn make(
         builder.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
         let usage = KeyUsage::new().critical().key_cert_sign().crl_sign().build().unwrap();
         builder.append_extension(usage).unwrap();
+        let identifier = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None)).unwrap();
+        builder.append_extension(identifier).unwrap();
     } else {
         let mut names = SubjectAlternativeName::new();
         name_it(&mut names);

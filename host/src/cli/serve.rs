@@ -40,6 +40,9 @@ pub(super) struct CommonArgs {
     /// The certificate's private key (PEM)
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
+    /// Ask clients for a certificate by one of these authorities (PEM)
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
     /// Where the server keeps its own files [default: $STATE_DIRECTORY, $XDG_STATE_HOME/hotcall, ~/.local/state/hotcall or /var/lib/hotcall]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -73,6 +76,7 @@ impl CommonArgs {
         }
         replace(&mut config.cert, self.cert.as_ref());
         replace(&mut config.key, self.key.as_ref());
+        replace(&mut config.client_ca, self.client_ca.as_ref());
         replace(&mut config.state_dir, self.state_dir.as_ref());
         replace(&mut config.workers, self.workers.as_ref());
         replace(&mut config.watch, self.watch.as_ref());

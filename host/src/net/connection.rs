@@ -150,6 +150,10 @@ pub(super) fn serve(place: &Place, socket: Socket, tls: Option<&Context>, addres
         Ok(stream) => stream,
         Err(why) => return log::debug!("{address}: no TLS handshake: {why}"),
     };
+    let caller_name = match stream.caller_name(tls) {
+        Ok(name) => name,
+        Err(why) => return log::info!("{address}: refused: {why}"),
+    };
     let mut inbound = Inbound::new(stream);
     loop {
         if !inbound.has_begun() {
@@ -170,7 +174,16 @@ pub(super) fn serve(place: &Place, socket: Socket, tls: Option<&Context>, addres
         };
         let id = gate.ids.next();
         let deadline = begun + gate.limits.call_max() + ANSWER_GRACE;
-        let passage = Passage { head: &head, body: &body, address, is_local, id: &id, begun, deadline };
+        let passage = Passage {
+            head: &head,
+            body: &body,
+            address,
+            caller_name: &caller_name,
+            is_local,
+            id: &id,
+            begun,
+            deadline,
+        };
         let answer = gate.upstream.exchange(&passage);
         drop(body);
         let keeps = head.keep_alive && !gate.is_draining();

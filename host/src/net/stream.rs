@@ -127,6 +127,17 @@ impl Stream {
         }
     }
 
+    /// Who is at the other end, as the handshake has proven; empty when it has not.
+    ///
+    /// # Errors
+    /// A certificate that says nobody's name.
+    pub(super) fn caller_name(&self, tls: Option<&Context>) -> Result<String, &'static str> {
+        match (self, tls) {
+            (Self::Tls(stream), Some(context)) => context.caller_name(stream.ssl()),
+            _ => Ok(String::new()),
+        }
+    }
+
     /// Says that no more will be written. The client may still be writing.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         match self {

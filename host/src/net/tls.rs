@@ -4,24 +4,28 @@
 //! changes or an operator asks, another takes its place: handshakes that begin then get it, and no connection notices.
 //! Files that cannot be used change nothing. Knows no sockets and no HTTP.
 //!
-//! `files` reads; `identity` is a certificate and its key; `context` makes OpenSSL's side of them; `watch` looks at the
+//! `files` reads; `identity` is a certificate and its key; `peer` is what is asked of clients; `context` makes OpenSSL's side
+//! of all that; `watch` looks at the
 //! files.
 
 mod context;
 mod development;
 mod files;
 mod identity;
+mod peer;
 #[cfg(test)]
 mod trials;
 mod watch;
 
 pub use development::development_certificate;
+pub use peer::{ClientAuth, ClientName};
 pub(super) use watch::Watch;
 
 use super::Error;
 use arc_swap::ArcSwap;
 use identity::Identity;
-use openssl::ssl::SslAcceptor;
+use openssl::ssl::{SslAcceptor, SslRef};
+use peer::Clients;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,6 +50,8 @@ pub struct CertificateFiles {
 pub struct Settings {
     /// At least one. The first is for clients that name no host, or one that no other is for.
     pub certificates: Vec<CertificateFiles>,
+    /// How clients show who they are, if they are asked.
+    pub clients: Option<ClientAuth>,
 }
 
 /// What listeners shake hands with at this moment.
@@ -57,11 +63,13 @@ pub struct Tls {
 /// What one handshake is made with.
 pub(super) struct Context {
     acceptor: SslAcceptor,
+    client_name: Option<ClientName>,
 }
 
 /// What the files were read as.
 struct Material {
     identities: Vec<Identity>,
+    clients: Option<Clients>,
 }
 
 struct State {
@@ -136,19 +144,29 @@ impl Material {
                 log::warn!("the certificate {} {complaint}; it is served all the same", files.cert.display());
             }
         }
-        Ok(Self { identities })
+        let clients = settings.clients.as_ref().map(Clients::read).transpose()?;
+        Ok(Self { identities, clients })
     }
 
     fn context(&self) -> Result<Context, Error> {
-        let acceptor = context::acceptor(&self.identities)
+        let acceptor = context::acceptor(&self.identities, self.clients.as_ref())
             .map_err(|error| Error::Tls(format!("the certificate cannot be served: {error}")))?;
-        Ok(Context { acceptor })
+        Ok(Context { acceptor, client_name: self.clients.as_ref().map(|clients| clients.name) })
     }
 }
 
 impl Context {
     pub(super) const fn acceptor(&self) -> &SslAcceptor {
         &self.acceptor
+    }
+
+    /// Who is at the other end after a handshake: the name in a verified certificate, or nothing for whoever showed none.
+    ///
+    /// # Errors
+    /// A certificate that is not verified or says no name, which no handshake should have let through.
+    pub(super) fn caller_name(&self, ssl: &SslRef) -> Result<String, &'static str> {
+        let name = self.client_name.map_or_else(|| Some(String::new()), |kind| peer::caller_name(ssl, kind));
+        name.ok_or("the client's certificate says no name")
     }
 }
 

@@ -7,6 +7,7 @@
 use super::Error;
 use super::head::Head;
 use super::listener::listen_privately;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Carries the client's address to the worker. What clients send under these names is never passed on.
 pub(super) const ADDRESS_FIELD: &str = "Hotcall-Address";
+/// Carries the name that the client has proven to have, in base64, because tiny_http takes ASCII only; not there otherwise.
+pub(super) const NAME_FIELD: &str = "Hotcall-Name";
 /// Carries the request's id.
 pub(super) const ID_FIELD: &str = "Hotcall-Request";
 /// Says that the request came through a Unix socket; not there otherwise.
@@ -73,6 +76,7 @@ pub(super) struct Passage<'a> {
     pub(super) head: &'a Head,
     pub(super) body: &'a [u8],
     pub(super) address: &'a str,
+    pub(super) caller_name: &'a str,
     pub(super) is_local: bool,
     pub(super) id: &'a str,
     pub(super) begun: Instant,
@@ -191,7 +195,7 @@ impl Drop for Lease<'_> {
 }
 
 fn answer(stream: &mut UnixStream, passage: &Passage<'_>) -> io::Result<Reply> {
-    let Passage { head, body, address, is_local, id, begun, deadline } = passage;
+    let Passage { head, body, address, caller_name, is_local, id, begun, deadline } = passage;
     let waited = begun.elapsed().as_millis();
     let mut bytes = format!(
         "{} {} HTTP/1.1\r\nHost: hotcall\r\nContent-Length: {}\r\n\
@@ -201,6 +205,10 @@ fn answer(stream: &mut UnixStream, passage: &Passage<'_>) -> io::Result<Reply> {
         body.len()
     )
     .into_bytes();
+    if !caller_name.is_empty() {
+        let name = BASE64_STANDARD.encode(caller_name);
+        bytes.extend_from_slice(format!("{NAME_FIELD}: {name}\r\n").as_bytes());
+    }
     if *is_local {
         bytes.extend_from_slice(format!("{LOCAL_FIELD}: 1\r\n").as_bytes());
     }

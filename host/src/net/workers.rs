@@ -1,9 +1,10 @@
 //! The worker pool: tiny_http's requests go into one bounded queue, and workers answer from it.
 
-use super::upstream::{ADDRESS_FIELD, ID_FIELD, LOCAL_FIELD, PROOF_TARGET, WAITED_FIELD};
+use super::upstream::{ADDRESS_FIELD, ID_FIELD, LOCAL_FIELD, NAME_FIELD, PROOF_TARGET, WAITED_FIELD};
 use super::{Error, Handler};
 use crate::limits::Limits;
 use crate::web::{Request, Response};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::io::{self, Cursor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -119,11 +120,17 @@ fn describe(request: &tiny_http::Request, body: Vec<u8>) -> Request {
         content_encoding: field("Content-Encoding"),
         content_type: field("Content-Type"),
         body,
+        caller_name: field(NAME_FIELD).and_then(|name| named(&name)).unwrap_or_default(),
         caller_address: field(ADDRESS_FIELD).unwrap_or_default(),
         is_local: field(LOCAL_FIELD).is_some(),
         id: field(ID_FIELD).unwrap_or_default(),
         arrived: waited.and_then(|waited| now.checked_sub(waited)).unwrap_or(now),
     }
+}
+
+/// The name that the gate has written.
+fn named(name: &str) -> Option<String> {
+    String::from_utf8(BASE64_STANDARD.decode(name).ok()?).ok()
 }
 
 fn framed(response: Response) -> tiny_http::Response<Cursor<Vec<u8>>> {

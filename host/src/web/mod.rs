@@ -22,6 +22,8 @@ pub struct Request {
     pub content_type: Option<String>,
     /// The body, complete.
     pub body: Vec<u8>,
+    /// Who sent it, as the network side has verified; empty when it has not.
+    pub caller_name: String,
     /// Where it came from, as text; empty when there is no address.
     pub caller_address: String,
     /// Whether it came through a Unix socket, which only this machine's own users can reach, by its permissions.
@@ -130,7 +132,7 @@ impl App {
         })?;
         let context = CallContext {
             deadline: request.arrived + limits.call_max(),
-            caller_name: String::new(),
+            caller_name: request.caller_name.clone(),
             caller_address: request.caller_address.clone(),
             request_id: request.id.clone(),
             // Until there are users, whoever may open the socket's file is an operator.

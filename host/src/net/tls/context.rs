@@ -1,27 +1,28 @@
 //! From certificates to what shakes hands with them, by Mozilla's intermediate recommendations: TLS 1.2 and 1.3.
 
 use super::identity::Identity;
-use openssl::error::ErrorStack;
+use super::peer::Clients;
 use openssl::ssl::{
     AlpnError, NameType, SniError, SslAcceptor, SslAcceptorBuilder, SslContext, SslMethod, SslMode,
     SslOptions, select_next_proto,
 };
 use std::collections::HashMap;
+use std::io;
 
 /// Sessions that are kept for clients of TLS 1.2 without tickets. Tickets are with the clients.
 const SESSIONS_MAX: i32 = 1_024;
 
 /// Shakes hands as the identity that is for the host which a client names, or as the first.
-pub(super) fn acceptor(identities: &[Identity]) -> Result<SslAcceptor, ErrorStack> {
+pub(super) fn acceptor(identities: &[Identity], clients: Option<&Clients>) -> io::Result<SslAcceptor> {
     let mut default = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     let mut hosts = HashMap::new();
     for (number, identity) in identities.iter().enumerate() {
         let context = if number == 0 {
-            configure(&mut default, identity)?;
+            configure(&mut default, identity, clients)?;
             None
         } else {
             let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-            configure(&mut builder, identity)?;
+            configure(&mut builder, identity, clients)?;
             Some(builder.build().into_context())
         };
         for host in identity.hosts() {
@@ -40,7 +41,12 @@ pub(super) fn acceptor(identities: &[Identity]) -> Result<SslAcceptor, ErrorStac
     Ok(default.build())
 }
 
-fn configure(builder: &mut SslAcceptorBuilder, identity: &Identity) -> Result<(), ErrorStack> {
+/// All of them ask the same of clients: naming another host is no way around.
+fn configure(
+    builder: &mut SslAcceptorBuilder,
+    identity: &Identity,
+    clients: Option<&Clients>,
+) -> io::Result<()> {
     builder.set_certificate(&identity.leaf)?;
     identity.chain.iter().try_for_each(|issuer| builder.add_extra_chain_cert(issuer.clone()))?;
     builder.set_private_key(&identity.key)?;
@@ -54,7 +60,7 @@ fn configure(builder: &mut SslAcceptorBuilder, identity: &Identity) -> Result<()
     builder.set_alpn_select_callback(|_, offered| {
         select_next_proto(b"\x08http/1.1", offered).ok_or(AlpnError::NOACK)
     });
-    Ok(())
+    clients.map_or(Ok(()), |clients| clients.apply(builder))
 }
 
 /// The context for a host, if it is another than the default one: that of its name, else that of a wildcard for its first

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread;
 
 fn settings(certificates: &[&CertificateFiles]) -> Settings {
-    Settings { certificates: certificates.iter().copied().cloned().collect() }
+    Settings { certificates: certificates.iter().copied().cloned().collect(), clients: None }
 }
 
 fn shake(

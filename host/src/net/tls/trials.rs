@@ -41,6 +41,25 @@ impl Made {
         self
     }
 
+    pub(super) fn nameless() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn common_name(mut self, name: &str) -> Self {
+        self.common_names.push(name.to_owned());
+        self
+    }
+
+    pub(super) fn email(mut self, address: &str) -> Self {
+        self.emails.push(address.to_owned());
+        self
+    }
+
+    pub(super) fn uri(mut self, uri: &str) -> Self {
+        self.uris.push(uri.to_owned());
+        self
+    }
+
     pub(super) const fn expired(mut self) -> Self {
         self.is_expired = true;
         self

@@ -52,12 +52,12 @@ impl Stamp {
 
 impl Settings {
     fn files(&self) -> impl Iterator<Item = &Path> {
-        self.certificates.iter().flat_map(|files| {
-            [Some(&files.cert), Some(&files.key), files.key_passphrase_file.as_ref()]
-                .into_iter()
-                .flatten()
-                .map(AsRef::as_ref)
-        })
+        let certificates = self
+            .certificates
+            .iter()
+            .flat_map(|files| [Some(&files.cert), Some(&files.key), files.key_passphrase_file.as_ref()]);
+        let clients = self.clients.iter().flat_map(|clients| [Some(&clients.ca), clients.crl.as_ref()]);
+        certificates.chain(clients).flatten().map(AsRef::as_ref)
     }
 }
 
