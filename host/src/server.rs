@@ -1,9 +1,12 @@
 //! The whole server: registry, plugins, dispatch, listeners, put together in the order of the data's way and
 //! taken apart in the opposite one.
 
-use crate::config::{CertificateKeys, ClientAuthName, ClientNameName, Config, default_state_dir};
+mod summary;
+mod tls;
+
+use crate::config::{Config, default_state_dir};
 use crate::limits::Limits;
-use crate::net::tls::{self, CertificateFiles, ClientAuth, ClientName, Tls, development_certificate};
+use crate::net::tls::{CertificateFiles, ClientAuth, Tls};
 use crate::net::{self, Bind};
 use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
@@ -90,7 +93,7 @@ impl TryFrom<Config> for Options {
         if config.workers.is_some_and(|workers| !(1..=WORKERS_MAX).contains(&workers)) {
             return Err(Error::Options(format!("workers may be 1 to {WORKERS_MAX}")));
         }
-        let clients = clients(&config)?;
+        let clients = tls::clients(&config)?;
         let plugin_settings = config.plugin_settings();
         let trust = config.trust().map_err(|error| Error::Options(error.to_string()))?;
         let mut binds: Vec<Bind> = config.https.into_iter().map(Bind::Https).collect();
@@ -156,6 +159,15 @@ impl Options {
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
 
+    /// Whether a server could start with them, as far as can be said without binding, loading or writing anything: files of
+    /// TLS are read.
+    ///
+    /// # Errors
+    /// What is missing or cannot be used.
+    pub fn check(&self) -> Result<(), Error> {
+        tls::check(self)
+    }
+
     /// What of it the plugins' life cycle gets.
     pub fn plugin_config(&self) -> plugin::Config {
         plugin::Config {
@@ -189,7 +201,7 @@ impl Server {
     /// What could not be read, made or bound, and what to do about it.
     pub fn start(options: Options) -> Result<Self, Error> {
         plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
-        let tls = tls(&options)?.map(Tls::new).transpose().map_err(Error::Net)?.map(Arc::new);
+        let tls = tls::settings(&options)?.map(Tls::new).transpose().map_err(Error::Net)?.map(Arc::new);
         let registry = Arc::new(Registry::default());
         let private = options.state_dir.clone();
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
@@ -219,7 +231,7 @@ impl Server {
     /// The options cannot be used; nothing has changed then.
     pub fn reload(&mut self, options: Options) -> Result<(), Error> {
         let keys = self.options.fixed_keys_that_differ(&options);
-        if let (Some(tls), Some(settings)) = (&self.tls, self::tls(&options)?) {
+        if let (Some(tls), Some(settings)) = (&self.tls, tls::settings(&options)?) {
             tls.replace(settings).map_err(Error::Net)?;
         }
         let Options { plugin_settings, plugin_options, trust, .. } = options;
@@ -244,60 +256,4 @@ impl Server {
 fn reserve(binds: &[Bind]) -> usize {
     let has_operators = binds.iter().any(|bind| matches!(bind, Bind::Unix(_)));
     if has_operators { plugin::RELOADS_AWAITED_MAX } else { 0 }
-}
-
-impl From<CertificateKeys> for CertificateFiles {
-    fn from(keys: CertificateKeys) -> Self {
-        let CertificateKeys { cert, key, key_passphrase_file } = keys;
-        Self { cert, key, key_passphrase_file }
-    }
-}
-
-/// What `client_ca` and the keys beside it say.
-fn clients(config: &Config) -> Result<Option<ClientAuth>, Error> {
-    let Some(ca) = config.client_ca.clone() else {
-        let keys = [
-            ("client_auth", config.client_auth.is_some()),
-            ("client_crl", config.client_crl.is_some()),
-            ("client_name", config.client_name.is_some()),
-        ];
-        return match keys.into_iter().find(|(_, is_given)| *is_given) {
-            Some((key, _)) => Err(Error::Options(format!("{key} says nothing without client_ca: give both"))),
-            None => Ok(None),
-        };
-    };
-    let name = match config.client_name.unwrap_or(ClientNameName::Cn) {
-        ClientNameName::Cn => ClientName::Cn,
-        ClientNameName::Dns => ClientName::Dns,
-        ClientNameName::Email => ClientName::Email,
-        ClientNameName::Uri => ClientName::Uri,
-    };
-    let is_required = config.client_auth != Some(ClientAuthName::Optional);
-    Ok(Some(ClientAuth { ca, is_required, crl: config.client_crl.clone(), name }))
-}
-
-/// What the HTTPS listeners need, when there are any.
-fn tls(options: &Options) -> Result<Option<tls::Settings>, Error> {
-    let https = |bind: &Bind| match bind {
-        Bind::Https(address) => Some(*address),
-        Bind::Http(_) | Bind::Unix(_) => None,
-    };
-    let addresses: Vec<SocketAddr> = options.binds.iter().filter_map(https).collect();
-    if addresses.is_empty() {
-        return Ok(None);
-    }
-    if !options.certificates.is_empty() {
-        return Ok(Some(tls::Settings {
-            certificates: options.certificates.clone(),
-            clients: options.clients.clone(),
-        }));
-    }
-    if let Some(address) = addresses.iter().find(|address| !address.ip().is_loopback()) {
-        return Err(Error::Options(format!(
-            "https on {address} needs a certificate: give --cert and --key (one is made for loopback addresses only)"
-        )));
-    }
-    let files = development_certificate(&options.state_dir).map_err(Error::Net)?;
-    log::info!("self-signed certificate for development: {}", files.cert.display());
-    Ok(Some(tls::Settings { certificates: vec![files], clients: options.clients.clone() }))
 }
