@@ -6,9 +6,9 @@
 use super::head::Refusal;
 use super::inbound::{End, Inbound};
 use super::stream::{Socket, Stream, Timed};
+use super::tls::Context;
 use super::upstream::{Failure, Passage, Peer, Reply, Upstream};
 use crate::limits::Limits;
-use openssl::ssl::SslAcceptor;
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown};
@@ -142,14 +142,19 @@ impl Drop for Place {
 }
 
 /// Serves one connection to its end.
-pub(super) fn serve(place: &Place, socket: Socket, acceptor: Option<&SslAcceptor>, address: &str) {
+pub(super) fn serve(place: &Place, socket: Socket, tls: Option<&Context>, address: &str) {
     let gate = &place.gate;
-    let peer = Peer { address, way: socket.way(), is_encrypted: acceptor.is_some(), name: "" };
+    let way = socket.way();
     let timed = Timed::new(socket, Instant::now() + gate.handshake_max());
-    let stream = match Stream::accept(timed, acceptor) {
+    let stream = match Stream::accept(timed, tls) {
         Ok(stream) => stream,
         Err(why) => return log::debug!("{address}: no TLS handshake: {why}"),
     };
+    let name = match stream.caller_name(tls) {
+        Ok(name) => name,
+        Err(why) => return log::info!("{address}: refused: {why}"),
+    };
+    let peer = Peer { address, way, is_encrypted: tls.is_some(), name: &name };
     let mut inbound = Inbound::new(stream);
     loop {
         if !inbound.has_begun() {

@@ -3,8 +3,7 @@
 use super::Error;
 use super::connection::{self, Gate};
 use super::stream::Socket;
-use super::tls::Identity;
-use openssl::ssl::SslAcceptor;
+use super::tls::Tls;
 use rustix::fs::Mode;
 use std::fs;
 use std::io;
@@ -39,7 +38,7 @@ const UNIX_SOCKET_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const BACKLOG: i32 = i32::MAX;
 
 enum Acceptor {
-    Tcp(TcpListener, Option<SslAcceptor>),
+    Tcp(TcpListener, Option<Arc<Tls>>),
     Unix(UnixListener, PathBuf),
 }
 
@@ -50,21 +49,20 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn bind(bind: &Bind, identity: Option<&Identity>) -> Result<Self, Error> {
+    pub(super) fn bind(bind: &Bind, tls: Option<&Arc<Tls>>) -> Result<Self, Error> {
         match bind {
             Bind::Http(address) => {
                 let (socket, address) = bind_tcp(*address)?;
                 Ok(Self { url: format!("http://{address}/RPC2"), acceptor: Acceptor::Tcp(socket, None) })
             }
             Bind::Https(address) => {
-                let identity = identity.ok_or_else(|| {
+                let tls = tls.ok_or_else(|| {
                     Error::Tls(format!("https on {address} needs a certificate: give --cert and --key"))
                 })?;
-                let tls = identity.acceptor()?;
                 let (socket, address) = bind_tcp(*address)?;
                 Ok(Self {
                     url: format!("https://{address}/RPC2"),
-                    acceptor: Acceptor::Tcp(socket, Some(tls)),
+                    acceptor: Acceptor::Tcp(socket, Some(Arc::clone(tls))),
                 })
             }
             Bind::Unix(path) => {
@@ -186,11 +184,11 @@ fn wait(listener: &impl std::os::fd::AsFd) -> io::Result<()> {
 fn welcome(gate: &Arc<Gate>, acceptor: &Acceptor, socket: Socket, address: Option<SocketAddr>) {
     let name = address.map(|address| address.to_string()).unwrap_or_default();
     let tls = match acceptor {
-        Acceptor::Tcp(_, tls) => tls.clone(),
+        Acceptor::Tcp(_, tls) => tls.as_deref().map(Tls::context),
         Acceptor::Unix(..) => None,
     };
     let served = gate.admit(&socket, address.as_ref().map(SocketAddr::ip)).and_then(|place| {
-        let serve = move || connection::serve(&place, socket, tls.as_ref(), &name);
+        let serve = move || connection::serve(&place, socket, tls.as_deref(), &name);
         thread::Builder::new().name("connection".into()).stack_size(STACK_BYTES).spawn(serve)
     });
     if let Err(error) = served {

@@ -87,6 +87,7 @@ pub struct Front {
     gate: Arc<Gate>,
     accepting: Vec<JoinHandle<()>>,
     workers: Workers,
+    _certificates: Option<tls::Watch>,
 }
 
 /// Binds all listeners, then serves them. Nothing is served when one of them cannot be.
@@ -97,7 +98,7 @@ pub struct Front {
 /// The first address that cannot be bound, or the certificate that cannot be used.
 pub fn start(
     binds: &[Bind],
-    identity: Option<&tls::Identity>,
+    tls: Option<&Arc<tls::Tls>>,
     private: &Path,
     workers: usize,
     limits: &Limits,
@@ -105,13 +106,16 @@ pub fn start(
 ) -> Result<Front, Error> {
     let workers = workers.max(1);
     let listeners =
-        binds.iter().map(|bind| listener::Listener::bind(bind, identity)).collect::<Result<Vec<_>, _>>()?;
+        binds.iter().map(|bind| listener::Listener::bind(bind, tls)).collect::<Result<Vec<_>, _>>()?;
     let urls = listeners.iter().map(|listener| listener.url().to_owned()).collect();
     let (upstream, server) = Upstream::start(private, workers, limits.queue_len_max)?;
     let workers = workers::start(server, workers, limits, &handler)?;
     let gate = Arc::new(Gate::new(upstream, limits.clone()));
+    let certificates =
+        tls.map(|tls| tls::Watch::start(Arc::clone(tls), limits.certificate_rescan())).transpose()?;
     let accepting = listeners.into_iter().map(|listener| listener::serve(listener, Arc::clone(&gate)));
-    Ok(Front { urls, accepting: accepting.collect::<Result<_, _>>()?, gate, workers })
+    let accepting = accepting.collect::<Result<_, _>>()?;
+    Ok(Front { urls, accepting, gate, workers, _certificates: certificates })
 }
 
 impl Front {

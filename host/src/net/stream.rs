@@ -1,7 +1,8 @@
 //! A client's connection as bytes with a deadline: TCP or Unix socket, with or without TLS.
 
+use super::tls::Context;
 use crate::web::Way;
-use openssl::ssl::{ShutdownResult, SslAcceptor, SslStream};
+use openssl::ssl::{ShutdownResult, SslStream};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -117,14 +118,16 @@ impl Write for Timed {
 }
 
 impl Stream {
-    /// Shakes hands when there is an acceptor.
+    /// Shakes hands when there is something to do it with.
     ///
     /// # Errors
     /// The client does not speak TLS, or not in time.
-    pub(super) fn accept(timed: Timed, acceptor: Option<&SslAcceptor>) -> Result<Self, String> {
-        match acceptor {
+    pub(super) fn accept(timed: Timed, tls: Option<&Context>) -> Result<Self, String> {
+        match tls {
             None => Ok(Self::Plain(timed)),
-            Some(acceptor) => acceptor.accept(timed).map(Self::Tls).map_err(|error| error.to_string()),
+            Some(context) => {
+                context.acceptor().accept(timed).map(Self::Tls).map_err(|error| error.to_string())
+            }
         }
     }
 
@@ -133,6 +136,17 @@ impl Stream {
         match self {
             Self::Plain(timed) => timed.deadline = deadline,
             Self::Tls(tls) => tls.get_mut().deadline = deadline,
+        }
+    }
+
+    /// Who is at the other end, as the handshake has proven; empty when it has not.
+    ///
+    /// # Errors
+    /// A certificate that says nobody's name.
+    pub(super) fn caller_name(&self, tls: Option<&Context>) -> Result<String, &'static str> {
+        match (self, tls) {
+            (Self::Tls(stream), Some(context)) => context.caller_name(stream.ssl()),
+            _ => Ok(String::new()),
         }
     }
 

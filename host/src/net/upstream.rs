@@ -27,7 +27,7 @@ pub(super) const ID_FIELD: &str = "Hotcall-Request";
 pub(super) const WAY_FIELD: &str = "Hotcall-Way";
 /// Says that it came through TLS; not there otherwise.
 pub(super) const TLS_FIELD: &str = "Hotcall-Tls";
-/// Carries the name that the client has proven already, in base64, because it may be of any characters.
+/// Carries the name that the client has proven already, in base64, because tiny_http takes ASCII only.
 pub(super) const NAME_FIELD: &str = "Hotcall-Name";
 /// Carries the host that the client wanted to reach.
 pub(super) const HOST_FIELD: &str = "Hotcall-Host";
