@@ -1,5 +1,7 @@
 //! What an operator chooses: the config file's keys, with their defaults. Command-line flags come on top.
 
+mod mistake;
+
 use crate::access;
 use crate::limits::{Limits, MethodLimits};
 use crate::plugin::{PluginOptions, Trust, Watch};
@@ -9,6 +11,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs};
+
+/// A config file with every key, its default and what it does.
+pub const EXAMPLE: &str = include_str!("config/example.toml");
 
 /// The config file, whole. Relative paths in it are relative to the file's directory.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -26,6 +31,18 @@ pub struct Config {
     pub cert: Option<PathBuf>,
     /// Its private key, PEM.
     pub key: Option<PathBuf>,
+    /// What has the key's passphrase in its first line, if the key is encrypted.
+    pub key_passphrase_file: Option<PathBuf>,
+    /// Further certificates, for clients that name a host of theirs. Without `cert`, the first is also for all others.
+    pub certificates: Vec<CertificateKeys>,
+    /// The authorities whose certificates of clients are believed, PEM. Default: clients are not asked for any.
+    pub client_ca: Option<PathBuf>,
+    /// Whether a client must have a certificate. Default: `required`, with `client_ca`.
+    pub client_auth: Option<ClientAuthName>,
+    /// Certificates of clients that were revoked, PEM.
+    pub client_crl: Option<PathBuf>,
+    /// What in a client's certificate is the caller's name. Default: `cn`.
+    pub client_name: Option<ClientNameName>,
     /// Host names and addresses that the server answers for. Default: loopback's on loopback, any elsewhere.
     pub hosts: Vec<String>,
     /// Origins of web pages that may call. Default: none but the server's own.
@@ -72,6 +89,42 @@ pub struct TrustKeys {
     pub minisign_keys: Option<Vec<String>>,
 }
 
+/// The keys of one of `[[certificates]]`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateKeys {
+    /// The certificate and then those of its issuers, PEM.
+    pub cert: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// What has the key's passphrase in its first line, if the key is encrypted.
+    pub key_passphrase_file: Option<PathBuf>,
+}
+
+/// Whether clients must have a certificate, as the config file spells it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuthName {
+    /// A client without one is refused in the handshake.
+    Required,
+    /// A client without one has no name.
+    Optional,
+}
+
+/// What in a client's certificate is the caller's name, as the config file spells it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientNameName {
+    /// The subject's common name.
+    Cn,
+    /// A host name of the subjectAltName.
+    Dns,
+    /// A mail address of the subjectAltName.
+    Email,
+    /// A URI of the subjectAltName.
+    Uri,
+}
+
 /// [`Watch`] as the config file and the command line spell it.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -110,21 +163,34 @@ impl Config {
     /// Reads a config file.
     ///
     /// # Errors
-    /// A file that cannot be read, is not TOML, or has a key that is not known: with its line.
+    /// A file that cannot be read, is not TOML, or has a key that is not known: with its line and column, and the key that was
+    /// probably meant.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let shown = path.display();
         let text =
             fs::read_to_string(path).map_err(|error| Error(format!("cannot read {shown}: {error}")))?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| Error(format!("{shown}: {}", one_line(&error, &text))))?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|error| Error(format!("{shown}: {}", mistake::describe::<Self>(&error, &text))))?;
         config.anchor(path.parent().unwrap_or(Path::new("")));
         Ok(config)
     }
 
     fn anchor(&mut self, base: &Path) {
-        let single =
-            [&mut self.plugins_dir, &mut self.cert, &mut self.key, &mut self.state_dir, &mut self.users];
-        for path in single.into_iter().flatten().chain(&mut self.unix) {
+        let single = [
+            &mut self.plugins_dir,
+            &mut self.cert,
+            &mut self.key,
+            &mut self.key_passphrase_file,
+            &mut self.client_ca,
+            &mut self.client_crl,
+            &mut self.users,
+            &mut self.state_dir,
+        ];
+        let certificates = self.certificates.iter_mut().flat_map(|files| {
+            [Some(&mut files.cert), Some(&mut files.key), files.key_passphrase_file.as_mut()]
+        });
+        for path in single.into_iter().map(Option::as_mut).chain(certificates).flatten().chain(&mut self.unix)
+        {
             *path = base.join(&*path);
         }
     }
@@ -140,6 +206,24 @@ impl Config {
             return Err(Error("[trust] says nothing: give it sha256 or minisign_keys, or remove it".into()));
         }
         Ok(trust)
+    }
+
+    /// All certificates, the default one first.
+    ///
+    /// # Errors
+    /// A certificate without its key, or the reverse.
+    pub fn certificates(&self) -> Result<Vec<CertificateKeys>, Error> {
+        let first = match (self.cert.clone(), self.key.clone()) {
+            (Some(cert), Some(key)) => {
+                Some(CertificateKeys { cert, key, key_passphrase_file: self.key_passphrase_file.clone() })
+            }
+            (None, None) if self.key_passphrase_file.is_none() => None,
+            (None, None) => {
+                return Err(Error("key_passphrase_file is there without a key: give cert and key".into()));
+            }
+            _ => return Err(Error("give --cert and --key together".into())),
+        };
+        Ok(first.into_iter().chain(self.certificates.iter().cloned()).collect())
     }
 
     /// Who may call.
@@ -177,12 +261,6 @@ pub fn default_state_dir() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("/var/lib/hotcall"))
 }
 
-fn one_line(error: &toml::de::Error, text: &str) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let line = before.map(|before| format!("line {}: ", before.matches('\n').count() + 1));
-    format!("{}{}", line.unwrap_or_default(), error.message())
-}
-
 fn value_of(value: &toml::Value) -> Value {
     match value {
         toml::Value::String(text) => Value::String(text.clone()),
@@ -213,96 +291,4 @@ fn date_time(moment: &toml::value::Datetime) -> Option<DateTime> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plugin::Unload;
-    use crate::xmlrpc::{Dates, I8Style, InvalidChars, NilStyle};
-
-    fn read(text: &str) -> Result<Config, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("hotcall.toml");
-        fs::write(&path, text).unwrap();
-        Config::read(&path).map_err(|error| error.to_string().replace(dir.path().to_str().unwrap(), "DIR"))
-    }
-
-    #[test]
-    fn every_key_is_read() {
-        let config = read(
-            "plugins_dir = '/srv/plugins'\nhttps = ['0.0.0.0:443', '[::]:443']\nhttp = ['127.0.0.1:80']\n\
-             unix = ['/run/hotcall.sock']\ncert = '/etc/c.pem'\nkey = '/etc/k.pem'\nstate_dir = '/var/lib/h'\n\
-             hosts = ['h']\norigins = ['https://o']\nusers = '/u'\n\
-             allow_anonymous = true\nworkers = 3\nwatch = 'poll'\nprobe = false\n\
-             check_permissions = false\nfollow_symlinks = true\n[[allow]]\nusers = ['a']\n\
-             addresses = ['unix']\nmethods = ['m']\n[trust]\nsha256 = []\n[limits]\nbody_bytes_max = 5\n\
-             [xmlrpc]\ninvalid_chars = 'replace'\ni8 = 'ex:i8'\nnil = 'refuse'\ndates = 'plain'\n[plugins.counter]\nstart = 7\n\
-             big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n\
-             [plugin_options.counter]\nunload = 'close'\n",
-        )
-        .unwrap();
-        assert_eq!(config.https.len(), 2);
-        let access = config.access();
-        assert_eq!((access.allow.len(), access.allow[0].methods.as_slice()), (1, &["m".to_owned()][..]));
-        assert_eq!((access.users, access.allow_anonymous), (Some(PathBuf::from("/u")), true));
-        assert_eq!((access.hosts, access.origins), (vec!["h".to_owned()], vec!["https://o".to_owned()]));
-        assert_eq!(config.plugin_options["counter"].unload, Unload::Close);
-        assert_eq!(config.watch, Some(WatchName::Poll));
-        assert_eq!((config.probe, config.check_permissions), (Some(false), Some(false)));
-        assert!(config.follow_symlinks && !config.trust().unwrap().is_open());
-        assert_eq!(config.limits, Limits { body_bytes_max: 5, ..Limits::default() });
-        let style = EncodeStyle {
-            invalid_chars: InvalidChars::Replace,
-            i8: I8Style::Ex,
-            nil: NilStyle::Refuse,
-            dates: Dates::Plain,
-        };
-        assert_eq!(config.xmlrpc, style);
-        let settings = &config.plugin_settings()["counter"];
-        assert_eq!(settings.get("start"), Some(&Value::Int(7)));
-        assert_eq!(settings.get("big"), Some(&Value::Long(5_000_000_000)));
-        assert_eq!(settings.get("day"), Some(&Value::from("2026-01-31")));
-        let Some(Value::DateTime(since)) = settings.get("since") else { panic!("{settings:?}") };
-        assert_eq!(since.to_string(), "20260131T12:00:00Z");
-        let nested = settings.get("nested").and_then(|nested| nested.get("a")).cloned();
-        assert_eq!(nested, Some(Value::Array(vec![Value::Bool(true), Value::Double(0.5)])));
-    }
-
-    #[test]
-    fn trust_is_in_something() {
-        let trust = |text: &str| read(text).unwrap().trust().map_err(|error| error.to_string());
-        assert!(trust("").unwrap().is_open());
-        assert!(trust("[trust]").unwrap_err().contains("says nothing"));
-        let pin = trust("[trust]\nsha256 = ['12']").unwrap_err();
-        assert!(pin.contains("\"12\"") && pin.contains("64 hexadecimal digits"), "{pin}");
-        let key = trust("[trust]\nminisign_keys = ['RWQ']").unwrap_err();
-        assert!(key.contains("\"RWQ\"") && key.contains("second line of minisign.pub"), "{key}");
-        assert!(read("[trust]\nsha512 = []\n").unwrap_err().contains("line 2: unknown field"));
-    }
-
-    #[test]
-    fn relative_paths_start_at_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("hotcall.toml");
-        fs::write(&path, "plugins_dir = 'so'\nunix = ['s']\ncert = '/c'\n").unwrap();
-        let config = Config::read(&path).unwrap();
-        assert_eq!(config.plugins_dir, Some(dir.path().join("so")));
-        assert_eq!(config.unix, [dir.path().join("s")]);
-        assert_eq!(config.cert, Some(PathBuf::from("/c")));
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_with_its_line() {
-        let why = read("workers = 2\nplugin_dir = 'x'\n").unwrap_err();
-        assert!(why.starts_with("DIR/hotcall.toml: line 2: unknown field `plugin_dir`"), "{why}");
-        assert!(read("[limits]\nbody_max = 1\n").unwrap_err().contains("line 2: unknown field"), "limits");
-        assert!(read("https = ['nowhere']\n").unwrap_err().contains("line 1"), "address");
-        assert!(
-            read("[plugin_options.p]\nunlode = 'x'\n").unwrap_err().contains("line 2: unknown field"),
-            "options"
-        );
-        let why = read("[xmlrpc]\nnil = 'none'\n").unwrap_err();
-        assert!(why.contains("line 2: unknown variant `none`, expected one of `nil`, `ex:nil`"), "{why}");
-        assert!(read("= = =").unwrap_err().contains("line 1"), "syntax");
-        let none = Config::read(Path::new("/nonexistent/hotcall.toml")).unwrap_err().to_string();
-        assert!(none.starts_with("cannot read /nonexistent/hotcall.toml: No such file"), "{none}");
-    }
-}
+mod tests;

@@ -61,6 +61,8 @@ pub struct Limits {
     pub removal_ms: u64,
     /// From one look at the plugins directory to the next when nothing hints at a change.
     pub rescan_ms: u64,
+    /// From one look at the files of certificates to the next.
+    pub certificate_rescan_ms: u64,
 }
 
 /// What calls of one method may take, where that is less than [`Limits`] allow.
@@ -100,6 +102,7 @@ impl Default for Limits {
             settle_ms: 100,
             removal_ms: 1_000,
             rescan_ms: 1_000,
+            certificate_rescan_ms: 1_000,
         }
     }
 }
@@ -120,11 +123,9 @@ impl Limits {
                 self.xml_depth_max
             ));
         }
-        if self.rescan_ms < RESCAN_MS_MIN {
-            return Err(format!(
-                "limits.rescan_ms is {} and must be at least {RESCAN_MS_MIN}",
-                self.rescan_ms
-            ));
+        let rescans = [("rescan_ms", self.rescan_ms), ("certificate_rescan_ms", self.certificate_rescan_ms)];
+        if let Some((key, ms)) = rescans.into_iter().find(|(_, ms)| *ms < RESCAN_MS_MIN) {
+            return Err(format!("limits.{key} is {ms} and must be at least {RESCAN_MS_MIN}"));
         }
         Ok(())
     }
@@ -152,6 +153,11 @@ impl Limits {
     /// `probe_ms_max` as a duration.
     pub const fn probe_max(&self) -> Duration {
         Duration::from_millis(self.probe_ms_max)
+    }
+
+    /// `certificate_rescan_ms` as a duration.
+    pub const fn certificate_rescan(&self) -> Duration {
+        Duration::from_millis(self.certificate_rescan_ms)
     }
 
     /// `drain_ms_max` as a duration.

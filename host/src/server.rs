@@ -1,10 +1,14 @@
 //! The whole server: registry, plugins, dispatch, listeners, put together in the order of the data's way and
 //! taken apart in the opposite one.
 
+mod summary;
+mod tls;
+
 use crate::access::{self, Access, Policy};
 use crate::config::{Config, default_state_dir};
 use crate::limits::{Limits, MethodLimits};
-use crate::net::{self, Bind, tls::Identity};
+use crate::net::tls::{CertificateFiles, ClientAuth, Tls};
+use crate::net::{self, Bind};
 use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
 use crate::rpc::{Concurrency, Dispatcher};
@@ -28,8 +32,10 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Where to listen; at least one.
     pub binds: Vec<Bind>,
-    /// Certificate and key files.
-    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Certificates and their keys, the default one first.
+    pub certificates: Vec<CertificateFiles>,
+    /// How clients of the HTTPS listeners show who they are, if they are asked.
+    pub clients: Option<ClientAuth>,
     /// Who may call.
     pub access: access::Settings,
     /// Worker threads.
@@ -87,15 +93,12 @@ impl TryFrom<Config> for Options {
         const WORKERS_PER_CORE: usize = 4;
         const WORKERS_MAX: usize = 1_024;
         const DEFAULT_HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
-        let certificate = match (&config.cert, &config.key) {
-            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
-            (None, None) => None,
-            _ => return Err(Error::Options("give --cert and --key together".into())),
-        };
+        let certificates = config.certificates().map_err(|error| Error::Options(error.to_string()))?;
         config.limits.check().map_err(Error::Options)?;
         if config.workers.is_some_and(|workers| !(1..=WORKERS_MAX).contains(&workers)) {
             return Err(Error::Options(format!("workers may be 1 to {WORKERS_MAX}")));
         }
+        let clients = tls::clients(&config)?;
         let plugin_settings = config.plugin_settings();
         let access = config.access();
         let trust = config.trust().map_err(|error| Error::Options(error.to_string()))?;
@@ -109,7 +112,8 @@ impl TryFrom<Config> for Options {
             plugins_dir: config.plugins_dir.unwrap_or_else(|| PathBuf::from("plugins")),
             state_dir: config.state_dir.unwrap_or_else(default_state_dir),
             binds,
-            certificate,
+            certificates: certificates.into_iter().map(CertificateFiles::from).collect(),
+            clients,
             access,
             workers: config.workers.unwrap_or((cores() * WORKERS_PER_CORE).min(WORKERS_MAX)),
             watch: config.watch.map_or(Watch::Auto, Watch::from),
@@ -134,7 +138,8 @@ impl Options {
             plugins_dir,
             state_dir,
             binds,
-            certificate,
+            certificates: _,
+            clients: _,
             workers,
             watch,
             limits,
@@ -152,7 +157,6 @@ impl Options {
             ("plugins_dir", *plugins_dir != new.plugins_dir),
             ("state_dir", *state_dir != new.state_dir),
             ("https, http or unix", *binds != new.binds),
-            ("cert or key", *certificate != new.certificate),
             ("workers", *workers != new.workers),
             ("watch", *watch != new.watch),
             ("[limits]", *limits != new.limits),
@@ -162,6 +166,16 @@ impl Options {
             ("follow_symlinks", *follow_symlinks != new.follow_symlinks),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+
+    /// Whether a server could start with them, as far as can be said without binding, loading or writing anything: files of
+    /// TLS and of users are read.
+    ///
+    /// # Errors
+    /// What is missing or cannot be used.
+    pub fn check(&self) -> Result<(), Error> {
+        tls::check(self)?;
+        policy(&self.binds, &self.access).map(drop)
     }
 
     /// What of it the plugins' life cycle gets.
@@ -184,6 +198,7 @@ impl Options {
 /// A running server.
 pub struct Server {
     front: net::Front,
+    tls: Option<Arc<Tls>>,
     access: Arc<Access>,
     concurrency: Arc<Concurrency>,
     plugins: Plugins,
@@ -198,9 +213,8 @@ impl Server {
     /// What could not be read, made or bound, and what to do about it.
     pub fn start(options: Options) -> Result<Self, Error> {
         plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
-        let identity = identity(&options)?;
-        check_who_may_call(&options.binds, &options.access)?;
-        let access = Arc::new(Access::new(Policy::new(&options.access).map_err(Error::Options)?));
+        let tls = tls::settings(&options)?.map(Tls::new).transpose().map_err(Error::Net)?.map(Arc::new);
+        let access = Arc::new(Access::new(policy(&options.binds, &options.access)?));
         let registry = Arc::new(Registry::default());
         let private = options.state_dir.clone();
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
@@ -211,7 +225,6 @@ impl Server {
         let handler = Arc::new(Application(Arc::new(app)));
         let (binds, limits) = (&options.binds, &options.limits);
         let workers = options.workers + reserve(binds, &options.access);
-        let tls = identity.as_ref().map(net::tls::Tls::new).transpose().map_err(Error::Net)?.map(Arc::new);
         let settings = net::Settings {
             binds,
             tls: tls.as_ref(),
@@ -222,7 +235,7 @@ impl Server {
             limits,
         };
         match net::start(&settings, handler) {
-            Ok(front) => Ok(Self { front, access, concurrency, plugins, options }),
+            Ok(front) => Ok(Self { front, tls, access, concurrency, plugins, options }),
             Err(error) => {
                 plugins.stop(Instant::now() + options.limits.drain_max());
                 Err(Error::Net(error))
@@ -235,15 +248,18 @@ impl Server {
         self.front.urls()
     }
 
-    /// Takes what of these options can be taken while it runs, who may call, the plugins' configurations and options, the
-    /// trust and the methods' limits, and looks at the plugins directory. The log names what else is not as it was at the start.
+    /// Takes what of these options can be taken while it runs: the certificates, who may call, the plugins' configurations and
+    /// options, the trust and the methods' limits; and looks at the plugins directory. The log names what else is not as it was at
+    /// the start.
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.
     pub fn reload(&mut self, options: Options) -> Result<(), Error> {
         let keys = self.options.fixed_keys_that_differ(&options);
-        check_who_may_call(&self.options.binds, &options.access)?;
-        let policy = Policy::new(&options.access).map_err(Error::Options)?;
+        let policy = policy(&self.options.binds, &options.access)?;
+        if let (Some(tls), Some(settings)) = (&self.tls, tls::settings(&options)?) {
+            tls.replace(settings).map_err(Error::Net)?;
+        }
         let Options { plugin_settings, plugin_options, trust, methods, .. } = options;
         self.plugins.reconfigure(plugin_settings, plugin_options, trust).map_err(Error::Plugins)?;
         self.access.replace(policy);
@@ -291,8 +307,8 @@ fn reserve(binds: &[Bind], access: &access::Settings) -> usize {
     if has_operators { plugin::RELOADS_AWAITED_MAX } else { 0 }
 }
 
-/// Nobody serves the whole network by mistake.
-fn check_who_may_call(binds: &[Bind], access: &access::Settings) -> Result<(), Error> {
+/// Decides who may call. Nobody serves the whole network by mistake.
+fn policy(binds: &[Bind], access: &access::Settings) -> Result<Policy, Error> {
     let open = binds.iter().find_map(|bind| match bind {
         Bind::Https(address) | Bind::Http(address) => {
             (!address.ip().to_canonical().is_loopback()).then_some(address)
@@ -304,29 +320,6 @@ fn check_who_may_call(binds: &[Bind], access: &access::Settings) -> Result<(), E
             "whoever reaches {address} could call every method: name a users file in the config file with users = \"FILE\" \
              (hotcall passwd FILE NAME makes one), or let all in with allow_anonymous = true"
         ))),
-        _ => Ok(()),
+        _ => Policy::new(access).map_err(Error::Options),
     }
-}
-
-/// The certificate for the HTTPS listeners, when there are any.
-fn identity(options: &Options) -> Result<Option<Identity>, Error> {
-    let https = |bind: &Bind| match bind {
-        Bind::Https(address) => Some(*address),
-        Bind::Http(_) | Bind::Unix(_) => None,
-    };
-    let addresses: Vec<SocketAddr> = options.binds.iter().filter_map(https).collect();
-    if addresses.is_empty() {
-        return Ok(None);
-    }
-    if let Some((certificate, key)) = &options.certificate {
-        return Identity::from_files(certificate, key).map(Some).map_err(Error::Net);
-    }
-    if let Some(address) = addresses.iter().find(|address| !address.ip().is_loopback()) {
-        return Err(Error::Options(format!(
-            "https on {address} needs a certificate: give --cert and --key (one is made for loopback addresses only)"
-        )));
-    }
-    let (identity, path) = Identity::for_development(&options.state_dir).map_err(Error::Net)?;
-    log::info!("self-signed certificate for development: {}", path.display());
-    Ok(Some(identity))
 }

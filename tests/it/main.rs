@@ -4,6 +4,7 @@ mod access;
 mod calls;
 mod cli;
 mod client;
+mod client_certificates;
 mod content;
 mod control;
 mod corpus;
@@ -17,6 +18,7 @@ mod permits;
 mod readme;
 mod reload;
 mod serving;
+mod tls;
 mod trust;
 mod watching;
 
@@ -34,6 +36,7 @@ fn main() {
         calls::trials(),
         cli::trials(),
         client::trials(),
+        client_certificates::trials(),
         content::trials(),
         control::trials(),
         corpus::trials(),
@@ -47,6 +50,7 @@ fn main() {
         readme::trials(),
         reload::trials(),
         serving::trials(),
+        tls::trials(),
         trust::trials(),
         watching::trials(),
     ];

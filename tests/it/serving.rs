@@ -18,6 +18,8 @@ pub fn trials() -> Vec<Trial> {
         trial("serving::two_servers_share_a_state_directory", two_servers_share_a_state_directory),
         trial("serving::several_listeners_serve_at_once", several_listeners),
         trial("serving::what_cannot_start_says_why", what_cannot_start_says_why),
+        trial("serving::a_config_file_is_checked_without_serving_it", config_is_checked),
+        trial("serving::a_config_file_with_every_key_is_printed", config_is_printed),
     ]
 }
 
@@ -141,7 +143,7 @@ fn what_cannot_start_says_why() {
         (&["--https", "0.0.0.0:0"], "needs a certificate: give --cert and --key"),
         (&["--http", &taken], "cannot listen on"),
         (&["--cert", "none.pem", "--key", "none.pem"], "cannot read none.pem"),
-        (&["--config", "bad.toml"], "bad.toml: line 2: unknown field `body_max`"),
+        (&["--config", "bad.toml"], "bad.toml: line 2, column 1: unknown key `body_max`"),
         (&["--config", "none.toml"], "cannot read none.toml"),
         (&["--https", "127.0.0.1:0", "--unix", "file"], "the file there is not a socket"),
     ];
@@ -155,4 +157,65 @@ fn what_cannot_start_says_why() {
     }
     assert_eq!(serve(root.path(), &["--https", "nowhere"]).status.code(), Some(2));
     assert_eq!(serve(root.path(), &["--cert", "c.pem"]).status.code(), Some(2));
+}
+
+/// Runs `serve --check-config` on a file.
+fn check_config(directory: &Path, text: &str) -> Output {
+    fs::write(directory.join("hotcall.toml"), text).unwrap();
+    let mut check = Command::new(artifacts::hotcall());
+    check.args(["serve", "--check-config", "--config", "hotcall.toml"]).current_dir(directory);
+    check.env("RUST_LOG", "error").output().unwrap()
+}
+
+fn config_is_checked() {
+    let authority = hotcall_tests::authority::Authority::new();
+    let (one, other) = (authority.issue("one", "one", &[]), authority.issue("other", "other", &[]));
+    let root = tempfile::tempdir().unwrap();
+    // A port that is in use: nothing is bound.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let config = |key: &Path| {
+        let (cert, key, ca) = (one.cert.display(), key.display(), authority.ca().display().to_string());
+        format!(
+            "https = ['{address}']\nunix = ['s']\ncert = '{cert}'\nkey = '{key}'\nclient_ca = '{ca}'\nstate_dir = 'new'\n"
+        )
+    };
+    let right = check_config(root.path(), &config(&one.key));
+    let shown = String::from_utf8(right.stdout).unwrap();
+    assert_eq!((right.status.code(), String::from_utf8(right.stderr).unwrap()), (Some(0), String::new()));
+    for part in
+        [&format!("https://{address}/RPC2"), "unix:s", "one.pem", "ca.pem, required of clients", "new"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let left: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["hotcall.toml"], "nothing is made");
+
+    let cases = [
+        (config(&other.key), "does not belong to the certificate"),
+        ("https = ['0.0.0.0:443']\n".into(), "https on 0.0.0.0:443 needs a certificate"),
+        ("client_auth = 'optional'\n".into(), "client_auth says nothing without client_ca"),
+        (
+            "\n  plugin_dir = 'x'\n".into(),
+            "line 2, column 3: unknown key `plugin_dir`; did you mean `plugins_dir`?",
+        ),
+        ("[limits]\nhttps = []\n".into(), "it belongs above the first [table]"),
+    ];
+    for (text, says) in cases {
+        let wrong = check_config(root.path(), &text);
+        let error = String::from_utf8(wrong.stderr).unwrap();
+        assert_eq!((wrong.status.code(), wrong.stdout.len()), (Some(1), 0), "{text}: {error}");
+        assert!(
+            error.starts_with("hotcall: ") && error.contains(says) && error.lines().count() == 1,
+            "{error}"
+        );
+    }
+}
+
+fn config_is_printed() {
+    let mut print = Command::new(artifacts::hotcall());
+    let example = artifacts::run(print.args(["serve", "--print-config"]));
+    let root = tempfile::tempdir().unwrap();
+    assert_eq!(check_config(root.path(), &example).status.code(), Some(0));
+    assert!(example.contains("\n#call_ms_max = 30_000"), "{example}");
 }

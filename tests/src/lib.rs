@@ -2,6 +2,7 @@
 //! scene when a test fails.
 
 pub mod artifacts;
+pub mod authority;
 pub mod corpus;
 pub mod foreign;
 pub mod load;

@@ -26,6 +26,7 @@ pub struct Setup {
     prelude: Option<String>,
     log: Option<String>,
     without_directory: bool,
+    ca: Option<PathBuf>,
 }
 
 impl Setup {
@@ -97,6 +98,13 @@ impl Setup {
         self
     }
 
+    /// With a certificate of one's own, which clients trust by this file.
+    #[must_use]
+    pub fn ca(mut self, path: &Path) -> Self {
+        self.ca = Some(path.to_owned());
+        self
+    }
+
     /// Starts it and waits until it listens.
     pub fn start(self) -> Server {
         Server::start(self)
@@ -108,6 +116,7 @@ pub struct Server {
     root: tempfile::TempDir,
     plugins: PathBuf,
     state: PathBuf,
+    ca: PathBuf,
     child: Child,
     command: String,
     urls: Vec<String>,
@@ -141,7 +150,10 @@ impl Server {
             command.arg("--https=127.0.0.1:0");
         }
         command.args(&setup.arguments).env("RUST_LOG", setup.log.as_deref().unwrap_or(LOG));
-        Self::spawn(root, plugins, state, command)
+        let ca = setup.ca.unwrap_or_else(|| state.join("dev-cert.pem"));
+        let mut server = Self::spawn(root, plugins, state, command);
+        server.ca = ca;
+        server
     }
 
     fn spawn(root: tempfile::TempDir, plugins: PathBuf, state: PathBuf, mut command: Command) -> Self {
@@ -155,7 +167,8 @@ impl Server {
         let log = Arc::new(Mutex::new(String::new()));
         collect(child.stderr.take().unwrap(), log.clone());
         let listening = lines_of(child.stdout.take().unwrap());
-        let mut server = Self { root, plugins, state, child, command: shown, urls: Vec::new(), log };
+        let ca = PathBuf::new();
+        let mut server = Self { root, plugins, state, ca, child, command: shown, urls: Vec::new(), log };
         let listeners = server.command.matches("--http").count() + server.command.matches("--unix").count();
         while server.urls.len() < listeners {
             let line = listening.recv_timeout(WAIT_MAX).expect("the server says where it listens");
@@ -177,7 +190,7 @@ impl Server {
 
     /// The certificate that clients trust.
     pub fn ca(&self) -> PathBuf {
-        self.state().join("dev-cert.pem")
+        self.ca.clone()
     }
 
     /// The plugins directory.

@@ -1,8 +1,8 @@
 //! `hotcall serve`: the server, until a signal ends it.
 
-use super::Failure;
 use super::signals::{Signals, Wish};
-use crate::config::{Config, WatchName};
+use super::{Failure, print};
+use crate::config::{Config, EXAMPLE, WatchName};
 use crate::server::{Options, Server};
 use clap::Args;
 use std::io::{self, Write};
@@ -15,6 +15,12 @@ pub(super) struct ServeArgs {
     /// The directory to watch for plugins [default: plugins]
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
+    /// Say what would be served, or why nothing would be, and exit with 0 or 1; nothing is bound or loaded
+    #[arg(long)]
+    check_config: bool,
+    /// Print a config file with every key, its default and what it does
+    #[arg(long, exclusive = true)]
+    print_config: bool,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -40,6 +46,9 @@ pub(super) struct CommonArgs {
     /// The certificate's private key (PEM)
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
+    /// Ask clients for a certificate by one of these authorities (PEM)
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
     /// Where the server keeps its own files [default: $STATE_DIRECTORY, $XDG_STATE_HOME/hotcall, ~/.local/state/hotcall or /var/lib/hotcall]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -73,6 +82,7 @@ impl CommonArgs {
         }
         replace(&mut config.cert, self.cert.as_ref());
         replace(&mut config.key, self.key.as_ref());
+        replace(&mut config.client_ca, self.client_ca.as_ref());
         replace(&mut config.state_dir, self.state_dir.as_ref());
         replace(&mut config.workers, self.workers.as_ref());
         replace(&mut config.watch, self.watch.as_ref());
@@ -91,6 +101,14 @@ fn replace<T: Clone>(key: &mut Option<T>, flag: Option<&T>) {
 /// # Errors
 /// Why the server did not start, or that calls were cut off at its end.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
+    if args.print_config {
+        return print(EXAMPLE);
+    }
+    if args.check_config {
+        let options = Options::try_from(args.config()?).map_err(Failure::new)?;
+        options.check().map_err(Failure::new)?;
+        return print(options.to_string());
+    }
     let signals = Signals::catch(|| ())?;
     let config = args.config()?;
     tell_what_is_off(&config);

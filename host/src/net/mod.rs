@@ -163,7 +163,7 @@ pub fn start(settings: &Settings<'_>, handler: Arc<dyn Handler>) -> Result<Front
     let start = |number| Reactor::start(number, Arc::clone(&service)).map_err(Error::Thread);
     let reactors = (0..reactors.max(1)).map(start).collect::<Result<Vec<_>, _>>()?;
     let certificates =
-        tls.map(|tls| tls::Watch::start(Arc::clone(tls), Duration::from_secs(1))).transpose()?;
+        tls.map(|tls| tls::Watch::start(Arc::clone(tls), limits.certificate_rescan())).transpose()?;
     let descriptors = descriptors();
     if descriptors < limits.connections_max {
         log::warn!(

@@ -1,0 +1,105 @@
+//! What is wrong in a config file, where, and what was probably meant.
+
+use serde::de::DeserializeOwned;
+
+/// As alike as this, from 0 to 1, a known name may be what was meant.
+const LIKENESS_MIN: f64 = 0.8;
+
+/// One line: the place, the mistake, and the nearest right name. `Root` is the type of the whole file.
+pub(super) fn describe<Root: DeserializeOwned>(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let place = before.map(|before| {
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        format!("line {}, column {}: ", before.matches('\n').count() + 1, line.chars().count() + 1)
+    });
+    format!("{}{}", place.unwrap_or_default(), explain(error.message(), &known_keys::<Root>()))
+}
+
+/// The keys of a table that deserializes to `T`, which refuses others.
+pub(super) fn known_keys<T: DeserializeOwned>() -> Vec<String> {
+    // Only serde knows them all, and it tells them whoever uses another one.
+    let error = toml::from_str::<T>("'' = 0").err();
+    error.and_then(|error| Unknown::read(error.message())).map(|unknown| unknown.known).unwrap_or_default()
+}
+
+fn explain(message: &str, root_keys: &[String]) -> String {
+    let Some(Unknown { is_key, name, known }) = Unknown::read(message) else { return message.to_owned() };
+    let what = if is_key { "key" } else { "value" };
+    let meant = nearest(&name, &known);
+    if let Some(meant) = meant {
+        return format!("unknown {what} `{name}`; did you mean `{meant}`?");
+    }
+    if is_key && root_keys.contains(&name) {
+        return format!("unknown key `{name}` in this table; it belongs above the first [table] of the file");
+    }
+    let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+    format!("unknown {what} `{name}`; known here: {}", known.join(", "))
+}
+
+fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
+    let likeness = |known: &str| strsim::jaro(name, known);
+    let mut best: Option<(f64, &String)> = None;
+    for candidate in known {
+        let likeness = likeness(candidate);
+        if likeness >= LIKENESS_MIN && best.is_none_or(|(best, _)| likeness > best) {
+            best = Some((likeness, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+/// serde's words for a name that is none: it has no other form for them.
+#[derive(Debug, PartialEq, Eq)]
+struct Unknown {
+    is_key: bool,
+    name: String,
+    known: Vec<String>,
+}
+
+impl Unknown {
+    fn read(message: &str) -> Option<Self> {
+        let (is_key, rest) = match message.strip_prefix("unknown field `") {
+            Some(rest) => (true, rest),
+            None => (false, message.strip_prefix("unknown variant `")?),
+        };
+        // A key may hold anything in quotes, but what follows it is ours.
+        let (name, known) = rest.rsplit_once("`, expected ")?;
+        let known = known.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect();
+        Some(Self { is_key, name: name.to_owned(), known })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serde_s_words_are_understood() {
+        let unknown = |message: &str| {
+            let Unknown { name, known, .. } = Unknown::read(message).unwrap();
+            (name, known.join(" "))
+        };
+        assert_eq!(unknown("unknown field `x`, expected `a`"), ("x".into(), "a".into()));
+        assert_eq!(unknown("unknown field `x`, expected `a` or `b`"), ("x".into(), "a b".into()));
+        assert_eq!(
+            unknown("unknown variant `x`, expected one of `a`, `b`, `c`"),
+            ("x".into(), "a b c".into())
+        );
+        assert_eq!(
+            unknown("unknown field `a`, expected `b``, expected `a`"),
+            ("a`, expected `b`".into(), "a".into())
+        );
+        assert_eq!(Unknown::read("invalid type: map, expected a sequence"), None);
+    }
+
+    #[test]
+    fn what_was_meant_is_said_if_it_is_near() {
+        let known = ["cert", "key", "workers", "plugins_dir", "body_bytes_max"].map(ToOwned::to_owned);
+        let near = |name: &str| nearest(name, &known).map(String::as_str);
+        assert_eq!(near("worker"), Some("workers"));
+        assert_eq!(near("plugin_dirs"), Some("plugins_dir"));
+        assert_eq!(near("cret"), Some("cert"));
+        assert_eq!(near("body_max"), Some("body_bytes_max"));
+        assert_eq!(near("listen"), None);
+    }
+}

@@ -1,0 +1,157 @@
+//! Config files, right and wrong ones.
+
+use super::mistake::known_keys;
+use super::*;
+use crate::plugin::Unload;
+use crate::xmlrpc::{Dates, I8Style, InvalidChars, NilStyle};
+
+fn read(text: &str) -> Result<Config, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hotcall.toml");
+    fs::write(&path, text).unwrap();
+    Config::read(&path).map_err(|error| error.to_string().replace(dir.path().to_str().unwrap(), "DIR"))
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = read(
+        "plugins_dir = '/srv/plugins'\nhttps = ['0.0.0.0:443', '[::]:443']\nhttp = ['127.0.0.1:80']\n\
+         unix = ['/run/hotcall.sock']\ncert = '/etc/c.pem'\nkey = '/etc/k.pem'\nstate_dir = '/var/lib/h'\n\
+         hosts = ['h']\norigins = ['https://o']\nusers = '/u'\n\
+         allow_anonymous = true\nworkers = 3\nwatch = 'poll'\nprobe = false\n\
+         check_permissions = false\nfollow_symlinks = true\n[[allow]]\nusers = ['a']\n\
+         addresses = ['unix']\nmethods = ['m']\n[trust]\nsha256 = []\n[limits]\nbody_bytes_max = 5\n\
+         [xmlrpc]\ninvalid_chars = 'replace'\ni8 = 'ex:i8'\nnil = 'refuse'\ndates = 'plain'\n[plugins.counter]\nstart = 7\n\
+         big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n\
+         [plugin_options.counter]\nunload = 'close'\n",
+    )
+    .unwrap();
+    assert_eq!(config.https.len(), 2);
+    let access = config.access();
+    assert_eq!((access.allow.len(), access.allow[0].methods.as_slice()), (1, &["m".to_owned()][..]));
+    assert_eq!((access.users, access.allow_anonymous), (Some(PathBuf::from("/u")), true));
+    assert_eq!((access.hosts, access.origins), (vec!["h".to_owned()], vec!["https://o".to_owned()]));
+    assert_eq!(config.plugin_options["counter"].unload, Unload::Close);
+    assert_eq!(config.watch, Some(WatchName::Poll));
+    assert_eq!((config.probe, config.check_permissions), (Some(false), Some(false)));
+    assert!(config.follow_symlinks && !config.trust().unwrap().is_open());
+    assert_eq!(config.limits, Limits { body_bytes_max: 5, ..Limits::default() });
+    let style = EncodeStyle {
+        invalid_chars: InvalidChars::Replace,
+        i8: I8Style::Ex,
+        nil: NilStyle::Refuse,
+        dates: Dates::Plain,
+    };
+    assert_eq!(config.xmlrpc, style);
+    let settings = &config.plugin_settings()["counter"];
+    assert_eq!(settings.get("start"), Some(&Value::Int(7)));
+    assert_eq!(settings.get("big"), Some(&Value::Long(5_000_000_000)));
+    assert_eq!(settings.get("day"), Some(&Value::from("2026-01-31")));
+    let Some(Value::DateTime(since)) = settings.get("since") else { panic!("{settings:?}") };
+    assert_eq!(since.to_string(), "20260131T12:00:00Z");
+    let nested = settings.get("nested").and_then(|nested| nested.get("a")).cloned();
+    assert_eq!(nested, Some(Value::Array(vec![Value::Bool(true), Value::Double(0.5)])));
+}
+
+#[test]
+fn trust_is_in_something() {
+    let trust = |text: &str| read(text).unwrap().trust().map_err(|error| error.to_string());
+    assert!(trust("").unwrap().is_open());
+    assert!(trust("[trust]").unwrap_err().contains("says nothing"));
+    let pin = trust("[trust]\nsha256 = ['12']").unwrap_err();
+    assert!(pin.contains("\"12\"") && pin.contains("64 hexadecimal digits"), "{pin}");
+    let key = trust("[trust]\nminisign_keys = ['RWQ']").unwrap_err();
+    assert!(key.contains("\"RWQ\"") && key.contains("second line of minisign.pub"), "{key}");
+    assert!(read("[trust]\nsha512 = []\n").unwrap_err().contains("line 2, column 1: unknown key"));
+}
+
+#[test]
+fn relative_paths_start_at_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hotcall.toml");
+    fs::write(&path, "plugins_dir = 'so'\nunix = ['s']\ncert = '/c'\n").unwrap();
+    let config = Config::read(&path).unwrap();
+    assert_eq!(config.plugins_dir, Some(dir.path().join("so")));
+    assert_eq!(config.unix, [dir.path().join("s")]);
+    assert_eq!(config.cert, Some(PathBuf::from("/c")));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_line() {
+    let why = read("workers = 2\nplugin_dir = 'x'\n").unwrap_err();
+    assert!(why.starts_with("DIR/hotcall.toml: line 2, column 1: unknown key `plugin_dir`"), "{why}");
+    assert!(
+        read("[limits]\nbody_max = 1\n").unwrap_err().contains("line 2, column 1: unknown key"),
+        "limits"
+    );
+    assert!(read("https = ['nowhere']\n").unwrap_err().contains("line 1"), "address");
+    assert!(
+        read("[plugin_options.p]\nunlode = 'x'\n").unwrap_err().contains("line 2, column 1: unknown key"),
+        "options"
+    );
+    let why = read("[xmlrpc]\nnil = 'none'\n").unwrap_err();
+    assert!(
+        why.contains("line 2, column 7: unknown value `none`; known here: `nil`, `ex:nil`, `refuse`"),
+        "{why}"
+    );
+    assert!(read("= = =").unwrap_err().contains("line 1"), "syntax");
+    let none = Config::read(Path::new("/nonexistent/hotcall.toml")).unwrap_err().to_string();
+    assert!(none.starts_with("cannot read /nonexistent/hotcall.toml: No such file"), "{none}");
+}
+
+/// The example with all its keys in use.
+fn example() -> String {
+    let in_use = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    EXAMPLE.lines().map(|line| in_use(line) + "\n").collect()
+}
+
+#[test]
+fn the_example_has_every_key_and_no_other() {
+    let text = example();
+    let used: toml::Table = toml::from_str(&text).unwrap();
+    let table = |name: &str| match &used[name] {
+        toml::Value::Table(table) => table.clone(),
+        toml::Value::Array(tables) => tables[0].as_table().unwrap().clone(),
+        other => panic!("{name} = {other}"),
+    };
+    let of_greet = table("plugin_options")["greet"].as_table().unwrap().clone();
+    let tables = [
+        ("the file", known_keys::<Config>(), used.clone()),
+        ("[[certificates]]", known_keys::<CertificateKeys>(), table("certificates")),
+        ("[[allow]]", known_keys::<access::RuleKeys>(), table("allow")),
+        ("[trust]", known_keys::<TrustKeys>(), table("trust")),
+        ("[limits]", known_keys::<Limits>(), table("limits")),
+        ("[xmlrpc]", known_keys::<EncodeStyle>(), table("xmlrpc")),
+        ("[plugin_options.greet]", known_keys::<crate::plugin::PluginOptions>(), of_greet),
+    ];
+    for (name, known, used) in tables {
+        assert!(!known.is_empty(), "{name}");
+        let missing: Vec<_> = known.iter().filter(|key| !used.contains_key(*key)).collect();
+        assert!(missing.is_empty(), "{name} of host/src/config/example.toml lacks {missing:?}");
+    }
+    read(&text).unwrap();
+}
+
+#[test]
+fn the_example_s_defaults_are_the_defaults() {
+    let (used, unused) = (read(&example()).unwrap(), read(EXAMPLE).unwrap());
+    assert_eq!((&used.limits, &used.xmlrpc), (&unused.limits, &unused.xmlrpc));
+    assert_eq!(used.limits, Limits::default());
+    assert_eq!(used.plugin_options["greet"], crate::plugin::PluginOptions::default());
+}
+
+#[test]
+fn a_certificate_has_its_key() {
+    let count =
+        |text: &str| read(text).unwrap().certificates().map(|all| all.len()).map_err(|e| e.to_string());
+    assert_eq!(count(""), Ok(0));
+    let further = "[[certificates]]\ncert = 'a'\nkey = 'b'\n";
+    assert_eq!(count(further), Ok(1));
+    assert_eq!(count(&format!("cert = 'c'\nkey = 'd'\n{further}")), Ok(2));
+    assert!(count("cert = 'c'\n").unwrap_err().contains("together"));
+    assert!(count("key_passphrase_file = 'p'\n").unwrap_err().contains("without a key"));
+    assert!(read("[[certificates]]\ncert = 'a'\n").unwrap_err().contains("missing field `key`"));
+}

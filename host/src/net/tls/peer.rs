@@ -1,0 +1,200 @@
+//! Certificates of clients: who issued those that are believed, which were revoked, and whose name stands in one.
+
+use super::{Error, files};
+use openssl::asn1::Asn1Time;
+use openssl::nid::Nid;
+use openssl::ssl::{SslAcceptorBuilder, SslFiletype, SslRef, SslVerifyMode};
+use openssl::stack::Stack;
+use openssl::x509::store::{X509Lookup, X509StoreBuilder, X509StoreBuilderRef};
+use openssl::x509::verify::X509VerifyFlags;
+use openssl::x509::{X509, X509Crl, X509Ref, X509StoreContextRef, X509VerifyResult};
+use rustix::fs::MemfdFlags;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+/// A longer name is none.
+const NAME_BYTES_MAX: usize = 256;
+const CRL_BEGIN: &str = "-----BEGIN X509 CRL-----";
+
+/// Which certificates of clients are believed, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// The authorities that issue them, PEM, up to their roots.
+    pub ca: PathBuf,
+    /// Whether a client without one is refused.
+    pub is_required: bool,
+    /// What the authorities revoked, PEM: a list of each, if there is any.
+    pub crl: Option<PathBuf>,
+    /// What in a certificate is the caller's name.
+    pub name: ClientName,
+}
+
+/// What in a client's certificate is the caller's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientName {
+    /// The subject's common name, if it has one only.
+    Cn,
+    /// The first host name of the subjectAltName.
+    Dns,
+    /// The first mail address of the subjectAltName.
+    Email,
+    /// The first URI of the subjectAltName.
+    Uri,
+}
+
+/// What was read.
+pub(super) struct Clients {
+    anchors: Vec<X509>,
+    crl: Option<Vec<u8>>,
+    is_required: bool,
+    pub(super) name: ClientName,
+}
+
+impl Clients {
+    pub(super) fn read(settings: &ClientAuth) -> Result<Self, Error> {
+        let path = settings.ca.display();
+        let anchors = X509::stack_from_pem(&files::read(&settings.ca)?)
+            .map_err(|error| Error::Tls(format!("{path} is no PEM certificate: {error}")))?;
+        if anchors.is_empty() {
+            return Err(Error::Tls(format!("{path} has no PEM certificate: no client could be believed")));
+        }
+        let crl = settings.crl.as_deref().map(read_crl).transpose()?;
+        Ok(Self { anchors, crl, is_required: settings.is_required, name: settings.name })
+    }
+
+    /// Has handshakes ask for a certificate, verify it, and refuse one that says no name.
+    pub(super) fn apply(&self, builder: &mut SslAcceptorBuilder) -> io::Result<()> {
+        let mut store = X509StoreBuilder::new()?;
+        let mut names = Stack::new()?;
+        for anchor in &self.anchors {
+            store.add_cert(anchor.clone())?;
+            names.push(anchor.subject_name().to_owned()?)?;
+        }
+        if let Some(crl) = &self.crl {
+            add_crl(&mut store, crl)?;
+        }
+        builder.set_verify_cert_store(store.build())?;
+        builder.set_client_ca_list(names);
+        let mode = if self.is_required {
+            SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT
+        } else {
+            SslVerifyMode::PEER
+        };
+        let kind = self.name;
+        builder.set_verify_callback(mode, move |is_valid, context| is_valid && has_name(context, kind));
+        Ok(())
+    }
+}
+
+/// The name in the certificate that a client has proven to have; empty when it has shown none.
+pub(super) fn caller_name(ssl: &SslRef, kind: ClientName) -> Option<String> {
+    match ssl.peer_certificate() {
+        None => Some(String::new()),
+        Some(certificate) if ssl.verify_result() == X509VerifyResult::OK => name_of(&certificate, kind),
+        Some(_) => None,
+    }
+}
+
+/// Each issuer was verified before: only the client's own certificate has a caller's name.
+fn has_name(context: &mut X509StoreContextRef, kind: ClientName) -> bool {
+    if context.error_depth() > 0 {
+        return true;
+    }
+    let has_name = context.current_cert().is_some_and(|certificate| name_of(certificate, kind).is_some());
+    if !has_name {
+        context.set_error(X509VerifyResult::APPLICATION_VERIFICATION);
+    }
+    has_name
+}
+
+/// `None` also for a name that could be taken for another: empty, with control characters, not in UTF-8, or too long.
+fn name_of(certificate: &X509Ref, kind: ClientName) -> Option<String> {
+    let alternative = certificate.subject_alt_names();
+    let mut alternatives = alternative.iter().flatten();
+    let name = match kind {
+        ClientName::Cn => {
+            let mut entries = certificate.subject_name().entries_by_nid(Nid::COMMONNAME);
+            let first = entries.next()?;
+            // Two readers could choose differently.
+            if entries.next().is_some() {
+                return None;
+            }
+            // All bytes: OpenSSL's own conversion ends at a NUL.
+            std::str::from_utf8(first.data().as_slice()).ok()?.to_owned()
+        }
+        ClientName::Dns => alternatives.find_map(|name| name.dnsname())?.to_owned(),
+        ClientName::Email => alternatives.find_map(|name| name.email())?.to_owned(),
+        ClientName::Uri => alternatives.find_map(|name| name.uri())?.to_owned(),
+    };
+    let is_clear = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains(char::is_control);
+    is_clear.then_some(name)
+}
+
+fn read_crl(path: &Path) -> Result<Vec<u8>, Error> {
+    let shown = path.display();
+    let bytes = files::read(path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lists = text.split(CRL_BEGIN).skip(1).peekable();
+    if lists.peek().is_none() {
+        return Err(Error::Tls(format!("{shown} has no PEM list of revoked certificates")));
+    }
+    let now = Asn1Time::days_from_now(0).map_err(|error| Error::Tls(format!("no time: {error}")))?;
+    for list in lists {
+        let list = X509Crl::from_pem(format!("{CRL_BEGIN}{list}").as_bytes()).map_err(|error| {
+            Error::Tls(format!("{shown} is no PEM list of revoked certificates: {error}"))
+        })?;
+        if list.next_update().is_some_and(|next| next < now) {
+            log::warn!(
+                "{shown} should have been replaced before now: certificates by its issuer are refused until it is"
+            );
+        }
+    }
+    Ok(bytes)
+}
+
+/// The binding reads lists from files only, so these bytes become one: what was checked is what is used.
+fn add_crl(store: &mut X509StoreBuilderRef, crl: &[u8]) -> io::Result<()> {
+    let mut file = File::from(rustix::fs::memfd_create("crl", MemfdFlags::CLOEXEC)?);
+    file.write_all(crl)?;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    store.add_lookup(X509Lookup::file())?.load_crl_file(path, SslFiletype::PEM)?;
+    store.set_flags(X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trials::Made;
+    use super::*;
+
+    fn named(made: &Made) -> [Option<String>; 4] {
+        let certificate = made.make(None).certificate;
+        [ClientName::Cn, ClientName::Dns, ClientName::Email, ClientName::Uri]
+            .map(|kind| name_of(&certificate, kind))
+    }
+
+    #[test]
+    fn the_name_is_where_the_configuration_says() {
+        let made =
+            Made::new("Ann").host("a.example").host("b.example").email("ann@a.example").uri("spiffe://a/ann");
+        let names = ["Ann", "a.example", "ann@a.example", "spiffe://a/ann"].map(|name| Some(name.to_owned()));
+        assert_eq!(named(&made), names);
+        assert_eq!(named(&Made::new("Jörg")), [Some("Jörg".to_owned()), None, None, None]);
+    }
+
+    #[test]
+    fn a_name_that_could_be_taken_for_another_is_none() {
+        let long = "x".repeat(NAME_BYTES_MAX + 1);
+        for made in [
+            Made::new("root").common_name("ann"),
+            Made::nameless(),
+            Made::new("ann\nroot"),
+            Made::nameless().host("ann\0.example"),
+            Made::nameless().host(&long),
+        ] {
+            assert_eq!(named(&made), [const { None }; 4]);
+        }
+    }
+}

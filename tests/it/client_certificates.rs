@@ -1,0 +1,84 @@
+//! Clients that show who they are by a certificate.
+
+use crate::trial;
+use hotcall::client::{Builder, Client, Error};
+use hotcall::xmlrpc::Value;
+use hotcall_tests::authority::{Authority, Issued};
+use hotcall_tests::{Server, Setup, artifacts, wait_until};
+use libtest_mimic::Trial;
+use std::fs;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("client_certificates::required_ones_say_who_calls", required),
+        trial("client_certificates::without_an_optional_one_nobody_calls", optional),
+        trial("client_certificates::the_name_is_where_the_configuration_says", names),
+        trial("client_certificates::a_revoked_one_is_refused_once_the_list_is_there", revoked),
+    ]
+}
+
+fn start(authority: &Authority, keys: &str) -> Server {
+    let config =
+        format!("client_ca = '{}'\n{keys}\n[limits]\ncertificate_rescan_ms = 20\n", authority.ca().display());
+    Setup::new().plugin("echo.so", artifacts::plugin("echo")).config(&config).start()
+}
+
+fn builder(server: &Server) -> Builder {
+    Client::builder(server.url()).ca_file(server.ca())
+}
+
+fn caller(builder: Builder) -> Result<Value, Error> {
+    let caller: Value = builder.build().unwrap().call("echo.caller", vec![])?;
+    let Value::Array(parts) = caller else { panic!("an array wanted: {caller:?}") };
+    Ok(parts[0].clone())
+}
+
+fn of(server: &Server, issued: &Issued) -> Result<Value, Error> {
+    caller(builder(server).client_certificate(&issued.cert, &issued.key))
+}
+
+fn required() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let server = start(&authority, "");
+    assert_eq!(of(&server, &authority.issue("ann", "Ann Ångström", &[])).unwrap(), "Ann Ångström".into());
+    assert!(caller(builder(&server)).is_err(), "none");
+    assert!(of(&server, &other.issue("ann", "Ann", &[])).is_err(), "of another authority");
+    assert!(
+        of(&server, &authority.issue("two-lines", "Ann\nroot", &[])).is_err(),
+        "with a name that is none"
+    );
+}
+
+fn optional() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let server = start(&authority, "client_auth = 'optional'");
+    assert_eq!(of(&server, &authority.issue("ann", "Ann", &[])).unwrap(), "Ann".into());
+    assert_eq!(caller(builder(&server)).unwrap(), "".into());
+    // "Ann" in base64, as the gate itself tells the inside.
+    assert_eq!(caller(builder(&server).header("Hotcall-Name", "QW5u")).unwrap(), "".into());
+    assert!(of(&server, &other.issue("ann", "Ann", &[])).is_err(), "of another authority");
+}
+
+fn names() {
+    let authority = Authority::new();
+    let server = start(&authority, "client_name = 'dns'");
+    assert_eq!(of(&server, &authority.issue("ann", "Ann", &["ann.example"])).unwrap(), "ann.example".into());
+    assert!(of(&server, &authority.issue("bob", "Bob", &[])).is_err(), "without a host name");
+}
+
+fn revoked() {
+    let authority = Authority::new();
+    let (ann, bob) = (authority.issue("ann", "Ann", &[]), authority.issue("bob", "Bob", &[]));
+    let list = authority.revoke(&[&bob]);
+    let server = start(&authority, &format!("client_crl = '{}'", list.display()));
+    assert_eq!(of(&server, &ann).unwrap(), "Ann".into());
+    assert!(of(&server, &bob).is_err());
+
+    authority.revoke(&[&ann]);
+    wait_until("the new list", || of(&server, &ann).is_err());
+    assert_eq!(of(&server, &bob).unwrap(), "Bob".into());
+
+    fs::write(&list, "nonsense").unwrap();
+    server.wait_for_log(&["no PEM list of revoked certificates", "those before stay in use"]);
+    assert!(of(&server, &ann).is_err());
+}
