@@ -52,7 +52,7 @@
 //! | `base64` | `&[u8]` [`Bytes`] | the same |
 //! | `dateTime.iso8601` | [`DateTime`] | [`DateTime`] |
 //! | `array` | `Vec<T>`, tuples of 1 to 8 | the same, `[T; N]` |
-//! | `struct` | `#[derive(FromValue)]`, `HashMap`, `BTreeMap` | `#[derive(IntoValue)]`, the maps |
+//! | `struct` | `#[derive(FromValue)]`, `HashMap`, `BTreeMap`, [`Members`] | `#[derive(IntoValue)]`, the maps, [`Members`] |
 //! | `nil` | `Option<T>`, `()` | the same |
 //! | any | [`Value`], or your own [`FromValue`] | [`Value`], or your own [`IntoValue`] |
 //!
@@ -112,6 +112,7 @@ mod fault;
 mod from_value;
 mod host;
 mod into_value;
+mod members;
 mod method;
 mod state;
 pub mod tree;
@@ -129,6 +130,7 @@ pub use from_value::{FromValue, Mismatch};
 pub use host::Host;
 pub use hotcall_plugin_macros::{FromValue, IntoValue, method, plugin};
 pub use into_value::{IntoValue, Outcome};
+pub use members::Members;
 pub use state::{Handover, State};
 pub use tree::{Tree, View};
 pub use types::Type;

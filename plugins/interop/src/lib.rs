@@ -5,10 +5,10 @@
 //! xmlrpc-epi, xmlrpc-c, Frontier and phpxmlrpc call them. `interop.*` is for what that suite did not know.
 #![forbid(unsafe_code)]
 
-mod record;
+mod toolkit;
 
-use hotcall_plugin::{DateTime, Fault, Value, method, plugin};
-use record::{Record, Toolkit};
+use hotcall_plugin::{DateTime, Fault, Members, Value, method, plugin};
+use toolkit::Toolkit;
 
 /// Defines methods that answer with their only parameter.
 macro_rules! echoes {
@@ -34,7 +34,7 @@ echoes! {
     /// Answers with the date and time that it is given.
     fn echo_date(date: DateTime) as "interopEchoTests.echoDate";
     /// Answers with the struct that it is given, its members in the same order.
-    fn echo_struct(record: Record) as "interopEchoTests.echoStruct";
+    fn echo_struct(members: Members) as "interopEchoTests.echoStruct";
     /// Answers with the array of strings that it is given.
     fn echo_string_array(strings: Vec<&str>) as "interopEchoTests.echoStringArray";
     /// Answers with the array of ints that it is given.
@@ -42,7 +42,7 @@ echoes! {
     /// Answers with the array of doubles that it is given; ints come back as doubles.
     fn echo_float_array(floats: Vec<f64>) as "interopEchoTests.echoFloatArray";
     /// Answers with the array of structs that it is given.
-    fn echo_struct_array(records: Vec<Record>) as "interopEchoTests.echoStructArray";
+    fn echo_struct_array(structs: Vec<Members>) as "interopEchoTests.echoStructArray";
     /// Answers with the value that it is given, of any type.
     fn echo_value(value: Value) as "interopEchoTests.echoValue";
     /// Answers with the 64-bit int that it is given, as an i8 however small it is.
@@ -111,10 +111,9 @@ mod tests {
 
     #[test]
     fn structs_keep_the_order_of_their_members() {
-        let members = || Value::Struct(vec![("z".into(), Value::Int(1)), ("a".into(), Value::Nil)]);
-        assert_eq!(echo_struct(Record(members())).0, members());
-        let records = echo_struct_array(vec![Record(members())]);
-        assert_eq!(records.into_iter().map(|record| record.0).collect::<Vec<_>>(), [members()]);
+        let members = || Members(vec![("z".into(), Value::Int(1)), ("a".into(), Value::Nil)]);
+        assert_eq!(echo_struct(members()), members());
+        assert_eq!(echo_struct_array(vec![members()]), [members()]);
     }
 
     #[test]

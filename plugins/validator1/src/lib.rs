@@ -7,8 +7,8 @@
 
 mod shapes;
 
-use hotcall_plugin::{DateTime, Fault, method, plugin};
-use shapes::{Calendar, Curly, Entities, Multiples, Stooges, Struct};
+use hotcall_plugin::{DateTime, Fault, Members, method, plugin};
+use shapes::{Calendar, Curly, Entities, Multiples, Stooges};
 
 /// Adds up the members named curly of an array of structs.
 ///
@@ -34,7 +34,7 @@ fn easy_struct(stooges: Stooges) -> Result<i32, Fault> {
 
 /// Answers with the struct that it is given.
 #[method(name = "validator1.echoStructTest", idempotent)]
-fn echo_struct(any: Struct) -> Struct {
+fn echo_struct(any: Members) -> Members {
     any
 }
 
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_echoed_keeps_the_order_of_its_members() {
-        let value = Value::Struct(vec![("z".into(), Value::Nil), ("a".into(), Value::Int(1))]);
-        assert_eq!(echo_struct(Struct(value.clone())).0, value);
+        let members = Members(vec![("z".into(), Value::Nil), ("a".into(), Value::Int(1))]);
+        assert_eq!(echo_struct(members.clone()), members);
     }
 }

@@ -1,6 +1,6 @@
 //! The structs of the suite, by the names that its clients give their members. Must not know of methods.
 
-use hotcall_plugin::{Arena, Built, Fault, FromValue, IntoValue, Mismatch, Tree, Type, Value};
+use hotcall_plugin::{Fault, FromValue, IntoValue};
 
 /// A struct of which one member matters.
 #[derive(FromValue)]
@@ -89,27 +89,5 @@ impl Multiples {
             number.checked_mul(factor).ok_or_else(too_large)
         };
         Ok(Self { times10: times(10)?, times100: times(100)?, times1000: times(1_000)? })
-    }
-}
-
-/// Any struct, as it is.
-pub(crate) struct Struct(pub(crate) Value);
-
-impl FromValue<'_> for Struct {
-    const TYPE: Type = Type::Struct;
-
-    fn from_value(value: Tree<'_>) -> Result<Self, Mismatch> {
-        match Value::from_value(value)? {
-            members @ Value::Struct(_) => Ok(Self(members)),
-            _ => Err(Mismatch::new(Type::Struct.name(), &value.view()?)),
-        }
-    }
-}
-
-impl IntoValue for Struct {
-    const TYPE: Type = Type::Struct;
-
-    fn into_value<'c>(self, arena: Arena<'c>) -> Result<Built<'c>, Fault> {
-        self.0.into_value(arena)
     }
 }
