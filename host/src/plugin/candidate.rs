@@ -68,38 +68,6 @@ pub(super) struct Copied {
     facts: Facts,
 }
 
-/// Takes the bytes of the settled `file` as far as a checked table, on this thread: the library's constructors run.
-///
-/// # Errors
-/// The step after the last one told to `passed` refused it.
-pub(super) fn prepare(
-    store: &Store,
-    id: u64,
-    file: &Path,
-    content: &Content,
-    config: &Config,
-    passed: &mut dyn FnMut(Step),
-) -> Result<Candidate, Refusal> {
-    let copied = Copied::new(store, id, file, content, config, passed)?;
-    let warnings = match &config.probe {
-        Some(program) => {
-            let scratch = store.scratch(id)?;
-            probe::run(program, &copied.path, scratch.path(), config, &AtomicBool::new(false)).outcome
-        }
-        None => Ok(Vec::new()),
-    };
-    match warnings {
-        Ok(warnings) => {
-            passed(Step::Probe);
-            copied.load(warnings, &config.limits, passed)
-        }
-        Err(refusal) => {
-            copied.discard();
-            Err(refusal)
-        }
-    }
-}
-
 impl Copied {
     /// Takes the bytes of the settled `file` as far as a private copy. None of its code runs.
     ///
@@ -120,6 +88,24 @@ impl Copied {
         let path = store.copy(id, &content.hash, &content.bytes)?;
         passed(Step::Copy);
         Ok(Self { id, hash: content.hash, path, facts })
+    }
+
+    /// Has a child process try the copy, unless that is turned off, and waits for it.
+    ///
+    /// # Errors
+    /// The child process refused it. The copy is gone then.
+    pub(super) fn tried(self, store: &Store, config: &Config) -> Result<(Self, Vec<String>), Refusal> {
+        let Some(program) = &config.probe else { return Ok((self, Vec::new())) };
+        let outcome = store.scratch(self.id).and_then(|scratch| {
+            probe::run(program, &self.path, scratch.path(), config, &AtomicBool::new(false)).outcome
+        });
+        match outcome {
+            Ok(warnings) => Ok((self, warnings)),
+            Err(refusal) => {
+                self.discard();
+                Err(refusal)
+            }
+        }
     }
 
     /// Maps the copy and checks its table. Loader thread only: the library's constructors run.

@@ -1,6 +1,6 @@
 //! Looking at one plugin file without serving it: the same steps, told one by one. What `hotcall check` prints.
 
-use super::candidate::{self, Step};
+use super::candidate::{Copied, Step};
 use super::refusal::Refusal;
 use super::store::Store;
 use super::{Config, Error};
@@ -88,7 +88,10 @@ impl Report {
         self.sha256 = Some(content.hash.hex());
         self.passed.push(step_name(Step::Read));
         let passed = &mut |step| self.passed.push(step_name(step));
-        let candidate = candidate::prepare(store, number, &self.file, &content, config, passed)?;
+        let copied = Copied::new(store, number, &self.file, &content, config, passed)?;
+        let (copied, warnings) = copied.tried(store, config)?;
+        passed(Step::Probe);
+        let candidate = copied.load(warnings, limits, passed)?;
         let descriptor = &candidate.descriptor;
         self.abi = Some(candidate.abi);
         self.plugin = Some((descriptor.name.clone(), descriptor.version.clone()));
