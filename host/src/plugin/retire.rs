@@ -93,12 +93,15 @@ impl Loader {
         let due = Some(later(Instant::now(), self.config.limits.drain_max()));
         self.destroying.push(Destroying { generation, plugin: plugin.clone(), served: served.clone(), due });
         let (names, mailbox) = (self.thread_names, Arc::clone(&self.mailbox));
-        apart(move || {
+        let is_begun = apart(move || {
             let named = names.bear(generation);
             let remains = ending.destroy();
             drop(named);
             mailbox.gone(Gone { generation, plugin, is_suspect, served, remains });
         });
+        if !is_begun {
+            self.destroying.pop();
+        }
     }
 
     /// A generation is destroyed.
@@ -286,9 +289,11 @@ impl Loader {
 }
 
 /// Runs the end of a generation on a thread of its own: whatever a plugin does there holds up nobody, and its
-/// thread-local destructors run.
-fn apart(end: impl FnOnce() + Send + 'static) {
-    if let Err(error) = thread::Builder::new().name(threads::ENDING.into()).spawn(end) {
+/// thread-local destructors run. `false` when there is no thread to be had.
+fn apart(end: impl FnOnce() + Send + 'static) -> bool {
+    let started = thread::Builder::new().name(threads::ENDING.into()).spawn(end);
+    if let Err(error) = &started {
         log::warn!("there is no thread to be had ({error}): a retired plugin is not told and not destroyed");
     }
+    started.is_ok()
 }
