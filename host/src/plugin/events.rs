@@ -65,6 +65,8 @@ pub(super) struct Tried {
     /// The content's number.
     pub(super) id: u64,
     pub(super) verdict: Verdict,
+    /// What its plugin was configured with: the verdict holds for that alone.
+    pub(super) settings: Option<Value>,
 }
 
 /// What an operator says of plugins, by their names and of all.

@@ -8,7 +8,7 @@ use super::lifecycle::{Loader, later};
 use super::probe::{self, Verdict};
 use super::refusal::Refusal;
 use super::scan::ContentHash;
-use super::slot::State;
+use super::slot::{Slot, State};
 use super::store::Scratch;
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
@@ -40,8 +40,6 @@ struct Trial {
     copied: Copied,
     /// Trials of this content that took too long.
     tries: u32,
-    /// What plugins were configured with when it began: its verdict holds for that alone.
-    settings: BTreeMap<String, Value>,
     /// It waits, or has run, since then.
     since: Instant,
     is_cancelled: Arc<AtomicBool>,
@@ -52,9 +50,17 @@ struct Trial {
 pub(super) struct Starting {
     /// Dropped at the end.
     _ready: Sender<()>,
-    passed: BTreeMap<OsString, (Trial, Verdict)>,
+    passed: BTreeMap<OsString, Passed>,
     /// The start waits no longer than this for what is still on trial.
     due: Instant,
+}
+
+/// A content that has passed its trial.
+struct Passed {
+    trial: Trial,
+    warnings: Vec<String>,
+    /// The plugin that it is, and what that was configured with.
+    tried_as: Option<(String, Option<Value>)>,
 }
 
 impl Trials {
@@ -99,8 +105,7 @@ impl Loader {
         };
         let id = copied.id;
         let (file, since) = (name.to_owned(), Instant::now());
-        let settings = BTreeMap::new();
-        let trial = Trial { file, program, copied, tries, settings, since, is_cancelled: Arc::default() };
+        let trial = Trial { file, program, copied, tries, since, is_cancelled: Arc::default() };
         self.trials.waiting.insert(id, trial);
         self.set_state(name, State::Probing { id });
         self.go_on_with_trials();
@@ -111,13 +116,12 @@ impl Loader {
         while let Some(mut trial) = self.trials.next() {
             let id = trial.copied.id;
             trial.since = Instant::now();
-            trial.settings.clone_from(&self.config.settings);
             if let Some(starting) = self.starting.as_mut().filter(|_| trial.tries == 0) {
                 starting.due = later(trial.since, self.config.limits.probe_max());
             }
             if let Err(refusal) = self.start_trial(&trial) {
                 let verdict = Verdict { plugin: None, outcome: Err(refusal) };
-                self.mailbox.tried(Tried { id, verdict });
+                self.mailbox.tried(Tried { id, verdict, settings: None });
             }
             self.trials.running.insert(id, trial);
         }
@@ -135,37 +139,32 @@ impl Loader {
 
     /// Takes the verdicts of trials that have ended.
     pub(super) fn tried(&mut self, tried: Vec<Tried>) {
-        let mut passed = Vec::new();
-        for Tried { id, verdict } in tried {
+        let mut all_passed = Vec::new();
+        for Tried { id, verdict, settings } in tried {
             let Some(trial) = self.trials.running.remove(&id) else { continue };
-            if !self.is_on_trial(&trial.file, id) {
-                // The file has changed since.
+            if !self.is_on_trial(&trial) {
                 trial.copied.discard();
                 continue;
             }
             if let Some(plugin) = &verdict.plugin {
                 self.set_plugin(&trial.file, Some(plugin.clone()));
             }
-            if self.is_outdated(&trial, &verdict) {
+            let tried_as = verdict.plugin.map(|plugin| (plugin, settings));
+            if self.is_outdated(tried_as.as_ref()) {
                 self.begin_trial(&trial.file, trial.copied, trial.tries);
                 continue;
             }
             match (verdict.outcome, &mut self.starting) {
                 (Err(refusal), _) => self.failed(trial, refusal),
-                (outcome @ Ok(_), Some(starting)) => {
+                (Ok(warnings), Some(starting)) => {
                     starting.due = later(Instant::now(), self.config.limits.probe_max());
-                    let verdict = Verdict { outcome, plugin: verdict.plugin };
-                    starting.passed.insert(trial.file.clone(), (trial, verdict));
+                    starting.passed.insert(trial.file.clone(), Passed { trial, warnings, tried_as });
                 }
-                (Ok(warnings), None) => passed.push((trial, warnings)),
+                (Ok(warnings), None) => all_passed.push(Passed { trial, warnings, tried_as }),
             }
         }
         self.go_on_with_trials();
-        for (trial, warnings) in passed {
-            self.load(&trial.file, trial.copied, warnings);
-            // Before the next one's code runs, which may not return.
-            self.commit();
-        }
+        self.load_all(all_passed);
         self.retry_conflicting();
         self.commit();
         self.answer_reloads();
@@ -179,17 +178,7 @@ impl Loader {
             is_idle || (are_all_tried && starting.due <= Instant::now())
         };
         let Some(starting) = self.starting.take_if(is_over) else { return };
-        for (name, (trial, verdict)) in starting.passed {
-            if !self.is_on_trial(&name, trial.copied.id) {
-                trial.copied.discard();
-            } else if self.is_outdated(&trial, &verdict) {
-                self.begin_trial(&name, trial.copied, trial.tries);
-            } else {
-                self.load(&name, trial.copied, verdict.outcome.unwrap_or_default());
-            }
-            // Before the next one's code runs, which may not return.
-            self.commit();
-        }
+        self.load_all(starting.passed.into_values());
         self.retry_conflicting();
         self.commit();
         let late = self.trials.running.len() + self.trials.waiting.len();
@@ -198,13 +187,25 @@ impl Loader {
         }
     }
 
+    /// Loads what has passed, as far as that still says something.
+    fn load_all(&mut self, all_passed: impl IntoIterator<Item = Passed>) {
+        for Passed { trial, warnings, tried_as } in all_passed {
+            if !self.is_on_trial(&trial) {
+                trial.copied.discard();
+            } else if self.is_outdated(tried_as.as_ref()) {
+                self.begin_trial(&trial.file, trial.copied, trial.tries);
+            } else {
+                self.load(&trial.file, trial.copied, warnings);
+            }
+            // Before the next one's code runs, which may not return.
+            self.commit();
+        }
+    }
+
     /// Ends the trials of contents that their files no longer have.
     pub(super) fn cancel_stale_trials(&mut self) {
         let slots = &self.slots;
-        let is_stale = |trial: &Trial| {
-            let state = slots.get(&trial.file).map(|slot| &slot.state);
-            !matches!(state, Some(State::Probing { id }) if *id == trial.copied.id)
-        };
+        let is_stale = |trial: &Trial| !trial.is_of(slots);
         for trial in self.trials.running.values().filter(|trial| is_stale(trial)) {
             trial.is_cancelled.store(true, Ordering::Relaxed);
         }
@@ -238,14 +239,21 @@ impl Loader {
     }
 
     /// Whether the plugin's configuration is another one by now than it was tried with.
-    fn is_outdated(&self, trial: &Trial, verdict: &Verdict) -> bool {
-        let differs = |plugin: &String| trial.settings.get(plugin) != self.config.settings.get(plugin);
-        verdict.plugin.as_ref().is_some_and(differs)
+    fn is_outdated(&self, tried_as: Option<&(String, Option<Value>)>) -> bool {
+        tried_as.is_some_and(|(plugin, settings)| self.config.settings.get(plugin) != settings.as_ref())
     }
 
-    fn is_on_trial(&self, name: &OsStr, id: u64) -> bool {
-        let state = self.slots.get(name).map(|slot| &slot.state);
-        matches!(state, Some(State::Probing { id: on_trial }) if *on_trial == id)
+    /// Whether its file still has the content that is tried.
+    fn is_on_trial(&self, trial: &Trial) -> bool {
+        trial.is_of(&self.slots)
+    }
+}
+
+impl Trial {
+    /// Whether one of these is for its content.
+    fn is_of(&self, slots: &BTreeMap<OsString, Slot>) -> bool {
+        let state = slots.get(&self.file).map(|slot| &slot.state);
+        matches!(state, Some(State::Probing { id }) if *id == self.copied.id)
     }
 }
 
@@ -261,5 +269,6 @@ fn watch(
 ) {
     let verdict = probe::run(program, copy, scratch.path(), config, is_cancelled);
     drop(scratch);
-    mailbox.tried(Tried { id, verdict });
+    let settings = verdict.plugin.as_ref().and_then(|plugin| config.settings.get(plugin).cloned());
+    mailbox.tried(Tried { id, verdict, settings });
 }
