@@ -10,6 +10,7 @@ use crate::xmlrpc::code;
 use std::fmt;
 use std::io::{self, Read};
 use xml::common::Position;
+use xml::name::OwnedName;
 use xml::reader::{ErrorKind, EventReader, ParserConfig, XmlEvent};
 
 /// Attributes of one element. XML-RPC has none; namespace declarations are counted apart.
@@ -21,6 +22,8 @@ const ATTRIBUTE_BYTES_MAX: usize = 4_096;
 const NAMESPACES_MAX: usize = 16;
 /// The name of an element or attribute.
 const NAME_BYTES_MAX: usize = 256;
+/// The namespace of Apache's extensions, which others have taken over.
+const EXTENSIONS: &str = "http://ws.apache.org/xmlrpc/namespaces/extensions";
 /// How much of a client's text an error repeats.
 const SHOWN_CHARS_MAX: usize = 40;
 /// How much of xml-rs's own words an error repeats: some hold a piece of the document.
@@ -28,9 +31,9 @@ const REASON_CHARS_MAX: usize = 120;
 /// A prolog in capitals is looked for in so many bytes.
 const PROLOG_BYTES_MAX: usize = 256;
 
-/// One XML event, reduced to what XML-RPC needs: prefixes and attributes carry nothing.
+/// One XML event, reduced to what XML-RPC needs: attributes carry nothing.
 pub(super) enum Event {
-    /// A start tag, with the element's name without prefix.
+    /// A start tag, with the element's name. It has a prefix only if that stands for a namespace that is not known here.
     Open(String),
     /// An end tag: XML makes sure that it ends the element opened last.
     Close,
@@ -90,7 +93,7 @@ impl<'a> Reader<'a> {
                         return Err(self.error(code::INVALID_REQUEST, what));
                     }
                     self.events.source_mut().root_opened();
-                    return Ok(Event::Open(name.local_name));
+                    return Ok(Event::Open(known_name(name)));
                 }
                 Ok(XmlEvent::EndElement { .. }) => return Ok(Event::Close),
                 Ok(XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text)) => {
@@ -144,7 +147,7 @@ impl<'a> Reader<'a> {
         if tail.first() != Some(&b'>') {
             return None;
         }
-        Some([head, b" xmlns:ex=\"ex\"", tail].concat())
+        Some([head, b" xmlns:ex=\"", EXTENSIONS.as_bytes(), b"\"", tail].concat())
     }
 
     fn refusal(&mut self, error: &xml::reader::Error) -> DecodeError {
@@ -194,6 +197,14 @@ impl<'a> Reader<'a> {
     ) -> DecodeError {
         let (line, column) = (position.row + 1 + self.lines_skipped, position.column + 1);
         DecodeError { code, message: format!("line {line}, column {column}: {what}") }
+    }
+}
+
+/// A name without prefix, if what the prefix stands for is known. A default namespace, which a few clients declare, says nothing.
+fn known_name(OwnedName { local_name, namespace, prefix }: OwnedName) -> String {
+    match prefix {
+        Some(prefix) if namespace.as_deref() != Some(EXTENSIONS) => format!("{prefix}:{local_name}"),
+        _ => local_name,
     }
 }
 

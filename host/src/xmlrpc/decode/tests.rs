@@ -254,6 +254,7 @@ fn xml_that_is_no_call_is_refused_with_its_place() {
             param("<value><ex:serializable>rO0AB</ex:serializable></value>"),
             "<serializable> holds an object of Java, which is never read",
         ),
+        (param("<value><z:i8 xmlns:z='urn:z'>1</z:i8></value>"), "<z:i8> is not a type of XML-RPC"),
         (
             param("<value><bigdecimal>0.1000000000000000055</bigdecimal></value>"),
             "which is not a decimal number that a double holds exactly",
