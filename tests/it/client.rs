@@ -163,6 +163,7 @@ fn multicall() {
     let refused = call(&server, &["--multicall", "-", "--batch", "2000"], &"[\"echo\", 1]\n".repeat(1_500));
     assert_eq!((refused.status, refused.out.as_str()), (1, ""), "{refused:?}");
     assert!(refused.err.starts_with("hotcall: after 0 of 1500 calls: fault "), "{refused:?}");
+    assert!(refused.err.contains("with --batch"), "{refused:?}");
 }
 
 fn progress() {

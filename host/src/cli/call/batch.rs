@@ -5,7 +5,7 @@ use super::progress::Progress;
 use crate::cli::connection::failure;
 use crate::cli::{Failure, json, read_whole};
 use crate::client::{Client, Error};
-use crate::xmlrpc::{Fault, Value};
+use crate::xmlrpc::{Fault, Value, code};
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
@@ -31,6 +31,7 @@ pub(super) fn read(file: &Path) -> Result<Vec<Line>, Failure> {
 
 /// Makes the calls and prints a line for each.
 pub(super) fn run(client: &Client, calls: Vec<Line>, batch: NonZeroUsize) -> Result<(), Failure> {
+    const FEWER: &str = "send fewer calls in one request with --batch";
     let total = calls.len();
     let progress = Progress::new(total);
     let (mut made, mut faults) = (0, 0);
@@ -40,7 +41,9 @@ pub(super) fn run(client: &Client, calls: Vec<Line>, batch: NonZeroUsize) -> Res
         let results = send(client, part).map_err(|error| {
             let what = Failure::new(format!("after {made} of {total} calls: {}", failure(&error)));
             match error {
-                Error::Http { status: 413, .. } => what.hint("send fewer calls in one request with --batch"),
+                Error::Http { status: 413, .. } => what.hint(FEWER),
+                // The batch's own parameter, not that of a call in it, was refused.
+                Error::Fault(fault) if fault.code == code::INVALID_PARAMS => what.hint(FEWER),
                 _ => what,
             }
         })?;
