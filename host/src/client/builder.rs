@@ -1,7 +1,7 @@
 //! How to reach a server, checked before the first call.
 
 use super::address::{Target, is_loopback, target};
-use super::connect::{NoResolver, Route, ServerConnector};
+use super::connect::{NoResolver, Route, ServerConnector, Trust};
 use super::headers::headers;
 use super::http::{ACCEPT_GZIP, Http};
 use super::pem::Pem;
@@ -182,13 +182,19 @@ impl Builder {
             .timeout_global(Some(self.timeout))
             .proxy(proxy.map(|proxy| proxy.inner))
             .build();
+        let is_plain = self.ca.is_none() && self.identity.is_none() && !self.insecure;
+        let trust = if is_plain { Trust::System } else { Trust::Own };
         let agent = match socket {
             Some(path) => {
-                ureq::Agent::with_parts(config, ServerConnector::new(Route::Unix(path)), NoResolver)
+                ureq::Agent::with_parts(config, ServerConnector::new(Route::Unix(path), trust), NoResolver)
             }
             None => {
                 let route = if config.proxy().is_some() { Route::Proxy } else { Route::Direct };
-                ureq::Agent::with_parts(config, ServerConnector::new(route), DefaultResolver::default())
+                ureq::Agent::with_parts(
+                    config,
+                    ServerConnector::new(route, trust),
+                    DefaultResolver::default(),
+                )
             }
         };
         let Self { gzip, timeout, response_bytes_max, .. } = self;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -19,7 +19,7 @@ use ureq::unversioned::transport::{
 pub(super) struct ServerConnector {
     route: Route,
     proxy: ConnectProxyConnector,
-    tls: NativeTlsConnector,
+    tls: Arc<NativeTlsConnector>,
 }
 
 /// The way to a server.
@@ -53,9 +53,25 @@ pub(super) struct Watched {
     heard: bool,
 }
 
+/// Whom a client trusts and as whom it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The certificate authorities of the system, and nobody in particular.
+    System,
+    /// As its builder was told.
+    Own,
+}
+
 impl ServerConnector {
-    pub(super) fn new(route: Route) -> Self {
-        Self { route, proxy: ConnectProxyConnector::default(), tls: NativeTlsConnector::default() }
+    pub(super) fn new(route: Route, trust: Trust) -> Self {
+        /// It reads the system's authorities once, which takes milliseconds and a megabyte. ureq makes it by the first configuration that
+        /// comes along and never compares, so only those that are the same may share it.
+        static SYSTEM: OnceLock<Arc<NativeTlsConnector>> = OnceLock::new();
+        let tls = match trust {
+            Trust::System => Arc::clone(SYSTEM.get_or_init(Arc::default)),
+            Trust::Own => Arc::default(),
+        };
+        Self { route, proxy: ConnectProxyConnector::default(), tls }
     }
 }
 
