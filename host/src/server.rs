@@ -233,9 +233,8 @@ impl Server {
         self.front.urls()
     }
 
-    /// Takes what of these options can be taken while it runs, the certificates, who may call, the plugins' configurations and
-    /// options and the
-    /// trust, and looks at the plugins directory. The log names what else is not as it was at the start.
+    /// Takes what of these options can be taken while it runs: the certificates, who may call, the plugins' configurations and
+    /// options, and the trust. Looks at the plugins directory. The log names what else is not as it was at the start.
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.

@@ -60,7 +60,7 @@ pub fn shown(server: &Server) -> X509 {
 
 fn rotations() {
     const ROTATIONS: usize = 20;
-    const SHOWN_AFTERWARDS: usize = 5;
+    const SHOWN_AFTERWARDS: usize = 3;
     let authority = Authority::new();
     let issued = authority.issue("server", "localhost", HOSTS);
     let server = served(&authority, &issued, CONFIG);

@@ -168,8 +168,8 @@ impl Policy {
 
     /// Whether a caller without a name is let in.
     const fn takes_nobody(&self, way: Way) -> bool {
-        let is_anybody_named = self.verifier.is_some() || self.by_certificate;
-        self.allow_anonymous || matches!(way, Way::Unix) || !is_anybody_named
+        let names_callers = self.verifier.is_some() || self.by_certificate;
+        self.allow_anonymous || matches!(way, Way::Unix) || !names_callers
     }
 
     /// What tells a caller without a name how to have one.
@@ -204,7 +204,7 @@ impl Access {
         Ok(Caller { name, permit })
     }
 
-    /// Credentials name the caller; else what was proven below HTTP does.
+    /// Credentials name the caller; else what was proven below HTTP does. Names of both are one kind, and either will do.
     fn identify(&self, policy: &Policy, visit: &Visit<'_>) -> Result<String, Refusal> {
         if let Some(verifier) = &policy.verifier
             && let Some(user) = basic::user(verifier, visit, &self.throttle)?
