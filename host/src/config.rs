@@ -232,6 +232,7 @@ impl Config {
             hosts: self.hosts.clone(),
             origins: self.origins.clone(),
             users: self.users.clone(),
+            by_certificate: self.client_ca.is_some(),
             allow_anonymous: self.allow_anonymous,
             allow: self.allow.clone(),
         }

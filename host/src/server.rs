@@ -213,7 +213,7 @@ impl Server {
     /// What could not be read, made or bound, and what to do about it.
     pub fn start(options: Options) -> Result<Self, Error> {
         plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
-        let tls = tls::settings(&options)?.map(Tls::new).transpose().map_err(Error::Net)?.map(Arc::new);
+        let tls = tls::ready(&options)?.map(Tls::new).map(Arc::new);
         let access = Arc::new(Access::new(policy(&options.binds, &options.access)?));
         let registry = Arc::new(Registry::default());
         let private = options.state_dir.clone();
@@ -256,12 +256,17 @@ impl Server {
     /// The options cannot be used; nothing has changed then.
     pub fn reload(&mut self, options: Options) -> Result<(), Error> {
         let keys = self.options.fixed_keys_that_differ(&options);
-        let policy = policy(&self.options.binds, &options.access)?;
-        if let (Some(tls), Some(settings)) = (&self.tls, tls::settings(&options)?) {
-            tls.replace(settings).map_err(Error::Net)?;
-        }
+        // The listeners are still those of the start.
+        let (binds, state_dir) = (self.options.binds.clone(), self.options.state_dir.clone());
+        let options = Options { binds, state_dir, ..options };
+        let policy = policy(&options.binds, &options.access)?;
+        let ready = tls::ready(&options)?;
         let Options { plugin_settings, plugin_options, trust, methods, .. } = options;
         self.plugins.reconfigure(plugin_settings, plugin_options, trust).map_err(Error::Plugins)?;
+        // Nothing fails from here on.
+        if let (Some(tls), Some(ready)) = (&self.tls, ready) {
+            tls.replace(ready);
+        }
         self.access.replace(policy);
         self.concurrency.replace(&methods);
         if !keys.is_empty() {
@@ -318,7 +323,8 @@ fn policy(binds: &[Bind], access: &access::Settings) -> Result<Policy, Error> {
     match open {
         Some(address) if !access.settles_who_may_call() => Err(Error::Options(format!(
             "whoever reaches {address} could call every method: name a users file in the config file with users = \"FILE\" \
-             (hotcall passwd FILE NAME makes one), or let all in with allow_anonymous = true"
+             (hotcall passwd FILE NAME makes one), ask for certificates with client_ca = \"FILE\", or let all in with \
+             allow_anonymous = true"
         ))),
         _ => Policy::new(access).map_err(Error::Options),
     }

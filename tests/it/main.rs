@@ -18,6 +18,7 @@ mod permits;
 mod readme;
 mod reload;
 mod serving;
+mod sessions;
 mod tls;
 mod trust;
 mod watching;
@@ -50,6 +51,7 @@ fn main() {
         readme::trials(),
         reload::trials(),
         serving::trials(),
+        sessions::trials(),
         tls::trials(),
         trust::trials(),
         watching::trials(),

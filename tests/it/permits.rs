@@ -1,21 +1,43 @@
-//! Who may call what: identities, listeners, methods, and the three ways in which a method shows.
+//! Who may call, and what: ways to be somebody, listeners, methods, and the three ways in which a method shows.
 
 use crate::access::{asked, passwd};
 use crate::trial;
 use hotcall::client::{Client, Error};
 use hotcall::xmlrpc::{Value, code};
-use hotcall_tests::{Setup, artifacts, wait_until};
+use hotcall_tests::authority::{Authority, Issued};
+use hotcall_tests::{Server, Setup, artifacts, wait_until};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 pub fn trials() -> Vec<Trial> {
     vec![
+        trial("permits::who_callers_are_and_who_is_let_in", who_is_let_in),
+        trial("permits::names_of_users_and_of_certificates_are_one_kind", names_are_of_one_kind),
         trial("permits::who_may_call_what", who_may_call_what),
         trial("permits::nobody_serves_the_network_by_mistake", nobody_serves_by_mistake),
     ]
 }
+
+/// The README has it in short. `ann` has a password, `bert` a certificate. Each cell is the name under which somebody calls, `-` for
+/// none, the status of a refusal, or `x` when there is no connection.
+const WHO: &str = "
+users client_ca anonymous | https: none ann wrong bert both | http: none ann wrong | unix: none ann wrong
+no    no        no        |        -    -   -     -    -    |       -    -   -     |       -    -   -
+no    no        yes       |        -    -   -     -    -    |       -    -   -     |       -    -   -
+no    optional  no        |        403  403 403   bert bert |       403  403 403   |       -    -   -
+no    optional  yes       |        -    -   -     bert bert |       -    -   -     |       -    -   -
+no    required  no        |        x    x   x     bert bert |       403  403 403   |       -    -   -
+no    required  yes       |        x    x   x     bert bert |       -    -   -     |       -    -   -
+yes   no        no        |        401  ann 401   401  ann  |       401  ann 401   |       -    ann 401
+yes   no        yes       |        -    ann 401   -    ann  |       -    ann 401   |       -    ann 401
+yes   optional  no        |        401  ann 401   bert ann  |       401  ann 401   |       -    ann 401
+yes   optional  yes       |        -    ann 401   bert ann  |       -    ann 401   |       -    ann 401
+yes   required  no        |        x    x   x     bert ann  |       401  ann 401   |       -    ann 401
+yes   required  yes       |        x    x   x     bert ann  |       -    ann 401   |       -    ann 401
+";
 
 const RULES: &str = "
 allow_anonymous = true
@@ -58,6 +80,101 @@ fn outcome(client: &Client, method: &str, params: Vec<Value>) -> Result<Value, i
         Err(Error::Fault(fault)) => Err(fault.code),
         Err(Error::Http { status, .. }) => Err(status.into()),
         Err(error) => panic!("{method}: {error}"),
+    }
+}
+
+fn who_is_let_in() {
+    let root = tempfile::tempdir().unwrap();
+    let users = root.path().join("users");
+    assert!(passwd(&users, "ann", "right").status.success());
+    let authority = Authority::new();
+    let bert = authority.issue("bert", "bert", &[]);
+    let mut rows = WHO.trim().lines().map(|row| row.replace('|', " "));
+    let head = rows.next().unwrap();
+    for row in rows {
+        let [has_users, ca, anonymous, cells @ ..] = &row.split_whitespace().collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
+        let mut config = String::new();
+        if *has_users == "yes" {
+            config += &format!("users = {users:?}\n");
+        }
+        if *ca != "no" {
+            config += &format!("client_ca = {:?}\nclient_auth = '{ca}'\n", authority.ca());
+        }
+        config += if *anonymous == "yes" { "allow_anonymous = true\n" } else { "" };
+        let server = on_three_listeners(root.path()).config(&config).start();
+        let mut listener = "";
+        let mut cells = cells.iter();
+        for caller in head.split_whitespace().skip(3) {
+            if let Some(name) = caller.strip_suffix(':') {
+                listener = name;
+                continue;
+            }
+            let index = LISTENERS.iter().position(|name| *name == listener).unwrap();
+            assert_eq!(&seen(&server, index, caller, &bert), cells.next().unwrap(), "{row}: {caller}");
+        }
+        assert_eq!(cells.next(), None);
+    }
+}
+
+fn on_three_listeners(directory: &Path) -> Setup {
+    Setup::new()
+        .argument("--https=127.0.0.1:0")
+        .argument("--http=127.0.0.1:0")
+        .argument(format!("--unix={}", directory.join("s").display()))
+        .plugin("echo.so", artifacts::plugin("echo"))
+}
+
+/// What a cell says of this caller.
+fn seen(server: &Server, listener: usize, caller: &str, bert: &Issued) -> String {
+    let url = &server.urls()[listener];
+    let mut builder = Client::builder(url);
+    if url.starts_with("https:") {
+        builder = builder.ca_file(server.ca());
+    }
+    if matches!(caller, "bert" | "both") {
+        builder = builder.client_certificate(&bert.cert, &bert.key);
+    }
+    if matches!(caller, "ann" | "wrong" | "both") {
+        builder = builder.basic("ann", if caller == "wrong" { "wrong" } else { "right" });
+    }
+    match builder.build().unwrap().call::<Vec<String>>("echo.caller", ()) {
+        Ok(caller) if caller[0].is_empty() => "-".into(),
+        Ok(caller) => caller[0].clone(),
+        Err(Error::Http { status, .. }) => status.to_string(),
+        Err(Error::Transport { .. }) => "x".into(),
+        Err(error) => panic!("{caller} by {url}: {error}"),
+    }
+}
+
+fn names_are_of_one_kind() {
+    let root = tempfile::tempdir().unwrap();
+    let users = root.path().join("users");
+    for name in ["ann", "bert"] {
+        assert!(passwd(&users, name, "right").status.success());
+    }
+    let authority = Authority::new();
+    let config = format!(
+        "users = {users:?}\nclient_ca = {:?}\nclient_auth = 'optional'\n\
+         [[allow]]\nusers = ['ann']\nmethods = ['echo.caller', 'hotcall.*']\n",
+        authority.ca()
+    );
+    let server = on_three_listeners(root.path()).config(&config).start();
+    for (name, is_allowed) in [("ann", true), ("bert", false)] {
+        let issued = authority.issue(name, name, &[]);
+        let by_certificate = Client::builder(server.url())
+            .ca_file(server.ca())
+            .client_certificate(&issued.cert, &issued.key)
+            .build()
+            .unwrap();
+        for client in [by_certificate, asked(&server, 0, Some((name, "right")))] {
+            for method in ["echo.caller", "hotcall.plugins"] {
+                let outcome = outcome(&client, method, vec![]);
+                assert_eq!(outcome.is_ok(), is_allowed, "{name}: {method}: {outcome:?}");
+                assert!(is_allowed || outcome == Err(403), "{name}: {method}: {outcome:?}");
+            }
+        }
     }
 }
 
@@ -138,11 +255,20 @@ fn is_shown(client: &Client, method: &str, is_shown: bool, may_ask: bool, scene:
 }
 
 fn nobody_serves_by_mistake() {
-    for (address, is_open) in
-        [("0.0.0.0:0", true), ("[::]:0", true), ("192.0.2.1:80", true), ("127.0.0.2:0", false)]
-    {
+    let rows = [
+        ("0.0.0.0:0", "", true),
+        ("[::]:0", "", true),
+        ("192.0.2.1:80", "", true),
+        ("127.0.0.2:0", "", false),
+        ("0.0.0.0:0", "users = 'u'", false),
+        ("0.0.0.0:0", "client_ca = 'ca'", false),
+        ("0.0.0.0:0", "client_ca = 'ca'\nclient_auth = 'optional'", false),
+    ];
+    for (address, keys, is_open) in rows {
         let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("c"), format!("http = ['{address}']\n[[allow]]\nmethods = []\n")).unwrap();
+        assert!(passwd(&root.path().join("u"), "ann", "secret").status.success());
+        let config = format!("http = ['{address}']\n{keys}\n[[allow]]\nmethods = []\n");
+        fs::write(root.path().join("c"), config).unwrap();
         let mut command = Command::new(artifacts::hotcall());
         let output =
             command.args(["serve", "--config", "c", "--state-dir", "s"]).current_dir(root.path()).output();

@@ -5,6 +5,7 @@ use hotcall::xmlrpc::Value;
 use hotcall_tests::{Setup, artifacts, repository, wait_for, wait_until};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::{fs, thread};
@@ -183,18 +184,31 @@ fn config_is_checked() {
     let right = check_config(root.path(), &config(&one.key));
     let shown = String::from_utf8(right.stdout).unwrap();
     assert_eq!((right.status.code(), String::from_utf8(right.stderr).unwrap()), (Some(0), String::new()));
-    for part in
-        [&format!("https://{address}/RPC2"), "unix:s", "one.pem", "ca.pem, required of clients", "new"]
-    {
+    for part in [
+        &format!("https://{address}/RPC2"),
+        "unix:s",
+        "one.pem",
+        "ca.pem, required of clients",
+        "named by their certificates",
+        "new",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let left: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["hotcall.toml"], "nothing is made");
 
+    let open = root.path().join("open.key");
+    fs::copy(&one.key, &open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).unwrap();
     let cases = [
         (config(&other.key), "does not belong to the certificate"),
         ("https = ['0.0.0.0:443']\n".into(), "https on 0.0.0.0:443 needs a certificate"),
         ("client_auth = 'optional'\n".into(), "client_auth says nothing without client_ca"),
+        ("client_ca = 'none.pem'\n".into(), "cannot read none.pem"),
+        (config(&open), "is a secret, and its mode 644 lets others read or change it: chmod g-w,o="),
+        ("users = 'none'\n".into(), "none"),
+        ("http = ['0.0.0.0:80']\n".into(), "or let all in with allow_anonymous = true"),
+        ("[[allow]]\nmethods = []\n".into(), "[[allow]] number 1: an empty list fits nothing"),
         (
             "\n  plugin_dir = 'x'\n".into(),
             "line 2, column 3: unknown key `plugin_dir`; did you mean `plugins_dir`?",

@@ -44,8 +44,11 @@ pub(super) fn user(
 }
 
 /// What tells a caller without a name to give one.
-pub(super) fn wanted(visit: &Visit<'_>) -> Refusal {
+pub(super) fn wanted(visit: &Visit<'_>, or_certificate: bool) -> Refusal {
     match check_secret(visit) {
+        Ok(()) if or_certificate => challenge(
+            "Unauthorized: a name and a password are wanted, or, over HTTPS, a client's certificate.",
+        ),
         Ok(()) => challenge("Unauthorized: a name and a password are wanted."),
         Err(refusal) => refusal,
     }

@@ -30,8 +30,10 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// Origins of web pages that may call.
     pub origins: Vec<String>,
-    /// The users file. With one, callers must be one of its users, but on Unix sockets.
+    /// The users file. With one, callers must be somebody, but on Unix sockets.
     pub users: Option<PathBuf>,
+    /// Whether certificates name callers, below HTTP. If so, callers must be somebody, but on Unix sockets.
+    pub by_certificate: bool,
     /// Whether callers without a name are let in nevertheless.
     pub allow_anonymous: bool,
     /// Who may call what. None: all may call all, but for what operators may.
@@ -41,7 +43,7 @@ pub struct Settings {
 impl Settings {
     /// Whether callers are somebody, or need not be.
     pub fn settles_who_may_call(&self) -> bool {
-        self.users.is_some() || self.allow_anonymous
+        self.users.is_some() || self.by_certificate || self.allow_anonymous
     }
 
     /// Whether somebody may be an operator who does not come through a Unix socket.
@@ -143,6 +145,7 @@ pub struct Access {
 pub struct Policy {
     sites: Sites,
     verifier: Option<Verifier>,
+    by_certificate: bool,
     allow_anonymous: bool,
     rules: Rules,
 }
@@ -157,9 +160,24 @@ impl Policy {
         Ok(Self {
             sites: Sites::new(&settings.hosts, &settings.origins)?,
             verifier: users.map(Verifier::new).transpose()?,
+            by_certificate: settings.by_certificate,
             allow_anonymous: settings.allow_anonymous,
             rules: Rules::new(&settings.allow)?,
         })
+    }
+
+    /// Whether a caller without a name is let in.
+    const fn takes_nobody(&self, way: Way) -> bool {
+        let names_callers = self.verifier.is_some() || self.by_certificate;
+        self.allow_anonymous || matches!(way, Way::Unix) || !names_callers
+    }
+
+    /// What tells a caller without a name how to have one.
+    fn name_wanted(&self, visit: &Visit<'_>) -> Refusal {
+        if self.verifier.is_some() {
+            return basic::wanted(visit, self.by_certificate);
+        }
+        Refusal::new(403, "Forbidden: a client's certificate is wanted, over HTTPS.")
     }
 }
 
@@ -186,15 +204,15 @@ impl Access {
         Ok(Caller { name, permit })
     }
 
-    /// Credentials name the caller; else what was proven below HTTP does.
+    /// Credentials name the caller; else what was proven below HTTP does. Names of both are one kind, and either will do.
     fn identify(&self, policy: &Policy, visit: &Visit<'_>) -> Result<String, Refusal> {
-        let Some(verifier) = &policy.verifier else { return Ok(visit.name.to_owned()) };
-        if let Some(user) = basic::user(verifier, visit, &self.throttle)? {
+        if let Some(verifier) = &policy.verifier
+            && let Some(user) = basic::user(verifier, visit, &self.throttle)?
+        {
             return Ok(user);
         }
-        let may_be_nobody = policy.allow_anonymous || visit.way == Way::Unix;
-        if visit.name.is_empty() && !may_be_nobody {
-            return Err(basic::wanted(visit));
+        if visit.name.is_empty() && !policy.takes_nobody(visit.way) {
+            return Err(policy.name_wanted(visit));
         }
         Ok(visit.name.to_owned())
     }
@@ -265,6 +283,30 @@ mod tests {
             let owned = |result: &Result<&str, u16>| result.map(str::to_owned);
             assert_eq!(judged(&strict, visit), owned(by_strict), "row {number}");
             assert_eq!(judged(&open, visit), owned(by_open), "row {number}");
+        }
+    }
+
+    /// `tests/it/permits.rs` has all combinations.
+    #[test]
+    fn where_certificates_name_callers_nobody_else_is_let_in() {
+        let access = |allow_anonymous| {
+            let settings = Settings { by_certificate: true, allow_anonymous, ..Settings::default() };
+            assert!(settings.settles_who_may_call());
+            Access::new(Policy::new(&settings).unwrap())
+        };
+        let tls = Visit { is_encrypted: true, ..Visit::default() };
+        let rows = [
+            (tls, Err(403), Ok("")),
+            (Visit::default(), Err(403), Ok("")),
+            (Visit { way: Way::Loopback, ..tls }, Err(403), Ok("")),
+            (Visit { way: Way::Unix, ..Visit::default() }, Ok(""), Ok("")),
+            (Visit { authorization: Some(RIGHT), ..tls }, Err(403), Ok("")),
+            (Visit { name: "cert", ..tls }, Ok("cert"), Ok("cert")),
+        ];
+        for (number, (visit, by_strict, by_open)) in rows.iter().enumerate() {
+            let owned = |result: &Result<&str, u16>| result.map(str::to_owned);
+            assert_eq!(judged(&access(false), visit), owned(by_strict), "row {number}");
+            assert_eq!(judged(&access(true), visit), owned(by_open), "row {number}");
         }
     }
 

@@ -1,12 +1,12 @@
 //! TLS: the certificates that listeners shake hands with, and how these change while the server runs.
 //!
-//! A [`Tls`] is made from [`Settings`], which are paths. What is read from them is one immutable context, and when a file
-//! changes or an operator asks, another takes its place: handshakes that begin then get it, and no connection notices.
-//! Files that cannot be used change nothing. Knows no sockets and no HTTP.
+//! A [`Tls`] is made from [`Settings`], which are paths. When a file changes or an operator asks, all are read anew, and what
+//! they have takes the old one's place in one step: handshakes that begin then get it, and no connection notices. Files that
+//! cannot be used change nothing. Sessions outlive new certificates of the server's, and end when anything changes that is asked of
+//! clients. Knows no sockets and no HTTP.
 //!
 //! `files` reads; `identity` is a certificate and its key; `peer` is what is asked of clients; `context` makes OpenSSL's side
-//! of all that; `watch` looks at the
-//! files.
+//! of all that; `watch` looks at the files.
 
 mod context;
 mod development;
@@ -23,6 +23,7 @@ pub(super) use watch::Watch;
 
 use super::Error;
 use arc_swap::ArcSwap;
+use context::Hosts;
 use identity::Identity;
 use openssl::ssl::{SslAcceptor, SslRef};
 use peer::Clients;
@@ -60,9 +61,19 @@ pub struct Tls {
     state: Mutex<State>,
 }
 
-/// What one handshake is made with.
+/// Settings whose files were read and can be used: nothing of what is still to do can fail.
+pub struct Ready {
+    settings: Settings,
+    /// What the files looked like before they were read.
+    seen: Stamps,
+    material: Material,
+    context: Context,
+}
+
+/// What handshakes are made with. Its certificates change; what it asks of clients, and its sessions, do not.
 pub(super) struct Context {
     acceptor: SslAcceptor,
+    hosts: Arc<ArcSwap<Hosts>>,
     client_name: Option<ClientName>,
 }
 
@@ -77,10 +88,11 @@ struct State {
     material: Material,
     /// What the files looked like before they were last read, whatever came of it.
     seen: Stamps,
-    made: Instant,
+    /// When the keys for tickets were made, or were to be.
+    keyed: Instant,
 }
 
-impl Tls {
+impl Ready {
     /// Reads the files.
     ///
     /// # Errors
@@ -88,17 +100,22 @@ impl Tls {
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let seen = Stamps::of(&settings);
         let material = Material::read(&settings)?;
-        let current = ArcSwap::from_pointee(material.context()?);
-        let state = State { settings, material, seen, made: Instant::now() };
-        Ok(Self { current, state: Mutex::new(state) })
+        let context = material.context()?;
+        Ok(Self { settings, seen, material, context })
+    }
+}
+
+impl Tls {
+    /// Shakes hands with this.
+    pub fn new(ready: Ready) -> Self {
+        let Ready { settings, seen, material, context } = ready;
+        let state = State { settings, material, seen, keyed: Instant::now() };
+        Self { current: ArcSwap::from_pointee(context), state: Mutex::new(state) }
     }
 
-    /// Takes these settings, and reads the files anew also where they are the same.
-    ///
-    /// # Errors
-    /// The file that cannot be used, and why. Nothing has changed then.
-    pub fn replace(&self, settings: Settings) -> Result<(), Error> {
-        self.take(&mut self.lock(), settings)
+    /// From now on shakes hands with this.
+    pub fn replace(&self, ready: Ready) {
+        self.take(&mut self.lock(), ready);
     }
 
     /// What to shake hands with now.
@@ -106,20 +123,24 @@ impl Tls {
         self.current.load_full()
     }
 
-    fn take(&self, state: &mut State, settings: Settings) -> Result<(), Error> {
-        state.seen = Stamps::of(&settings);
-        let material = Material::read(&settings)?;
-        self.current.store(material.context()?.into());
+    fn take(&self, state: &mut State, ready: Ready) {
+        let Ready { settings, seen, material, context } = ready;
+        if state.material.clients == material.clients {
+            // Sessions go on: what their clients have proven is what would be asked of them now.
+            self.current.load().hosts.store(context.hosts.load_full());
+        } else {
+            self.current.store(Arc::new(context));
+            state.keyed = Instant::now();
+        }
         state.settings = settings;
+        state.seen = seen;
         state.material = material;
-        state.made = Instant::now();
-        Ok(())
     }
 
     /// The same certificates with new keys for tickets. The files may be out of this server's reach by now.
     fn renew(&self, state: &mut State) -> Result<(), Error> {
         // Also when it fails: the next try is not at the next look.
-        state.made = Instant::now();
+        state.keyed = Instant::now();
         self.current.store(state.material.context()?.into());
         Ok(())
     }
@@ -131,8 +152,8 @@ impl Tls {
 }
 
 impl State {
-    fn is_old(&self) -> bool {
-        self.made.elapsed() >= TICKET_KEYS_LIFE
+    fn has_old_keys(&self) -> bool {
+        self.keyed.elapsed() >= TICKET_KEYS_LIFE
     }
 }
 
@@ -149,9 +170,13 @@ impl Material {
     }
 
     fn context(&self) -> Result<Context, Error> {
-        let acceptor = context::acceptor(&self.identities, self.clients.as_ref())
-            .map_err(|error| Error::Tls(format!("the certificate cannot be served: {error}")))?;
-        Ok(Context { acceptor, client_name: self.clients.as_ref().map(|clients| clients.name) })
+        let clients = self.clients.as_ref();
+        let made = Hosts::new(&self.identities, clients).and_then(|hosts| {
+            let hosts = Arc::new(ArcSwap::from_pointee(hosts));
+            let acceptor = context::acceptor(clients, Arc::clone(&hosts))?;
+            Ok(Context { acceptor, hosts, client_name: clients.map(|clients| clients.name) })
+        });
+        made.map_err(|error| Error::Tls(format!("the certificate cannot be served: {error}")))
     }
 }
 
@@ -163,10 +188,10 @@ impl Context {
     /// Who is at the other end after a handshake: the name in a verified certificate, or nothing for whoever showed none.
     ///
     /// # Errors
-    /// A certificate that is not verified or says no name, which no handshake should have let through.
+    /// A certificate that does not name anybody now. A handshake lets it through only when it resumes a session that began
+    /// before the certificate expired.
     pub(super) fn caller_name(&self, ssl: &SslRef) -> Result<String, &'static str> {
-        let name = self.client_name.map_or_else(|| Some(String::new()), |kind| peer::caller_name(ssl, kind));
-        name.ok_or("the client's certificate says no name")
+        self.client_name.map_or_else(|| Ok(String::new()), |kind| peer::caller_name(ssl, kind))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::tls::{self, Source};
 use super::{Options, Watch};
+use crate::access;
 use crate::net::Bind;
 use std::fmt;
 
@@ -30,6 +31,7 @@ impl fmt::Display for Options {
             let how = if clients.is_required { "required of clients" } else { "optional for clients" };
             line("client CA", &format_args!("{}, {how}", clients.ca.display()))?;
         }
+        line("callers", &Callers(&self.access))?;
         let watch = match self.watch {
             Watch::Auto => "watched",
             Watch::Poll => "polled",
@@ -38,5 +40,30 @@ impl fmt::Display for Options {
         line("plugins", &format_args!("{}, {watch}", self.plugins_dir.display()))?;
         line("state", &self.state_dir.display())?;
         line("workers", &self.workers)
+    }
+}
+
+/// Who may call, in one line.
+struct Callers<'a>(&'a access::Settings);
+
+impl fmt::Display for Callers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access::Settings { users, by_certificate, allow_anonymous, allow, .. } = self.0;
+        match (users, by_certificate) {
+            (None, false) => f.write_str("anybody")?,
+            (None, true) => f.write_str("named by their certificates")?,
+            (Some(users), false) => write!(f, "the users in {}", users.display())?,
+            (Some(users), true) => {
+                write!(f, "the users in {}, or named by their certificates", users.display())?;
+            }
+        }
+        if *allow_anonymous && (users.is_some() || *by_certificate) {
+            f.write_str(", or without a name")?;
+        }
+        match allow.len() {
+            0 => f.write_str("; all methods"),
+            1 => f.write_str("; methods by 1 rule"),
+            number => write!(f, "; methods by {number} rules"),
+        }
     }
 }

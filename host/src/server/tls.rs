@@ -3,7 +3,7 @@
 use super::{Error, Options};
 use crate::config::{CertificateKeys, ClientAuthName, ClientNameName, Config};
 use crate::net::Bind;
-use crate::net::tls::{CertificateFiles, ClientAuth, ClientName, Settings, Tls, development_certificate};
+use crate::net::tls::{CertificateFiles, ClientAuth, ClientName, Ready, Settings, development_certificate};
 
 /// Which certificates HTTPS listeners show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +67,8 @@ pub(super) fn source(options: &Options) -> Result<Source, Error> {
     }
 }
 
-/// What the HTTPS listeners need, when there are any.
-pub(super) fn settings(options: &Options) -> Result<Option<Settings>, Error> {
+/// What the HTTPS listeners need, when there are any, read from its files.
+pub(super) fn ready(options: &Options) -> Result<Option<Ready>, Error> {
     let certificates = match source(options)? {
         Source::Unneeded => return Ok(None),
         Source::Files => options.certificates.clone(),
@@ -78,14 +78,18 @@ pub(super) fn settings(options: &Options) -> Result<Option<Settings>, Error> {
             vec![files]
         }
     };
-    Ok(Some(Settings { certificates, clients: options.clients.clone() }))
+    let settings = Settings { certificates, clients: options.clients.clone() };
+    Ready::new(settings).map(Some).map_err(Error::Net)
 }
 
 /// Reads all files but those that a start would make.
 pub(super) fn check(options: &Options) -> Result<(), Error> {
-    if source(options)? == Source::Unneeded {
-        return Ok(());
-    }
-    let settings = Settings { certificates: options.certificates.clone(), clients: options.clients.clone() };
-    Tls::new(settings).map(drop).map_err(Error::Net)
+    let checked = match (source(options)?, options.clients.clone()) {
+        (Source::Unneeded, _) | (Source::Development, None) => Ok(()),
+        (Source::Development, Some(clients)) => clients.check(),
+        (Source::Files, clients) => {
+            Ready::new(Settings { certificates: options.certificates.clone(), clients }).map(drop)
+        }
+    };
+    checked.map_err(Error::Net)
 }

@@ -1,56 +1,82 @@
 //! From certificates to what shakes hands with them, by Mozilla's intermediate recommendations: TLS 1.2 and 1.3.
+//!
+//! OpenSSL has sessions, and the keys of their tickets, in the context with which a handshake begins, and lets it go on with
+//! another. So an acceptor has no certificate: it has the sessions and what is asked of clients, and each handshake takes the
+//! present certificate for its host.
 
 use super::identity::Identity;
 use super::peer::Clients;
+use arc_swap::ArcSwap;
 use openssl::ssl::{
     AlpnError, NameType, SniError, SslAcceptor, SslAcceptorBuilder, SslContext, SslMethod, SslMode,
     SslOptions, select_next_proto,
 };
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 
 /// Sessions that are kept for clients of TLS 1.2 without tickets. Tickets are with the clients.
 const SESSIONS_MAX: i32 = 1_024;
 
-/// Shakes hands as the identity that is for the host which a client names, or as the first.
-pub(super) fn acceptor(identities: &[Identity], clients: Option<&Clients>) -> io::Result<SslAcceptor> {
-    let mut default = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-    let mut hosts = HashMap::new();
-    for (number, identity) in identities.iter().enumerate() {
-        let context = if number == 0 {
-            configure(&mut default, identity, clients)?;
-            None
-        } else {
-            let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-            configure(&mut builder, identity, clients)?;
-            Some(builder.build().into_context())
-        };
-        for host in identity.hosts() {
-            hosts.entry(host).or_insert_with(|| context.clone());
-        }
-    }
-    if identities.len() > 1 {
-        default.set_servername_callback(move |ssl, _| {
-            let chosen = ssl.servername(NameType::HOST_NAME).and_then(|host| find(&hosts, host)).cloned();
-            match chosen {
-                Some(context) => ssl.set_ssl_context(&context).map_err(|_| SniError::ALERT_FATAL),
-                None => Ok(()),
-            }
-        });
-    }
-    Ok(default.build())
+/// The certificates that are shown, by the hosts that they are for.
+pub(super) struct Hosts {
+    /// For clients that name no host, or one that no other is for.
+    default: SslContext,
+    named: HashMap<String, SslContext>,
 }
 
-/// All of them ask the same of clients: naming another host is no way around.
-fn configure(
-    builder: &mut SslAcceptorBuilder,
-    identity: &Identity,
-    clients: Option<&Clients>,
-) -> io::Result<()> {
+impl Hosts {
+    /// The first is the default. `clients` must be those of the acceptor.
+    pub(super) fn new(identities: &[Identity], clients: Option<&Clients>) -> io::Result<Self> {
+        let mut default = None;
+        let mut named = HashMap::new();
+        for identity in identities {
+            let context = with_certificate(identity, clients)?;
+            for host in identity.hosts() {
+                named.entry(host).or_insert_with(|| context.clone());
+            }
+            default.get_or_insert(context);
+        }
+        let default = default.ok_or_else(|| io::Error::other("there is none"))?;
+        Ok(Self { default, named })
+    }
+
+    /// That of the host's name, else that of a wildcard for its first label (RFC 6125, 6.4.3), else the default one.
+    fn find(&self, host: Option<&str>) -> &SslContext {
+        let find = |host: &str| {
+            let host = host.to_ascii_lowercase();
+            let wildcard = || self.named.get(&format!("*.{}", host.split_once('.')?.1));
+            self.named.get(&host).or_else(wildcard)
+        };
+        host.and_then(find).unwrap_or(&self.default)
+    }
+}
+
+/// Shakes hands with whatever `hosts` has for the host that a client names. What is asked of clients stays as it is here, and so
+/// no session lets anybody in who would not be let in by a new one.
+pub(super) fn acceptor(clients: Option<&Clients>, hosts: Arc<ArcSwap<Hosts>>) -> io::Result<SslAcceptor> {
+    let mut builder = builder(clients)?;
+    builder.set_servername_callback(move |ssl, _| {
+        let hosts = hosts.load();
+        let context = hosts.find(ssl.servername(NameType::HOST_NAME));
+        // OpenSSL keeps it for the connection.
+        ssl.set_ssl_context(context).map_err(|_| SniError::ALERT_FATAL)
+    });
+    Ok(builder.build())
+}
+
+fn with_certificate(identity: &Identity, clients: Option<&Clients>) -> io::Result<SslContext> {
+    let mut builder = builder(clients)?;
     builder.set_certificate(&identity.leaf)?;
     identity.chain.iter().try_for_each(|issuer| builder.add_extra_chain_cert(issuer.clone()))?;
     builder.set_private_key(&identity.key)?;
     builder.check_private_key()?;
+    Ok(builder.build().into_context())
+}
+
+/// All of them ask the same of clients: naming another host is no way around.
+fn builder(clients: Option<&Clients>) -> io::Result<SslAcceptorBuilder> {
+    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     // Resumption needs a name when certificates of clients are asked for.
     builder.set_session_id_context(b"hotcall")?;
     builder.set_session_cache_size(SESSIONS_MAX);
@@ -60,13 +86,6 @@ fn configure(
     builder.set_alpn_select_callback(|_, offered| {
         select_next_proto(b"\x08http/1.1", offered).ok_or(AlpnError::NOACK)
     });
-    clients.map_or(Ok(()), |clients| clients.apply(builder))
-}
-
-/// The context for a host, if it is another than the default one: that of its name, else that of a wildcard for its first
-/// label (RFC 6125, 6.4.3).
-fn find<'a>(hosts: &'a HashMap<String, Option<SslContext>>, host: &str) -> Option<&'a SslContext> {
-    let host = host.to_ascii_lowercase();
-    let wildcard = || hosts.get(&format!("*.{}", host.split_once('.')?.1));
-    hosts.get(&host).or_else(wildcard)?.as_ref()
+    clients.map_or(Ok(()), |clients| clients.apply(&mut builder))?;
+    Ok(builder)
 }

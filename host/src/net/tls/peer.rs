@@ -44,7 +44,18 @@ pub enum ClientName {
     Uri,
 }
 
-/// What was read.
+impl ClientAuth {
+    /// Reads the files, and no more.
+    ///
+    /// # Errors
+    /// The file that cannot be used, and why.
+    pub fn check(&self) -> Result<(), Error> {
+        Clients::read(self).map(drop)
+    }
+}
+
+/// What was read. Equal ones let the same clients in.
+#[derive(PartialEq)]
 pub(super) struct Clients {
     anchors: Vec<X509>,
     crl: Option<Vec<u8>>,
@@ -89,12 +100,20 @@ impl Clients {
 }
 
 /// The name in the certificate that a client has proven to have; empty when it has shown none.
-pub(super) fn caller_name(ssl: &SslRef, kind: ClientName) -> Option<String> {
+pub(super) fn caller_name(ssl: &SslRef, kind: ClientName) -> Result<String, &'static str> {
     match ssl.peer_certificate() {
-        None => Some(String::new()),
-        Some(certificate) if ssl.verify_result() == X509VerifyResult::OK => name_of(&certificate, kind),
-        Some(_) => None,
+        None => Ok(String::new()),
+        Some(_) if ssl.verify_result() != X509VerifyResult::OK => {
+            Err("the client's certificate is not verified")
+        }
+        // OpenSSL looks at it in a session's first handshake only.
+        Some(certificate) if has_expired(&certificate) => Err("the client's certificate has expired"),
+        Some(certificate) => name_of(&certificate, kind).ok_or("the client's certificate says no name"),
     }
+}
+
+fn has_expired(certificate: &X509Ref) -> bool {
+    Asn1Time::days_from_now(0).is_ok_and(|now| certificate.not_after() < now)
 }
 
 /// Each issuer was verified before: only the client's own certificate has a caller's name.
@@ -182,6 +201,12 @@ mod tests {
         let names = ["Ann", "a.example", "ann@a.example", "spiffe://a/ann"].map(|name| Some(name.to_owned()));
         assert_eq!(named(&made), names);
         assert_eq!(named(&Made::new("Jörg")), [Some("Jörg".to_owned()), None, None, None]);
+    }
+
+    #[test]
+    fn a_session_does_not_outlive_its_certificate() {
+        assert!(has_expired(&Made::new("ann").expired().make(None).certificate));
+        assert!(!has_expired(&Made::new("ann").make(None).certificate));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Handshakes with what [`Tls`] gives, over a pair of sockets. How sessions are resumed is tested from outside.
 
 use super::trials::Made;
-use super::{CertificateFiles, Settings, Stamps, Tls};
+use super::{CertificateFiles, Ready, Settings, Stamps, Tls};
 use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslStream, SslVerifyMode, SslVersion};
 use openssl::x509::X509;
 use std::fs;
@@ -11,6 +11,10 @@ use std::thread;
 
 fn settings(certificates: &[&CertificateFiles]) -> Settings {
     Settings { certificates: certificates.iter().copied().cloned().collect(), clients: None }
+}
+
+fn serving(certificates: &[&CertificateFiles]) -> Tls {
+    Tls::new(Ready::new(settings(certificates)).unwrap())
 }
 
 fn shake(
@@ -39,7 +43,7 @@ fn certificate(files: &CertificateFiles) -> X509 {
 #[test]
 fn old_versions_are_refused_and_the_protocol_is_http_1_1() {
     let dir = tempfile::tempdir().unwrap();
-    let tls = Tls::new(settings(&[&Made::new("localhost").write(dir.path(), "a")])).unwrap();
+    let tls = serving(&[&Made::new("localhost").write(dir.path(), "a")]);
     let with = |version| {
         shake(&tls, "localhost", move |builder| {
             // Old versions need what OpenSSL does not let clients use by default.
@@ -63,7 +67,7 @@ fn a_client_gets_the_certificate_for_the_host_that_it_names() {
     let first = Made::new("first.example").write(dir.path(), "first");
     let second = Made::new("x").host("second.example").host("*.w.example").write(dir.path(), "second");
     let third = Made::new("x").host("a.w.example").host("First.example").write(dir.path(), "third");
-    let tls = Tls::new(settings(&[&first, &second, &third])).unwrap();
+    let tls = serving(&[&first, &second, &third]);
     let cases = [
         ("first.example", &first),
         ("second.example", &second),
@@ -90,7 +94,7 @@ fn a_chain_is_sent_whole() {
     let chain = [&leaf, &middle].map(|pair| pair.certificate.to_pem().unwrap()).concat();
     fs::write(&files.cert, chain).unwrap();
     fs::write(&files.key, leaf.key.private_key_to_pem_pkcs8().unwrap()).unwrap();
-    let tls = Tls::new(settings(&[&files])).unwrap();
+    let tls = serving(&[&files]);
     let anchor = root.certificate;
     let stream = shake(&tls, "localhost", |builder| {
         builder.set_verify(SslVerifyMode::PEER);
@@ -103,7 +107,7 @@ fn a_chain_is_sent_whole() {
 fn changed_files_are_read_when_they_rest_and_bad_ones_change_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let files = Made::new("localhost").write(dir.path(), "a");
-    let tls = Tls::new(settings(&[&files])).unwrap();
+    let tls = serving(&[&files]);
     let first = shown(&tls, "localhost");
     let look = |last: Option<Stamps>| (tls.look(last), shown(&tls, "localhost"));
 
@@ -121,7 +125,7 @@ fn changed_files_are_read_when_they_rest_and_bad_ones_change_nothing() {
     let (last, _) = look(Some(last));
     let (last, now) = look(Some(last));
     assert!(now == second, "no key");
-    assert!(tls.replace(settings(&[&files])).is_err() && shown(&tls, "localhost") == second);
+    assert!(Ready::new(settings(&[&files])).is_err());
 
     replace(&Made::new("localhost").write(dir.path(), "b"), &files);
     let (last, _) = look(Some(last));
@@ -133,7 +137,7 @@ fn changed_files_are_read_when_they_rest_and_bad_ones_change_nothing() {
 fn new_ticket_keys_need_no_files() {
     let dir = tempfile::tempdir().unwrap();
     let files = Made::new("localhost").write(dir.path(), "a");
-    let tls = Tls::new(settings(&[&files])).unwrap();
+    let tls = serving(&[&files]);
     let before = tls.context();
     fs::remove_file(&files.key).unwrap();
     tls.renew(&mut tls.lock()).unwrap();

@@ -1,7 +1,7 @@
 //! Looks at the files of TLS from time to time, and has them read when they are others. A look is a few `stat` calls:
 //! that works on every file system, and finds a swapped link too.
 
-use super::{Error, Settings, Tls};
+use super::{Error, Ready, Settings, Tls};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::convert::Infallible;
 use std::fs;
@@ -93,12 +93,18 @@ impl Tls {
         let mut state = self.lock();
         let now = Stamps::of(&state.settings);
         if now != state.seen && last.as_ref() == Some(&now) {
-            let settings = state.settings.clone();
-            match self.take(&mut state, settings) {
-                Ok(()) => log::info!("the certificates have changed, and new handshakes get the new ones"),
-                Err(error) => log::error!("new certificates: {error}; those before stay in use"),
+            match Ready::new(state.settings.clone()) {
+                Ok(ready) => {
+                    self.take(&mut state, ready);
+                    log::info!("the certificates have changed, and new handshakes get the new ones");
+                }
+                Err(error) => {
+                    // One line for each change.
+                    state.seen = now.clone();
+                    log::error!("new certificates: {error}; those before stay in use");
+                }
             }
-        } else if state.is_old()
+        } else if state.has_old_keys()
             && let Err(error) = self.renew(&mut state)
         {
             log::error!("no new keys for session tickets: {error}; those before stay in use");
