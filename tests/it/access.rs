@@ -16,6 +16,7 @@ use std::process::{Command, Output, Stdio};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("access::browsers_are_kept_from_what_is_not_theirs", browsers_are_kept_out),
+        trial("access::a_listed_page_may_read_what_it_is_answered", a_listed_page_may_read),
         trial("access::users_are_asked_for_their_passwords", users_are_asked),
         trial("access::wrong_passwords_are_slowed_down", wrong_passwords_are_slowed_down),
         trial("access::passwd_asks_twice_without_echo", passwd_asks_twice),
@@ -45,7 +46,8 @@ fn browsers_are_kept_out() {
         ("/ HTTP/1.1", "Host: API.example.com", [200, 200], ""),
         ("/ HTTP/1.1", "Host: evil.example", [421, 200], ""),
         ("/ HTTP/1.0", "X: no host", [200, 200], ""),
-        ("http://evil.example/ HTTP/1.1", "Host: localhost", [421, 200], ""),
+        ("http://evil.example/ HTTP/1.1", "Host: evil.example", [421, 200], ""),
+        ("http://localhost/ HTTP/1.1", "Host: localhost", [200, 200], ""),
         ("/ HTTP/1.1", "Host: localhost\r\nHotcall-Host: evil.example", [200, 200], ""),
         ("/ HTTP/1.1", "Host: evil.example\r\nHotcall-Host: localhost", [421, 200], ""),
         ("/ HTTP/1.1", "Host: localhost\r\nOrigin: http://localhost", [200, 200], ""),
@@ -71,6 +73,32 @@ fn browsers_are_kept_out() {
     server.signal(Signal::HUP);
     server.wait_for_log(&["SIGHUP", "hosts has \"http://a\"", "everything stays as it is"]);
     assert_eq!(exchange(&mut tcp, &request).0, 200);
+}
+
+/// What a browser asks before the call of a page elsewhere, and needs to see before it hands over the answer.
+fn a_listed_page_may_read() {
+    let server = plain().config("origins = ['https://app.example.com']\n").start();
+    let mut stream = connect(&server);
+    let head = |stream: &mut _, request: &str| exchange(stream, request).1.to_ascii_lowercase();
+    let question = "OPTIONS / HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example.com\r\n\
+        Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type\r\n\r\n";
+    let asked = head(&mut stream, question);
+    for field in [
+        "access-control-allow-origin: https://app.example.com",
+        "access-control-allow-methods: post",
+        "access-control-allow-headers: authorization, content-type",
+        "access-control-max-age: ",
+        "vary: origin",
+    ] {
+        assert!(asked.contains(&format!("\r\n{field}")), "{field}: {asked}");
+    }
+    let call = |origin: &str| post("/ HTTP/1.1", &format!("Host: localhost\r\n{origin}"));
+    let called = head(&mut stream, &call("Origin: https://app.example.com\r\n"));
+    assert!(called.contains("\r\naccess-control-allow-origin: https://app.example.com\r\n"), "{called}");
+    for unlisted in ["", "Origin: http://localhost\r\n", "Origin: https://evil.example\r\n"] {
+        let called = head(&mut stream, &call(unlisted));
+        assert!(!called.contains("access-control"), "{unlisted}: {called}");
+    }
 }
 
 /// Sets a user's password.

@@ -192,6 +192,11 @@ impl Access {
         self.policy.store(Arc::new(policy));
     }
 
+    /// Whether the operator has listed this origin, as that of pages that may call.
+    pub fn lists_origin(&self, origin: &str) -> bool {
+        self.policy.load().sites.lists(origin)
+    }
+
     /// Judges a request. Waits and works when there is a password to verify.
     ///
     /// # Errors

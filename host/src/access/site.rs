@@ -47,6 +47,11 @@ impl Sites {
         self.check_origin(visit)
     }
 
+    /// Whether pages of this origin may call.
+    pub(super) fn lists(&self, origin: &str) -> bool {
+        self.origins.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
+    }
+
     fn check_host(&self, visit: &Visit<'_>) -> Result<(), Refusal> {
         // No browser goes through a Unix socket by itself, and each sends Host.
         let (Some(host), true) = (visit.host, visit.way != Way::Unix) else { return Ok(()) };
@@ -68,7 +73,6 @@ impl Sites {
 
     /// By what browsers say. Nothing else sends these fields, and no page can change them.
     fn check_origin(&self, visit: &Visit<'_>) -> Result<(), Refusal> {
-        let is_listed = |origin: &str| self.origins.iter().any(|listed| listed.eq_ignore_ascii_case(origin));
         let refused = |from: &str| {
             let shown = shown(from);
             let why = format!(
@@ -77,7 +81,7 @@ impl Sites {
             Err(Refusal::new(403, why))
         };
         match (visit.origin, visit.fetch_site) {
-            (Some(origin), _) if is_listed(origin) => Ok(()),
+            (Some(origin), _) if self.lists(origin) => Ok(()),
             (_, Some(site)) if ["same-origin", "none"].contains(&site) => Ok(()),
             (origin, Some(_)) => refused(origin.unwrap_or("another site")),
             // Browsers of before 2023 say no more than this.

@@ -24,7 +24,8 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Reads them. `authority`: of the target, which then counts in place of `Host` (RFC 9112, section 3.2.2).
+    /// Reads them. `authority`: of the target. A client sends the same as `Host` then (RFC 9112, section 3.2.2); if it does not, a
+    /// reader before this one may have taken the other.
     ///
     /// # Errors
     /// More than one host, or one that is no text.
@@ -33,14 +34,14 @@ impl Claims {
         if (is_1_1 && hosts != 1) || hosts > 1 {
             return Err(bad("HTTP/1.1 wants one Host field"));
         }
-        let host = match authority {
-            Some(authority) => Some(authority),
-            None => fields
-                .all("host")
-                .next()
-                .map(|host| plain(host, HOST_BYTES_MAX).ok_or(()))
-                .transpose()
-                .map_err(|()| bad("Host is not the name of a host"))?,
+        let host = fields.all("host").next();
+        let host =
+            host.map(|host| plain(host, HOST_BYTES_MAX).ok_or_else(|| bad("Host is not the name of a host")));
+        let host = match (authority, host.transpose()?) {
+            (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+                return Err(bad("the request target names another host than Host does"));
+            }
+            (authority, host) => authority.or(host),
         };
         Ok(Self {
             host: host.map(str::to_owned),
@@ -95,7 +96,9 @@ mod tests {
 
     #[test]
     fn a_target_s_authority_is_the_host() {
-        assert_eq!(read("http://a:2/x HTTP/1.1", "Host: h\r\n").unwrap().host.as_deref(), Some("a:2"));
+        assert_eq!(read("http://a:2/x HTTP/1.1", "Host: A:2\r\n").unwrap().host.as_deref(), Some("a:2"));
+        assert_eq!(read("http://a:2/x HTTP/1.1", "Host: h\r\n"), Err(400));
+        assert_eq!(read("http://a:2/x HTTP/1.1", "Host: a\r\n"), Err(400));
         assert_eq!(read("https://a HTTP/1.0", "").unwrap().host.as_deref(), Some("a"));
     }
 

@@ -178,8 +178,9 @@ fn framed(response: Response) -> tiny_http::Response<Cursor<Vec<u8>>> {
     let headers = response
         .headers
         .iter()
-        .chain(&[("Server", concat!("Hotcall/", env!("CARGO_PKG_VERSION")))])
-        .filter_map(|(name, value)| tiny_http::Header::from_bytes(*name, *value).ok())
+        .map(|(name, value)| (*name, &**value))
+        .chain([("Server", concat!("Hotcall/", env!("CARGO_PKG_VERSION")))])
+        .filter_map(|(name, value)| tiny_http::Header::from_bytes(name, value).ok())
         .collect();
     let length = response.body.len();
     // Always with a Content-Length: some clients cannot read chunks.

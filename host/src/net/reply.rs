@@ -47,7 +47,7 @@ impl From<Response> for Reply {
         let date = httpdate::HttpDate::from(SystemTime::now());
         let mut head = format!("HTTP/1.1 {status} {phrase}\r\nDate: {date}\r\n");
         for (name, value) in headers {
-            head.extend([name, ": ", value, "\r\n"]);
+            head.extend([name, ": ", &*value, "\r\n"]);
         }
         let length = body.len();
         head.push_str(concat!("Server: Hotcall/", env!("CARGO_PKG_VERSION"), "\r\nContent-Length: "));

@@ -5,6 +5,7 @@
 
 mod admission;
 mod content;
+mod cross_origin;
 
 pub use crate::access::Way;
 pub use crate::registry::Cancellation;
@@ -13,6 +14,7 @@ use crate::access::{Access, Caller};
 use crate::registry::CallContext;
 use crate::rpc::Dispatcher;
 use crate::xmlrpc::{self, Call, DecodeLimits, Document, Fault, Value, code};
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -66,7 +68,7 @@ pub struct Response {
     /// The HTTP status: 200 for every XML-RPC fault.
     pub status: u16,
     /// Header fields, `Content-Type` among them.
-    pub headers: Vec<(&'static str, &'static str)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -76,18 +78,19 @@ impl Response {
     pub fn text(status: u16, why: impl Into<String>) -> Self {
         let mut body = why.into();
         body.push('\n');
-        Self { status, headers: vec![("Content-Type", "text/plain; charset=utf-8")], body: body.into_bytes() }
+        let body = body.into_bytes();
+        Self { status, headers: Vec::new(), body }.with_header("Content-Type", "text/plain; charset=utf-8")
     }
 
     /// The same with one more header field.
     #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, value));
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 
     fn xml(body: Vec<u8>) -> Self {
-        Self { status: 200, headers: vec![("Content-Type", "text/xml; charset=utf-8")], body }
+        Self { status: 200, headers: Vec::new(), body }.with_header("Content-Type", "text/xml; charset=utf-8")
     }
 }
 
@@ -129,7 +132,8 @@ impl App {
     /// Answers one request, however long that takes.
     pub fn respond(&self, request: &Request) -> Response {
         let answer = || self.prepare(request).map(|prepared| self.run(request, &prepared));
-        guarded(request, answer).unwrap_or_else(|instead| instead)
+        let response = guarded(request, answer).unwrap_or_else(|instead| instead);
+        cross_origin::share(&self.access, request, response)
     }
 
     /// Answers one request if that waits for nothing and takes no time to speak of: a call of a method that is flagged quick, and
@@ -150,9 +154,12 @@ impl App {
             Ok((self.run_quickly(&request, &prepared), prepared))
         };
         match guarded(&request, answer) {
-            Ok((Some(response), _)) | Err(response) => Begun::Answered(response),
+            Ok((Some(response), _)) | Err(response) => {
+                Begun::Answered(cross_origin::share(&self.access, &request, response))
+            }
             Ok((None, prepared)) => Begun::Unfinished(Box::new(move || {
-                guarded(&request, || Ok(app.run(&request, &prepared))).unwrap_or_else(|instead| instead)
+                let answered = guarded(&request, || Ok(app.run(&request, &prepared)));
+                cross_origin::share(&app.access, &request, answered.unwrap_or_else(|instead| instead))
             })),
         }
     }
