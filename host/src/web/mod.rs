@@ -5,6 +5,8 @@
 
 mod admission;
 mod content;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 
 pub use crate::access::Way;
 
