@@ -35,7 +35,9 @@ pub(crate) fn framing(bytes: &[u8]) {
     read(bytes, &Limits::default(), |left| left);
 
     let mut start = 0;
-    for Request { head, body, end } in &outcome.requests {
+    for Request { head, body, end, is_told } in &outcome.requests {
+        // Byte by byte, whoever waits with a body is told to go on.
+        assert_eq!(*is_told, head.expects_continue && head.framing != Framing::Length(0));
         is_plain(&bytes[start..*end], head, body);
         start = *end;
         reads_back(head, body);
@@ -55,6 +57,7 @@ struct Request {
     body: Vec<u8>,
     /// Of the piece with which it was whole.
     end: usize,
+    is_told: bool,
 }
 
 #[derive(Default)]
@@ -67,7 +70,7 @@ struct Outcome {
 type What<'a> = (Vec<(&'a Head, &'a [u8])>, Option<&'a Refusal>, bool);
 
 impl Outcome {
-    /// All but where requests end, which depends on the pieces.
+    /// All but what depends on the pieces: where requests end, and who is told to go on.
     fn what(&self) -> What<'_> {
         let requests = self.requests.iter().map(|request| (&request.head, request.body.as_slice()));
         (requests.collect(), self.refusal.as_ref(), self.has_begun)
@@ -91,12 +94,12 @@ fn read(bytes: &[u8], limits: &Limits, mut piece: impl FnMut(usize) -> usize) ->
                 Ok(Step::Continue) => {
                     assert!(!is_told, "once for each request");
                     is_told = true;
+                    assert!(matches!(reader.next(limits), Ok(Step::Wanting)), "nothing of the body has come");
                 }
                 Ok(Step::Request(head, body)) => {
                     assert!(body.len() <= limits.body_bytes_max && body.capacity() <= limits.body_bytes_max);
-                    assert!(head.expects_continue || !is_told);
+                    outcome.requests.push(Request { head, body, end: bytes.len() - rest.len(), is_told });
                     is_told = false;
-                    outcome.requests.push(Request { head, body, end: bytes.len() - rest.len() });
                 }
                 Err(refusal) => {
                     outcome.refusal = Some(refusal);
