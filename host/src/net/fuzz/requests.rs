@@ -31,8 +31,9 @@ pub(crate) fn framing(bytes: &[u8]) {
     assert_eq!(read(bytes, &limits, |left| left).what(), outcome.what(), "in one piece");
     assert_eq!(read(bytes, &limits, |_| random(7)).what(), outcome.what(), "in pieces");
     assert_eq!(read(bytes, &limits, |_| random(90)).what(), outcome.what(), "in larger pieces");
-    // Whatever is declared takes no memory before it comes; the target's own measure sees to that.
-    read(bytes, &Limits::default(), |left| left);
+    // Large limits too: whatever is declared takes no memory before it comes, which the target's own measure shows.
+    let large = read(bytes, &Limits::default(), |left| left);
+    assert_eq!(read(bytes, &Limits::default(), |_| random(5_000)).what(), large.what(), "in large pieces");
 
     let mut start = 0;
     for Request { head, body, end, is_told } in &outcome.requests {
