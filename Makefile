@@ -44,6 +44,7 @@ c-plugins:
 
 test: install-packages c-plugins node-modules ## installs what is missing, builds everything, and runs all tests
 	$(CARGO) build --workspace --all-targets
+	$(CARGO) check --locked --manifest-path tests/fuzz/Cargo.toml --target-dir $(TARGET)
 	$(CARGO) test --workspace
 
 # The client that the tests run in Node. Where npm is missing, its test says so.

@@ -1,8 +1,12 @@
 //! What fuzzers run: one function for each place where bytes of others come in. `tests/fuzz` hands them to libFuzzer;
-//! here they run over the committed corpora and bounded mutations of them, on any Rust, with every `cargo test`.
+//! here they run over the committed corpora, over mutations of them and over what grammars make, on any Rust, with every
+//! `cargo test`.
 //!
 //! No part of the API.
 
+mod memory;
+#[cfg(test)]
+mod mutate;
 #[cfg(test)]
 mod tests;
 
@@ -10,18 +14,30 @@ mod tests;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 6] = [
     ("abi", crate::plugin::fuzz::abi),
+    ("content", crate::web::fuzz::content),
     ("decode", crate::xmlrpc::fuzz::decode),
     ("encode_decode", crate::xmlrpc::fuzz::encode_decode),
+    ("framing", crate::net::fuzz::framing),
     ("http_head", crate::net::fuzz::http_head),
 ];
 
-/// Runs the target of this name; one of [`TARGETS`].
+/// Memory that a target may take whatever it is given.
+const MEMORY_BYTES_MAX: usize = 1 << 20;
+/// Memory that it may take for each byte that it is given: a value takes more than its tag.
+const MEMORY_BYTES_PER_BYTE: usize = 200;
+
+/// Runs the target of this name, one of [`TARGETS`].
+///
+/// # Panics
+/// There is none of this name, or it found a bug.
 pub fn run(name: &str, bytes: &[u8]) {
     let target = TARGETS.iter().find(|(target, _)| *target == name);
     assert!(target.is_some(), "no fuzz target is called {name}");
     if let Some((_, run)) = target {
-        run(bytes);
+        let taken = memory::peak(|| run(bytes));
+        let may_take = MEMORY_BYTES_MAX + bytes.len() * MEMORY_BYTES_PER_BYTE;
+        assert!(taken <= may_take, "{} bytes took {taken} bytes of memory", bytes.len());
     }
 }

@@ -8,9 +8,9 @@ use crate::limits::Limits;
 use std::io;
 
 /// A chunk's size line, with its extensions and its end.
-const CHUNK_LINE_BYTES_MAX: usize = 4_096;
+pub(super) const CHUNK_LINE_BYTES_MAX: usize = 4_096;
 /// The trailer after the last chunk, with the empty line.
-const TRAILER_BYTES_MAX: usize = 4_096;
+pub(super) const TRAILER_BYTES_MAX: usize = 4_096;
 
 /// A connection's incoming side: what has come and is not used yet, and how far the request is.
 #[derive(Default)]

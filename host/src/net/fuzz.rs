@@ -1,7 +1,12 @@
 //! What must hold for any bytes that a client sends as a request's head. Must not know of the fuzzer.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a target fails by a panic")]
+
+mod requests;
+
+pub(crate) use requests::framing;
 
 use super::claims::Claims;
-use super::head::{Framing, Version, parse};
+use super::head::{Framing, Head, Version, parse};
 
 /// A head is incomplete, refused, or understood in one way: written anew from what was understood, it says the same.
 pub(crate) fn http_head(bytes: &[u8]) {
@@ -28,34 +33,91 @@ pub(crate) fn http_head(bytes: &[u8]) {
     let shown = [&head.content_encoding, &head.content_type];
     assert!(shown.into_iter().flatten().all(|text| !text.is_empty() && !text.contains(char::is_control)));
 
-    let Claims { host, origin, fetch_site, authorization } = head.claims.clone();
-    let host = host.unwrap_or_default();
-    head.claims.host = Some(host.clone());
+    is_plain(given, &head);
+    // In HTTP/1.0 there may be none.
+    head.claims.host.get_or_insert_default();
     head.version = Version::Http11;
-    let mut anew = format!("{} {} HTTP/1.1\r\nHost: {host}\r\n", head.method, head.target);
-    match head.framing {
-        Framing::Length(length) => anew.push_str(&format!("Content-Length: {length}\r\n")),
-        Framing::Chunked => anew.push_str("Transfer-Encoding: chunked\r\n"),
+    for framing in [head.framing, Framing::Length(u64::MAX), Framing::Chunked] {
+        head.framing = framing;
+        let anew = written_anew(&head);
+        assert_eq!(parse(anew.as_bytes()), Ok(Some((head.clone(), anew.len()))), "{anew:?}");
+        assert_eq!(parse(&anew.as_bytes()[..anew.len() - 1]), Ok(None), "{anew:?}");
+        let shouted = with_names(&anew, str::to_ascii_uppercase);
+        assert_eq!(parse(shouted.as_bytes()), Ok(Some((head.clone(), anew.len()))), "{shouted:?}");
     }
+    fields_are_counted(&head);
+}
+
+/// What the head says of its body is said once, and nowhere else: read by hand, and not by the parser's rules.
+fn is_plain(given: &[u8], head: &Head) {
+    let text = String::from_utf8_lossy(given);
+    let lines = || text.trim_start_matches("\r\n").trim_end_matches("\r\n").split("\r\n");
+    assert!(lines().all(|line| !line.contains(['\r', '\n', '\0'])), "{text:?}");
+    let fields = || lines().skip(1).map(|line| line.split_once(':').expect("a field has a colon"));
+    let values = |name: &str| -> Vec<&str> {
+        let named = fields().filter(|(given, _)| given.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.trim_matches([' ', '\t'])).collect()
+    };
+    assert!(fields().all(|(name, _)| !name.is_empty() && !name.contains([' ', '\t', '\u{B}'])), "{text:?}");
+    let expected = match (values("content-length").as_slice(), values("transfer-encoding").as_slice()) {
+        ([length], []) => Framing::Length(length.parse().expect("digits")),
+        ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Framing::Chunked,
+        ([], []) if head.method != "POST" => Framing::Length(0),
+        other => panic!("{other:?} was let through"),
+    };
+    assert_eq!(head.framing, expected);
+    assert!(values("host").len() <= 1);
+}
+
+/// 100 fields are taken, and no more.
+fn fields_are_counted(head: &Head) {
+    let mut anew = written_anew(head);
+    anew.truncate(anew.len() - 2);
+    let fields = anew.matches("\r\n").count() - 1;
+    let full = anew + &"X-Y: z\r\n".repeat(100 - fields);
+    assert_eq!(
+        parse(format!("{full}\r\n").as_bytes()).map(|parsed| parsed.map(|(parsed, _)| parsed)),
+        Ok(Some(head.clone()))
+    );
+    let over = parse(format!("{full}X-Y: z\r\n\r\n").as_bytes());
+    assert_eq!(over.map_err(|refusal| refusal.status), Err(431));
+}
+
+/// The same head with other names of the fields, which mean the same.
+fn with_names(head: &str, change: fn(&str) -> String) -> String {
+    let lines = head.split_inclusive("\r\n").enumerate().map(|(number, line)| match line.split_once(':') {
+        Some((name, value)) if number > 0 => format!("{}:{value}", change(name)),
+        _ => line.to_owned(),
+    });
+    lines.collect()
+}
+
+/// A head that says no more than what was understood.
+fn written_anew(head: &Head) -> String {
+    let Claims { host, origin, fetch_site, authorization } = &head.claims;
+    let mut anew = format!("{} {} HTTP/1.1\r\n", head.method, head.target);
+    let length = match head.framing {
+        Framing::Length(length) => ("Content-Length", Some(length.to_string())),
+        Framing::Chunked => ("Transfer-Encoding", Some("chunked".to_owned())),
+    };
     let connection = if head.keep_alive { "keep-alive" } else { "close" };
-    anew.push_str(&format!("Connection: {connection}\r\n"));
+    let expect = head.expects_continue.then(|| "100-continue".to_owned());
+    let accepts = head.accepts_gzip.then(|| "gzip".to_owned());
     for (name, value) in [
-        ("Content-Encoding", &head.content_encoding),
-        ("Content-Type", &head.content_type),
-        ("Origin", &origin),
-        ("Sec-Fetch-Site", &fetch_site),
-        ("Authorization", &authorization),
+        ("Host", Some(host.clone().unwrap_or_default())),
+        length,
+        ("Connection", Some(connection.to_owned())),
+        ("Content-Encoding", head.content_encoding.clone()),
+        ("Content-Type", head.content_type.clone()),
+        ("Origin", origin.clone()),
+        ("Sec-Fetch-Site", fetch_site.clone()),
+        ("Authorization", authorization.clone()),
+        ("Accept-Encoding", accepts),
+        ("Expect", expect),
     ] {
         if let Some(value) = value {
             anew.push_str(&format!("{name}: {value}\r\n"));
         }
     }
-    if head.accepts_gzip {
-        anew.push_str("Accept-Encoding: gzip\r\n");
-    }
-    if head.expects_continue {
-        anew.push_str("Expect: 100-continue\r\n");
-    }
-    anew.push_str("\r\n");
-    assert_eq!(parse(anew.as_bytes()), Ok(Some((head, anew.len()))), "{anew:?}");
+    anew + "\r\n"
 }

@@ -2,7 +2,7 @@
 
 use super::Response;
 use flate2::Compression;
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use flate2::write::GzEncoder;
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
@@ -30,10 +30,16 @@ pub(super) fn decode<'a>(
     let (Some(coding), another) = (codings.next(), codings.next()) else { return Ok(Cow::Borrowed(body)) };
     let inflated = match coding {
         _ if another.is_some() => return Err(unsupported("more than one")),
-        coding if is(coding, "gzip") || is(coding, "x-gzip") => inflate(MultiGzDecoder::new(body), bytes_max),
+        coding if is(coding, "gzip") || is(coding, "x-gzip") => {
+            inflate(MultiGzDecoder::new(body), MultiGzDecoder::into_inner, bytes_max)
+        }
         // RFC 9110, section 8.4.1.2: it means the zlib format, but some send the bare one.
-        coding if is(coding, "deflate") && is_zlib(body) => inflate(ZlibDecoder::new(body), bytes_max),
-        coding if is(coding, "deflate") => inflate(DeflateDecoder::new(body), bytes_max),
+        coding if is(coding, "deflate") && is_zlib(body) => {
+            inflate(ZlibDecoder::new(body), ZlibDecoder::into_inner, bytes_max)
+        }
+        coding if is(coding, "deflate") => {
+            inflate(DeflateDecoder::new(body), DeflateDecoder::into_inner, bytes_max)
+        }
         other => return Err(unsupported(other)),
     };
     match inflated {
@@ -74,11 +80,19 @@ fn is_zlib(body: &[u8]) -> bool {
     matches!(body, [cmf, flg, ..] if cmf & 0x0F == DEFLATE && u16::from_be_bytes([*cmf, *flg]).is_multiple_of(31))
 }
 
-/// All of it, or one byte more than `bytes_max`.
-fn inflate(from: impl Read, bytes_max: usize) -> io::Result<Vec<u8>> {
+/// All of it, or one byte more than `bytes_max`. `rest` tells what the decoder has not used: only gzip's looks at what
+/// follows the end of its content.
+fn inflate<'a, D: Read>(
+    mut decoder: D,
+    rest: impl FnOnce(D) -> &'a [u8],
+    bytes_max: usize,
+) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    from.take(limit).read_to_end(&mut content)?;
+    decoder.by_ref().take(limit).read_to_end(&mut content)?;
+    if content.len() <= bytes_max && !rest(decoder).is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes follow its end"));
+    }
     Ok(content)
 }
 
@@ -104,6 +118,16 @@ mod tests {
         "<value><int>1</int></value>".repeat(1_000).into_bytes()
     }
 
+    fn zlib(text: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(text).and_then(|()| encoder.finish()).unwrap()
+    }
+
+    fn bare(text: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).and_then(|()| encoder.finish()).unwrap()
+    }
+
     fn read(body: &[u8], coding: &str) -> Result<Vec<u8>, u16> {
         decode(body, Some(coding), text().len()).map(Cow::into_owned).map_err(|response| response.status)
     }
@@ -111,22 +135,14 @@ mod tests {
     #[test]
     fn each_coding_is_read() {
         let text = text();
-        let zlib = || {
-            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-            encoder.write_all(&text).and_then(|()| encoder.finish()).unwrap()
-        };
-        let bare = || {
-            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(&text).and_then(|()| encoder.finish()).unwrap()
-        };
         let parts = || [gzip(&text[..500]).unwrap(), gzip(&text[500..]).unwrap()].concat();
         for (body, coding) in [
             (gzip(&text).unwrap(), "gzip"),
             (gzip(&text).unwrap(), "X-GZip"),
             (gzip(&text).unwrap(), "identity, gzip,"),
             (parts(), "gzip"),
-            (zlib(), "deflate"),
-            (bare(), "deflate"),
+            (zlib(&text), "deflate"),
+            (bare(&text), "deflate"),
             (text.clone(), "identity"),
             (text.clone(), ""),
         ] {
@@ -151,6 +167,21 @@ mod tests {
         let middle = damaged.len() - 6;
         damaged[middle] ^= 1;
         assert_eq!(read(&damaged, "gzip"), Err(400), "its checksum says so");
+    }
+
+    #[test]
+    fn a_body_ends_where_its_content_ends() {
+        let text = &text()[..500];
+        for (body, coding) in
+            [(gzip(text).unwrap(), "gzip"), (zlib(text), "deflate"), (bare(text), "deflate")]
+        {
+            for junk in [&b"\0"[..], b"\n", b"\x1f", b"junk", &body[..body.len() - 1]] {
+                assert_eq!(read(&[&body, junk].concat(), coding), Err(400), "{coding} {junk:?}");
+            }
+            assert_eq!(read(&body[..body.len() - 1], coding), Err(400), "{coding}, cut off");
+        }
+        let twice = [zlib(b"1"), zlib(b"2")].concat();
+        assert_eq!(read(&twice, "deflate"), Err(400), "only gzip has members");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 mod admission;
 mod content;
 mod cross_origin;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 
 pub use crate::access::Way;
 pub use crate::registry::Cancellation;

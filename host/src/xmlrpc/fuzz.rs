@@ -1,9 +1,29 @@
 //! What must hold for documents and values that a fuzzer makes. Must not know of the fuzzer.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::panic,
+    reason = "a target fails by a panic, and hashes are cut to size"
+)]
+
+pub(crate) mod notation;
 
 use super::*;
-use arbitrary::{Result, Unstructured};
+use jiff::ToSpan;
 
-/// Any bytes are a call, a response or a fault with its place; what was read can be written, and reads back the same.
+/// One style each way, so that every choice is made.
+const STYLES: [EncodeStyle; 4] = [
+    style(InvalidChars::Refuse, I8Style::Plain, NilStyle::Plain, Dates::Exact),
+    style(InvalidChars::Replace, I8Style::Ex, NilStyle::Ex, Dates::Exact),
+    style(InvalidChars::Refuse, I8Style::Ex, NilStyle::Refuse, Dates::Plain),
+    style(InvalidChars::Replace, I8Style::Plain, NilStyle::Ex, Dates::Plain),
+];
+
+const fn style(invalid_chars: InvalidChars, i8: I8Style, nil: NilStyle, dates: Dates) -> EncodeStyle {
+    EncodeStyle { invalid_chars, i8, nil, dates }
+}
+
+/// Any bytes are a call, a response or a fault with its place; what was read can be written, and reads back the same, in
+/// every encoding and within exact limits.
 pub(crate) fn decode(bytes: &[u8]) {
     let limits = DecodeLimits { values_max: 10_000, ..DecodeLimits::default() };
     for content_type in ["text/xml", "text/xml; charset=windows-1252", "text/xml; charset=utf-16le"] {
@@ -14,7 +34,7 @@ pub(crate) fn decode(bytes: &[u8]) {
         }
         match decode_response(document, &limits) {
             Ok(Ok(value)) => reads_back(&Call { method: "m".into(), params: vec![value] }),
-            Ok(Err(_)) => {}
+            Ok(Err(fault)) => fault_reads_back(&fault),
             Err(error) => is_clear(&error.into()),
         }
     }
@@ -29,83 +49,178 @@ fn is_clear(fault: &Fault) {
 fn reads_back(call: &Call) {
     match encode_call(&call.method, &call.params, &EncodeOptions::default()) {
         Ok(document) => {
-            let back = decode_call(&document, &DecodeLimits::default());
-            assert_eq!(format!("{back:?}"), format!("{:?}", Ok::<_, Fault>(call)));
+            for document in encodings(&document) {
+                is_read_as(&document, call, &DecodeLimits::default());
+            }
+            limits_are_exact(&document, call);
         }
         // NaN and the infinities are read, because some clients send them, and not written.
         Err(fault) => assert!(fault.message.contains("which XML-RPC cannot carry"), "{fault}"),
     }
 }
 
-/// Any value is written as a document that reads back the same, in every style, or refused with a reason.
-pub(crate) fn encode_decode(bytes: &[u8]) {
-    let mut input = Unstructured::new(bytes);
-    let (Ok(style), Ok(value)) = (style(&mut input), value(&mut input, 0)) else { return };
-    let options = EncodeOptions { style, ..EncodeOptions::default() };
-    match encode_response(&value, &options) {
-        Ok(document) => {
-            let back = decode_response(&document, &DecodeLimits::default());
-            let back = back.unwrap_or_else(|error| Err(error.into()));
-            let is_exact = style.dates == Dates::Exact && style.invalid_chars == InvalidChars::Refuse;
-            assert!(back.is_ok(), "{back:?} of {value:?}");
-            assert!(!is_exact || format!("{back:?}") == format!("{:?}", Ok::<_, Fault>(&value)), "{back:?}");
+/// The same document in each encoding that has its characters.
+fn encodings(document: &[u8]) -> Vec<Vec<u8>> {
+    let text = String::from_utf8_lossy(document);
+    let named = |name: &str| text.replacen("UTF-8", name, 1);
+    let utf_16 = || std::iter::once(0xFEFF).chain(named("UTF-16").encode_utf16().collect::<Vec<_>>());
+    let mut all = vec![
+        document.to_vec(),
+        utf_16().flat_map(u16::to_be_bytes).collect(),
+        utf_16().flat_map(u16::to_le_bytes).collect(),
+    ];
+    let latin_1 = named("ISO-8859-1").chars().map(|c| u8::try_from(u32::from(c))).collect::<Result<_, _>>();
+    all.extend(latin_1);
+    all
+}
+
+fn is_read_as(document: &[u8], call: &Call, limits: &DecodeLimits) {
+    let back = decode_call(document, limits);
+    assert_eq!(format!("{back:?}"), format!("{:?}", Ok::<_, Fault>(call)), "{limits:?}");
+}
+
+/// A limit lets through exactly what is within it.
+fn limits_are_exact(document: &[u8], call: &Call) {
+    let mut extent = Extent::default();
+    call.params.iter().for_each(|param| extent.add(param, 0));
+    let exact = DecodeLimits {
+        bytes_max: document.len(),
+        depth_max: extent.depth,
+        values_max: extent.values,
+        method_bytes_max: call.method.len(),
+        name_bytes_max: extent.name_bytes,
+        ..DecodeLimits::default()
+    };
+    is_read_as(document, call, &exact);
+    let less = |lower: fn(&mut DecodeLimits) -> &mut usize| {
+        let mut limits = exact;
+        let limit = lower(&mut limits);
+        if *limit > 0 {
+            *limit -= 1;
+            assert!(decode_call(document, &limits).is_err(), "{limits:?} let through {call:?}");
         }
-        Err(fault) => assert_eq!(fault.code, code::APPLICATION, "{fault}"),
+    };
+    less(|limits| &mut limits.bytes_max);
+    less(|limits| &mut limits.depth_max);
+    less(|limits| &mut limits.values_max);
+    less(|limits| &mut limits.method_bytes_max);
+    less(|limits| &mut limits.name_bytes_max);
+}
+
+/// What a value takes of each limit.
+#[derive(Default)]
+struct Extent {
+    values: usize,
+    depth: usize,
+    name_bytes: usize,
+}
+
+impl Extent {
+    fn add(&mut self, value: &Value, outside: usize) {
+        self.values += 1;
+        let inside = outside + 1;
+        match value {
+            Value::Array(items) => {
+                self.depth = self.depth.max(inside);
+                items.iter().for_each(|item| self.add(item, inside));
+            }
+            Value::Struct(members) => {
+                self.depth = self.depth.max(inside);
+                for (name, value) in members {
+                    self.name_bytes = self.name_bytes.max(name.len());
+                    self.add(value, inside);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
-fn style(input: &mut Unstructured<'_>) -> Result<EncodeStyle> {
-    Ok(EncodeStyle {
-        invalid_chars: *input.choose(&[InvalidChars::Refuse, InvalidChars::Replace])?,
-        i8: *input.choose(&[I8Style::Plain, I8Style::Ex])?,
-        nil: *input.choose(&[NilStyle::Plain, NilStyle::Ex, NilStyle::Refuse])?,
-        dates: *input.choose(&[Dates::Exact, Dates::Plain])?,
-    })
+/// Any value is written as a document that reads back as its style has it, or refused when the style has no way.
+pub(crate) fn encode_decode(bytes: &[u8]) {
+    let value = notation::value(bytes);
+    for style in STYLES {
+        let options = EncodeOptions { style, ..EncodeOptions::default() };
+        match (encode_response(&value, &options), carried(&value, style)) {
+            (Ok(document), Some(expected)) => {
+                let back = decode_response(&document, &DecodeLimits::default());
+                assert_eq!(
+                    format!("{back:?}"),
+                    format!("{:?}", Ok::<_, DecodeError>(Ok::<_, Fault>(expected)))
+                );
+                let smaller = EncodeOptions { bytes_max: document.len() - 1, style };
+                let refused = encode_response(&value, &smaller).map_err(|fault| fault.code);
+                assert_eq!(refused, Err(code::RESPONSE_TOO_LARGE));
+                let exact = EncodeOptions { bytes_max: document.len(), style };
+                assert_eq!(encode_response(&value, &exact).as_ref(), Ok(&document));
+            }
+            (Err(fault), None) => assert_eq!(fault.code, code::APPLICATION, "{fault}"),
+            (written, expected) => panic!("{expected:?} expected of {value:?}, not {written:?}"),
+        }
+    }
+    if carried(&value, STYLES[0]).is_some() {
+        reads_back(&Call { method: "m".into(), params: vec![value] });
+    }
+    let message = String::from_utf8_lossy(bytes);
+    fault_reads_back(&Fault::new(notation::hash(bytes) as i32, message.replace(is_forbidden, "\u{FFFD}")));
 }
 
-/// A value of a fuzzer's bytes, with the names of each struct unique.
-pub(crate) fn value(input: &mut Unstructured<'_>, depth: usize) -> Result<Value> {
-    const DEPTH_MAX: usize = 20;
-    const ITEMS_MAX: usize = 30;
-    let kinds = if depth < DEPTH_MAX { 9 } else { 7 };
-    Ok(match input.int_in_range(0..=kinds)? {
-        0 => Value::Nil,
-        1 => Value::Bool(input.arbitrary()?),
-        2 => Value::Int(input.arbitrary()?),
-        3 => Value::Long(input.arbitrary()?),
-        4 => Value::Double(input.arbitrary()?),
-        5 => Value::String(input.arbitrary()?),
-        6 => date(input)?.map_or(Value::Nil, Value::DateTime),
-        7 => Value::Binary(input.arbitrary()?),
-        8 => {
-            let len = input.int_in_range(0..=ITEMS_MAX)?;
-            Value::Array((0..len).map(|_| value(input, depth + 1)).collect::<Result<_>>()?)
+fn fault_reads_back(fault: &Fault) {
+    let back = decode_response(&encode_fault(fault), &DecodeLimits::default());
+    assert_eq!(back, Ok(Err(fault.clone())));
+}
+
+/// What is left of a value that is written in this style; `None` when it cannot be.
+fn carried(value: &Value, style: EncodeStyle) -> Option<Value> {
+    let text = |text: &str| match style.invalid_chars {
+        InvalidChars::Refuse if text.contains(is_forbidden) => None,
+        _ => Some(text.replace(is_forbidden, "\u{FFFD}")),
+    };
+    Some(match value {
+        Value::Nil if style.nil == NilStyle::Refuse => return None,
+        Value::Double(number) if !number.is_finite() => return None,
+        Value::String(string) => Value::String(text(string)?),
+        Value::DateTime(date) if style.dates == Dates::Plain => Value::DateTime(in_utc(*date)?),
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| carried(item, style)).collect::<Option<_>>()?)
         }
-        _ => {
-            let mut members: Vec<(String, Value)> = Vec::new();
-            for _ in 0..input.int_in_range(0..=ITEMS_MAX)? {
-                let name: String = input.arbitrary()?;
-                if members.iter().all(|(other, _)| *other != name) {
-                    members.push((name, value(input, depth + 1)?));
+        Value::Struct(members) => {
+            let mut carried_members: Vec<(String, Value)> = Vec::new();
+            for (name, value) in members {
+                let (name, value) = (text(name)?, carried(value, style)?);
+                // Of two names that differ in what cannot be written alone, the later is read.
+                match carried_members.iter_mut().find(|(other, _)| *other == name) {
+                    Some((_, earlier)) => *earlier = value,
+                    None => carried_members.push((name, value)),
                 }
             }
-            Value::Struct(members)
+            Value::Struct(carried_members)
         }
+        other => other.clone(),
     })
 }
 
-fn date(input: &mut Unstructured<'_>) -> Result<Option<DateTime>> {
-    let date = DateTime::new(
-        input.int_in_range(0..=9_999)?,
-        input.int_in_range(1..=12)?,
-        input.int_in_range(1..=31)?,
-        input.int_in_range(0..=24)?,
-        input.int_in_range(0..=59)?,
-        input.int_in_range(0..=60)?,
-    );
-    let date = date.and_then(|date| date.with_nanosecond(input.int_in_range(0..=999_999_999).ok()?));
-    Ok(match input.arbitrary::<Option<i16>>()? {
-        Some(offset) => date.and_then(|date| date.with_offset_minutes(offset % 1_440)),
-        None => date,
-    })
+/// The definition of XML 1.0 (section 2.2, "Char"), turned round.
+fn is_forbidden(c: char) -> bool {
+    !matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+}
+
+/// By a calendar of others. Seconds, which may be 60, no offset changes.
+fn in_utc(date: DateTime) -> Option<DateTime> {
+    let Some(offset) = date.offset_minutes() else { return date.with_nanosecond(0) };
+    let small = |number: u8| i8::try_from(number).ok();
+    let midnight =
+        jiff::civil::date(i16::try_from(date.year()).ok()?, small(date.month())?, small(date.day())?)
+            .at(0, 0, 0, 0);
+    let minutes = i64::from(date.hour()) * 60 + i64::from(date.minute()) - i64::from(offset);
+    let utc = midnight.checked_add(minutes.minutes()).ok()?;
+    let small = |number: i8| u8::try_from(number).ok();
+    DateTime::new(
+        u16::try_from(utc.year()).ok()?,
+        small(utc.month())?,
+        small(utc.day())?,
+        small(utc.hour())?,
+        small(utc.minute())?,
+        date.second(),
+    )
 }

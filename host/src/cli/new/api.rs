@@ -11,7 +11,7 @@ macro_rules! sources {
 }
 
 /// All that it is built from, but for the manifests: those of the repository speak of its workspace.
-const SOURCES: [Template; 23] = sources![
+const SOURCES: [Template; 24] = sources![
     "include/hotcall_plugin.h",
     "macros/src/derive.rs",
     "macros/src/lib.rs",
@@ -30,6 +30,7 @@ const SOURCES: [Template; 23] = sources![
     "src/host.rs",
     "src/into_value.rs",
     "src/lib.rs",
+    "src/members.rs",
     "src/method.rs",
     "src/state.rs",
     "src/tree.rs",

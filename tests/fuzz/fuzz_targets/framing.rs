@@ -1,0 +1,4 @@
+//! `framing` of `host/src/fuzz.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hotcall::fuzz::run("framing", bytes));
