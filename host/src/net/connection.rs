@@ -172,8 +172,12 @@ impl Connection {
                 self.refuse(Response::text(408, why).into());
                 self.advance(home)
             }
+            State::Handshaking => {
+                log::debug!("{}: no TLS handshake in time", self.peer.address);
+                Flow::Close
+            }
             // Idle clients are let go without a word: one is sent only to a client that waits for it.
-            State::Handshaking | State::Idle | State::Writing(..) | State::Lingering(_) => Flow::Close,
+            State::Idle | State::Writing(..) | State::Lingering(_) => Flow::Close,
         }
     }
 

@@ -5,6 +5,7 @@ use crate::web::Way;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslStream};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -92,6 +93,7 @@ impl Stream {
     /// The client does not speak TLS, or no kind that is spoken here.
     pub(super) fn shake_hands(&mut self) -> Result<bool, openssl::ssl::Error> {
         let Self::Tls(tls) = self else { return Ok(true) };
+        forget_errors();
         match tls.accept() {
             Ok(()) => Ok(true),
             Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => Ok(false),
@@ -113,6 +115,7 @@ impl Stream {
     /// Says that no more will be written. The client may still be writing.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         if let Self::Tls(tls) = self {
+            forget_errors();
             // A client that takes no more misses nothing by missing this.
             drop(tls.shutdown());
         }
@@ -134,11 +137,19 @@ impl Stream {
     }
 }
 
+/// OpenSSL keeps its errors for each thread, and what one connection left there passes for an error of the next that has to wait.
+fn forget_errors() {
+    drop(ErrorStack::get());
+}
+
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.read(buffer),
-            Self::Tls(tls) => tls.read(buffer),
+            Self::Tls(tls) => {
+                forget_errors();
+                tls.read(buffer)
+            }
         }
     }
 }
@@ -147,7 +158,10 @@ impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.write(bytes),
-            Self::Tls(tls) => tls.write(bytes),
+            Self::Tls(tls) => {
+                forget_errors();
+                tls.write(bytes)
+            }
         }
     }
 
