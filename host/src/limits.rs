@@ -27,6 +27,12 @@ pub struct Limits {
     pub xml_depth_max: usize,
     /// Values of all kinds in one request or result.
     pub xml_values_max: usize,
+    /// One text in a request: a string, or a base64 text.
+    pub xml_text_bytes_max: usize,
+    /// The name of a struct's member in a request.
+    pub xml_name_bytes_max: usize,
+    /// The name of a method in a request.
+    pub xml_method_bytes_max: usize,
     /// Calls in one `system.multicall`.
     pub multicall_calls_max: usize,
     /// From a request's arrival to the end of its call.
@@ -85,6 +91,9 @@ impl Default for Limits {
             body_bytes_max: 16 << 20,
             xml_depth_max: 128,
             xml_values_max: 1_000_000,
+            xml_text_bytes_max: 16 << 20,
+            xml_name_bytes_max: 65_536,
+            xml_method_bytes_max: 1_024,
             multicall_calls_max: 1_000,
             call_ms_max: 30_000,
             stuck_workers_max: 64,

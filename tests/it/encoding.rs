@@ -60,11 +60,11 @@ fn results_have_the_configured_style() {
         <dateTime.iso8601>2026-01-31T01:00:00.5+02:00</dateTime.iso8601></value></data></array></value>";
     let answer = echoed(&server(""), "text/xml", value);
     assert_holds(&answer, "<i8>5</i8></value><value><nil/></value>");
-    assert_holds(&answer, "20260131T01:00:00.5+02:00<");
+    assert_holds(&answer, ">20260130T23:00:00<");
 
-    let server = server("[xmlrpc]\ni8 = 'ex:i8'\nnil = 'ex:nil'\ndates = 'plain'\n");
+    let server = server("[xmlrpc]\ni8 = 'ex:i8'\nnil = 'ex:nil'\ndates = 'exact'\n");
     let answer = echoed(&server, "text/xml", value);
     assert_holds(&answer, "xmlns:ex=\"http://ws.apache.org/xmlrpc/namespaces/extensions\"");
     assert_holds(&answer, "<ex:i8>5</ex:i8></value><value><ex:nil/></value>");
-    assert_holds(&answer, ">20260130T23:00:00<");
+    assert_holds(&answer, ">20260131T01:00:00.5+02:00<");
 }

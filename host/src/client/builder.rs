@@ -7,7 +7,7 @@ use super::http::{ACCEPT_GZIP, Http};
 use super::pem::Pem;
 use super::proxy::{self, Proxy};
 use super::{Client, Error};
-use crate::xmlrpc::{DecodeLimits, EncodeOptions};
+use crate::xmlrpc::{Dates, DecodeLimits, EncodeOptions, EncodeStyle};
 use std::path::Path;
 use std::time::Duration;
 use std::{env, fmt};
@@ -40,6 +40,9 @@ pub struct Builder {
     connect_timeout: Duration,
     timeout: Duration,
     response_bytes_max: usize,
+    response_depth_max: usize,
+    response_values_max: usize,
+    style: EncodeStyle,
 }
 
 /// Which proxy to use.
@@ -66,6 +69,9 @@ impl Builder {
             connect_timeout: CONNECT_TIMEOUT,
             timeout: TIMEOUT,
             response_bytes_max: RESPONSE_BYTES_MAX,
+            response_depth_max: DecodeLimits::default().depth_max,
+            response_values_max: DecodeLimits::default().values_max,
+            style: EncodeStyle { dates: Dates::Exact, ..EncodeStyle::default() },
         }
     }
 
@@ -151,6 +157,25 @@ impl Builder {
         self
     }
 
+    /// How deep arrays and structs may lie within each other in an answer. 128 when not set; past 2,000 it counts as 2,000.
+    pub fn response_depth_max(mut self, depth: usize) -> Self {
+        self.response_depth_max = depth;
+        self
+    }
+
+    /// How many values of all kinds an answer may hold. 1,000,000 when not set.
+    pub fn response_values_max(mut self, values: usize) -> Self {
+        self.response_values_max = values;
+        self
+    }
+
+    /// How parameters are written where servers differ in what they read. When not set, as a server's results are by default,
+    /// but dates exactly: a fraction or an offset is sent only if the caller has put it there.
+    pub fn style(mut self, style: EncodeStyle) -> Self {
+        self.style = style;
+        self
+    }
+
     /// Checks everything and makes the client. Nothing is sent yet.
     ///
     /// # Errors
@@ -201,10 +226,12 @@ impl Builder {
         let http = Http { agent, url, name, headers, gzip, timeout, response_bytes_max };
         let decode_limits = DecodeLimits {
             bytes_max: response_bytes_max,
+            depth_max: self.response_depth_max,
+            values_max: self.response_values_max,
             text_bytes_max: response_bytes_max,
             ..DecodeLimits::default()
         };
-        Ok(Client::new(http, EncodeOptions::default(), decode_limits))
+        Ok(Client::new(http, EncodeOptions { style: self.style, ..EncodeOptions::default() }, decode_limits))
     }
 
     fn tls(&self) -> Result<TlsConfig, Error> {

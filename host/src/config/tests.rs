@@ -21,7 +21,7 @@ fn every_key_is_read() {
          allow_anonymous = true\nworkers = 3\nwatch = 'poll'\nprobe = false\n\
          check_permissions = false\nfollow_symlinks = true\n[[allow]]\nusers = ['a']\n\
          addresses = ['unix']\nmethods = ['m']\n[trust]\nsha256 = []\n[limits]\nbody_bytes_max = 5\n\
-         [xmlrpc]\ninvalid_chars = 'replace'\ni8 = 'ex:i8'\nnil = 'refuse'\ndates = 'plain'\n[plugins.counter]\nstart = 7\n\
+         [xmlrpc]\ninvalid_chars = 'replace'\ni8 = 'ex:i8'\nnil = 'refuse'\ndates = 'exact'\n[plugins.counter]\nstart = 7\n\
          big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n\
          [plugin_options.counter]\nunload = 'close'\n",
     )
@@ -40,7 +40,7 @@ fn every_key_is_read() {
         invalid_chars: InvalidChars::Replace,
         i8: I8Style::Ex,
         nil: NilStyle::Refuse,
-        dates: Dates::Plain,
+        dates: Dates::Exact,
     };
     assert_eq!(config.xmlrpc, style);
     let settings = &config.plugin_settings()["counter"];

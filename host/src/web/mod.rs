@@ -125,8 +125,9 @@ impl App {
             bytes_max: limits.body_bytes_max,
             depth_max: limits.xml_depth_max,
             values_max: limits.xml_values_max,
-            text_bytes_max: limits.body_bytes_max,
-            ..DecodeLimits::default()
+            text_bytes_max: limits.xml_text_bytes_max,
+            method_bytes_max: limits.xml_method_bytes_max,
+            name_bytes_max: limits.xml_name_bytes_max,
         };
         Self { dispatcher, access, decode_limits }
     }

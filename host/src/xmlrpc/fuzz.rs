@@ -47,7 +47,11 @@ fn is_clear(fault: &Fault) {
 }
 
 fn reads_back(call: &Call) {
-    match encode_call(&call.method, &call.params, &EncodeOptions::default()) {
+    match encode_call(
+        &call.method,
+        &call.params,
+        &EncodeOptions { style: STYLES[0], ..EncodeOptions::default() },
+    ) {
         Ok(document) => {
             for document in encodings(&document) {
                 is_read_as(&document, call, &DecodeLimits::default());

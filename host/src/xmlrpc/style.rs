@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-/// How values are written for which there is more than one way. The default is what most clients read and loses
-/// nothing.
+/// How values are written for which there is more than one way. The default is what most clients read. It loses nothing but what
+/// [`Dates::Plain`] says.
 ///
 /// # Examples
 /// ```
@@ -74,10 +74,10 @@ pub enum NilStyle {
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Dates {
-    /// `19980717T14:08:55`, and after it a fraction and an offset only if the value has them.
+    /// Always `19980717T14:08:55`, because many clients read nothing else: Python's `use_builtin_types` fails on a fraction or a
+    /// `Z`. A fraction is cut, and a date with an offset is written in UTC, so that its hour and even its day may be others.
     #[default]
-    Exact,
-    /// Always `19980717T14:08:55`, for clients that read nothing else: a fraction is cut, and a date with an offset is
-    /// written in UTC.
     Plain,
+    /// The same, and after it a fraction and an offset if the value has them.
+    Exact,
 }

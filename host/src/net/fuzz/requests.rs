@@ -172,6 +172,7 @@ fn plain_line(rest: &mut &[u8]) -> String {
 fn reads_back(head: &Head, body: &[u8]) {
     let mut head = head.clone();
     head.claims.host.get_or_insert_default();
+    head.version = super::Version::Http11;
     let size = body.len();
     let ended = |chunks: String, trailer: &str| format!("{chunks}0\r\n{trailer}\r\n").into_bytes();
     let chunk = |part: &[u8], extension: &str| {

@@ -179,9 +179,14 @@ impl<'a> Reader<'a> {
         if !tag.is_some_and(|tag| tag.starts_with(b"<") && !tag.starts_with(b"<!")) {
             return self.text_too_long();
         }
+        let is_in_name = |byte: &&u8| !byte.is_ascii_whitespace() && !matches!(byte, b'/' | b'>');
+        let name_bytes = tag.map_or(0, |tag| tag.iter().skip(1).take_while(is_in_name).count());
+        if name_bytes > NAME_BYTES_MAX {
+            return format!("the name of an element is longer than {NAME_BYTES_MAX} bytes");
+        }
         format!(
-            "an element or attribute has a name longer than {NAME_BYTES_MAX} bytes, a value longer than \
-             {ATTRIBUTE_BYTES_MAX}, or is one of more than {ATTRIBUTES_MAX} attributes"
+            "an element has more than {ATTRIBUTES_MAX} attributes, or one whose name is longer than {NAME_BYTES_MAX} bytes or \
+             whose value is longer than {ATTRIBUTE_BYTES_MAX}"
         )
     }
 
