@@ -7,11 +7,14 @@ mod client;
 mod content;
 mod control;
 mod corpus;
+mod deadlines;
 mod defects;
 mod encoding;
 mod foreign;
+mod gate;
 mod http;
 mod killed;
+mod lanes;
 mod new;
 mod permits;
 mod readme;
@@ -37,11 +40,14 @@ fn main() {
         content::trials(),
         control::trials(),
         corpus::trials(),
+        deadlines::trials(),
         defects::trials(),
         encoding::trials(),
         foreign::trials(),
+        gate::trials(),
         http::trials(),
         killed::trials(),
+        lanes::trials(),
         new::trials(),
         permits::trials(),
         readme::trials(),
