@@ -50,7 +50,7 @@ fn is_in_step<S: Read + Write>(wire: &mut Wire<S>) -> bool {
 
 fn each_request_is_answered(direct_lane: bool) {
     let config = format!("direct_lane = {direct_lane}\n[limits]\nbody_bytes_max = 10_000\n");
-    let server = setup().config(&config).start();
+    let server = setup().config(&config).log("warn").start();
     let rows = rows();
     assert!(rows.len() >= ROWS_MIN, "only {} requests", rows.len());
     let names: HashSet<_> = rows.iter().map(|row| &row.name).collect();
