@@ -149,7 +149,10 @@ fn answers_come_in_order() {
 fn overload(server: &Server, file: &Path) -> mpsc::Receiver<u16> {
     const CALLS: usize = 6;
     let (sender, statuses) = mpsc::channel();
-    for _ in 0..CALLS {
+    for number in 0..CALLS {
+        if number == 1 {
+            server.wait_for_log(&["waiting for a file"]);
+        }
         let (mut wire, sender, request) = (Wire::to(server), sender.clone(), until(file));
         thread::spawn(move || {
             wire.send(request);

@@ -2,7 +2,7 @@
 
 use crate::trial;
 use hotcall::client::Client;
-use hotcall_tests::requests::{End, Row, Status, rows};
+use hotcall_tests::requests::{BODY_BYTES_MAX, End, Row, Status, rows};
 use hotcall_tests::wire::{Answer, Wire, address, call, post};
 use hotcall_tests::{Server, Setup, artifacts, wait_until};
 use libtest_mimic::Trial;
@@ -49,7 +49,7 @@ fn is_in_step<S: Read + Write>(wire: &mut Wire<S>) -> bool {
 }
 
 fn each_request_is_answered(direct_lane: bool) {
-    let config = format!("direct_lane = {direct_lane}\n[limits]\nbody_bytes_max = 10_000\n");
+    let config = format!("direct_lane = {direct_lane}\n[limits]\nbody_bytes_max = {BODY_BYTES_MAX}\n");
     let server = setup().config(&config).log("warn").start();
     let rows = rows();
     assert!(rows.len() >= ROWS_MIN, "only {} requests", rows.len());

@@ -4,7 +4,7 @@ use crate::trial;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hotcall_tests::corpus::{Case, Kind, cases};
-use hotcall_tests::requests::{End, rows};
+use hotcall_tests::requests::{BODY_BYTES_MAX, End, rows};
 use hotcall_tests::wire::{Answer, Wire, call, post};
 use hotcall_tests::{Server, Setup, artifacts};
 use libtest_mimic::Trial;
@@ -23,11 +23,11 @@ pub fn trials() -> Vec<Trial> {
 struct Lanes([Server; 2]);
 
 impl Lanes {
-    fn start() -> Self {
+    fn start(body_bytes_max: usize) -> Self {
         Self([true, false].map(|direct_lane| {
             Setup::new()
                 .argument("--http=127.0.0.1:0")
-                .config(&format!("direct_lane = {direct_lane}\n[limits]\nbody_bytes_max = 1_000_000\n"))
+                .config(&format!("direct_lane = {direct_lane}\n[limits]\nbody_bytes_max = {body_bytes_max}\n"))
                 .plugin("arithmetic.so", artifacts::plugin("arithmetic"))
                 .plugin("interop.so", artifacts::plugin("interop"))
                 .plugin("echo.so", artifacts::plugin("echo"))
@@ -52,7 +52,7 @@ fn comparable(mut answer: Answer) -> Answer {
 }
 
 fn each_document() {
-    let lanes = Lanes::start();
+    let lanes = Lanes::start(1_000_000);
     let mut wires = lanes.wires();
     let cases = cases();
     assert!(cases.len() >= 500, "only {} documents", cases.len());
@@ -104,7 +104,7 @@ fn gzipped(document: &str) -> Vec<u8> {
 }
 
 fn each_kind_of_request() {
-    let lanes = Lanes::start();
+    let lanes = Lanes::start(1_000_000);
     let long = call("echo.text", 100_000);
     let (add, version) = (call("echo", 7), call("echo.version", 0).replace("<value><int>0</int></value>", ""));
     let plain = |line: &str, fields: &str| format!("{line}\r\nHost: localhost\r\n{fields}\r\n").into_bytes();
@@ -181,7 +181,7 @@ fn assert_same(lanes: &Lanes, request: &[u8], is_head: bool) {
 }
 
 fn each_bad_request() {
-    let lanes = Lanes::start();
+    let lanes = Lanes::start(BODY_BYTES_MAX);
     for row in rows() {
         let [direct, within] = lanes.wires().map(|mut wire| {
             let mut answers = row.send(&mut wire, None);

@@ -5,6 +5,9 @@ use crate::wire::{Answer, Wire};
 use std::fmt;
 use std::io::{Read, Write};
 
+/// The server's `body_bytes_max` for them.
+pub const BODY_BYTES_MAX: usize = 10_000;
+
 /// One connection's bytes, and what becomes of them.
 pub struct Row {
     /// Which no other has.
