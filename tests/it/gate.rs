@@ -59,7 +59,10 @@ fn each_request_is_answered(direct_lane: bool) {
     for row in &rows {
         for split in std::iter::once(None).chain(row.splits().into_iter().map(Some)) {
             if let Err(why) = check(&server, row, split) {
-                wrong.push(format!("{}, split at {split:?}: {why}, not {:?} {:?}", row.name, row.statuses, row.end));
+                wrong.push(format!(
+                    "{}, split at {split:?}: {why}, not {:?} {:?}",
+                    row.name, row.statuses, row.end
+                ));
                 break;
             }
         }
@@ -129,7 +132,8 @@ fn silent_and_slow_clients() {
     thread::scope(|scope| {
         scope.spawn(|| {
             // They never stop by themselves.
-            let mut bytes = b"POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nX: ".iter().chain([b'x'; 1].iter().cycle());
+            let mut bytes =
+                b"POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nX: ".iter().chain([b'x'; 1].iter().cycle());
             while !slow.is_empty() {
                 let byte = *bytes.next().unwrap();
                 slow.retain_mut(|stream| stream.write_all(&[byte]).is_ok());

@@ -27,7 +27,9 @@ impl Lanes {
         Self([true, false].map(|direct_lane| {
             Setup::new()
                 .argument("--http=127.0.0.1:0")
-                .config(&format!("direct_lane = {direct_lane}\n[limits]\nbody_bytes_max = {body_bytes_max}\n"))
+                .config(&format!(
+                    "direct_lane = {direct_lane}\n[limits]\nbody_bytes_max = {body_bytes_max}\n"
+                ))
                 .plugin("arithmetic.so", artifacts::plugin("arithmetic"))
                 .plugin("interop.so", artifacts::plugin("interop"))
                 .plugin("echo.so", artifacts::plugin("echo"))
@@ -106,7 +108,8 @@ fn gzipped(document: &str) -> Vec<u8> {
 fn each_kind_of_request() {
     let lanes = Lanes::start(1_000_000);
     let long = call("echo.text", 100_000);
-    let (add, version) = (call("echo", 7), call("echo.version", 0).replace("<value><int>0</int></value>", ""));
+    let (add, version) =
+        (call("echo", 7), call("echo.version", 0).replace("<value><int>0</int></value>", ""));
     let plain = |line: &str, fields: &str| format!("{line}\r\nHost: localhost\r\n{fields}\r\n").into_bytes();
     let http10 = |fields: &str| post(fields, &add).replace("HTTP/1.1", "HTTP/1.0").into_bytes();
     let chunked = format!(

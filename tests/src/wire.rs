@@ -101,7 +101,8 @@ impl<S: Read + Write> Wire<S> {
         let mut lines = head.trim_end().split("\r\n");
         let mut words = lines.next().expect("a status line").splitn(3, ' ');
         let (version, status) = (words.next().expect("a version"), words.next().expect("a status"));
-        let field = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let field =
+            |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
         let fields: Vec<_> = lines.map(|line| field(line).unwrap_or_else(|| panic!("{head}"))).collect();
         let mut answer = Answer {
             version: version.to_owned(),

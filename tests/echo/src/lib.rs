@@ -110,7 +110,8 @@ fn nap(ms: i32) -> Result<String, Fault> {
     if let Ok(ms @ 1..) = u64::try_from(ms) {
         thread::sleep(Duration::from_millis(ms));
     }
-    let name = fs::read_to_string("/proc/thread-self/comm").map_err(|error| Fault::error(error.to_string()))?;
+    let name =
+        fs::read_to_string("/proc/thread-self/comm").map_err(|error| Fault::error(error.to_string()))?;
     Ok(name.trim().to_owned())
 }
 
