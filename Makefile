@@ -16,7 +16,7 @@ C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run build plugins c-plugins test node-modules bench-reload bench-harm install-packages clean
+.PHONY: help run build plugins c-plugins test node-modules bench-reload bench-harm bench-gate install-packages clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -62,6 +62,10 @@ bench-reload: install-packages ## reloads a plugin 1,000 times under load and pr
 bench-harm: SECTIONS = run
 bench-harm: install-packages ## puts harmful plugins into a server and prints how long others' calls take; see tests/bench/RELOAD.md
 	$(CARGO) bench --package hotcall-tests --bench harm
+
+bench-gate: SECTIONS = run bench
+bench-gate: install-packages ## attacks a server with silent and slow clients and prints what a good one notices; see tests/bench/GATE.md
+	$(CARGO) bench --package hotcall-tests --bench gate
 
 SECTIONS = run test
 install-packages: ## installs the Debian packages of .ci/packages that are missing

@@ -57,6 +57,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// Worker threads. Default: four for each core.
     pub workers: Option<usize>,
+    /// Whether plain calls go to the workers without passing through tiny_http. Default: yes.
+    pub direct_lane: Option<bool>,
     /// How changes of the plugins directory are noticed.
     pub watch: Option<WatchName>,
     /// Whether each new plugin content is tried in a child process first. Default: yes.

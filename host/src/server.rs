@@ -40,6 +40,8 @@ pub struct Options {
     pub access: access::Settings,
     /// Worker threads.
     pub workers: usize,
+    /// Whether plain calls go to the workers without passing through tiny_http.
+    pub direct_lane: bool,
     /// How changes are noticed.
     pub watch: Watch,
     /// Whether each new plugin content is tried in a child process first.
@@ -116,6 +118,7 @@ impl TryFrom<Config> for Options {
             clients,
             access,
             workers: config.workers.unwrap_or((cores() * WORKERS_PER_CORE).min(WORKERS_MAX)),
+            direct_lane: config.direct_lane.unwrap_or(true),
             watch: config.watch.map_or(Watch::Auto, Watch::from),
             probe: config.probe.unwrap_or(true),
             check_permissions: config.check_permissions.unwrap_or(true),
@@ -141,6 +144,7 @@ impl Options {
             certificates: _,
             clients: _,
             workers,
+            direct_lane,
             watch,
             limits,
             xmlrpc,
@@ -158,6 +162,7 @@ impl Options {
             ("state_dir", *state_dir != new.state_dir),
             ("https, http or unix", *binds != new.binds),
             ("workers", *workers != new.workers),
+            ("direct_lane", *direct_lane != new.direct_lane),
             ("watch", *watch != new.watch),
             ("[limits]", *limits != new.limits),
             ("[xmlrpc]", *xmlrpc != new.xmlrpc),
@@ -231,7 +236,7 @@ impl Server {
             private: &private,
             workers,
             reactors: cores(),
-            direct_lane: true,
+            direct_lane: options.direct_lane,
             limits,
         };
         match net::start(&settings, handler) {

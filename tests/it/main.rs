@@ -8,11 +8,14 @@ mod client_certificates;
 mod content;
 mod control;
 mod corpus;
+mod deadlines;
 mod defects;
 mod encoding;
 mod foreign;
+mod gate;
 mod http;
 mod killed;
+mod lanes;
 mod new;
 mod permits;
 mod readme;
@@ -41,11 +44,14 @@ fn main() {
         content::trials(),
         control::trials(),
         corpus::trials(),
+        deadlines::trials(),
         defects::trials(),
         encoding::trials(),
         foreign::trials(),
+        gate::trials(),
         http::trials(),
         killed::trials(),
+        lanes::trials(),
         new::trials(),
         permits::trials(),
         readme::trials(),

@@ -45,6 +45,11 @@ pub enum Outcome {
 }
 
 impl Case {
+    /// The header that comes with it; empty when none does.
+    pub fn content_type(&self) -> &str {
+        &self.content_type
+    }
+
     /// What Hotcall's decoder makes of it.
     pub fn decoded(&self) -> Outcome {
         let document = Document::from(&self.bytes).with_content_type(&self.content_type);
@@ -158,7 +163,7 @@ fn limit(limits: &mut DecodeLimits, text: &str) {
 }
 
 /// `\r`, `\n`, `\t`, `\\` and `\xE9`, a byte.
-fn unescaped(text: &str) -> Vec<u8> {
+pub(crate) fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some((plain, escape)) = rest.split_once('\\') {

@@ -7,7 +7,9 @@ pub mod corpus;
 pub mod foreign;
 pub mod load;
 pub mod notation;
+pub mod requests;
 mod server;
+pub mod wire;
 
 pub use server::{Server, Setup};
 

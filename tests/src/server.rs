@@ -243,6 +243,11 @@ impl Server {
         kill_process(pid, signal).expect("the server's own process");
     }
 
+    /// How it has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         wait_for("the server's end", || self.child.try_wait().unwrap())

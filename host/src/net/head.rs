@@ -195,11 +195,13 @@ fn check_length(head: &Head, fields: &Fields<'_>) -> Result<(), Refusal> {
 }
 
 fn content_encoding(fields: &Fields<'_>) -> Result<Option<String>, Refusal> {
+    // What is no text is no item of the list, and must not pass for no coding at all.
+    let is_text = fields.all("content-encoding").all(<[u8]>::is_ascii);
     let codings = fields.list("content-encoding").join(", ");
-    if codings.is_empty() {
+    if is_text && codings.is_empty() {
         return Ok(None);
     }
-    let is_plain = codings.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    let is_plain = is_text && codings.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     if codings.len() > CODING_BYTES_MAX || !is_plain {
         return Err(bad("Content-Encoding is not a list of codings"));
     }

@@ -148,12 +148,13 @@ fn receive(server: &tiny_http::Server, calls: &Calls, pool: &Pool, stop: &Atomic
                 continue;
             }
         };
-        if request.url() == PROOF_TARGET {
+        // What clients send has an id, so a proof cannot be asked for from outside.
+        let id = request::field(&request, ID_FIELD);
+        if id.is_none() && request.url() == PROOF_TARGET {
             respond(request, tiny_http::Response::empty(StatusCode(204)));
             continue;
         }
-        let id = request::field(&request, ID_FIELD).unwrap_or_default();
-        let call = calls.lock().get(&id).cloned().unwrap_or_default();
+        let call = id.and_then(|id| calls.lock().get(&id).cloned()).unwrap_or_default();
         let within = Box::new(Within { request, cancellation: call.cancellation.clone() });
         if let Err(within) = pool.submit_within(within, call) {
             respond(within.request, framed(overload()));

@@ -2,16 +2,25 @@
 #![forbid(unsafe_code)]
 
 use hotcall_plugin::{Call, Fault, Host, State, Value, method, plugin};
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// From one look at what is waited for to the next.
+const POLL: Duration = Duration::from_millis(5);
+/// The longest that [`until`] waits.
+const UNTIL_MAX: Duration = Duration::from_secs(60);
+
 struct Echo {
     config: Value,
+    hoard: Mutex<Vec<File>>,
 }
 
 impl State for Echo {
     fn create(host: Host) -> Result<Self, Fault> {
-        Ok(Self { config: host.config()? })
+        Ok(Self { config: host.config()?, hoard: Mutex::default() })
     }
 }
 
@@ -20,6 +29,15 @@ impl Echo {
     #[method(name = "echo.config")]
     fn config(&self) -> Value {
         self.config.clone()
+    }
+
+    /// Keeps this many descriptors, or as many as there are, and no others. Answers how many.
+    #[method(name = "echo.hoard")]
+    fn hoard(&self, count: i32) -> Result<i32, Fault> {
+        let mut hoard = self.hoard.lock().unwrap_or_else(PoisonError::into_inner);
+        hoard.clear();
+        hoard.extend((0..count).map_while(|_| File::open("/dev/null").ok()));
+        i32::try_from(hoard.len()).map_err(|error| Fault::error(error.to_string()))
     }
 }
 
@@ -65,6 +83,38 @@ fn sleep(call: &Call, ms: i32) -> i32 {
     ms
 }
 
+/// Answers once there is a file at this path, whatever its deadline.
+#[method(name = "echo.until")]
+fn until(call: &Call, path: &str) -> bool {
+    call.info("waiting for a file");
+    let end = Instant::now() + UNTIL_MAX;
+    while !Path::new(path).exists() && Instant::now() < end {
+        thread::sleep(POLL);
+    }
+    Path::new(path).exists()
+}
+
+/// Answers once it is cancelled.
+#[method(name = "echo.wait")]
+fn wait(call: &Call) {
+    call.info("waiting to be cancelled");
+    while !call.cancelled() {
+        thread::sleep(POLL);
+    }
+    call.info("heard that it is cancelled");
+}
+
+/// Promises to be quick, and sleeps for so many milliseconds. Answers with the name of the thread that it was called by.
+#[method(name = "echo.nap", quick)]
+fn nap(ms: i32) -> Result<String, Fault> {
+    if let Ok(ms @ 1..) = u64::try_from(ms) {
+        thread::sleep(Duration::from_millis(ms));
+    }
+    let name =
+        fs::read_to_string("/proc/thread-self/comm").map_err(|error| Fault::error(error.to_string()))?;
+    Ok(name.trim().to_owned())
+}
+
 /// Text of this length.
 #[method(name = "echo.text")]
 fn text(bytes: i32) -> String {
@@ -92,5 +142,7 @@ fn version() -> &'static str {
 plugin! {
     name: "echo",
     state: Echo,
-    methods: [echo, version, types, fail, error, panics, sleep, text, caller, log, Echo::config],
+    methods: [
+        echo, version, types, fail, error, panics, sleep, until, wait, nap, text, caller, log, Echo::config, Echo::hoard
+    ],
 }
