@@ -2,10 +2,12 @@
 
 use crate::trial;
 use hotcall::client::Error;
-use hotcall::xmlrpc::{Value, parse_date_time};
+use hotcall::xmlrpc::{Fault, Value, parse_date_time};
+use hotcall_plugin::Bytes;
 use hotcall_tests::foreign::{self, ForeignServer, Language};
 use hotcall_tests::{Server, Setup, artifacts};
 use libtest_mimic::Trial;
+use std::collections::BTreeMap;
 
 pub fn trials() -> Vec<Trial> {
     use Language::{C, Java, Node, Perl, Php, Python, Ruby};
@@ -101,39 +103,41 @@ fn fails(server: &ForeignServer, method: &str, params: &[Value], code: i32, text
 }
 
 /// The three methods of introspection, asked about one method.
-fn introspects(server: &ForeignServer, method: &str, help: &str, signatures: Value) {
-    let Ok(Value::Array(names)) = server.call("system.listMethods", &[]) else {
-        panic!("no list of methods")
-    };
-    assert!(names.contains(&method.into()), "{method} is not among {names:?}");
-    assert_eq!(server.call("system.methodHelp", &[method.into()]).unwrap(), help.into());
-    assert_eq!(server.call("system.methodSignature", &[method.into()]).unwrap(), signatures);
+fn introspects(server: &ForeignServer, method: &str, help: &str, signatures: &[&str]) {
+    let client = server.client();
+    let names = client.list_methods().unwrap();
+    assert!(names.iter().any(|name| name == method), "{method} is not among {names:?}");
+    assert_eq!(client.method_help(method).unwrap(), help);
+    let told: Vec<String> =
+        client.method_signatures(method).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(told, signatures);
 }
 
-/// Two results and a fault between them, as all servers but Perl's answer.
+/// Results of one type as a Rust type, of several as values, and a fault between results.
 fn batches(server: &ForeignServer) {
-    let fail: &[Value] = &[Value::Int(8), "no".into()];
-    let calls = batch(&[("echo", &[TEXT.into()]), ("fail", fail), ("echo", &[Value::Int(2)])]);
-    let fault = vec![("faultCode".into(), Value::Int(8)), ("faultString".into(), "no".into())];
-    let wanted = vec![one(TEXT), Value::Struct(fault), one(2)];
-    assert_eq!(server.call("system.multicall", &calls).unwrap(), Value::Array(wanted));
+    let mut batch = server.client().multicall();
+    batch.add("echo", TEXT).unwrap().add("fail", (8, "no")).unwrap().add("echo", 2).unwrap();
+    let results = batch.send::<Value>().unwrap();
+    assert_eq!(results, [Ok(TEXT.into()), Err(Fault::new(8, "no")), Ok(Value::Int(2))]);
+
+    batch.add("echo", 1).unwrap().add("echo", 2).unwrap();
+    assert_eq!(batch.send::<i32>().unwrap(), [Ok(1), Ok(2)]);
+    batch.add("echo", TEXT).unwrap();
+    assert!(matches!(batch.send::<i32>(), Err(Error::Mismatch(_))));
 }
 
-fn batch(calls: &[(&str, &[Value])]) -> [Value; 1] {
-    let call = |&(method, params): &(&str, &[Value])| {
-        let params = Value::Array(params.to_vec());
-        Value::Struct(vec![("methodName".into(), method.into()), ("params".into(), params)])
-    };
-    [Value::Array(calls.iter().map(call).collect())]
-}
-
-/// The only signature of a method.
-fn signature(types: &[&str]) -> Value {
-    one(types.iter().copied().map(Value::from).collect::<Vec<_>>())
-}
-
-fn one(value: impl Into<Value>) -> Value {
-    Value::Array(vec![value.into()])
+/// Rust types there and back, and one that does not fit.
+fn types(server: &ForeignServer, echo: impl Fn(&'static str) -> &'static str) {
+    let client = server.client();
+    assert_eq!(client.call::<i32>(echo("int"), 5).unwrap(), 5);
+    assert!(client.call::<bool>(echo("boolean"), true).unwrap());
+    assert_eq!(client.call::<f64>(echo("double"), 0.1).unwrap(), 0.1);
+    assert_eq!(client.call::<String>(echo("string"), TEXT).unwrap(), TEXT);
+    assert_eq!(client.call::<Bytes>(echo("base64"), (&b"a\0b"[..],)).unwrap(), Bytes(b"a\0b".to_vec()));
+    assert_eq!(client.call::<Vec<i32>>(echo("array"), (vec![1, 2],)).unwrap(), [1, 2]);
+    let ages = BTreeMap::from([("ann".to_owned(), 7)]);
+    assert_eq!(client.call::<BTreeMap<String, i32>>(echo("struct"), (ages.clone(),)).unwrap(), ages);
+    assert!(matches!(client.call::<i32>(echo("string"), TEXT), Err(Error::Mismatch(_))));
 }
 
 fn python() {
@@ -149,13 +153,9 @@ fn python() {
     fails(&server, "fail", &[Value::Int(7), TEXT.into()], 7, TEXT);
     fails(&server, "no.such.method", &[], 1, "is not supported");
 
-    introspects(
-        &server,
-        "echo",
-        "Answers with the value that it is given.",
-        "signatures not supported".into(),
-    );
+    introspects(&server, "echo", "Answers with the value that it is given.", &[]);
     batches(&server);
+    types(&server, |_| "echo");
 }
 
 fn abyss(arguments: &[&str]) {
@@ -169,8 +169,9 @@ fn abyss(arguments: &[&str]) {
     fails(&server, "fail", &[Value::Int(7), TEXT.into()], 7, TEXT);
     fails(&server, "no.such.method", &[], -506, "no.such.method");
 
-    introspects(&server, "fail", "Fails with this.", signature(&["nil", "int", "string"]));
+    introspects(&server, "fail", "Fails with this.", &["(int, string) -> nil"]);
     batches(&server);
+    types(&server, |_| "echo");
 }
 
 fn perl() {
@@ -187,15 +188,24 @@ fn perl() {
     fails(&server, "fail", &[Value::Int(7), TEXT.into()], 7, TEXT);
     fails(&server, "no.such.method", &[], 200, "no.such.method");
 
-    introspects(&server, "echo.int", "Answers with its int.", signature(&["int", "int"]));
+    introspects(&server, "echo.int", "Answers with its int.", &["(int) -> int"]);
+    types(&server, |ty| match ty {
+        "int" => "echo.int",
+        "boolean" => "echo.boolean",
+        "double" => "echo.double",
+        "base64" => "echo.base64",
+        "array" => "echo.array",
+        "struct" => "echo.struct",
+        _ => "echo.string",
+    });
 
     // Unlike every other server it does not wrap the results. Where one is a fault it answers with a type that does
     // not exist, which is told as what it is.
-    let calls = batch(&[("echo.string", &[TEXT.into()]), ("echo.int", &[Value::Int(2)])]);
-    let wanted = Value::Array(vec![TEXT.into(), Value::Int(2)]);
-    assert_eq!(server.call("system.multicall", &calls).unwrap(), wanted);
-    let failing = batch(&[("echo.int", &[Value::Int(2)]), ("fail", &[Value::Int(8), "no".into()])]);
-    match server.call("system.multicall", &failing) {
+    let mut batch = server.client().multicall();
+    batch.add("echo.string", TEXT).unwrap().add("echo.int", 2).unwrap();
+    assert_eq!(batch.send::<Value>().unwrap(), [Ok(TEXT.into()), Ok(Value::Int(2))]);
+    batch.add("echo.int", 2).unwrap().add("fail", (8, "no")).unwrap();
+    match batch.send::<Value>() {
         Err(Error::Protocol(message)) => assert!(message.contains("<fault> is not a type"), "{message}"),
         other => panic!("{other:?}"),
     }

@@ -41,6 +41,11 @@ impl ForeignServer {
         Self { client: builder.build().expect("a client"), _process: process }
     }
 
+    /// The client.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Calls a method.
     pub fn call(&self, method: &str, params: &[Value]) -> Result<Value, Error> {
         self.client.exchange(method, params)?.result()
