@@ -53,7 +53,9 @@ impl Settings {
 /// How a request came to this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Way {
-    /// Through a Unix socket, which only this machine's own users can reach, by its permissions.
+    /// Through a Unix socket, from a process of the server's own user or of root: whoever could also replace the server.
+    Owner,
+    /// Through a Unix socket, from another user of this machine, whom the socket's mode lets in.
     Unix,
     /// Over TCP from this same machine.
     Loopback,
@@ -63,15 +65,21 @@ pub enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Unix, Self::Loopback, Self::Network];
+    const ALL: [Self; 4] = [Self::Owner, Self::Unix, Self::Loopback, Self::Network];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Owner => "owner",
             Self::Unix => "unix",
             Self::Loopback => "loopback",
             Self::Network => "network",
         }
+    }
+
+    /// Whether it is a Unix socket, whoever is at its other end.
+    pub const fn is_unix(self) -> bool {
+        matches!(self, Self::Owner | Self::Unix)
     }
 
     /// The way of that name.
@@ -192,7 +200,7 @@ impl Access {
         if let Some(user) = basic::user(verifier, visit, &self.throttle)? {
             return Ok(user);
         }
-        let may_be_nobody = policy.allow_anonymous || visit.way == Way::Unix;
+        let may_be_nobody = policy.allow_anonymous || visit.way.is_unix();
         if visit.name.is_empty() && !may_be_nobody {
             return Err(basic::wanted(visit));
         }

@@ -8,7 +8,7 @@ use std::fmt;
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |what: &str, value: &dyn fmt::Display| writeln!(f, "{what:<12} {value}");
-        for bind in &self.binds {
+        for bind in self.listeners() {
             match bind {
                 Bind::Https(address) => line("listen", &format_args!("https://{address}/RPC2"))?,
                 Bind::Http(address) => line("listen", &format_args!("http://{address}/RPC2"))?,
@@ -29,6 +29,9 @@ impl fmt::Display for Options {
         if let Some(clients) = &self.clients {
             let how = if clients.is_required { "required of clients" } else { "optional for clients" };
             line("client CA", &format_args!("{}, {how}", clients.ca.display()))?;
+        }
+        if let Some(user) = &self.user {
+            line("user", user)?;
         }
         let watch = match self.watch {
             Watch::Auto => "watched",

@@ -52,7 +52,7 @@ pub(super) fn source(options: &Options) -> Result<Source, Error> {
         Bind::Https(address) => Some(*address),
         Bind::Http(_) | Bind::Unix(_) => None,
     };
-    let mut addresses = options.binds.iter().filter_map(https).peekable();
+    let mut addresses = options.listeners().filter_map(https).peekable();
     if addresses.peek().is_none() {
         return Ok(Source::Unneeded);
     }
@@ -79,6 +79,11 @@ pub(super) fn settings(options: &Options) -> Result<Option<Settings>, Error> {
         }
     };
     Ok(Some(Settings { certificates, clients: options.clients.clone() }))
+}
+
+/// Reads what the HTTPS listeners need, when there are any.
+pub(super) fn make(options: &Options) -> Result<Option<Tls>, Error> {
+    settings(options)?.map(Tls::new).transpose().map_err(Error::Net)
 }
 
 /// Reads all files but those that a start would make.
