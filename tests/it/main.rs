@@ -9,12 +9,14 @@ mod content;
 mod control;
 mod corpus;
 mod defects;
+mod deploy;
 mod encoding;
 mod foreign;
 mod http;
 mod killed;
 mod new;
 mod permits;
+mod privileges;
 mod readme;
 mod reload;
 mod serving;
@@ -41,12 +43,14 @@ fn main() {
         control::trials(),
         corpus::trials(),
         defects::trials(),
+        deploy::trials(),
         encoding::trials(),
         foreign::trials(),
         http::trials(),
         killed::trials(),
         new::trials(),
         permits::trials(),
+        privileges::trials(),
         readme::trials(),
         reload::trials(),
         serving::trials(),

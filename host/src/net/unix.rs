@@ -87,7 +87,10 @@ fn open_up(path: &Path, access: UnixAccess) -> io::Result<()> {
         return Err(io::Error::other("somebody has replaced the socket that was made there"));
     }
     let (owner, group) = (access.owner.map(Uid::from_raw), access.group.map(Gid::from_raw));
-    rustix::fs::chownat(&file, "", owner, group, AtFlags::EMPTY_PATH)?;
+    // A service manager's filter may refuse even a chown that changes nothing.
+    if owner.is_some() || group.is_some() {
+        rustix::fs::chownat(&file, "", owner, group, AtFlags::EMPTY_PATH)?;
+    }
     // A descriptor of this kind has no chmod of its own.
     let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
     Ok(rustix::fs::chmod(itself, Mode::from_raw_mode(access.mode))?)
