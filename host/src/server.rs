@@ -292,7 +292,7 @@ impl Prepared {
         let listeners = net::bind(&options.binds, handed, unix).map_err(Error::Net)?;
         if let Some(identity) = &identity {
             identity.assume()?;
-            identity.warn_of_unreadable(options.files());
+            identity.warn_of_unreadable(&options);
         }
         if source != tls::Source::Unneeded || options.access.users.is_some() {
             privileges::decide_about_core_dumps(options.core_dumps)?;

@@ -129,18 +129,23 @@ impl Identity {
     }
 
     /// Warns of what was read by root and cannot be read by this user, who is the one to read it anew.
-    pub(super) fn warn_of_unreadable<'a>(&self, paths: impl IntoIterator<Item = &'a Path>) {
-        for path in paths {
-            if let Err(error) = File::open(path) {
-                let (shown, group) = (path.display(), self.group);
-                log::warn!(
-                    "{shown} cannot be read anew, after a change or on SIGHUP, because {} may not: {error}; \
-                     give it to that user (chown {} {shown}), or a key to its group (chgrp {group} {shown}; chmod 640 {shown}), with \
-                     every directory above to be passed through",
-                    self.user.name,
-                    self.shown()
-                );
-            }
+    pub(super) fn warn_of_unreadable(&self, options: &Options) {
+        for path in options.files() {
+            let Err(error) = File::open(path) else { continue };
+            let (shown, theirs) = (path.display(), self.shown());
+            let (_, group) = theirs.split_once(':').unwrap_or_default();
+            // A users file is its owner's alone; a key may be its group's too.
+            let is_shared = options.access.users.as_deref() != Some(path);
+            let or = if is_shared {
+                format!(", or chgrp {group} {shown}; chmod 640 {shown}")
+            } else {
+                String::new()
+            };
+            log::warn!(
+                "{shown} cannot be read anew, after a change or on SIGHUP: {error} for {}; chown {theirs} {shown}{or}; and let that \
+                 user pass through every directory above",
+                self.user.name
+            );
         }
     }
 }
