@@ -280,8 +280,8 @@ impl Prepared {
     /// What could not be read, made or bound, or that this process cannot become that user.
     pub fn new(options: Options, handed: Vec<Handed>) -> Result<Self, Error> {
         let identity = Identity::of(&options)?;
-        let policy = policy(&options)?;
         let source = tls::source(&options)?;
+        let policy = policy(&options)?;
         let is_made_here = source == tls::Source::Development;
         // Made by the user who is to read it again.
         let of_files = if is_made_here { None } else { tls::make(&options)? };

@@ -13,7 +13,7 @@ use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         trial_as_root("privileges::what_keeps_root_from_becoming_the_user_is_said", what_is_in_the_way),
         trial_as_root("privileges::memory_with_keys_is_shown_to_nobody", memory_is_not_shown),
         trial_as_root("privileges::a_wider_unix_socket_makes_no_operators", wider_sockets),
+        trial_as_root("privileges::an_ordinary_user_develops", ordinary_user_develops),
         trial("privileges::secrets_never_reach_the_log", secrets_stay_out_of_the_log),
     ]
 }
@@ -180,9 +181,47 @@ fn memory_is_not_shown() {
 
 /// Runs a program as another user, with no other groups than its own.
 fn as_user(program: &Path, arguments: &[&str]) -> Output {
+    by_user(program, arguments).output().unwrap()
+}
+
+fn by_user(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", USER, "--regid", GROUP, "--clear-groups"]).arg(program).args(arguments);
-    command.env("HOME", "/nonexistent").output().unwrap()
+    command.env("HOME", "/nonexistent");
+    command
+}
+
+/// What `make` builds it writes through a descriptor of the server's, which only root could reach if the server kept others out.
+fn ordinary_user_develops() {
+    let root = open_directory();
+    let path = |name: &str| root.path().join(name);
+    let built = deployed(root.path(), &[]);
+    fs::create_dir_all(path("sources/deployed")).unwrap();
+    fs::write(path("sources/deployed/Makefile"), format!("all:\n\tcp {} $(OUT)\n", built.display())).unwrap();
+    fs::write(path("sources/deployed/deployed.c"), "").unwrap();
+    fs::create_dir(path("state")).unwrap();
+    rustix::fs::chown(path("state"), Some(rustix::fs::Uid::from_raw(ID)), None).unwrap();
+    let log = fs::File::create(path("log")).unwrap();
+    let arguments = ["dev", "sources", "--state-dir", "state", "--https", "127.0.0.1:0"];
+    let mut command = by_user(artifacts::hotcall(), &arguments);
+    let mut dev = Ended(command.current_dir(root.path()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    let said = || fs::read_to_string(path("log")).unwrap();
+    wait_until("the plugin, built or not", || {
+        said().contains("deployed.so serves 2 methods") || said().contains("ERROR")
+    });
+    assert!(!said().contains("ERROR"), "{}", said());
+    rustix::process::kill_process(rustix::process::Pid::from_child(&dev.0), Signal::TERM).unwrap();
+    assert!(dev.0.wait().unwrap().success(), "{}", said());
+}
+
+/// A process that does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 fn wider_sockets() {

@@ -53,6 +53,9 @@ fn options(mut config: Config) -> Result<Options, Failure> {
     // What it serves it has built itself, in a state directory that is its own, from sources that often lie in
     // directories which a group may write to.
     config.check_permissions.get_or_insert(false);
+    // make writes through a descriptor of this process, which the kernel lets other programs reach only in one that may be
+    // looked into; and whoever develops may want to.
+    config.core_dumps = true;
     if config.user.is_some() || config.group.is_some() {
         return Err(Failure::new(
             "user and group are for hotcall serve: what is built runs as whoever builds it",
