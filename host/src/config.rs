@@ -27,6 +27,16 @@ pub struct Config {
     pub http: Vec<SocketAddr>,
     /// Paths of Unix sockets.
     pub unix: Vec<PathBuf>,
+    /// Their mode, as `chmod` takes it. Default: `0600`.
+    pub unix_mode: Option<String>,
+    /// Their group. Default: the server's.
+    pub unix_group: Option<String>,
+    /// The user that a server started by root becomes before it loads anything. Default: it stays root.
+    pub user: Option<String>,
+    /// The group that it takes with that. Default: the user's.
+    pub group: Option<String>,
+    /// Whether a crash may write the memory to disk, where keys and passwords are in it. Default: no.
+    pub core_dumps: bool,
     /// The certificate, PEM.
     pub cert: Option<PathBuf>,
     /// Its private key, PEM.
@@ -210,6 +220,18 @@ impl Config {
         Ok(trust)
     }
 
+    /// The mode of Unix sockets.
+    ///
+    /// # Errors
+    /// It is no octal number of nine bits.
+    pub fn unix_mode(&self) -> Result<Option<u32>, Error> {
+        const BITS: u32 = 0o777;
+        let Some(text) = &self.unix_mode else { return Ok(None) };
+        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= BITS);
+        let why = || Error(format!("unix_mode is {text:?}: give it as chmod takes it, as in \"0660\""));
+        mode.map(Some).ok_or_else(why)
+    }
+
     /// All certificates, the default one first.
     ///
     /// # Errors
@@ -250,17 +272,22 @@ impl Config {
 }
 
 /// Where the server keeps its files unless told otherwise: systemd's `$STATE_DIRECTORY`, else
-/// `$XDG_STATE_HOME/hotcall`, else `$HOME/.local/state/hotcall`, else `/var/lib/hotcall`.
-pub fn default_state_dir() -> PathBuf {
+/// `$XDG_STATE_HOME/hotcall`, else `$HOME/.local/state/hotcall`, else `/var/lib/hotcall`. When it `becomes_another` user, only the
+/// first and the last: the others are of the user who starts it.
+pub fn default_state_dir(becomes_another: bool) -> PathBuf {
     let directory = |name: &str| {
         env::var_os(name)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
+    let of_user = || {
+        directory("XDG_STATE_HOME")
+            .map(|path| path.join("hotcall"))
+            .or_else(|| directory("HOME").map(|path| path.join(".local/state/hotcall")))
+    };
     directory("STATE_DIRECTORY")
-        .or_else(|| directory("XDG_STATE_HOME").map(|path| path.join("hotcall")))
-        .or_else(|| directory("HOME").map(|path| path.join(".local/state/hotcall")))
+        .or_else(|| if becomes_another { None } else { of_user() })
         .unwrap_or_else(|| PathBuf::from("/var/lib/hotcall"))
 }
 

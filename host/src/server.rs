@@ -1,6 +1,8 @@
 //! The whole server: registry, plugins, dispatch, listeners, put together in the order of the data's way and
 //! taken apart in the opposite one.
 
+pub(crate) mod environment;
+mod privileges;
 mod summary;
 mod tls;
 
@@ -8,17 +10,18 @@ use crate::access::{self, Access, Policy};
 use crate::config::{Config, default_state_dir};
 use crate::limits::{Limits, MethodLimits};
 use crate::net::tls::{CertificateFiles, ClientAuth, Tls};
-use crate::net::{self, Bind};
+use crate::net::{self, Bind, Handed, UnixAccess};
 use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
 use crate::rpc::{Concurrency, Dispatcher};
 use crate::web::{App, Begun, Request, Response};
 use crate::xmlrpc::{EncodeStyle, Value};
+use privileges::Identity;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -30,8 +33,20 @@ pub struct Options {
     pub plugins_dir: PathBuf,
     /// The server's own files.
     pub state_dir: PathBuf,
-    /// Where to listen; at least one.
+    /// Where to listen.
     pub binds: Vec<Bind>,
+    /// Where it listens besides, by sockets that it is handed.
+    pub handed: Vec<Bind>,
+    /// The mode of Unix sockets.
+    pub unix_mode: Option<u32>,
+    /// The group of Unix sockets.
+    pub unix_group: Option<String>,
+    /// Whom to become before anything is loaded.
+    pub user: Option<String>,
+    /// With which group.
+    pub group: Option<String>,
+    /// Whether a crash may write the memory to disk.
+    pub core_dumps: bool,
     /// Certificates and their keys, the default one first.
     pub certificates: Vec<CertificateFiles>,
     /// How clients of the HTTPS listeners show who they are, if they are asked.
@@ -91,6 +106,16 @@ impl TryFrom<Config> for Options {
     type Error = Error;
 
     fn try_from(config: Config) -> Result<Self, Error> {
+        Self::new(config, Vec::new())
+    }
+}
+
+impl Options {
+    /// What a config says for a server that is handed such sockets. With any, it listens nowhere else by default.
+    ///
+    /// # Errors
+    /// What in the config does not fit together.
+    pub fn new(config: Config, handed: Vec<Bind>) -> Result<Self, Error> {
         /// Calls may block, so there are more workers than cores.
         const WORKERS_PER_CORE: usize = 4;
         const WORKERS_MAX: usize = 1_024;
@@ -101,19 +126,26 @@ impl TryFrom<Config> for Options {
             return Err(Error::Options(format!("workers may be 1 to {WORKERS_MAX}")));
         }
         let clients = tls::clients(&config)?;
+        let unix_mode = config.unix_mode().map_err(|error| Error::Options(error.to_string()))?;
         let plugin_settings = config.plugin_settings();
         let access = config.access();
         let trust = config.trust().map_err(|error| Error::Options(error.to_string()))?;
         let mut binds: Vec<Bind> = config.https.into_iter().map(Bind::Https).collect();
         binds.extend(config.http.into_iter().map(Bind::Http));
         binds.extend(config.unix.into_iter().map(Bind::Unix));
-        if binds.is_empty() {
+        if binds.is_empty() && handed.is_empty() {
             binds.push(Bind::Https(DEFAULT_HTTPS));
         }
         Ok(Self {
             plugins_dir: config.plugins_dir.unwrap_or_else(|| PathBuf::from("plugins")),
-            state_dir: config.state_dir.unwrap_or_else(default_state_dir),
+            state_dir: config.state_dir.unwrap_or_else(|| default_state_dir(config.user.is_some())),
             binds,
+            handed,
+            unix_mode,
+            unix_group: config.unix_group,
+            user: config.user,
+            group: config.group,
+            core_dumps: config.core_dumps,
             certificates: certificates.into_iter().map(CertificateFiles::from).collect(),
             clients,
             access,
@@ -131,9 +163,12 @@ impl TryFrom<Config> for Options {
             methods: config.methods,
         })
     }
-}
 
-impl Options {
+    /// All places where it listens.
+    pub fn listeners(&self) -> impl Iterator<Item = &Bind> {
+        self.binds.iter().chain(&self.handed)
+    }
+
     /// The keys that only a start takes and that are other ones there.
     fn fixed_keys_that_differ(&self, new: &Self) -> Vec<&'static str> {
         // All by name, so that a new one is not forgotten here.
@@ -141,6 +176,12 @@ impl Options {
             plugins_dir,
             state_dir,
             binds,
+            handed: _,
+            unix_mode,
+            unix_group,
+            user,
+            group,
+            core_dumps,
             certificates: _,
             clients: _,
             workers,
@@ -161,6 +202,11 @@ impl Options {
             ("plugins_dir", *plugins_dir != new.plugins_dir),
             ("state_dir", *state_dir != new.state_dir),
             ("https, http or unix", *binds != new.binds),
+            ("unix_mode", *unix_mode != new.unix_mode),
+            ("unix_group", *unix_group != new.unix_group),
+            ("user", *user != new.user),
+            ("group", *group != new.group),
+            ("core_dumps", *core_dumps != new.core_dumps),
             ("workers", *workers != new.workers),
             ("direct_lane", *direct_lane != new.direct_lane),
             ("watch", *watch != new.watch),
@@ -180,7 +226,31 @@ impl Options {
     /// What is missing or cannot be used.
     pub fn check(&self) -> Result<(), Error> {
         tls::check(self)?;
-        policy(&self.binds, &self.access).map(drop)
+        Identity::of(self)?;
+        self.unix_access(None)?;
+        policy(self).map(drop)
+    }
+
+    /// Whose Unix sockets are.
+    fn unix_access(&self, identity: Option<&Identity>) -> Result<UnixAccess, Error> {
+        let group = self.unix_group.as_deref().map(privileges::group_id).transpose()?;
+        let default = UnixAccess::default();
+        Ok(UnixAccess {
+            mode: self.unix_mode.unwrap_or(default.mode),
+            owner: identity.map(Identity::uid),
+            group: group.map(|group| group.as_raw()).or(identity.map(Identity::gid)),
+        })
+    }
+
+    /// The files that are read anew while the server runs.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let certificates = self
+            .certificates
+            .iter()
+            .flat_map(|files| [Some(&files.cert), Some(&files.key), files.key_passphrase_file.as_ref()]);
+        let clients = self.clients.iter().flat_map(|clients| [Some(&clients.ca), clients.crl.as_ref()]);
+        let all = certificates.chain(clients).chain([self.access.users.as_ref()]);
+        all.flatten().map(AsRef::as_ref)
     }
 
     /// What of it the plugins' life cycle gets.
@@ -200,6 +270,76 @@ impl Options {
     }
 }
 
+/// A server that has bound its listeners, has read its keys, and runs as whom it is to run. It has no thread yet.
+pub struct Prepared {
+    options: Options,
+    listeners: net::Listeners,
+    tls: Option<Tls>,
+    policy: Policy,
+}
+
+impl Prepared {
+    /// Does all that may need root, and gives root up if the options name a user.
+    ///
+    /// # Errors
+    /// What could not be read, made or bound, or that this process cannot become that user.
+    pub fn new(options: Options, handed: Vec<Handed>) -> Result<Self, Error> {
+        let identity = Identity::of(&options)?;
+        let source = tls::source(&options)?;
+        let policy = policy(&options)?;
+        let is_made_here = source == tls::Source::Development;
+        // Made by the user who is to read it again.
+        let of_files = if is_made_here { None } else { tls::make(&options)? };
+        if let Some(identity) = &identity {
+            identity.make_directory(&options.state_dir)?;
+        }
+        let unix = options.unix_access(identity.as_ref())?;
+        let listeners = net::bind(&options.binds, handed, unix).map_err(Error::Net)?;
+        if let Some(identity) = &identity {
+            identity.assume()?;
+            identity.warn_of_unreadable(&options);
+        }
+        if source != tls::Source::Unneeded || options.access.users.is_some() {
+            privileges::decide_about_core_dumps(options.core_dumps)?;
+        }
+        plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
+        let tls = if is_made_here { tls::make(&options)? } else { of_files };
+        Ok(Self { options, listeners, tls, policy })
+    }
+
+    /// Loads the plugins, then serves: the first call is answered as well as any later one.
+    ///
+    /// # Errors
+    /// What of the state directory cannot be used, or that there are no threads to be had.
+    pub fn start(self) -> Result<Server, Error> {
+        let Self { options, listeners, tls, policy } = self;
+        let tls = tls.map(Arc::new);
+        let access = Arc::new(Access::new(policy));
+        let registry = Arc::new(Registry::default());
+        let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
+        let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
+        let concurrency = Arc::new(Concurrency::new(&options.methods));
+        let dispatcher = dispatcher.with_style(options.xmlrpc).with_concurrency(Arc::clone(&concurrency));
+        let app = App::new(dispatcher, access.clone());
+        let handler = Arc::new(Application(Arc::new(app)));
+        let settings = net::Settings {
+            tls: tls.as_ref(),
+            private: &options.state_dir,
+            workers: options.workers + reserve(&options),
+            reactors: cores(),
+            direct_lane: options.direct_lane,
+            limits: &options.limits,
+        };
+        match net::start(listeners, &settings, handler) {
+            Ok(front) => Ok(Server { front, tls, access, concurrency, plugins, options }),
+            Err(error) => {
+                plugins.stop(Instant::now() + options.limits.drain_max());
+                Err(Error::Net(error))
+            }
+        }
+    }
+}
+
 /// A running server.
 pub struct Server {
     front: net::Front,
@@ -212,40 +352,32 @@ pub struct Server {
 }
 
 impl Server {
-    /// Loads the plugins, then listens: the first call is answered as well as any later one.
+    /// Prepares and starts one.
     ///
     /// # Errors
     /// What could not be read, made or bound, and what to do about it.
     pub fn start(options: Options) -> Result<Self, Error> {
-        plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
-        let tls = tls::ready(&options)?.map(Tls::new).map(Arc::new);
-        let access = Arc::new(Access::new(policy(&options.binds, &options.access)?));
-        let registry = Arc::new(Registry::default());
-        let private = options.state_dir.clone();
-        let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
-        let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
-        let concurrency = Arc::new(Concurrency::new(&options.methods));
-        let dispatcher = dispatcher.with_style(options.xmlrpc).with_concurrency(Arc::clone(&concurrency));
-        let app = App::new(dispatcher, access.clone());
-        let handler = Arc::new(Application(Arc::new(app)));
-        let (binds, limits) = (&options.binds, &options.limits);
-        let workers = options.workers + reserve(binds, &options.access);
-        let settings = net::Settings {
-            binds,
-            tls: tls.as_ref(),
-            private: &private,
-            workers,
-            reactors: cores(),
-            direct_lane: options.direct_lane,
-            limits,
-        };
-        match net::start(&settings, handler) {
-            Ok(front) => Ok(Self { front, tls, access, concurrency, plugins, options }),
-            Err(error) => {
-                plugins.stop(Instant::now() + options.limits.drain_max());
-                Err(Error::Net(error))
-            }
+        Prepared::new(options, Vec::new())?.start()
+    }
+
+    /// What it serves, in a few words.
+    pub fn status(&self) -> String {
+        let plugins = self.plugins.status();
+        let count =
+            |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        let serving = plugins.iter().filter(|plugin| !plugin.methods.is_empty()).count();
+        let methods = plugins.iter().map(|plugin| plugin.methods.len()).sum();
+        let refused = plugins.iter().filter(|plugin| plugin.last_error.is_some()).count();
+        let mut text = format!("{} of {}", count(methods, "method"), count(serving, "plugin"));
+        if refused > 0 {
+            text += &format!("; {} with an error, see hotcall plugins", count(refused, "plugin file"));
         }
+        text
+    }
+
+    /// What shows whether it is alive.
+    pub fn pulse(&self) -> net::Pulse {
+        self.front.pulse()
     }
 
     /// Where each listener is reached.
@@ -262,9 +394,10 @@ impl Server {
     pub fn reload(&mut self, options: Options) -> Result<(), Error> {
         let keys = self.options.fixed_keys_that_differ(&options);
         // The listeners are still those of the start.
-        let (binds, state_dir) = (self.options.binds.clone(), self.options.state_dir.clone());
-        let options = Options { binds, state_dir, ..options };
-        let policy = policy(&options.binds, &options.access)?;
+        let Self { options: Options { binds, handed, state_dir, .. }, .. } = &*self;
+        let (binds, handed, state_dir) = (binds.clone(), handed.clone(), state_dir.clone());
+        let options = Options { binds, handed, state_dir, ..options };
+        let policy = policy(&options)?;
         let ready = tls::ready(&options)?;
         let Options { plugin_settings, plugin_options, trust, methods, .. } = options;
         self.plugins.reconfigure(plugin_settings, plugin_options, trust).map_err(Error::Plugins)?;
@@ -312,14 +445,22 @@ fn cores() -> usize {
 
 /// Workers for those who wait for reloads, so that all that were asked for answer calls. Nobody may wait where there are no
 /// operators.
-fn reserve(binds: &[Bind], access: &access::Settings) -> usize {
-    let has_operators = access.names_operators() || binds.iter().any(|bind| matches!(bind, Bind::Unix(_)));
-    if has_operators { plugin::RELOADS_AWAITED_MAX } else { 0 }
+fn reserve(options: &Options) -> usize {
+    let has_unix = options.listeners().any(|bind| matches!(bind, Bind::Unix(_)));
+    if has_unix || options.access.names_operators() { plugin::RELOADS_AWAITED_MAX } else { 0 }
 }
 
 /// Decides who may call. Nobody serves the whole network by mistake.
-fn policy(binds: &[Bind], access: &access::Settings) -> Result<Policy, Error> {
-    let open = binds.iter().find_map(|bind| match bind {
+fn policy(options: &Options) -> Result<Policy, Error> {
+    check_who_may_call(options.listeners(), &options.access)?;
+    Policy::new(&options.access).map_err(Error::Options)
+}
+
+fn check_who_may_call<'a>(
+    mut listeners: impl Iterator<Item = &'a Bind>,
+    access: &access::Settings,
+) -> Result<(), Error> {
+    let open = listeners.find_map(|bind| match bind {
         Bind::Https(address) | Bind::Http(address) => {
             (!address.ip().to_canonical().is_loopback()).then_some(address)
         }
@@ -331,6 +472,6 @@ fn policy(binds: &[Bind], access: &access::Settings) -> Result<Policy, Error> {
              (hotcall passwd FILE NAME makes one), ask for certificates with client_ca = \"FILE\", or let all in with \
              allow_anonymous = true"
         ))),
-        _ => Policy::new(access).map_err(Error::Options),
+        _ => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ mod control;
 mod corpus;
 mod deadlines;
 mod defects;
+mod deploy;
 mod encoding;
 mod foreign;
 mod gate;
@@ -18,6 +19,7 @@ mod killed;
 mod lanes;
 mod new;
 mod permits;
+mod privileges;
 mod readme;
 mod reload;
 mod serving;
@@ -46,6 +48,7 @@ fn main() {
         corpus::trials(),
         deadlines::trials(),
         defects::trials(),
+        deploy::trials(),
         encoding::trials(),
         foreign::trials(),
         gate::trials(),
@@ -54,6 +57,7 @@ fn main() {
         lanes::trials(),
         new::trials(),
         permits::trials(),
+        privileges::trials(),
         readme::trials(),
         reload::trials(),
         serving::trials(),

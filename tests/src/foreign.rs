@@ -20,7 +20,8 @@ pub fn is_left_out(program: &str) -> bool {
     !in_ci() && !succeeds(Command::new(program).arg("--version"))
 }
 
-fn in_ci() -> bool {
+/// Whether the tests run where nothing may be left out.
+pub fn in_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| value == "true")
 }
 

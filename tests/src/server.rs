@@ -1,6 +1,6 @@
 //! A server under test: the real binary with directories of its own, on loopback.
 
-use crate::{WAIT_MAX, artifacts, wait_for};
+use crate::{WAIT_MAX, artifacts, repository, wait_for};
 use hotcall::client::Client;
 use hotcall::xmlrpc::Value;
 use rustix::process::{Pid, Signal, kill_process};
@@ -27,6 +27,7 @@ pub struct Setup {
     log: Option<String>,
     without_directory: bool,
     ca: Option<PathBuf>,
+    handed: Vec<String>,
 }
 
 impl Setup {
@@ -84,6 +85,14 @@ impl Setup {
         self
     }
 
+    /// With listening sockets that are handed over as systemd does it. Each is a name and an address of TCP, or a path with a
+    /// mode: `https=127.0.0.1:0`, `x=/run/s@666`. It listens nowhere else unless an argument says so.
+    #[must_use]
+    pub fn handed(mut self, sockets: &[&str]) -> Self {
+        self.handed = sockets.iter().map(|&socket| socket.to_owned()).collect();
+        self
+    }
+
     /// Logging less: `filter` is what `RUST_LOG` takes.
     #[must_use]
     pub fn log(mut self, filter: &str) -> Self {
@@ -103,6 +112,16 @@ impl Setup {
     pub fn ca(mut self, path: &Path) -> Self {
         self.ca = Some(path.to_owned());
         self
+    }
+
+    /// What the shell runs before it becomes the server.
+    fn full_prelude(&self) -> Option<String> {
+        if self.handed.is_empty() {
+            return self.prelude.clone();
+        }
+        let script = repository().join("tests/foreign/python/systemd.py");
+        let own = self.prelude.as_deref().map_or_else(String::new, |own| format!("{own}; "));
+        Some(format!("{own}exec python3 {} {} -- \"$0\" \"$@\"", script.display(), self.handed.join(" ")))
     }
 
     /// Starts it and waits until it listens.
@@ -126,6 +145,7 @@ pub struct Server {
 impl Server {
     fn start(setup: Setup) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
+        let prelude = setup.full_prelude();
         let plugins = setup.plugins_dir.unwrap_or_else(|| root.path().join("plugins"));
         if !setup.without_directory && !plugins.exists() {
             fs::create_dir(&plugins).unwrap();
@@ -134,8 +154,8 @@ impl Server {
             fs::copy(file, plugins.join(name)).unwrap();
         }
         let program = setup.program.as_deref().unwrap_or_else(|| artifacts::hotcall());
-        let mut command = Command::new(if setup.prelude.is_some() { Path::new("sh") } else { program });
-        if let Some(prelude) = &setup.prelude {
+        let mut command = Command::new(if prelude.is_some() { Path::new("sh") } else { program });
+        if let Some(prelude) = &prelude {
             command.arg("-c").arg(format!("{prelude}; exec \"$0\" \"$@\"")).arg(program);
         }
         command.arg("serve").arg("--plugins").arg(&plugins);
@@ -146,17 +166,24 @@ impl Server {
             fs::write(&path, text).unwrap();
             command.arg("--config").arg(path);
         }
-        if !setup.arguments.iter().any(|argument| argument.starts_with("--http")) {
+        let is_told_where = |argument: &String| argument.starts_with("--http");
+        if setup.handed.is_empty() && !setup.arguments.iter().any(is_told_where) {
             command.arg("--https=127.0.0.1:0");
         }
         command.args(&setup.arguments).env("RUST_LOG", setup.log.as_deref().unwrap_or(LOG));
         let ca = setup.ca.unwrap_or_else(|| state.join("dev-cert.pem"));
-        let mut server = Self::spawn(root, plugins, state, command);
+        let mut server = Self::spawn(root, plugins, state, command, setup.handed.len());
         server.ca = ca;
         server
     }
 
-    fn spawn(root: tempfile::TempDir, plugins: PathBuf, state: PathBuf, mut command: Command) -> Self {
+    fn spawn(
+        root: tempfile::TempDir,
+        plugins: PathBuf,
+        state: PathBuf,
+        mut command: Command,
+        handed: usize,
+    ) -> Self {
         let shown = format!("{command:?}");
         let mut child = command
             .stdin(Stdio::null())
@@ -169,7 +196,8 @@ impl Server {
         let listening = lines_of(child.stdout.take().unwrap());
         let ca = PathBuf::new();
         let mut server = Self { root, plugins, state, ca, child, command: shown, urls: Vec::new(), log };
-        let listeners = server.command.matches("--http").count() + server.command.matches("--unix").count();
+        let listeners =
+            handed + server.command.matches("--http").count() + server.command.matches("--unix").count();
         while server.urls.len() < listeners {
             let line = listening.recv_timeout(WAIT_MAX).expect("the server says where it listens");
             let url = line.strip_prefix("listening ").unwrap_or_else(|| panic!("unexpected line {line:?}"));

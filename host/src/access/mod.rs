@@ -55,7 +55,9 @@ impl Settings {
 /// How a request came to this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Way {
-    /// Through a Unix socket, which only this machine's own users can reach, by its permissions.
+    /// Through a Unix socket, from a process of the server's own user or of root: whoever could also replace the server.
+    Owner,
+    /// Through a Unix socket, from another user of this machine, whom the socket's mode lets in.
     Unix,
     /// Over TCP from this same machine.
     Loopback,
@@ -65,15 +67,21 @@ pub enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Unix, Self::Loopback, Self::Network];
+    const ALL: [Self; 4] = [Self::Owner, Self::Unix, Self::Loopback, Self::Network];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Owner => "owner",
             Self::Unix => "unix",
             Self::Loopback => "loopback",
             Self::Network => "network",
         }
+    }
+
+    /// Whether it is a Unix socket, whoever is at its other end.
+    pub const fn is_unix(self) -> bool {
+        matches!(self, Self::Owner | Self::Unix)
     }
 
     /// The way of that name.
@@ -169,7 +177,7 @@ impl Policy {
     /// Whether a caller without a name is let in.
     const fn takes_nobody(&self, way: Way) -> bool {
         let names_callers = self.verifier.is_some() || self.by_certificate;
-        self.allow_anonymous || matches!(way, Way::Unix) || !names_callers
+        self.allow_anonymous || way.is_unix() || !names_callers
     }
 
     /// What tells a caller without a name how to have one.

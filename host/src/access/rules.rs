@@ -51,8 +51,8 @@ enum Pattern {
 /// What one caller may call.
 #[derive(Clone, Debug, Default)]
 pub struct Permit {
-    /// Whether it came through a Unix socket: whoever may open that is an operator.
-    is_local: bool,
+    /// Whether it came through a Unix socket from the server's own user or from root, who are operators.
+    is_owner: bool,
     /// The rules that the caller fits, when there are any rules.
     rules: Option<Vec<Arc<Rule>>>,
 }
@@ -65,7 +65,7 @@ impl Permit {
             return self.operates(method);
         }
         if method.starts_with(SYSTEM) {
-            return self.is_local || !rules.is_empty();
+            return self.is_owner || !rules.is_empty();
         }
         rules.iter().any(|rule| rule.names(method))
     }
@@ -73,7 +73,7 @@ impl Permit {
     /// Whether the caller is an operator as far as this method of the server's own goes.
     pub fn operates(&self, method: &str) -> bool {
         let named = |rule: &Arc<Rule>| rule.users.is_some() && rule.names(method);
-        self.is_local || self.rules.iter().flatten().any(named)
+        self.is_owner || self.rules.iter().flatten().any(named)
     }
 }
 
@@ -90,7 +90,7 @@ impl Rules {
     /// What a caller may call.
     pub(super) fn permit(&self, name: &str, way: Way, address: Option<IpAddr>) -> Permit {
         let fitting = || self.0.iter().filter(|rule| rule.fits(name, way, address)).cloned().collect();
-        Permit { is_local: way == Way::Unix, rules: (!self.0.is_empty()).then(fitting) }
+        Permit { is_owner: way == Way::Owner, rules: (!self.0.is_empty()).then(fitting) }
     }
 }
 
@@ -120,7 +120,7 @@ impl Rule {
         let by_name = self.users.as_ref().is_none_or(|users| users.iter().any(|user| user == name));
         let by_place = self.places.as_ref().is_none_or(|places| {
             places.iter().any(|place| match (place, address) {
-                (Place::Unix, _) => way == Way::Unix,
+                (Place::Unix, _) => way.is_unix(),
                 (Place::Net(net), Some(address)) => net.contains(&address.to_canonical()),
                 (Place::Net(_), None) => false,
             })
@@ -201,11 +201,14 @@ mod tests {
             ("half", "1.2.3.4", "hotcall.plugins", "hotcall.reload"),
             ("", "1.2.3.4", "", "add system.listMethods hotcall.plugins local"),
             ("", "2001:db8::1", "local system.x", "add hotcall.plugins"),
-            ("", "unix", "local system.x hotcall.plugins", "add"),
-            ("ann", "unix", "local add hotcall.plugins", "anything"),
+            ("", "unix", "local system.x", "add hotcall.plugins"),
+            ("ann", "unix", "local add", "anything hotcall.plugins"),
+            ("op", "unix", "local hotcall.plugins", "add"),
+            ("", "owner", "local system.x hotcall.plugins", "add"),
+            ("ann", "owner", "local add hotcall.plugins", "anything"),
         ];
         for (name, from, allowed, denied) in rows {
-            let way = if from == UNIX { Way::Unix } else { Way::Network };
+            let way = Way::of_name(from).unwrap_or_default();
             let permit = rules.permit(name, way, from.parse().ok());
             for method in allowed.split_whitespace() {
                 assert!(permit.allows(method), "{name} {from} {method}");
@@ -217,9 +220,10 @@ mod tests {
     }
 
     #[test]
-    fn without_rules_all_is_allowed_and_operators_are_local() {
+    fn without_rules_all_is_allowed_and_operators_are_the_servers_own() {
         let rules = Rules::default();
-        for (way, is_operator) in [(Way::Unix, true), (Way::Loopback, false), (Way::Network, false)] {
+        let rows = [(Way::Owner, true), (Way::Unix, false), (Way::Loopback, false), (Way::Network, false)];
+        for (way, is_operator) in rows {
             let permit = rules.permit("", way, None);
             assert!(permit.allows("add") && permit.allows("hotcall.plugins"));
             assert_eq!(permit.operates("hotcall.plugins"), is_operator, "{way:?}");

@@ -54,7 +54,7 @@ impl Sites {
 
     fn check_host(&self, visit: &Visit<'_>) -> Result<(), Refusal> {
         // No browser goes through a Unix socket by itself, and each sends Host.
-        let (Some(host), true) = (visit.host, visit.way != Way::Unix) else { return Ok(()) };
+        let (Some(host), true) = (visit.host, !visit.way.is_unix()) else { return Ok(()) };
         let name = host_name(host);
         let is_ours = match (&name, visit.way) {
             (Some(name), _) if self.hosts.contains(name) => true,

@@ -2,11 +2,11 @@
 
 use super::Failure;
 use super::serve::{CommonArgs, tell_what_is_off, until_signal};
-use super::signals::Signals;
+use super::signals::Kept;
 use crate::config::Config;
 use crate::dev::{self, Interrupt, Options as Building};
 use crate::plugin;
-use crate::server::Options;
+use crate::server::{Options, Prepared};
 use clap::Args;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -33,7 +33,7 @@ pub(super) struct DevArgs {
 pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::default();
     let on_early_end = interrupt.clone();
-    let signals = Signals::catch(move || on_early_end.end())?;
+    let signals = Kept::new()?.hear(move || on_early_end.end())?;
     let config = args.common.config()?;
     tell_what_is_off(&config);
     let is_checked = config.check_permissions.unwrap_or(true);
@@ -43,7 +43,8 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     let building = Building { dirs: args.dirs.clone(), output: output.clone(), release: args.release };
     let builder = dev::start(building, &interrupt).map_err(Failure::new)?;
     let of_output = |options| Options { plugins_dir: output.clone(), ..options };
-    let served = until_signal(&signals, of_output(first), || Ok(of_output(options(args.common.config()?)?)));
+    let prepared = Prepared::new(of_output(first), Vec::new()).map_err(Failure::new)?;
+    let served = until_signal(&signals, prepared, || Ok(of_output(options(args.common.config()?)?)));
     builder.stop();
     served
 }
@@ -52,6 +53,14 @@ fn options(mut config: Config) -> Result<Options, Failure> {
     // What it serves it has built itself, in a state directory that is its own, from sources that often lie in
     // directories which a group may write to.
     config.check_permissions.get_or_insert(false);
+    // make writes through a descriptor of this process, which the kernel lets other programs reach only in one that may be
+    // looked into; and whoever develops may want to.
+    config.core_dumps = true;
+    if config.user.is_some() || config.group.is_some() {
+        return Err(Failure::new(
+            "user and group are for hotcall serve: what is built runs as whoever builds it",
+        ));
+    }
     Options::try_from(config).map_err(Failure::new)
 }
 

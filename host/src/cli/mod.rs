@@ -6,6 +6,7 @@ mod check;
 mod connection;
 mod dev;
 mod json;
+mod manager;
 mod methods;
 mod new;
 mod passwd;

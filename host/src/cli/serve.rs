@@ -1,10 +1,12 @@
 //! `hotcall serve`: the server, until a signal ends it.
 
-use super::signals::{Signals, Wish};
+use super::manager::{self, Manager, Watchdog};
+use super::signals::{Kept, Signals, Wish};
 use super::{Failure, print};
 use crate::config::{Config, EXAMPLE, WatchName};
-use crate::server::{Options, Server};
+use crate::server::{Options, Prepared};
 use clap::Args;
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +17,12 @@ pub(super) struct ServeArgs {
     /// The directory to watch for plugins [default: plugins]
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
+    /// The user to become, when root starts it, before any plugin is loaded
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// The group to take with that [default: the user's]
+    #[arg(long, value_name = "NAME", requires = "user")]
+    group: Option<String>,
     /// Say what would be served, or why nothing would be, and exit with 0 or 1; nothing is bound or loaded
     #[arg(long)]
     check_config: bool,
@@ -31,13 +39,13 @@ pub(super) struct CommonArgs {
     /// The config file (TOML), read anew on SIGHUP; flags given here replace its keys
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Listen for HTTPS; port 0 picks a free one; may be repeated [default: 127.0.0.1:8443]
+    /// Listen for HTTPS; port 0 picks a free one; may be repeated [default: what systemd hands over, or 127.0.0.1:8443]
     #[arg(long, value_name = "ADDR")]
     https: Vec<SocketAddr>,
     /// Listen for plain HTTP; may be repeated
     #[arg(long, value_name = "ADDR")]
     http: Vec<SocketAddr>,
-    /// Listen on a Unix socket (mode 0600); may be repeated
+    /// Listen on a Unix socket (of mode unix_mode in the config file, or 0600); may be repeated
     #[arg(long, value_name = "PATH")]
     unix: Vec<PathBuf>,
     /// The certificate (PEM); without one a self-signed one is made for loopback addresses
@@ -64,6 +72,10 @@ impl ServeArgs {
     fn config(&self) -> Result<Config, Failure> {
         let mut config = self.common.config()?;
         replace(&mut config.plugins_dir, self.plugins.as_ref());
+        if self.user.is_some() {
+            config.user.clone_from(&self.user);
+            config.group.clone_from(&self.group);
+        }
         Ok(config)
     }
 }
@@ -90,6 +102,20 @@ impl CommonArgs {
     }
 }
 
+impl CommonArgs {
+    /// After the user has changed, so that SIGHUP does not fail by surprise.
+    fn warn_of_unreadable_config(&self) {
+        if let Some(path) = &self.config
+            && let Err(error) = File::open(path)
+        {
+            let shown = path.display();
+            log::warn!(
+                "{shown} cannot be read anew on SIGHUP by this user: {error}; let it read the file (chmod o+r {shown})"
+            );
+        }
+    }
+}
+
 fn replace<T: Clone>(key: &mut Option<T>, flag: Option<&T>) {
     if let Some(flag) = flag {
         *key = Some(flag.clone());
@@ -109,31 +135,61 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         options.check().map_err(Failure::new)?;
         return print(options.to_string());
     }
-    let signals = Signals::catch(|| ())?;
+    // First, while there is one thread, and before anything is opened.
+    let handed = manager::sockets()?;
+    let places: Vec<_> = handed.iter().map(|handed| handed.bind().clone()).collect();
+    let kept = Kept::new()?;
     let config = args.config()?;
     tell_what_is_off(&config);
-    let options = |config| Options::try_from(config).map_err(Failure::new);
-    until_signal(&signals, options(config)?, || options(args.config()?))
+    tell_of_root(&config);
+    let options = |config| Options::new(config, places.clone()).map_err(Failure::new);
+    let prepared = Prepared::new(options(config)?, handed).map_err(Failure::new)?;
+    args.common.warn_of_unreadable_config();
+    until_signal(&kept.hear(|| ())?, prepared, || options(args.config()?))
 }
 
 /// Serves until SIGTERM or SIGINT; SIGHUP reads the options `anew` and looks at the plugins directory.
 pub(super) fn until_signal(
     signals: &Signals,
-    options: Options,
+    prepared: Prepared,
     anew: impl Fn() -> Result<Options, Failure>,
 ) -> Result<(), Failure> {
     raise_descriptor_limit();
-    let mut server = Server::start(options).map_err(Failure::new)?;
-    let wishes = signals.serve();
+    let mut server = prepared.start().map_err(Failure::new)?;
+    signals.serve();
     announce(server.urls());
-    for _reload in wishes.take_while(|wish| *wish == Wish::Reload) {
-        log::info!("SIGHUP: reading the configuration and looking at the plugins directory");
-        let reloaded = anew().and_then(|options| server.reload(options).map_err(Failure::new));
-        if let Err(failure) = reloaded {
-            log::error!("SIGHUP: {failure}; everything stays as it is");
+    let mut manager = Manager::new();
+    manager.ready(server.status());
+    let watchdog = Watchdog::start(server.pulse())?;
+    loop {
+        match signals.next(manager.patience()) {
+            None => manager.status(server.status()),
+            Some(Wish::Stop) => break,
+            Some(Wish::Reload) => {
+                log::info!("SIGHUP: reading the configuration and looking at the plugins directory");
+                manager.reloading();
+                let reloaded = anew().and_then(|options| server.reload(options).map_err(Failure::new));
+                if let Err(failure) = reloaded {
+                    log::error!("SIGHUP: {failure}; everything stays as it is");
+                }
+                manager.ready(server.status());
+            }
         }
     }
-    if server.stop() { Ok(()) } else { Err(Failure::new("calls were still running at the drain limit")) }
+    manager.stopping();
+    let is_drained = server.stop();
+    drop(watchdog);
+    if is_drained { Ok(()) } else { Err(Failure::new("calls were still running at the drain limit")) }
+}
+
+/// Plugins do what the server's user may do.
+fn tell_of_root(config: &Config) {
+    if config.user.is_none() && rustix::process::geteuid().is_root() {
+        log::warn!(
+            "started as root without user: plugins can do whatever root can; name a user with user = \"NAME\" or --user NAME, \
+             which the server becomes once it listens"
+        );
+    }
 }
 
 /// Protections that the config file turns off or loosens, at each start.

@@ -1,13 +1,14 @@
 //! What signals do to a command that serves, from its first moment to its last.
 
 use super::Failure;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals as Caught;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// What whoever sent a signal wants of a running server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,20 +19,31 @@ pub(super) enum Wish {
     Stop,
 }
 
-/// The signals of this process, caught.
+/// The signals of this process, kept for whoever listens.
+pub(super) struct Kept(Caught);
+
+/// The signals of this process, heard.
 pub(super) struct Signals {
     wishes: Receiver<Wish>,
     serving: Arc<AtomicBool>,
 }
 
-impl Signals {
-    /// Catches signals from now on. Until [`Signals::serve`], one that asks to stop ends the process at once, with
+impl Kept {
+    /// From now on signals do nothing but wait. Starts no thread.
+    ///
+    /// # Errors
+    /// The system does not let this process catch signals.
+    pub(super) fn new() -> Result<Self, Failure> {
+        Caught::new([SIGTERM, SIGINT, SIGHUP]).map(Self).map_err(Failure::new)
+    }
+
+    /// Hears signals from now on. Until [`Signals::serve`], one that asks to stop ends the process at once, with
     /// `clean_up` before that: there is nothing to drain yet, and what is under way may hang.
     ///
     /// # Errors
-    /// The system does not let this process catch signals, or gives it no thread.
-    pub(super) fn catch(clean_up: impl Fn() + Send + 'static) -> Result<Self, Failure> {
-        let mut caught = Caught::new([SIGTERM, SIGINT, SIGHUP]).map_err(Failure::new)?;
+    /// There is no thread to be had.
+    pub(super) fn hear(self, clean_up: impl Fn() + Send + 'static) -> Result<Signals, Failure> {
+        let mut caught = self.0;
         // A wish that is waiting already need not be said twice.
         let (sender, wishes) = bounded(2);
         let serving = Arc::new(AtomicBool::new(false));
@@ -63,12 +75,26 @@ impl Signals {
             }
         };
         thread::Builder::new().name("signals".into()).spawn(listen).map_err(Failure::new)?;
-        Ok(Self { wishes, serving })
+        Ok(Signals { wishes, serving })
+    }
+}
+
+impl Signals {
+    /// From now on signals are wishes.
+    pub(super) fn serve(&self) {
+        self.serving.store(true, Ordering::Release);
     }
 
-    /// From now on signals are wishes, which come from here. There is none after [`Wish::Stop`].
-    pub(super) fn serve(&self) -> impl Iterator<Item = Wish> {
-        self.serving.store(true, Ordering::Release);
-        self.wishes.iter()
+    /// The next wish; None when there was none for so long. There is none after [`Wish::Stop`].
+    pub(super) fn next(&self, patience: Option<Duration>) -> Option<Wish> {
+        match patience.map_or_else(
+            || self.wishes.recv().map_err(Into::into),
+            |patience| self.wishes.recv_timeout(patience),
+        ) {
+            Ok(wish) => Some(wish),
+            Err(RecvTimeoutError::Timeout) => None,
+            // The thread that hears signals ends with the process.
+            Err(RecvTimeoutError::Disconnected) => Some(Wish::Stop),
+        }
     }
 }

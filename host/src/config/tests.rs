@@ -16,7 +16,8 @@ fn read(text: &str) -> Result<Config, String> {
 fn every_key_is_read() {
     let config = read(
         "plugins_dir = '/srv/plugins'\nhttps = ['0.0.0.0:443', '[::]:443']\nhttp = ['127.0.0.1:80']\n\
-         unix = ['/run/hotcall.sock']\ncert = '/etc/c.pem'\nkey = '/etc/k.pem'\nstate_dir = '/var/lib/h'\n\
+         unix = ['/run/hotcall.sock']\n\
+         unix_mode = '0660'\nunix_group = 'g'\nuser = 'u'\ngroup = 'h'\ncore_dumps = true\ncert = '/etc/c.pem'\nkey = '/etc/k.pem'\nstate_dir = '/var/lib/h'\n\
          hosts = ['h']\norigins = ['https://o']\nusers = '/u'\n\
          allow_anonymous = true\nworkers = 3\nwatch = 'poll'\nprobe = false\n\
          check_permissions = false\nfollow_symlinks = true\n[[allow]]\nusers = ['a']\n\
@@ -27,6 +28,9 @@ fn every_key_is_read() {
     )
     .unwrap();
     assert_eq!(config.https.len(), 2);
+    assert_eq!((config.unix_mode().unwrap(), config.unix_group.as_deref()), (Some(0o660), Some("g")));
+    assert_eq!((config.user.as_deref(), config.group.as_deref()), (Some("u"), Some("h")));
+    assert!(config.core_dumps);
     let access = config.access();
     assert_eq!((access.allow.len(), access.allow[0].methods.as_slice()), (1, &["m".to_owned()][..]));
     assert_eq!((access.users, access.allow_anonymous), (Some(PathBuf::from("/u")), true));
@@ -51,6 +55,17 @@ fn every_key_is_read() {
     assert_eq!(since.to_string(), "20260131T12:00:00Z");
     let nested = settings.get("nested").and_then(|nested| nested.get("a")).cloned();
     assert_eq!(nested, Some(Value::Array(vec![Value::Bool(true), Value::Double(0.5)])));
+}
+
+#[test]
+fn a_mode_is_octal_and_has_nine_bits() {
+    let mode = |text: &str| read(text).unwrap().unix_mode().map_err(|error| error.to_string());
+    assert_eq!(mode(""), Ok(None));
+    assert_eq!(mode("unix_mode = '666'"), Ok(Some(0o666)));
+    for wrong in ["0800", "1777", "rw", "", "-1"] {
+        let why = mode(&format!("unix_mode = '{wrong}'")).unwrap_err();
+        assert!(why.contains(&format!("{wrong:?}")) && why.contains("chmod"), "{why}");
+    }
 }
 
 #[test]

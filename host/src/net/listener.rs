@@ -4,22 +4,21 @@
 //! that `accept` says ends it.
 
 use super::connection::Connection;
+use super::handed::{self, Handed};
 use super::places::Places;
+use super::pulse::Turns;
 use super::reactor::{Inbox, Message};
 use super::request::Peer;
 use super::service::Service;
 use super::stream::{Socket, Stream};
 use super::tls::Tls;
+use super::unix::{self, SocketFile, UnixAccess};
 use super::{Bind, Error};
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Token, Waker};
-use rustix::fs::Mode;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -29,10 +28,6 @@ use std::time::{Duration, Instant};
 const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(100);
 /// The same complaint is logged so often.
 const COMPLAINT_WAIT: Duration = Duration::from_secs(10);
-/// Only the owner may connect to a Unix socket.
-const UNIX_SOCKET_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
-/// As many connections wait to be accepted as the system lets wait.
-const BACKLOG: i32 = i32::MAX;
 /// No listener has this number.
 const STOP: Token = Token(usize::MAX);
 
@@ -43,39 +38,70 @@ pub(super) struct Listener {
 }
 
 enum Bound {
-    Tcp(TcpListener, Option<Arc<Tls>>),
-    Unix(UnixListener, PathBuf),
+    Http(TcpListener),
+    Https(TcpListener),
+    Unix {
+        socket: UnixListener,
+        /// Unless it is somebody else's.
+        _file: Option<SocketFile>,
+    },
 }
 
 /// The accepting thread.
 pub(super) struct Acceptor {
     thread: JoinHandle<()>,
     stop: Arc<AtomicBool>,
-    waker: Waker,
+    turns: Arc<Turns>,
 }
 
 impl Listener {
-    pub(super) fn bind(bind: &Bind, tls: Option<&Arc<Tls>>) -> Result<Self, Error> {
+    pub(super) fn bind(bind: &Bind, access: UnixAccess) -> Result<Self, Error> {
         match bind {
-            Bind::Http(address) => {
-                let (socket, address) = bind_tcp(*address)?;
-                Ok(Self { url: format!("http://{address}/RPC2"), socket: Bound::Tcp(socket, None) })
-            }
-            Bind::Https(address) => {
-                let tls = tls.ok_or_else(|| {
-                    Error::Tls(format!("https on {address} needs a certificate: give --cert and --key"))
-                })?;
-                let (socket, address) = bind_tcp(*address)?;
-                let url = format!("https://{address}/RPC2");
-                Ok(Self { url, socket: Bound::Tcp(socket, Some(Arc::clone(tls))) })
-            }
+            Bind::Http(address) => bind_tcp(*address).map(Self::http),
+            Bind::Https(address) => bind_tcp(*address).map(Self::https),
             Bind::Unix(path) => {
                 let failed = |source| Error::Bind { what: path.display().to_string(), source };
-                let socket = bind_unix(path).map_err(failed)?;
-                let path = std::path::absolute(path).map_err(failed)?;
-                Ok(Self { url: format!("unix:{}", path.display()), socket: Bound::Unix(socket, path) })
+                let (socket, file) = unix::bind(path, access).map_err(failed)?;
+                let shown = std::path::absolute(path).map_err(failed)?;
+                let url = format!("unix:{}", shown.display());
+                Ok(Self { url, socket: Bound::Unix { socket, _file: Some(file) } })
             }
         }
+    }
+
+    /// One that was bound before this process began.
+    pub(super) fn take(handed: Handed) -> Result<Self, Error> {
+        let bind = handed.bind().clone();
+        let failed =
+            |source| Error::Bind { what: format!("the socket that was handed over, {bind:?}"), source };
+        match (handed.socket, &bind) {
+            (handed::Socket::Tcp(socket), Bind::Https(address)) => {
+                socket.set_nonblocking(true).map_err(failed)?;
+                Ok(Self::https((TcpListener::from_std(socket), *address)))
+            }
+            (handed::Socket::Tcp(socket), Bind::Http(address)) => {
+                socket.set_nonblocking(true).map_err(failed)?;
+                Ok(Self::http((TcpListener::from_std(socket), *address)))
+            }
+            (handed::Socket::Unix(socket), Bind::Unix(path)) => {
+                socket.set_nonblocking(true).map_err(failed)?;
+                let url = format!("unix:{}", path.display());
+                Ok(Self { url, socket: Bound::Unix { socket: UnixListener::from_std(socket), _file: None } })
+            }
+            _ => Err(failed(io::ErrorKind::InvalidInput.into())),
+        }
+    }
+
+    fn http((socket, address): (TcpListener, SocketAddr)) -> Self {
+        Self { url: format!("http://{address}/RPC2"), socket: Bound::Http(socket) }
+    }
+
+    fn https((socket, address): (TcpListener, SocketAddr)) -> Self {
+        Self { url: format!("https://{address}/RPC2"), socket: Bound::Https(socket) }
+    }
+
+    pub(super) const fn needs_tls(&self) -> bool {
+        matches!(self.socket, Bound::Https(_))
     }
 
     pub(super) fn url(&self) -> &str {
@@ -85,11 +111,13 @@ impl Listener {
     /// The next connection and where it came from; `None` when there is none now.
     fn accept(&self) -> io::Result<Option<(Socket, Option<SocketAddr>)>> {
         let accepted = match &self.socket {
-            Bound::Tcp(listener, _) => listener.accept().and_then(|(socket, address)| {
-                socket.set_nodelay(true)?;
-                Ok((Socket::Tcp(socket), Some(address)))
-            }),
-            Bound::Unix(listener, _) => listener.accept().map(|(socket, _)| (Socket::Unix(socket), None)),
+            Bound::Http(listener) | Bound::Https(listener) => {
+                listener.accept().and_then(|(socket, address)| {
+                    socket.set_nodelay(true)?;
+                    Ok((Socket::Tcp(socket), Some(address)))
+                })
+            }
+            Bound::Unix { socket, .. } => socket.accept().map(|(socket, _)| (Socket::Unix(socket), None)),
         };
         match accepted {
             Ok(accepted) => Ok(Some(accepted)),
@@ -105,48 +133,23 @@ fn bind_tcp(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     Ok((socket, local))
 }
 
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    if let Ok(meta) = fs::symlink_metadata(path) {
-        if !meta.file_type().is_socket() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file there is not a socket"));
-        }
-        if UnixStream::connect(path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens there"));
-        }
-        fs::remove_file(path)?;
-    }
-    let socket = listen_privately(path)?;
-    socket.set_nonblocking(true)?;
-    Ok(UnixListener::from_std(socket))
-}
-
-/// Listens on a Unix socket to which nobody else can connect, whatever the umask, not even for a moment.
-pub(super) fn listen_privately(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-    let socket =
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // On Linux `bind` makes the file with the socket's own mode, less the umask. A `chmod` after `bind` would come too late
-    // for whoever connects in between.
-    rustix::fs::fchmod(&socket, UNIX_SOCKET_MODE)?;
-    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok(socket.into())
-}
-
 impl Acceptor {
     /// Accepts from all listeners until it is stopped.
     pub(super) fn start(
         listeners: Vec<Listener>,
+        tls: Option<Arc<Tls>>,
         places: Arc<Places>,
         reactors: Vec<Arc<Inbox>>,
         service: Arc<Service>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), STOP)?;
+        let turns = Turns::new("the accepting thread".into(), Waker::new(poll.registry(), STOP)?);
         let stop = Arc::new(AtomicBool::new(false));
         let mut accepting = Accepting {
             poll,
             listeners,
+            tls,
+            turns: Arc::clone(&turns),
             places,
             reactors,
             service,
@@ -158,13 +161,18 @@ impl Acceptor {
         accepting.register()?;
         accepting.reserve();
         let thread = thread::Builder::new().name("accept".into()).spawn(move || accepting.run())?;
-        Ok(Self { thread, stop, waker })
+        Ok(Self { thread, stop, turns })
+    }
+
+    /// What shows that it comes round.
+    pub(super) fn turns(&self) -> Arc<Turns> {
+        Arc::clone(&self.turns)
     }
 
     /// Takes what has connected already, closes the listeners, and ends.
     pub(super) fn stop(self) {
         self.stop.store(true, Ordering::Release);
-        if let Err(error) = self.waker.wake() {
+        if let Err(error) = self.turns.wake() {
             return log::error!("the accepting thread cannot be woken: {error}");
         }
         if self.thread.join().is_err() {
@@ -176,6 +184,8 @@ impl Acceptor {
 struct Accepting {
     poll: Poll,
     listeners: Vec<Listener>,
+    tls: Option<Arc<Tls>>,
+    turns: Arc<Turns>,
     places: Arc<Places>,
     reactors: Vec<Arc<Inbox>>,
     service: Arc<Service>,
@@ -191,8 +201,8 @@ impl Accepting {
     fn register(&mut self) -> io::Result<()> {
         for (number, listener) in self.listeners.iter_mut().enumerate() {
             let source: &mut dyn mio::event::Source = match &mut listener.socket {
-                Bound::Tcp(socket, _) => socket,
-                Bound::Unix(socket, _) => socket,
+                Bound::Http(socket) | Bound::Https(socket) => socket,
+                Bound::Unix { socket, .. } => socket,
             };
             self.poll.registry().register(source, Token(number), Interest::READABLE)?;
         }
@@ -215,8 +225,9 @@ impl Accepting {
                 has_failed |= !self.accept_all(number);
             }
             if self.stop.load(Ordering::Acquire) {
-                return self.close();
+                return self.turns.end();
             }
+            self.turns.come_round();
         }
     }
 
@@ -252,8 +263,12 @@ impl Accepting {
                 return self.complain(&format!("a connection{from} is closed: {why}"));
             }
         };
-        let tls = match self.listeners.get(number).map(|listener| &listener.socket) {
-            Some(Bound::Tcp(_, tls)) => tls.as_deref().map(Tls::context),
+        let tls = match self.listeners.get(number) {
+            Some(listener) if listener.needs_tls() => match &self.tls {
+                Some(tls) => Some(tls.context()),
+                // `start` has refused that; nothing is ever served without the TLS that it should have.
+                None => return self.complain("a connection is closed: there is no certificate for it"),
+            },
             _ => None,
         };
         let peer = Peer {
@@ -295,14 +310,6 @@ impl Accepting {
             log::warn!("{why}");
         } else {
             log::debug!("{why}");
-        }
-    }
-
-    fn close(self) {
-        for listener in self.listeners {
-            if let Bound::Unix(_, path) = listener.socket {
-                drop(fs::remove_file(path));
-            }
         }
     }
 }

@@ -5,9 +5,9 @@
 //! pool: calls straight (the **direct lane**), and everything else through tiny_http, written anew, over a private Unix socket. Knows
 //! no XML, no registry and no plugins: what answers is a [`Handler`].
 //!
-//! `listener` accepts, if `places` has a place; a `reactor` has each `connection` go on when its `stream` or its `timers` say so;
+//! `listener` accepts, if `places` has a place, from what `unix` or it has bound or was `handed` over; a `reactor` has each `connection` go on when its `stream` or its `timers` say so;
 //! `framing` tells requests apart, which `head` and `claims` vet; a `request` goes to the `pool`, straight or by the `lane` to the
-//! `upstream`; a `call` knows who waits for it, and a `reply` is what comes back. The `service` is what connections share.
+//! `upstream`; a `call` knows who waits for it, and a `reply` is what comes back. The `service` is what connections share; `pulse` shows that the threads come round.
 
 mod buffer;
 mod call;
@@ -16,11 +16,13 @@ mod connection;
 mod framing;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+mod handed;
 mod head;
 mod lane;
 mod listener;
 mod places;
 mod pool;
+mod pulse;
 mod reactor;
 mod reply;
 mod request;
@@ -28,7 +30,12 @@ mod service;
 mod stream;
 mod timers;
 pub mod tls;
+mod unix;
 mod upstream;
+
+pub use handed::Handed;
+pub use pulse::{Pulse, Woken};
+pub use unix::UnixAccess;
 
 use crate::limits::Limits;
 use crate::web::{Begun, Request, Response};
@@ -54,7 +61,7 @@ pub enum Bind {
     Https(SocketAddr),
     /// Plain HTTP on an address; port 0 picks a free one.
     Http(SocketAddr),
-    /// Plain HTTP on a Unix socket of mode 0600. A stale socket file is replaced.
+    /// Plain HTTP on a Unix socket. A stale socket file is replaced.
     Unix(PathBuf),
 }
 
@@ -72,8 +79,6 @@ pub trait Handler: Send + Sync {
 
 /// How to serve.
 pub struct Settings<'a> {
-    /// Where to listen.
-    pub binds: &'a [Bind],
     /// What HTTPS listeners shake hands with.
     pub tls: Option<&'a Arc<tls::Tls>>,
     /// A directory to which only this server's user may write.
@@ -133,6 +138,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// Listening sockets that nobody serves yet: who connects waits.
+pub struct Listeners(Vec<Listener>);
+
 /// Running listeners, connections and workers.
 pub struct Front {
     urls: Vec<String>,
@@ -144,16 +152,31 @@ pub struct Front {
     _certificates: Option<tls::Watch>,
 }
 
-/// Binds all listeners, then serves them. Nothing is served when one of them cannot be.
+/// Binds these and takes those that were handed over. Starts no thread. Unix sockets that are bound here get this mode and owner.
 ///
 /// # Errors
-/// The first address that cannot be bound, or the thread that cannot be started.
-pub fn start(settings: &Settings<'_>, handler: Arc<dyn Handler>) -> Result<Front, Error> {
+/// The first address that cannot be bound.
+pub fn bind(binds: &[Bind], handed: Vec<Handed>, unix: UnixAccess) -> Result<Listeners, Error> {
+    let bound = binds.iter().map(|bind| Listener::bind(bind, unix));
+    bound.chain(handed.into_iter().map(Listener::take)).collect::<Result<_, _>>().map(Listeners)
+}
+
+/// Serves listeners.
+///
+/// # Errors
+/// One of them needs a certificate that is not there, or a thread cannot be started.
+pub fn start(
+    Listeners(listeners): Listeners,
+    settings: &Settings<'_>,
+    handler: Arc<dyn Handler>,
+) -> Result<Front, Error> {
     /// Beside the direct lane, tiny_http has little to do.
     const CARRIERS: usize = 2;
-    let Settings { binds, tls, private, workers, reactors, direct_lane, limits } = *settings;
+    let Settings { tls, private, workers, reactors, direct_lane, limits } = *settings;
     let workers = workers.max(1);
-    let listeners = binds.iter().map(|bind| Listener::bind(bind, tls)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(listener) = listeners.iter().find(|listener| tls.is_none() && listener.needs_tls()) {
+        return Err(Error::Tls(format!("{} needs a certificate: give --cert and --key", listener.url())));
+    }
     let urls = listeners.iter().map(|listener| listener.url().to_owned()).collect();
     let pool = Pool::start(workers, limits, Arc::clone(&handler))?;
     let crew = pool.crew();
@@ -173,8 +196,8 @@ pub fn start(settings: &Settings<'_>, handler: Arc<dyn Handler>) -> Result<Front
     }
     let places = Arc::new(Places::new(limits, descriptors));
     let inboxes = reactors.iter().map(|reactor| Arc::clone(&reactor.inbox)).collect();
-    let acceptor =
-        Acceptor::start(listeners, places, inboxes, Arc::clone(&service)).map_err(Error::Thread)?;
+    let acceptor = Acceptor::start(listeners, tls.cloned(), places, inboxes, Arc::clone(&service))
+        .map_err(Error::Thread)?;
     Ok(Front { urls, acceptor, reactors, service, lane, crew, _certificates: certificates })
 }
 
@@ -182,6 +205,12 @@ impl Front {
     /// Where each listener is reached, in the order of the binds.
     pub fn urls(&self) -> &[String] {
         &self.urls
+    }
+
+    /// What shows whether it is alive.
+    pub fn pulse(&self) -> Pulse {
+        let reactors = self.reactors.iter().map(|reactor| reactor.inbox.turns());
+        Pulse::new(reactors.chain([self.acceptor.turns()]))
     }
 
     /// Answers what has come, takes no more, and ends. `false` when calls were still running at the deadline.

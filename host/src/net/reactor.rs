@@ -3,6 +3,7 @@
 //! Nothing here waits but for events, and nothing that could wait is called. Others reach a reactor through its [`Inbox`].
 
 use super::connection::{Connection, Flow, Home};
+use super::pulse::Turns;
 use super::reply::Reply;
 use super::service::Service;
 use super::timers::Timers;
@@ -32,7 +33,7 @@ pub(super) enum Message {
 /// Where others leave messages. Bounded by what it is for: a connection comes once and has one call at a time.
 pub(super) struct Inbox {
     messages: Mutex<Vec<Message>>,
-    waker: Waker,
+    turns: Arc<Turns>,
 }
 
 impl Inbox {
@@ -43,9 +44,14 @@ impl Inbox {
         messages.push(message);
         drop(messages);
         // The reactor takes all at once, so only the first needs to wake it.
-        if is_first && let Err(error) = self.waker.wake() {
+        if is_first && let Err(error) = self.turns.wake() {
             log::error!("a reactor cannot be woken: {error}");
         }
+    }
+
+    /// What shows that the reactor comes round.
+    pub(super) fn turns(&self) -> Arc<Turns> {
+        Arc::clone(&self.turns)
     }
 
     /// Swaps all messages with an empty list, so that both lists' memory is used again.
@@ -64,8 +70,9 @@ pub(super) struct Reactor {
 impl Reactor {
     pub(super) fn start(number: usize, service: Arc<Service>) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), INBOX)?;
-        let inbox = Arc::new(Inbox { messages: Mutex::default(), waker });
+        let name = format!("reactor-{number}");
+        let turns = Turns::new(name.clone(), Waker::new(poll.registry(), INBOX)?);
+        let inbox = Arc::new(Inbox { messages: Mutex::default(), turns });
         let running = Running {
             poll,
             service,
@@ -76,7 +83,7 @@ impl Reactor {
             again: VecDeque::new(),
             drain: None,
         };
-        let thread = thread::Builder::new().name(format!("reactor-{number}")).spawn(move || running.run())?;
+        let thread = thread::Builder::new().name(name).spawn(move || running.run())?;
         Ok(Self { inbox, thread })
     }
 
@@ -112,6 +119,7 @@ impl Running {
         let mut messages = Vec::new();
         loop {
             if let Some(are_answered) = self.over() {
+                self.inbox.turns.end();
                 return are_answered;
             }
             match self.poll.poll(&mut events, self.patience()) {
@@ -145,6 +153,7 @@ impl Running {
                 }
             }
             self.expire();
+            self.inbox.turns.come_round();
         }
     }
 

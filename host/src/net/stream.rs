@@ -7,6 +7,8 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslStream};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{Uid, geteuid};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
@@ -24,10 +26,14 @@ pub(super) enum Stream {
 }
 
 impl Socket {
-    /// How it came here. A listener on all addresses has connections of both kinds.
+    /// How it came here. A listener on all addresses has connections of both kinds, and so has a Unix socket whose mode lets
+    /// others in.
     pub(super) fn way(&self) -> Way {
         match self {
-            Self::Unix(_) => Way::Unix,
+            Self::Unix(socket) => match socket_peercred(socket) {
+                Ok(peer) if [Uid::ROOT, geteuid()].contains(&peer.uid) => Way::Owner,
+                _ => Way::Unix,
+            },
             Self::Tcp(socket) => match socket.local_addr() {
                 Ok(here) if here.ip().to_canonical().is_loopback() => Way::Loopback,
                 _ => Way::Network,

@@ -5,9 +5,9 @@
 //! connection for as long as others live when several come at once.
 
 use super::Error;
-use super::listener::listen_privately;
 use super::reply::Reply;
 use super::request::Passage;
+use super::unix::listen_privately;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;

@@ -223,7 +223,7 @@ impl crate::registry::Control for Recorder {
 #[test]
 fn the_server_s_own_affairs_are_for_operators() {
     let dispatcher = dispatcher(Limits::default()).with_control(Arc::new(Recorder));
-    let operator = permit(Way::Unix, &[]);
+    let operator = permit(Way::Owner, &[]);
     let call = |method: &str, params: &[Value]| dispatcher.call(method, params, &context(), &operator);
     assert_eq!(call("hotcall.plugins", &[]), Ok(Value::Array(vec!["p".into()])));
     assert_eq!(call("hotcall.reload", &["p".into()]), Ok("p".into()));

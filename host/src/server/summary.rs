@@ -9,7 +9,7 @@ use std::fmt;
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |what: &str, value: &dyn fmt::Display| writeln!(f, "{what:<12} {value}");
-        for bind in &self.binds {
+        for bind in self.listeners() {
             match bind {
                 Bind::Https(address) => line("listen", &format_args!("https://{address}/RPC2"))?,
                 Bind::Http(address) => line("listen", &format_args!("http://{address}/RPC2"))?,
@@ -32,6 +32,9 @@ impl fmt::Display for Options {
             line("client CA", &format_args!("{}, {how}", clients.ca.display()))?;
         }
         line("callers", &Callers(&self.access))?;
+        if let Some(user) = &self.user {
+            line("user", user)?;
+        }
         let watch = match self.watch {
             Watch::Auto => "watched",
             Watch::Poll => "polled",

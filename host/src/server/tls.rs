@@ -3,7 +3,9 @@
 use super::{Error, Options};
 use crate::config::{CertificateKeys, ClientAuthName, ClientNameName, Config};
 use crate::net::Bind;
-use crate::net::tls::{CertificateFiles, ClientAuth, ClientName, Ready, Settings, development_certificate};
+use crate::net::tls::{
+    CertificateFiles, ClientAuth, ClientName, Ready, Settings, Tls, development_certificate,
+};
 
 /// Which certificates HTTPS listeners show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ pub(super) fn source(options: &Options) -> Result<Source, Error> {
         Bind::Https(address) => Some(*address),
         Bind::Http(_) | Bind::Unix(_) => None,
     };
-    let mut addresses = options.binds.iter().filter_map(https).peekable();
+    let mut addresses = options.listeners().filter_map(https).peekable();
     if addresses.peek().is_none() {
         return Ok(Source::Unneeded);
     }
@@ -80,6 +82,11 @@ pub(super) fn ready(options: &Options) -> Result<Option<Ready>, Error> {
     };
     let settings = Settings { certificates, clients: options.clients.clone() };
     Ready::new(settings).map(Some).map_err(Error::Net)
+}
+
+/// Reads what the HTTPS listeners need, when there are any.
+pub(super) fn make(options: &Options) -> Result<Option<Tls>, Error> {
+    Ok(ready(options)?.map(Tls::new))
 }
 
 /// Reads all files but those that a start would make.
