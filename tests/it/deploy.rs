@@ -85,7 +85,7 @@ fn sockets_are_refused() {
     let root = tempfile::tempdir().unwrap();
     let rows = [
         ("http=0.0.0.0:0", "whoever reaches 0.0.0.0:"),
-        ("https=0.0.0.0:0", "whoever reaches 0.0.0.0:"),
+        ("https=0.0.0.0:0", "needs a certificate: give --cert and --key"),
         ("http=[::]:0", "whoever reaches [::]:"),
         (
             "htpp=127.0.0.1:0",

@@ -197,7 +197,11 @@ fn ordinary_user_develops() {
     let path = |name: &str| root.path().join(name);
     let built = deployed(root.path(), &[]);
     fs::create_dir_all(path("sources/deployed")).unwrap();
-    fs::write(path("sources/deployed/Makefile"), format!("all:\n\tcp {} $(OUT)\n", built.display())).unwrap();
+    fs::write(
+        path("sources/deployed/Makefile"),
+        format!("all:\n\tcat {} deployed.c > $(OUT)\n", built.display()),
+    )
+    .unwrap();
     fs::write(path("sources/deployed/deployed.c"), "").unwrap();
     fs::create_dir(path("state")).unwrap();
     rustix::fs::chown(path("state"), Some(rustix::fs::Uid::from_raw(ID)), None).unwrap();
@@ -208,6 +212,11 @@ fn ordinary_user_develops() {
     let said = || fs::read_to_string(path("log")).unwrap();
     wait_until("the plugin, built or not", || {
         said().contains("deployed.so serves 2 methods") || said().contains("ERROR")
+    });
+    // The first one was built before there was a key in memory.
+    fs::write(path("sources/deployed/deployed.c"), "/* changed */\n").unwrap();
+    wait_until("the second build, done or not", || {
+        said().matches("installed deployed.so").count() > 1 || said().contains("ERROR")
     });
     assert!(!said().contains("ERROR"), "{}", said());
     rustix::process::kill_process(rustix::process::Pid::from_child(&dev.0), Signal::TERM).unwrap();
