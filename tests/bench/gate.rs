@@ -29,16 +29,16 @@ const DRIP: Duration = Duration::from_secs(1);
 /// From one call of the good client to its next.
 const PAUSE: Duration = Duration::from_millis(2);
 const QUIET: Duration = Duration::from_secs(10);
-/// The server's limits, lower than its defaults: the bench waits for each.
+/// The server's limits, lower than its defaults, because the bench waits for each, and all different, so that each shows.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const IDLE_MAX: Duration = Duration::from_secs(20);
-const REQUEST_MAX: Duration = Duration::from_secs(20);
+const REQUEST_MAX: Duration = Duration::from_secs(15);
 /// What the server adds to a deadline at most: a last answer may take a second to be written, and another to be read. And what
 /// this process may be late in noticing.
 const LATE_MAX: Duration = Duration::from_secs(4);
-/// The good client's median under attack may be so many times what it was, and so much more.
-const SLOWER_MAX: f64 = 2.0;
-const SLOWER_MS_MAX: f64 = 2.0;
+/// The median and the 99th percentile under attack may be so many times what they were in quiet, and so many milliseconds more.
+const MEDIAN_MAX: (f64, f64) = (2.0, 2.0);
+const P99_MAX: (f64, f64) = (3.0, 10.0);
 /// What an idle connection with TLS may cost.
 const IDLE_KB_MAX: f64 = 64.0;
 
@@ -111,8 +111,9 @@ impl Good {
         }
     }
 
-    /// Prints the times of the calls that ended while `work` ran, and gives what it gave, and their median in milliseconds.
-    fn during<R>(&self, what: &str, work: impl FnOnce() -> R) -> (R, f64) {
+    /// Prints the times of the calls that ended while `work` ran, and gives what it gave, and their median and 99th
+    /// percentile in milliseconds.
+    fn during<R>(&self, what: &str, work: impl FnOnce() -> R) -> (R, [f64; 2]) {
         self.times.lock().unwrap().clear();
         let result = work();
         let mut times = std::mem::take(&mut *self.times.lock().unwrap());
@@ -122,7 +123,7 @@ impl Good {
             times.get(at).map_or(f64::INFINITY, |time| time.as_secs_f64() * 1e3)
         };
         println!("{what:<32} {:>7} {:>7.2} ms {:>7.2} ms {:>7.2} ms", times.len(), ms(50), ms(99), ms(100));
-        (result, ms(50))
+        (result, [ms(50), ms(99)])
     }
 }
 
@@ -157,15 +158,20 @@ fn attack(server: &Server, claims: &mut Claims) {
         let (bad, _) = good.during("while they come", || come(server));
         let came = status(server, "Threads:");
         let ((gone, stayed), busy) = good.during("while they stay", || stay(server, bad));
-        let _ = good.during("after they are gone", || thread::sleep(QUIET / 2));
+        let (_, calm) = good.during("after they are gone", || thread::sleep(QUIET));
         println!(
             "threads                          {threads} before, {came} and up to {stayed} with {} clients",
             2 * SILENT + SLOW
         );
-        claims.add(
-            format!("the median is at most {SLOWER_MAX} times what it was in quiet, and {SLOWER_MS_MAX} ms"),
-            busy <= quiet.mul_add(SLOWER_MAX, SLOWER_MS_MAX),
-        );
+        // The quieter of the two: other work on the machine must not make the attack look harmless.
+        let limits = [("median", MEDIAN_MAX), ("99th percentile", P99_MAX)];
+        for (((what, (times, more)), busy), quiet) in
+            limits.into_iter().zip(busy).zip(quiet.into_iter().zip(calm).map(|(one, other)| one.min(other)))
+        {
+            let holds = busy <= quiet.mul_add(times, more);
+            claims
+                .add(format!("the {what} is at most {times} times that in quiet, and {more} ms more"), holds);
+        }
         claims.add("the number of threads does not change", came == threads && stayed == threads);
         for (what, limit, times) in gone {
             let last = times.iter().flatten().max().copied().unwrap_or_default();
