@@ -111,6 +111,8 @@ struct Running {
 struct Kept {
     connection: Box<Connection>,
     serial: u64,
+    /// It stands in `again`, once.
+    is_again: bool,
 }
 
 impl Running {
@@ -148,9 +150,11 @@ impl Running {
                 self.hear(message);
             }
             for _ in 0..self.again.len() {
-                if let Some(key) = self.again.pop_front() {
-                    self.with(key, Connection::advance);
+                let Some(key) = self.again.pop_front() else { break };
+                if let Some(kept) = self.connections.get_mut(key) {
+                    kept.is_again = false;
                 }
+                self.with(key, Connection::advance);
             }
             self.expire();
             self.inbox.turns.come_round();
@@ -205,7 +209,7 @@ impl Running {
             return log::warn!("a connection is closed: {error}");
         }
         self.serials += 1;
-        entry.insert(Kept { connection, serial: self.serials });
+        entry.insert(Kept { connection, serial: self.serials, is_again: false });
         // What came before it was registered makes no event.
         self.with(key, Connection::advance);
     }
@@ -229,7 +233,7 @@ impl Running {
 
     /// Has a connection go on, if it is there still, and does what follows from it.
     fn with(&mut self, key: usize, step: impl FnOnce(&mut Connection, &Home<'_>) -> Flow) {
-        let Some(Kept { connection, serial }) = self.connections.get_mut(key) else { return };
+        let Some(Kept { connection, serial, is_again }) = self.connections.get_mut(key) else { return };
         let home = Home { service: &self.service, inbox: &self.inbox, key };
         match step(connection, &home) {
             Flow::Close => {
@@ -239,7 +243,7 @@ impl Running {
             flow => {
                 let deadline = connection.deadline();
                 self.timers.set(&mut connection.alarm, deadline, key, *serial);
-                if flow == Flow::Again {
+                if flow == Flow::Again && !std::mem::replace(is_again, true) {
                     self.again.push_back(key);
                 }
             }
