@@ -76,6 +76,10 @@ from!(bool => Bool, i32 => Int, i64 => Long, f64 => Double, String => String, &s
 
 /// A date and time as XML-RPC has it: a wall-clock reading, whose offset from UTC is known only when
 /// the sender wrote one. Every field is in range, by construction.
+///
+/// In a result, the server's configuration decides how much of it a client sees. By default that is the specification's form,
+/// `19980717T14:08:55`: a fraction is cut, and with an offset the date is written in UTC, without saying so. A date without an
+/// offset is written as it is. With `dates = "exact"` fraction and offset are written too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DateTime {
     year: u16,

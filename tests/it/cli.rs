@@ -12,6 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("cli::call_takes_and_prints_json", call_takes_and_prints_json),
+        trial("cli::call_sends_dates_as_they_were_typed", call_sends_dates_as_they_were_typed),
         trial("cli::call_says_what_went_wrong", call_says_what_went_wrong),
         trial("cli::methods_lists_and_explains", methods_lists_and_explains),
         trial("cli::check_passes_good_files_and_names_defects", check_names_defects),
@@ -71,6 +72,15 @@ fn call_takes_and_prints_json() {
         let folded: String = printed.split('\n').map(str::trim).collect::<Vec<_>>().join("");
         let spaceless = folded.replace("\": ", "\":");
         assert!(spaceless.contains(wanted), "{arguments:?}: {printed}, wanted {wanted}");
+    }
+}
+
+fn call_sends_dates_as_they_were_typed() {
+    let server = Setup::new().plugin("echo.so", artifacts::plugin("echo"));
+    let server = server.config("[xmlrpc]\ndates = 'exact'\n").start();
+    for date in ["2026-01-31T12:00:00", "2026-01-31T12:00:00.5+01:00", "2026-01-31T12:00:00Z"] {
+        let printed = call(&server, &["echo", &format!("date:{date}")]).unwrap();
+        assert_eq!(printed.trim(), format!("\"{date}\""));
     }
 }
 

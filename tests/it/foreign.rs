@@ -1,9 +1,9 @@
 //! Hotcall against what others wrote: their clients call our server, and our client calls their servers.
 
 use crate::trial;
-use hotcall::client::Error;
-use hotcall::xmlrpc::{Fault, Value, parse_date_time};
-use hotcall_plugin::Bytes;
+use hotcall::client::{Capability, Error};
+use hotcall::xmlrpc::{DateTime, EncodeStyle, Fault, Value, parse_date_time};
+use hotcall_plugin::{Bytes, FromValue, IntoValue};
 use hotcall_tests::foreign::{self, ForeignServer, Language};
 use hotcall_tests::{Server, Setup, artifacts};
 use libtest_mimic::Trial;
@@ -124,20 +124,55 @@ fn batches(server: &ForeignServer) {
     assert_eq!(batch.send::<i32>().unwrap(), [Ok(1), Ok(2)]);
     batch.add("echo", TEXT).unwrap();
     assert!(matches!(batch.send::<i32>(), Err(Error::Mismatch(_))));
+
+    // Of every type, in two requests.
+    for value in values() {
+        batch.add("echo", value).unwrap();
+    }
+    let results: Vec<Value> = batch.calls_max(10).send().unwrap().into_iter().map(Result::unwrap).collect();
+    assert_eq!(results, values());
 }
 
-/// Rust types there and back, and one that does not fit.
+#[derive(Clone, Debug, PartialEq, FromValue, IntoValue)]
+struct Pet {
+    name: String,
+    age: Option<i32>,
+    born: DateTime,
+    weights: Vec<f64>,
+}
+
+/// Rust types there and back, and one that does not fit. `echo` names the method for a type.
 fn types(server: &ForeignServer, echo: impl Fn(&'static str) -> &'static str) {
     let client = server.client();
+    let born = parse_date_time("19980717T14:08:55").unwrap();
     assert_eq!(client.call::<i32>(echo("int"), 5).unwrap(), 5);
+    assert_eq!(client.call::<i64>(echo("i8"), 1_i64 << 40).unwrap(), 1 << 40);
     assert!(client.call::<bool>(echo("boolean"), true).unwrap());
     assert_eq!(client.call::<f64>(echo("double"), 0.1).unwrap(), 0.1);
     assert_eq!(client.call::<String>(echo("string"), TEXT).unwrap(), TEXT);
+    assert_eq!(client.call::<DateTime>(echo("dateTime"), born).unwrap(), born);
     assert_eq!(client.call::<Bytes>(echo("base64"), (&b"a\0b"[..],)).unwrap(), Bytes(b"a\0b".to_vec()));
+    assert_eq!(client.call::<Option<i32>>(echo("nil"), (None::<i32>,)).unwrap(), None);
+    client.call::<()>(echo("nil"), Value::Nil).unwrap();
     assert_eq!(client.call::<Vec<i32>>(echo("array"), (vec![1, 2],)).unwrap(), [1, 2]);
     let ages = BTreeMap::from([("ann".to_owned(), 7)]);
     assert_eq!(client.call::<BTreeMap<String, i32>>(echo("struct"), (ages.clone(),)).unwrap(), ages);
+    let pet = Pet { name: TEXT.into(), age: None, born, weights: vec![0.5, -2.5] };
+    assert_eq!(client.call::<Pet>(echo("struct"), (pet.clone(),)).unwrap(), pet);
+
     assert!(matches!(client.call::<i32>(echo("string"), TEXT), Err(Error::Mismatch(_))));
+    match client.call::<i32>("fail", (7, TEXT)) {
+        Err(Error::Fault(fault)) => assert_eq!(fault, Fault::new(7, TEXT)),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A date past its second: in the specification's form every server reads it. As it is, it is for the server to read.
+fn dates(server: &ForeignServer, echo: &str) -> Result<DateTime, Error> {
+    let date = parse_date_time("1998-07-17T16:08:55.5+02:00").unwrap();
+    let plain = server.builder().style(EncodeStyle::default()).build().unwrap();
+    assert_eq!(plain.call::<DateTime>(echo, date).unwrap().to_string(), "19980717T14:08:55");
+    server.client().call(echo, date)
 }
 
 fn python() {
@@ -154,8 +189,10 @@ fn python() {
     fails(&server, "no.such.method", &[], 1, "is not supported");
 
     introspects(&server, "echo", "Answers with the value that it is given.", &[]);
+    assert!(matches!(server.client().capabilities(), Err(Error::Fault(_))), "it has none to tell");
     batches(&server);
-    types(&server, |_| "echo");
+    types(&server, |ty| if ty == "i8" { "long" } else { "echo" });
+    assert!(matches!(dates(&server, "echo"), Err(Error::Fault(_))));
 }
 
 fn abyss(arguments: &[&str]) {
@@ -170,8 +207,11 @@ fn abyss(arguments: &[&str]) {
     fails(&server, "no.such.method", &[], -506, "no.such.method");
 
     introspects(&server, "fail", "Fails with this.", &["(int, string) -> nil"]);
+    let can = server.client().capabilities().unwrap();
+    assert!(can.iter().any(|Capability { name, .. }| name == "introspect"), "{can:?}");
     batches(&server);
     types(&server, |_| "echo");
+    assert!(matches!(dates(&server, "echo"), Err(Error::Fault(_))));
 }
 
 fn perl() {
@@ -191,13 +231,17 @@ fn perl() {
     introspects(&server, "echo.int", "Answers with its int.", &["(int) -> int"]);
     types(&server, |ty| match ty {
         "int" => "echo.int",
+        "i8" => "echo.i8",
         "boolean" => "echo.boolean",
         "double" => "echo.double",
+        "dateTime" => "echo.dateTime",
         "base64" => "echo.base64",
+        "nil" => "echo.nil",
         "array" => "echo.array",
         "struct" => "echo.struct",
         _ => "echo.string",
     });
+    assert_eq!(dates(&server, "echo.dateTime").unwrap().to_string(), "19980717T16:08:55.5+02:00");
 
     // Unlike every other server it does not wrap the results. Where one is a fault it answers with a type that does
     // not exist, which is told as what it is.

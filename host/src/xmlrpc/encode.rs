@@ -216,9 +216,9 @@ impl Writer {
         match self.options.style.nil {
             NilStyle::Plain => self.put("<value><nil/></value>"),
             NilStyle::Ex => self.put("<value><ex:nil/></value>"),
-            NilStyle::Refuse => {
-                Err(self.uncarried(format_args!("nil, which the configuration (xmlrpc.nil) refuses")))
-            }
+            NilStyle::Refuse => Err(self.uncarried(format_args!(
+                "nil, which is set to be refused (xmlrpc.nil, or the client's style)"
+            ))),
         }
     }
 

@@ -119,6 +119,20 @@ fn bits(value: &Value) -> String {
     format!("{value:?}")
 }
 
+/// A date's seconds on its own clock, counted by the calendar's definition: a leap year is every fourth, but for
+/// hundreds that four hundred does not divide.
+fn seconds(date: DateTime) -> i64 {
+    const DAYS_BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    let year = i64::from(date.year());
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    // Up to the year before, from 0000 on, which is a leap year itself.
+    let leap_days = (year + 3) / 4 - (year + 99) / 100 + (year + 399) / 400;
+    let in_year = DAYS_BEFORE[usize::from(date.month()) - 1] + i64::from(date.day());
+    let days = year * 365 + leap_days + in_year + i64::from(is_leap && date.month() > 2);
+    let minutes = (days * 24 + i64::from(date.hour())) * 60 + i64::from(date.minute());
+    minutes * 60 + i64::from(date.second())
+}
+
 fn count(value: &Value) -> (usize, usize) {
     let inside: Vec<_> = match value {
         Value::Array(items) => items.iter().map(count).collect(),
@@ -205,6 +219,21 @@ proptest! {
         }
         let options = EncodeOptions { bytes_max: document.len() - spare, ..exact() };
         prop_assert_eq!(encode_response(&value, &options).is_ok(), spare == 0);
+    }
+
+    /// By default a date without an offset loses its fraction, and one with an offset is the same second in UTC; only
+    /// at the ends of the calendar there is none to write.
+    #[test]
+    fn a_date_is_written_in_one_form(date in date()) {
+        let Ok(document) = encode_response(&Value::DateTime(date), &EncodeOptions::default()) else {
+            prop_assert!(date.offset_minutes().is_some() && matches!(date.year(), 0 | 9_999));
+            return Ok(());
+        };
+        let Ok(Ok(Value::DateTime(back))) = decode_response(&document, &DecodeLimits::default()) else {
+            return Err(TestCaseError::fail("no date came back"));
+        };
+        prop_assert_eq!((back.nanosecond(), back.offset_minutes()), (0, None));
+        prop_assert_eq!(seconds(back), seconds(date) - i64::from(date.offset_minutes().unwrap_or(0)) * 60);
     }
 
     /// Digits, a point and digits: what a reader that knows no exponents can read.

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-/// How values are written for which there is more than one way. The default is what most clients read. It loses nothing but what
-/// [`Dates::Plain`] says.
+/// How values are written for which there is more than one way. The default is what the strictest reader of each takes;
+/// it loses nothing but what [`Dates::Plain`] says.
 ///
 /// # Examples
 /// ```
@@ -71,13 +71,28 @@ pub enum NilStyle {
 }
 
 /// How a date is written beyond its second.
+///
+/// # Examples
+/// ```
+/// use hotcall::xmlrpc::{Dates, EncodeOptions, EncodeStyle, Value, encode_response, parse_date_time};
+/// let date = Value::DateTime(parse_date_time("1998-07-17T14:08:55.25+02:00").unwrap());
+/// let written = |dates| {
+///     let style = EncodeStyle { dates, ..EncodeStyle::default() };
+///     let document = encode_response(&date, &EncodeOptions { style, ..EncodeOptions::default() });
+///     String::from_utf8(document.unwrap()).unwrap()
+/// };
+/// assert!(written(Dates::Plain).contains(">19980717T12:08:55<"));
+/// assert!(written(Dates::Exact).contains(">19980717T14:08:55.25+02:00<"));
+/// ```
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Dates {
-    /// Always `19980717T14:08:55`, because many clients read nothing else: Python's `use_builtin_types` fails on a fraction or a
-    /// `Z`. A fraction is cut, and a date with an offset is written in UTC, so that its hour and even its day may be others.
+    /// Always `19980717T14:08:55`, the specification's one form and so what every reader takes. A fraction of a second is
+    /// cut. A date with an offset is written in UTC and without it, so that whoever reads it must know that it is
+    /// UTC; a date without an offset is written as it is. One whose year in UTC is not 0000 to 9999 is a fault.
     #[default]
     Plain,
-    /// The same, and after it a fraction and an offset if the value has them.
+    /// `19980717T14:08:55`, and after it a fraction and an offset if the value has them. Nothing is lost, and Python's
+    /// `use_builtin_types` among others fails on both.
     Exact,
 }

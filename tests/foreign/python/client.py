@@ -20,6 +20,9 @@ def every_type(p):
         equal(echo.echoString(value), value)
     equal([echo.echoBoolean(True), echo.echoBoolean(False)], [True, False])
     equal(echo.echoDate(MOMENT), MOMENT)
+    # No datetime is made of what these would be if they came back as they went.
+    for text in ["19980717T14:08:55.5", "19980717T14:08:55Z", "1998-07-17T16:08:55.250+02:00"]:
+        equal(echo.echoDate(xmlrpc.client.DateTime(text)), MOMENT)
     equal(echo.echoBase64(BYTES), BYTES)
     equal(echo.echoBase64(b""), b"")
     equal(echo.echoStringArray(["a", "", TEXT]), ["a", "", TEXT])

@@ -2,7 +2,7 @@
 
 use super::{Language, compiled, script};
 use crate::artifacts::run;
-use hotcall::client::{Client, Error};
+use hotcall::client::{Builder, Client, Error};
 use hotcall::xmlrpc::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -16,8 +16,9 @@ const ERRORS: &str = "errors";
 /// A running server and a client of Hotcall's for it. Dropping it ends the server; in a failed test that also
 /// prints what the server said.
 pub struct ForeignServer {
+    url: String,
     client: Client,
-    _process: Process,
+    process: Process,
 }
 
 impl ForeignServer {
@@ -34,11 +35,13 @@ impl ForeignServer {
         BufReader::new(out).read_line(&mut line).expect("a line");
         let url =
             line.trim().strip_prefix("listening ").unwrap_or_else(|| panic!("no address, but {line:?}"));
-        let mut builder = Client::builder(url);
-        if url.starts_with("https:") {
-            builder = builder.ca_file(process.directory.path().join(CERTIFICATE));
-        }
-        Self { client: builder.build().expect("a client"), _process: process }
+        let client = builder(url, &process).build().expect("a client");
+        Self { url: url.to_owned(), client, process }
+    }
+
+    /// Begins another client.
+    pub fn builder(&self) -> Builder {
+        builder(&self.url, &self.process)
     }
 
     /// The client.
@@ -49,6 +52,14 @@ impl ForeignServer {
     /// Calls a method.
     pub fn call(&self, method: &str, params: &[Value]) -> Result<Value, Error> {
         self.client.exchange(method, params)?.result()
+    }
+}
+
+fn builder(url: &str, process: &Process) -> Builder {
+    let builder = Client::builder(url);
+    match url.starts_with("https:") {
+        true => builder.ca_file(process.directory.path().join(CERTIFICATE)),
+        false => builder,
     }
 }
 

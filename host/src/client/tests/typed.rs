@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::client::introspect::{Capability, Signature};
-use crate::xmlrpc::{DateTime, decode_call};
+use crate::xmlrpc::{DateTime, EncodeStyle, I8Style, NilStyle, decode_call, parse_date_time};
 use hotcall_plugin::{Bytes, IntoValue};
 
 #[derive(Debug, PartialEq, FromValue, IntoValue)]
@@ -46,6 +46,25 @@ fn parameters_are_tuples_values_and_single_ones() {
     let params = (vec![2], point, true);
     let expected = [Value::Array(vec![int]), Value::Struct(members), Value::Bool(true)];
     assert_eq!(exchange::<()>(&Value::Nil, params).1, expected);
+}
+
+#[test]
+fn parameters_are_written_in_the_style() {
+    let date = parse_date_time("2026-01-31T12:00:00.5+01:00").unwrap();
+    let plain = EncodeStyle { nil: NilStyle::Ex, i8: I8Style::Ex, ..EncodeStyle::default() };
+    for (style, parts) in [
+        (None, [">20260131T12:00:00.5+01:00<", "<nil/>", "<i8>5</i8>"]),
+        (Some(plain), [">20260131T11:00:00<", "<ex:nil/>", "<ex:i8>5</ex:i8>"]),
+    ] {
+        let (address, server) = serve(vec![result(&Value::Nil)]);
+        let builder = Client::builder(&format!("http://{address}"));
+        let builder = style.into_iter().fold(builder, Builder::style);
+        builder.build().unwrap().call::<()>("m", (date, Value::Nil, 5_i64)).unwrap();
+        let requests = server.join().unwrap();
+        for part in parts {
+            assert!(requests[0].body().contains(part), "{part}: {}", requests[0].body());
+        }
+    }
 }
 
 #[test]
