@@ -33,6 +33,12 @@ pub struct Limits {
     pub xml_name_bytes_max: usize,
     /// The name of a method in a request.
     pub xml_method_bytes_max: usize,
+    /// The name of an element or of an attribute in a request.
+    pub xml_element_name_bytes_max: usize,
+    /// The value of an attribute in a request.
+    pub xml_attribute_bytes_max: usize,
+    /// Attributes of one element in a request. XML-RPC has none; declarations of namespaces do not count.
+    pub xml_attributes_max: usize,
     /// Calls in one `system.multicall`.
     pub multicall_calls_max: usize,
     /// From a request's arrival to the end of its call.
@@ -94,6 +100,9 @@ impl Default for Limits {
             xml_text_bytes_max: 16 << 20,
             xml_name_bytes_max: 65_536,
             xml_method_bytes_max: 1_024,
+            xml_element_name_bytes_max: 256,
+            xml_attribute_bytes_max: 4_096,
+            xml_attributes_max: 64,
             multicall_calls_max: 1_000,
             call_ms_max: 30_000,
             stuck_workers_max: 64,
@@ -126,10 +135,18 @@ impl Limits {
         const DEPTH_MAX: usize = 1_000;
         /// A loader that looks more often does nothing else.
         const RESCAN_MS_MIN: u64 = 10;
+        /// Room for XML-RPC's own names, the prefix of an extension included.
+        const ELEMENT_NAME_BYTES_MIN: usize = 32;
         if !(1..=DEPTH_MAX).contains(&self.xml_depth_max) {
             return Err(format!(
                 "limits.xml_depth_max is {} and may be 1 to {DEPTH_MAX}",
                 self.xml_depth_max
+            ));
+        }
+        if self.xml_element_name_bytes_max < ELEMENT_NAME_BYTES_MIN {
+            let bytes = self.xml_element_name_bytes_max;
+            return Err(format!(
+                "limits.xml_element_name_bytes_max is {bytes} and must be at least {ELEMENT_NAME_BYTES_MIN}"
             ));
         }
         let rescans = [("rescan_ms", self.rescan_ms), ("certificate_rescan_ms", self.certificate_rescan_ms)];

@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         trial("control::reloads_that_take_long_leave_the_workers_to_calls", reloads_leave_workers),
         trial("control::threads_that_calls_leave_are_shown", threads_of_calls),
         trial("control::a_hangup_reconfigures_the_plugins_that_changed", hangup_reconfigures),
+        trial("control::a_hangup_while_the_server_starts_is_kept", hangup_at_the_start),
         trial("control::the_drain_limit_is_told_and_ends_the_server", drain_limit),
         trial("control::a_wrong_config_file_changes_nothing", wrong_config_file),
     ]
@@ -310,6 +311,23 @@ fn hangup_reconfigures() {
     wait_until("the empty configuration", || mode_of(&operated).is_none());
     wait_until("the counter's configuration", || operated.int("counter", "generation") > counter);
     assert_eq!(server.call("counter.value", vec![]).unwrap(), Value::Int(1), "the state is handed over");
+}
+
+/// A plugin sends it from its `create`: the configuration has been read by then, and nothing is served.
+fn hangup_at_the_start() {
+    let root = tempfile::tempdir().unwrap();
+    let [config, next, built] =
+        ["hotcall.toml", "next.toml", "hangs_up.so"].map(|name| root.path().join(name));
+    fs::write(&config, "[plugins.echo]\nmode = 'one'\n").unwrap();
+    fs::write(&next, "[plugins.echo]\nmode = 'two'\n").unwrap();
+    let defines = [("CONFIG", &config), ("NEXT", &next)];
+    let defines = defines.map(|(name, path)| format!("-D{name}=\"{}\"", path.display()));
+    let source = repository().join("tests/fixtures/hangs_up.c");
+    artifacts::compile_c(&source, &built, &defines.each_ref().map(String::as_str));
+    let setup = both().plugin("hangs_up.so", &built);
+    let operated = Operated::start(setup.argument(format!("--config={}", config.display())));
+    wait_until("the next configuration", || mode_of(&operated) == Some("two".into()));
+    assert!(!next.exists(), "it is the plugin that has changed it");
 }
 
 fn wrong_config_file() {

@@ -138,8 +138,10 @@ fn what_cannot_start_says_why() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     fs::write(root.path().join("depth.toml"), "[limits]\nxml_depth_max = 100_000\n").unwrap();
-    let cases: [(&[&str], &str); 8] = [
+    fs::write(root.path().join("name.toml"), "[limits]\nxml_element_name_bytes_max = 10\n").unwrap();
+    let cases: [(&[&str], &str); 9] = [
         (&["--config", "depth.toml"], "limits.xml_depth_max is 100000 and may be 1 to 1000"),
+        (&["--config", "name.toml"], "limits.xml_element_name_bytes_max is 10 and must be at least 32"),
         (&["--workers", "100000"], "workers may be 1 to 1024"),
         (&["--https", "0.0.0.0:0"], "needs a certificate: give --cert and --key"),
         (&["--http", &taken], "cannot listen on"),

@@ -157,6 +157,9 @@ fn limit(limits: &mut DecodeLimits, text: &str) {
         "text_bytes_max" => &mut limits.text_bytes_max,
         "method_bytes_max" => &mut limits.method_bytes_max,
         "name_bytes_max" => &mut limits.name_bytes_max,
+        "element_name_bytes_max" => &mut limits.element_name_bytes_max,
+        "attribute_bytes_max" => &mut limits.attribute_bytes_max,
+        "attributes_max" => &mut limits.attributes_max,
         _ => panic!("{key} is no limit"),
     };
     *place = number.parse().unwrap();

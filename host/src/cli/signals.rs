@@ -98,3 +98,16 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hangup_that_nobody_hears_yet_is_kept() {
+        let kept = Kept::new().unwrap();
+        signal_hook::low_level::raise(SIGHUP).unwrap();
+        let signals = kept.hear(|| ()).unwrap();
+        assert_eq!(signals.next(Some(Duration::from_secs(60))), Some(Wish::Reload));
+    }
+}

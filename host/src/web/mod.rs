@@ -128,6 +128,9 @@ impl App {
             text_bytes_max: limits.xml_text_bytes_max,
             method_bytes_max: limits.xml_method_bytes_max,
             name_bytes_max: limits.xml_name_bytes_max,
+            element_name_bytes_max: limits.xml_element_name_bytes_max,
+            attribute_bytes_max: limits.xml_attribute_bytes_max,
+            attributes_max: limits.xml_attributes_max,
         };
         Self { dispatcher, access, decode_limits }
     }

@@ -61,6 +61,24 @@ fn the_start_waits_for_what_hangs_no_longer_than_for_one_probe() {
     assert_eq!(scene.answer("m"), Some(1));
 }
 
+/// Each holds its place among those that may use a processor for a while, and its process to the end.
+#[test]
+fn a_good_plugin_serves_behind_many_constructors_that_hang() {
+    const HANGING: usize = 45;
+    let mut scene = probing();
+    for number in 0..HANGING {
+        let harm = format!("NUMBER={number}");
+        put(&scene, scene.build("harmful.c", &["CONSTRUCTOR=hang", &harm]), &format!("a{number}.so"));
+    }
+    put(&scene, scene.life("p", "m", 1), "p.so");
+    scene.start(Watch::Auto);
+    scene.until_answer("m", Some(1));
+    let waits =
+        |number: usize| scene.status_of(&format!("a{number}.so")).is_some_and(|it| it.generation.is_none());
+    assert!((0..HANGING).all(waits), "none of them serves");
+    scene.stop();
+}
+
 #[test]
 fn which_of_two_serves_is_by_name_however_fast_they_are() {
     let mut scene = probing();

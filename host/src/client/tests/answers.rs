@@ -324,3 +324,26 @@ fn the_charset_of_an_answer_counts() {
     assert_eq!(client(address).call::<String>("m", ()).unwrap(), "caf\u{e9}");
     server.join().unwrap();
 }
+
+#[test]
+fn an_answer_is_read_within_its_limits() {
+    let nested = |depth| (0..depth).fold(Value::Int(1), |value, _| Value::Array(vec![value]));
+    let many = |count| Value::Array(vec![Value::Int(1); count]);
+    type Limit = fn(Builder) -> Builder;
+    let (depth, values): (Limit, Limit) =
+        (|builder| builder.response_depth_max(3), |builder| builder.response_values_max(5));
+    for (limit, within, past, message) in [
+        (depth, nested(3), nested(4), "nested deeper than 3"),
+        ((|builder| builder) as Limit, nested(128), nested(129), "nested deeper than 128"),
+        (values, many(4), many(5), "more than 5 values"),
+    ] {
+        let (address, server) = serve(vec![result(&within), result(&past)]);
+        let client = limit(Client::builder(&format!("http://{address}"))).build().unwrap();
+        assert_eq!(client.call::<Value>("m", ()).unwrap(), within);
+        match client.call::<Value>("m", ()) {
+            Err(Error::Protocol(told)) => assert!(told.contains(message), "{told}"),
+            other => panic!("{other:?}"),
+        }
+        server.join().unwrap();
+    }
+}

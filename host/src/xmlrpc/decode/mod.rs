@@ -1,9 +1,11 @@
 //! Documents to calls and answers. Must not know of sockets, methods or plugins.
 //!
 //! `encoding` turns bytes into UTF-8, `reader` that into the few XML events that matter, `values` builds values from
-//! them, `scalars` reads the text of one scalar. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
+//! them, `scalars` reads the text of one scalar, `passed` tells
+//! which limit of XML's own a document passed. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
 
 mod encoding;
+mod passed;
 mod reader;
 mod scalars;
 #[cfg(test)]
@@ -39,6 +41,12 @@ pub struct DecodeLimits {
     pub method_bytes_max: usize,
     /// The name of a struct's member.
     pub name_bytes_max: usize,
+    /// The name of an element or of an attribute, as XML has it, with its prefix.
+    pub element_name_bytes_max: usize,
+    /// The value of an attribute.
+    pub attribute_bytes_max: usize,
+    /// Attributes of one element. XML-RPC has none; declarations of namespaces do not count.
+    pub attributes_max: usize,
 }
 
 impl Default for DecodeLimits {
@@ -50,6 +58,9 @@ impl Default for DecodeLimits {
             text_bytes_max: 64 << 20,
             method_bytes_max: 1_024,
             name_bytes_max: 65_536,
+            element_name_bytes_max: 256,
+            attribute_bytes_max: 4_096,
+            attributes_max: 64,
         }
     }
 }
@@ -153,7 +164,7 @@ struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     fn new(text: &'a [u8], limits: &DecodeLimits) -> Self {
         let limits = DecodeLimits { depth_max: limits.depth_max.min(DEPTH_CEILING), ..*limits };
-        Self { reader: Reader::new(text, limits.text_bytes_max), limits, values_read: 0 }
+        Self { reader: Reader::new(text, limits), limits, values_read: 0 }
     }
 
     fn call(&mut self) -> Result<Call, DecodeError> {

@@ -5,23 +5,18 @@
 //! before the prolog, a prolog in capitals, and the prefix `ex:` without a declaration). Must not know encodings:
 //! what it reads is UTF-8 already.
 
-use super::DecodeError;
+use super::{DecodeError, DecodeLimits, passed};
 use crate::xmlrpc::code;
 use std::fmt;
 use std::io::{self, Read};
+use xml::attribute::OwnedAttribute;
 use xml::common::Position;
 use xml::name::OwnedName;
 use xml::reader::{ErrorKind, EventReader, ParserConfig, XmlEvent};
 
-/// Attributes of one element. XML-RPC has none; namespace declarations are counted apart.
-const ATTRIBUTES_MAX: usize = 64;
-/// One attribute's value.
-const ATTRIBUTE_BYTES_MAX: usize = 4_096;
 /// Namespaces in force at one element. xml-rs copies them all for each element, so without this limit a document
 /// takes time in the square of its length.
 const NAMESPACES_MAX: usize = 16;
-/// The name of an element or attribute.
-const NAME_BYTES_MAX: usize = 256;
 /// The namespace of Apache's extensions, which others have taken over.
 const EXTENSIONS: &str = "http://ws.apache.org/xmlrpc/namespaces/extensions";
 /// How much of a client's text an error repeats.
@@ -47,15 +42,17 @@ pub(super) enum Event {
 pub(super) struct Reader<'a> {
     events: EventReader<Guard<'a>>,
     lines_skipped: u64,
-    text_bytes_max: usize,
+    limits: DecodeLimits,
     document: &'a [u8],
+    /// Where the DOCTYPE ends, if there was one.
+    after_doctype: usize,
     /// Whether the last error was an element `ex:…` without a declaration of `ex`.
     prefix_undeclared: bool,
 }
 
 impl<'a> Reader<'a> {
     /// `document` is UTF-8, whatever encoding it declares.
-    pub(super) fn new(document: &'a [u8], text_bytes_max: usize) -> Self {
+    pub(super) fn new(document: &'a [u8], limits: DecodeLimits) -> Self {
         let mut config = ParserConfig::new()
             .cdata_to_characters(true)
             .whitespace_to_characters(true)
@@ -64,10 +61,10 @@ impl<'a> Reader<'a> {
             .allow_multiple_root_elements(false)
             .max_entity_expansion_depth(1)
             .max_entity_expansion_length(0)
-            .max_attributes(ATTRIBUTES_MAX)
-            .max_attribute_length(ATTRIBUTE_BYTES_MAX)
-            .max_name_length(NAME_BYTES_MAX)
-            .max_data_length(text_bytes_max)
+            .max_attributes(limits.attributes_max)
+            .max_attribute_length(limits.attribute_bytes_max)
+            .max_name_length(limits.element_name_bytes_max)
+            .max_data_length(limits.text_bytes_max)
             .ignore_invalid_encoding_declarations(true);
         config.override_encoding = Some(xml::Encoding::Utf8);
         let trimmed = document.trim_ascii_start();
@@ -77,8 +74,9 @@ impl<'a> Reader<'a> {
         Self {
             events: config.create_reader(source),
             lines_skipped: skipped.iter().map(|&byte| u64::from(byte == b'\n')).sum(),
-            text_bytes_max,
+            limits,
             document,
+            after_doctype: 0,
             prefix_undeclared: false,
         }
     }
@@ -87,7 +85,10 @@ impl<'a> Reader<'a> {
     pub(super) fn next(&mut self) -> Result<Event, DecodeError> {
         loop {
             match self.events.next() {
-                Ok(XmlEvent::StartElement { name, namespace, .. }) => {
+                Ok(XmlEvent::StartElement { name, attributes, namespace }) => {
+                    if let Some(what) = too_long(&name, &attributes, &self.limits) {
+                        return Err(self.error(code::INVALID_REQUEST, what));
+                    }
                     if namespace.0.len() > NAMESPACES_MAX {
                         let what = format!("more than {NAMESPACES_MAX} namespaces are declared");
                         return Err(self.error(code::INVALID_REQUEST, what));
@@ -98,17 +99,19 @@ impl<'a> Reader<'a> {
                 Ok(XmlEvent::EndElement { .. }) => return Ok(Event::Close),
                 Ok(XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text)) => {
                     // xml-rs lets a few more bytes through.
-                    if text.len() > self.text_bytes_max {
-                        return Err(self.error(code::INVALID_REQUEST, self.text_too_long()));
+                    if text.len() > self.limits.text_bytes_max {
+                        return Err(self.error(code::INVALID_REQUEST, passed::text_too_long(&self.limits)));
                     }
                     return Ok(Event::Text(text));
                 }
                 Ok(XmlEvent::EndDocument) => return Ok(Event::End),
+                Ok(XmlEvent::Doctype { .. }) => {
+                    self.after_doctype = self.document.len() - self.events.source().rest.len();
+                }
                 Ok(
                     XmlEvent::StartDocument { .. }
                     | XmlEvent::ProcessingInstruction { .. }
-                    | XmlEvent::Comment(_)
-                    | XmlEvent::Doctype { .. },
+                    | XmlEvent::Comment(_),
                 ) => {}
                 Err(error) => return Err(self.refusal(&error)),
             }
@@ -171,27 +174,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Which of the limits that xml-rs holds: it does not say, but where it stopped does.
     fn limit_passed(&self) -> String {
         let unread = self.events.source().rest.len();
-        let read = self.document.get(..self.document.len() - unread).unwrap_or_default();
-        let tag = read.iter().rposition(|byte| matches!(byte, b'<' | b'>')).and_then(|at| read.get(at..));
-        if !tag.is_some_and(|tag| tag.starts_with(b"<") && !tag.starts_with(b"<!")) {
-            return self.text_too_long();
-        }
-        let is_in_name = |byte: &&u8| !byte.is_ascii_whitespace() && !matches!(byte, b'/' | b'>');
-        let name_bytes = tag.map_or(0, |tag| tag.iter().skip(1).take_while(is_in_name).count());
-        if name_bytes > NAME_BYTES_MAX {
-            return format!("the name of an element is longer than {NAME_BYTES_MAX} bytes");
-        }
-        format!(
-            "an element has more than {ATTRIBUTES_MAX} attributes, or one whose name is longer than {NAME_BYTES_MAX} bytes or \
-             whose value is longer than {ATTRIBUTE_BYTES_MAX}"
-        )
-    }
-
-    fn text_too_long(&self) -> String {
-        format!("a text is longer than {} bytes", self.text_bytes_max)
+        let read = self.document.get(self.after_doctype..self.document.len() - unread);
+        passed::limit_passed(read.unwrap_or_default(), &self.limits)
     }
 
     fn error_at(
@@ -203,6 +189,22 @@ impl<'a> Reader<'a> {
         let (line, column) = (position.row + 1 + self.lines_skipped, position.column + 1);
         DecodeError { code, message: format!("line {line}, column {column}: {what}") }
     }
+}
+
+/// What of a start tag passes its limit. xml-rs lets a byte more through than its limits say.
+fn too_long(name: &OwnedName, attributes: &[OwnedAttribute], limits: &DecodeLimits) -> Option<String> {
+    if name_len(name) > limits.element_name_bytes_max {
+        return Some(passed::element_name_too_long(limits));
+    }
+    let too_long = |attribute: &OwnedAttribute| {
+        passed::attribute_too_long(name_len(&attribute.name), attribute.value.len(), limits)
+    };
+    attributes.iter().find_map(too_long)
+}
+
+/// As it is written, with its prefix.
+fn name_len(name: &OwnedName) -> usize {
+    name.local_name.len() + name.prefix.as_ref().map_or(0, |prefix| prefix.len() + 1)
 }
 
 /// A name without prefix, if what the prefix stands for is known. A default namespace, which a few clients declare, says nothing.

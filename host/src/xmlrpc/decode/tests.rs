@@ -314,6 +314,7 @@ fn every_limit_holds() {
         text_bytes_max: 100,
         method_bytes_max: 4,
         name_bytes_max: 3,
+        ..DecodeLimits::default()
     };
     let read = |inside: &str| decode_call(format!("<methodCall>{inside}</methodCall>").as_bytes(), &limits);
     let nested = |depth: usize| {
@@ -344,17 +345,59 @@ fn every_limit_holds() {
     assert!(named("abcd").unwrap_err().message.contains("<name> is longer than 3 bytes"));
     assert!(read("<methodName>abcd</methodName>").is_ok());
     assert!(read("<methodName>abcde</methodName>").unwrap_err().message.contains("longer than 4 bytes"));
-    let long = "n".repeat(1_000);
-    let name = "the name of an element is longer than 256 bytes";
-    let attribute = "an element has more than 64 attributes, or one whose name is longer than 256 bytes";
-    for (inside, limit) in [
-        (format!("<{long}/>"), name),
-        (format!("<a {long}='b'/>"), attribute),
-        (format!("<a b='{}'/>", "c".repeat(10_000)), attribute),
+}
+
+#[test]
+fn each_limit_of_xml_has_its_own_message() {
+    let limits = DecodeLimits {
+        element_name_bytes_max: 20,
+        attribute_bytes_max: 30,
+        attributes_max: 2,
+        text_bytes_max: 40,
+        ..DecodeLimits::default()
+    };
+    let (element, attribute) =
+        ("the name of an element is longer than 20", "the name of an attribute is longer than 20");
+    let (value, count) =
+        ("the value of an attribute is longer than 30", "an element has more than 2 attributes");
+    let (text, doctype) = ("a text is longer than 40", "a DOCTYPE is longer than 40");
+    let instruction = "a processing instruction is longer than 40";
+    let x = |count| "x".repeat(count);
+    let within = format!("<methodCall xmlns='{}' {}='{}' b='>'>", x(20), x(20), x(30));
+    assert!(
+        decode_call(format!("{within}<methodName>m</methodName></methodCall>").as_bytes(), &limits).is_ok()
+    );
+    for (document, limit) in [
+        (format!("<{}/>", x(21)), element),
+        (format!("<{}>", x(200)), element),
+        (format!("<a:{} xmlns:a='u'>", x(19)), element),
+        (format!("<{}-><b/>", x(25)), element),
+        (format!("<methodCall></{}>", x(30)), element),
+        (format!("<methodCall {}='1'/>", x(21)), attribute),
+        (format!("<methodCall b='>' {}='1'/>", x(200)), attribute),
+        (format!("<methodCall b='{}'/>", x(31)), value),
+        (format!("<methodCall b='{}'/>", x(200)), value),
+        (format!("<methodCall b='<![CDATA[{}'/>", x(200)), value),
+        (format!("<methodCall b='>>{}'/>", x(200)), value),
+        (format!("<methodCall b='{}/'/>", x(40)), value),
+        (format!("<methodCall b='{}'/>", "&lt;".repeat(60)), value),
+        ("<methodCall a='' b='' c=''/>".into(), count),
+        ("<methodCall a='' xmlns='u' b='' xmlns:d='u' c=''>text".into(), count),
+        (format!("<methodCall a='' b=''>{}</methodCall>", x(41)), text),
+        (format!("<methodCall a='>' b='\"'>{}", x(200)), text),
+        (format!("<methodCall><![CDATA[<{}]]></methodCall>", x(200)), text),
+        (format!("<methodCall><![CDATA[<a b='{}]]></methodCall>", x(200)), text),
+        (format!("<methodCall>{}<!-- <{} -->{}", x(30), x(30), x(30)), text),
+        (format!("<!DOCTYPE methodCall [<!-- ' -->]><methodCall>{}", x(200)), text),
+        (format!("<!DOCTYPE methodCall><{}/>", x(200)), element),
+        (format!("<!DOCTYPE {}><a/>", x(200)), doctype),
+        (format!("<!DOCTYPE a SYSTEM '{}'><a/>", x(200)), doctype),
+        (format!("<methodCall><?a {}?>", x(200)), instruction),
+        (format!("<methodCall><?{} b?>", x(200)), instruction),
     ] {
-        let fault = read(&inside).unwrap_err();
-        assert_eq!(fault.code, code::INVALID_REQUEST, "{fault}");
-        assert!(fault.message.contains(limit), "{fault}");
+        let fault = decode_call(document.as_bytes(), &limits).unwrap_err();
+        assert!(fault.message.contains(limit), "{document}\n{fault}");
+        assert_eq!(fault.code, code::INVALID_REQUEST, "{document}\n{fault}");
     }
 }
 
