@@ -68,7 +68,7 @@ impl Client {
 
 impl Signature {
     /// Those in an answer of `system.methodSignature`.
-    pub fn all(answer: &Value) -> Vec<Self> {
+    pub(crate) fn all(answer: &Value) -> Vec<Self> {
         let signatures: Vec<Vec<String>> = answer.to().unwrap_or_default();
         let signature = |mut types: Vec<String>| {
             let params = types.split_off(types.len().min(1));

@@ -56,7 +56,7 @@ pub fn encode_response(result: &Value, options: &EncodeOptions) -> Result<Vec<u8
 ///
 /// # Errors
 /// As [`encode_response`], were this the result.
-pub fn encoded_len(value: &Value, options: &EncodeOptions) -> Result<usize, Fault> {
+pub(crate) fn encoded_len(value: &Value, options: &EncodeOptions) -> Result<usize, Fault> {
     let mut document = Writer { bytes: Vec::new(), options: *options, subject: "result" };
     document.value(value)?;
     Ok(document.bytes.len())
@@ -88,7 +88,7 @@ pub fn encode_fault(fault: &Fault) -> Vec<u8> {
 
 /// The struct that stands for a fault inside of a value, as a batch's results have it. Its text can be sent whatever was in
 /// the message, as that of [`encode_fault`].
-pub fn fault_value(fault: &Fault) -> Value {
+pub(crate) fn fault_value(fault: &Fault) -> Value {
     let sendable = |c: char| if forbidden(c) { char::REPLACEMENT_CHARACTER } else { c };
     let text: String = fault.message.chars().take(FAULT_CHARS_MAX).map(sendable).collect();
     Value::Struct(vec![("faultCode".into(), fault.code.into()), ("faultString".into(), text.into())])

@@ -16,8 +16,10 @@ mod style;
 mod tests;
 
 pub use date::parse_date_time;
-pub use decode::{Call, DecodeError, DecodeLimits, Document, decode_call, decode_response, fault_of};
-pub use encode::{EncodeOptions, encode_call, encode_fault, encode_response, encoded_len, fault_value};
+pub(crate) use decode::fault_of;
+pub use decode::{Call, DecodeError, DecodeLimits, Document, decode_call, decode_response};
+pub use encode::{EncodeOptions, encode_call, encode_fault, encode_response};
+pub(crate) use encode::{encoded_len, fault_value};
 pub use fault::{Fault, code};
 pub use hotcall_plugin::{DateTime, Value};
 pub use style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};

@@ -109,9 +109,20 @@ pub fn decode_call<'a>(document: impl Into<Document<'a>>, limits: &DecodeLimits)
     Ok(decode(document.into(), limits, |decoder| decoder.call())?)
 }
 
+/// Reads a response document: the method's result, or the fault that the server answered.
+///
+/// # Errors
+/// The document is neither.
+pub fn decode_response<'a>(
+    document: impl Into<Document<'a>>,
+    limits: &DecodeLimits,
+) -> Result<Result<Value, Fault>, DecodeError> {
+    decode(document.into(), limits, |decoder| decoder.response())
+}
+
 /// The fault that a struct with `faultCode` and `faultString` stands for, in a response or among a batch's results. The code
 /// may be of any type that holds a number of 32 bits, the string may be missing: some servers send them so.
-pub fn fault_of(value: &Value) -> Option<Fault> {
+pub(crate) fn fault_of(value: &Value) -> Option<Fault> {
     let code = match value.get("faultCode")? {
         Value::Int(code) => *code,
         Value::Long(code) => i32::try_from(*code).ok()?,
@@ -123,17 +134,6 @@ pub fn fault_of(value: &Value) -> Option<Fault> {
         _ => String::new(),
     };
     Some(Fault { code, message })
-}
-
-/// Reads a response document: the method's result, or the fault that the server answered.
-///
-/// # Errors
-/// The document is neither.
-pub fn decode_response<'a>(
-    document: impl Into<Document<'a>>,
-    limits: &DecodeLimits,
-) -> Result<Result<Value, Fault>, DecodeError> {
-    decode(document.into(), limits, |decoder| decoder.response())
 }
 
 fn decode<T>(
@@ -233,7 +233,6 @@ impl<'a> Decoder<'a> {
         Ok(params)
     }
 
-    /// The fault in a `<fault>`'s value. Servers write the code in every type that holds a number.
     fn fault(&self, value: &Value) -> Result<Fault, DecodeError> {
         fault_of(value).ok_or_else(|| self.invalid("<fault> has no faultCode that is a number of 32 bits"))
     }
