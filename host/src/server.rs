@@ -244,13 +244,7 @@ impl Options {
 
     /// The files that are read anew while the server runs.
     fn files(&self) -> impl Iterator<Item = &Path> {
-        let certificates = self
-            .certificates
-            .iter()
-            .flat_map(|files| [Some(&files.cert), Some(&files.key), files.key_passphrase_file.as_ref()]);
-        let clients = self.clients.iter().flat_map(|clients| [Some(&clients.ca), clients.crl.as_ref()]);
-        let all = certificates.chain(clients).chain([self.access.users.as_ref()]);
-        all.flatten().map(AsRef::as_ref)
+        net::tls::files(&self.certificates, self.clients.as_ref()).chain(self.access.users.as_deref())
     }
 
     /// What of it the plugins' life cycle gets.

@@ -27,7 +27,7 @@ use context::Hosts;
 use identity::Identity;
 use openssl::ssl::{SslAcceptor, SslRef};
 use peer::Clients;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use watch::Stamps;
@@ -53,6 +53,18 @@ pub struct Settings {
     pub certificates: Vec<CertificateFiles>,
     /// How clients show who they are, if they are asked.
     pub clients: Option<ClientAuth>,
+}
+
+/// All files that these name.
+pub fn files<'a>(
+    certificates: &'a [CertificateFiles],
+    clients: Option<&'a ClientAuth>,
+) -> impl Iterator<Item = &'a Path> {
+    let certificates = certificates
+        .iter()
+        .flat_map(|files| [Some(&files.cert), Some(&files.key), files.key_passphrase_file.as_ref()]);
+    let clients = clients.into_iter().flat_map(|clients| [Some(&clients.ca), clients.crl.as_ref()]);
+    certificates.chain(clients).flatten().map(AsRef::as_ref)
 }
 
 /// What listeners shake hands with at this moment.

@@ -1,7 +1,7 @@
 //! Looks at the files of TLS from time to time, and has them read when they are others. A look is a few `stat` calls:
 //! that works on every file system, and finds a swapped link too.
 
-use super::{Error, Ready, Settings, Tls};
+use super::{Error, Ready, Settings, Tls, files};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::convert::Infallible;
 use std::fs;
@@ -32,7 +32,7 @@ pub(in crate::net) struct Watch {
 
 impl Stamps {
     pub(super) fn of(settings: &Settings) -> Self {
-        Self(settings.files().map(Stamp::of).collect())
+        Self(files(&settings.certificates, settings.clients.as_ref()).map(Stamp::of).collect())
     }
 }
 
@@ -47,17 +47,6 @@ impl Stamp {
             modified: (found.mtime(), found.mtime_nsec()),
             changed: (found.ctime(), found.ctime_nsec()),
         })
-    }
-}
-
-impl Settings {
-    fn files(&self) -> impl Iterator<Item = &Path> {
-        let certificates = self
-            .certificates
-            .iter()
-            .flat_map(|files| [Some(&files.cert), Some(&files.key), files.key_passphrase_file.as_ref()]);
-        let clients = self.clients.iter().flat_map(|clients| [Some(&clients.ca), clients.crl.as_ref()]);
-        certificates.chain(clients).flatten().map(AsRef::as_ref)
     }
 }
 
