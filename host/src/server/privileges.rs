@@ -29,15 +29,7 @@ impl Identity {
                 None => Ok(None),
             };
         };
-        let user = match name.parse() {
-            Ok(id) => User::from_uid(Uid::from_raw(id)),
-            Err(_) => User::from_name(name),
-        };
-        let user =
-            user.map_err(|error| Error::Options(format!("cannot look for the user {name}: {error}")))?;
-        let user = user.ok_or_else(|| {
-            Error::Options(format!("there is no user {name}: make it with: useradd --system {name}"))
-        })?;
+        let user = look_up("user", name, |id| User::from_uid(Uid::from_raw(id)), User::from_name)?;
         let group = options.group.as_deref().map(group_id).transpose()?.unwrap_or(user.gid);
         if Uid::effective().is_root() {
             return Ok(Some(Self { user, group }));
@@ -152,16 +144,22 @@ impl Identity {
 
 /// A group's id, by its name or as a number.
 pub(super) fn group_id(name: &str) -> Result<Gid, Error> {
-    let found = match name.parse() {
-        Ok(id) => Group::from_gid(Gid::from_raw(id)),
-        Err(_) => Group::from_name(name),
-    };
+    look_up("group", name, |id| Group::from_gid(Gid::from_raw(id)), Group::from_name).map(|group| group.gid)
+}
+
+/// A user or a group, by its name or as a number.
+fn look_up<T>(
+    kind: &str,
+    name: &str,
+    by_id: impl FnOnce(u32) -> nix::Result<Option<T>>,
+    by_name: impl FnOnce(&str) -> nix::Result<Option<T>>,
+) -> Result<T, Error> {
+    let found = name.parse().map_or_else(|_| by_name(name), by_id);
     let found =
-        found.map_err(|error| Error::Options(format!("cannot look for the group {name}: {error}")))?;
-    let group = found.ok_or_else(|| {
-        Error::Options(format!("there is no group {name}: make it with: groupadd --system {name}"))
-    })?;
-    Ok(group.gid)
+        found.map_err(|error| Error::Options(format!("cannot look for the {kind} {name}: {error}")))?;
+    found.ok_or_else(|| {
+        Error::Options(format!("there is no {kind} {name}: make it with: {kind}add --system {name}"))
+    })
 }
 
 /// Decides whether a crash may write this process's memory to disk, and whether other processes of the same user may look into it.
