@@ -4,6 +4,7 @@ use super::manager::{self, Manager, Watchdog};
 use super::signals::{Kept, Signals, Wish};
 use super::{Failure, print};
 use crate::config::{Config, EXAMPLE, WatchName};
+use crate::net::Handed;
 use crate::server::{Options, Prepared};
 use clap::Args;
 use std::fs::File;
@@ -137,7 +138,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     }
     // First, while there is one thread, and before anything is opened.
     let handed = manager::sockets()?;
-    let places: Vec<_> = handed.iter().map(|handed| handed.bind().clone()).collect();
+    let places: Vec<_> = handed.iter().map(Handed::bind).collect();
     let kept = Kept::new()?;
     let config = args.config()?;
     tell_what_is_off(&config);

@@ -4,24 +4,21 @@
 use super::Bind;
 use rustix::net::sockopt::socket_acceptconn;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{self, UnixListener};
 use std::path::PathBuf;
 
-/// One of them.
+/// One of them. It does not block.
 #[derive(Debug)]
-pub struct Handed {
-    /// As if it were to be bound here.
-    bind: Bind,
-    pub(super) socket: Socket,
-}
+pub struct Handed(pub(super) Socket);
 
 #[derive(Debug)]
 pub(super) enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+    Https(TcpListener, SocketAddr),
+    Http(TcpListener, SocketAddr),
+    Unix(UnixListener, PathBuf),
 }
 
 impl Handed {
@@ -31,7 +28,9 @@ impl Handed {
     /// It does not listen.
     pub fn https(socket: TcpListener) -> io::Result<Self> {
         must_listen(&socket)?;
-        Ok(Self { bind: Bind::Https(socket.local_addr()?), socket: Socket::Tcp(socket) })
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        Ok(Self(Socket::Https(socket, address)))
     }
 
     /// One that speaks plain HTTP.
@@ -40,7 +39,9 @@ impl Handed {
     /// It does not listen.
     pub fn http(socket: TcpListener) -> io::Result<Self> {
         must_listen(&socket)?;
-        Ok(Self { bind: Bind::Http(socket.local_addr()?), socket: Socket::Tcp(socket) })
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        Ok(Self(Socket::Http(socket, address)))
     }
 
     /// A Unix socket, whose file stays its maker's.
@@ -49,12 +50,18 @@ impl Handed {
     /// It does not listen.
     pub fn unix(socket: UnixListener) -> io::Result<Self> {
         must_listen(&socket)?;
-        Ok(Self { bind: Bind::Unix(path_of(&socket.local_addr()?)), socket: Socket::Unix(socket) })
+        socket.set_nonblocking(true)?;
+        let path = path_of(&socket.local_addr()?);
+        Ok(Self(Socket::Unix(socket, path)))
     }
 
-    /// What it is.
-    pub const fn bind(&self) -> &Bind {
-        &self.bind
+    /// What would have to be bound here to have the same.
+    pub fn bind(&self) -> Bind {
+        match &self.0 {
+            Socket::Https(_, address) => Bind::Https(*address),
+            Socket::Http(_, address) => Bind::Http(*address),
+            Socket::Unix(_, path) => Bind::Unix(path.clone()),
+        }
     }
 }
 
@@ -67,7 +74,7 @@ fn must_listen(socket: impl AsFd) -> io::Result<()> {
 }
 
 /// An abstract socket's name is shown as others show it, with an @.
-fn path_of(address: &SocketAddr) -> PathBuf {
+fn path_of(address: &net::SocketAddr) -> PathBuf {
     use std::os::linux::net::SocketAddrExt;
     if let Some(path) = address.as_pathname() {
         return path.to_owned();

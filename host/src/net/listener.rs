@@ -70,25 +70,14 @@ impl Listener {
     }
 
     /// One that was bound before this process began.
-    pub(super) fn take(handed: Handed) -> Result<Self, Error> {
-        let bind = handed.bind().clone();
-        let failed =
-            |source| Error::Bind { what: format!("the socket that was handed over, {bind:?}"), source };
-        match (handed.socket, &bind) {
-            (handed::Socket::Tcp(socket), Bind::Https(address)) => {
-                socket.set_nonblocking(true).map_err(failed)?;
-                Ok(Self::https((TcpListener::from_std(socket), *address)))
-            }
-            (handed::Socket::Tcp(socket), Bind::Http(address)) => {
-                socket.set_nonblocking(true).map_err(failed)?;
-                Ok(Self::http((TcpListener::from_std(socket), *address)))
-            }
-            (handed::Socket::Unix(socket), Bind::Unix(path)) => {
-                socket.set_nonblocking(true).map_err(failed)?;
+    pub(super) fn take(Handed(socket): Handed) -> Self {
+        match socket {
+            handed::Socket::Https(socket, address) => Self::https((TcpListener::from_std(socket), address)),
+            handed::Socket::Http(socket, address) => Self::http((TcpListener::from_std(socket), address)),
+            handed::Socket::Unix(socket, path) => {
                 let url = format!("unix:{}", path.display());
-                Ok(Self { url, socket: Bound::Unix { socket: UnixListener::from_std(socket), _file: None } })
+                Self { url, socket: Bound::Unix { socket: UnixListener::from_std(socket), _file: None } }
             }
-            _ => Err(failed(io::ErrorKind::InvalidInput.into())),
         }
     }
 

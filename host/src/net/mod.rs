@@ -5,9 +5,10 @@
 //! pool: calls straight (the **direct lane**), and everything else through tiny_http, written anew, over a private Unix socket. Knows
 //! no XML, no registry and no plugins: what answers is a [`Handler`].
 //!
-//! `listener` accepts, if `places` has a place, from what `unix` or it has bound or was `handed` over; a `reactor` has each `connection` go on when its `stream` or its `timers` say so;
-//! `framing` tells requests apart, which `head` and `claims` vet; a `request` goes to the `pool`, straight or by the `lane` to the
-//! `upstream`; a `call` knows who waits for it, and a `reply` is what comes back. The `service` is what connections share; `pulse` shows that the threads come round.
+//! `listener` accepts, if `places` has a place, from what `unix` or it has bound or was `handed` over; a `reactor` has each
+//! `connection` go on when its `stream` or its `timers` say so; `framing` tells requests apart, which `head` and `claims` vet; a
+//! `request` goes to the `pool`, straight or by the `lane` to the `upstream`; a `call` knows who waits for it, and a `reply` is what
+//! comes back. The `service` is what connections share; `pulse` shows that the threads come round.
 
 mod buffer;
 mod call;
@@ -157,8 +158,9 @@ pub struct Front {
 /// # Errors
 /// The first address that cannot be bound.
 pub fn bind(binds: &[Bind], handed: Vec<Handed>, unix: UnixAccess) -> Result<Listeners, Error> {
-    let bound = binds.iter().map(|bind| Listener::bind(bind, unix));
-    bound.chain(handed.into_iter().map(Listener::take)).collect::<Result<_, _>>().map(Listeners)
+    let mut listeners = binds.iter().map(|bind| Listener::bind(bind, unix)).collect::<Result<Vec<_>, _>>()?;
+    listeners.extend(handed.into_iter().map(Listener::take));
+    Ok(Listeners(listeners))
 }
 
 /// Serves listeners.
