@@ -9,7 +9,7 @@ mod tls;
 use crate::access::{self, Access, Policy};
 use crate::config::{Config, default_state_dir};
 use crate::limits::{Limits, MethodLimits};
-use crate::net::tls::{CertificateFiles, ClientAuth, Tls};
+use crate::net::tls::{CertificateFiles, ClientAuth, Ready, Tls};
 use crate::net::{self, Bind, Handed, UnixAccess};
 use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
@@ -268,7 +268,7 @@ impl Options {
 pub struct Prepared {
     options: Options,
     listeners: net::Listeners,
-    tls: Option<Tls>,
+    tls: Option<Ready>,
     policy: Policy,
 }
 
@@ -283,7 +283,7 @@ impl Prepared {
         let policy = policy(&options)?;
         let is_made_here = source == tls::Source::Development;
         // Made by the user who is to read it again.
-        let of_files = if is_made_here { None } else { tls::make(&options)? };
+        let of_files = if is_made_here { None } else { tls::ready(&options)? };
         if let Some(identity) = &identity {
             identity.make_directory(&options.state_dir)?;
         }
@@ -297,7 +297,7 @@ impl Prepared {
             privileges::decide_about_core_dumps(options.core_dumps)?;
         }
         plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
-        let tls = if is_made_here { tls::make(&options)? } else { of_files };
+        let tls = if is_made_here { tls::ready(&options)? } else { of_files };
         Ok(Self { options, listeners, tls, policy })
     }
 
@@ -307,7 +307,7 @@ impl Prepared {
     /// What of the state directory cannot be used, or that there are no threads to be had.
     pub fn start(self) -> Result<Server, Error> {
         let Self { options, listeners, tls, policy } = self;
-        let tls = tls.map(Arc::new);
+        let tls = tls.map(Tls::new).map(Arc::new);
         let access = Arc::new(Access::new(policy));
         let registry = Arc::new(Registry::default());
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
@@ -446,26 +446,18 @@ fn reserve(options: &Options) -> usize {
 
 /// Decides who may call. Nobody serves the whole network by mistake.
 fn policy(options: &Options) -> Result<Policy, Error> {
-    check_who_may_call(options.listeners(), &options.access)?;
-    Policy::new(&options.access).map_err(Error::Options)
-}
-
-fn check_who_may_call<'a>(
-    mut listeners: impl Iterator<Item = &'a Bind>,
-    access: &access::Settings,
-) -> Result<(), Error> {
-    let open = listeners.find_map(|bind| match bind {
+    let open = options.listeners().find_map(|bind| match bind {
         Bind::Https(address) | Bind::Http(address) => {
             (!address.ip().to_canonical().is_loopback()).then_some(address)
         }
         Bind::Unix(_) => None,
     });
     match open {
-        Some(address) if !access.settles_who_may_call() => Err(Error::Options(format!(
+        Some(address) if !options.access.settles_who_may_call() => Err(Error::Options(format!(
             "whoever reaches {address} could call every method: name a users file in the config file with users = \"FILE\" \
              (hotcall passwd FILE NAME makes one), ask for certificates with client_ca = \"FILE\", or let all in with \
              allow_anonymous = true"
         ))),
-        _ => Ok(()),
+        _ => Policy::new(&options.access).map_err(Error::Options),
     }
 }

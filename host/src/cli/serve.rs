@@ -101,9 +101,7 @@ impl CommonArgs {
         replace(&mut config.watch, self.watch.as_ref());
         Ok(config)
     }
-}
 
-impl CommonArgs {
     /// After the user has changed, so that SIGHUP does not fail by surprise.
     fn warn_of_unreadable_config(&self) {
         if let Some(path) = &self.config

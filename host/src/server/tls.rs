@@ -3,9 +3,7 @@
 use super::{Error, Options};
 use crate::config::{CertificateKeys, ClientAuthName, ClientNameName, Config};
 use crate::net::Bind;
-use crate::net::tls::{
-    CertificateFiles, ClientAuth, ClientName, Ready, Settings, Tls, development_certificate,
-};
+use crate::net::tls::{CertificateFiles, ClientAuth, ClientName, Ready, Settings, development_certificate};
 
 /// Which certificates HTTPS listeners show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +80,6 @@ pub(super) fn ready(options: &Options) -> Result<Option<Ready>, Error> {
     };
     let settings = Settings { certificates, clients: options.clients.clone() };
     Ready::new(settings).map(Some).map_err(Error::Net)
-}
-
-/// Reads what the HTTPS listeners need, when there are any.
-pub(super) fn make(options: &Options) -> Result<Option<Tls>, Error> {
-    Ok(ready(options)?.map(Tls::new))
 }
 
 /// Reads all files but those that a start would make.
