@@ -1,4 +1,5 @@
-//! From a complete HTTP request to its response: one function, [`App::respond`], and no I/O.
+//! From a complete HTTP request to its response, and no I/O: [`App::respond`] goes all the way, [`App::begin`] as far as nothing
+//! takes long.
 //!
 //! Routes `/` and `/RPC2` to calls and says clearly why anything else is not answered. Knows no sockets and no
 //! plugins.
@@ -137,9 +138,7 @@ impl App {
 
     /// Answers one request, however long that takes.
     pub fn respond(&self, request: &Request) -> Response {
-        let answer = || self.prepare(request).map(|prepared| self.run(request, &prepared));
-        let response = guarded(request, answer).unwrap_or_else(|instead| instead);
-        cross_origin::share(&self.access, request, response)
+        self.finish(request, || self.prepare(request).map(|prepared| self.run(request, &prepared)))
     }
 
     /// Answers one request if that waits for nothing and takes no time to speak of: a call of a method that is flagged quick, and
@@ -147,12 +146,12 @@ impl App {
     pub fn begin(self: &Arc<Self>, request: Request) -> Begun {
         /// Reading more takes too long for this.
         const BODY_BYTES_MAX: usize = 16 << 10;
-        let app = Arc::clone(self);
         // A password takes long to verify, by intention.
         let takes_long = request.body.len() > BODY_BYTES_MAX
             || request.content_encoding.is_some()
             || request.authorization.is_some();
         if takes_long {
+            let app = Arc::clone(self);
             return Begun::Unfinished(Box::new(move || app.respond(&request)));
         }
         let answer = || {
@@ -163,10 +162,10 @@ impl App {
             Ok((Some(response), _)) | Err(response) => {
                 Begun::Answered(cross_origin::share(&self.access, &request, response))
             }
-            Ok((None, prepared)) => Begun::Unfinished(Box::new(move || {
-                let answered = guarded(&request, || Ok(app.run(&request, &prepared)));
-                cross_origin::share(&app.access, &request, answered.unwrap_or_else(|instead| instead))
-            })),
+            Ok((None, prepared)) => {
+                let app = Arc::clone(self);
+                Begun::Unfinished(Box::new(move || app.finish(&request, || Ok(app.run(&request, &prepared)))))
+            }
         }
     }
 
@@ -175,6 +174,12 @@ impl App {
         log::debug!("request {id}: answered without the call's result");
         let fault = Fault::new(code::DEADLINE, "the call's deadline passed before it was answered");
         Response::xml(xmlrpc::encode_fault(&fault))
+    }
+
+    /// What goes out of an answer, or of what there is instead.
+    fn finish(&self, request: &Request, answer: impl FnOnce() -> Result<Response, Response>) -> Response {
+        let response = guarded(request, answer).unwrap_or_else(|instead| instead);
+        cross_origin::share(&self.access, request, response)
     }
 
     /// Reads a call and lets its sender in.
