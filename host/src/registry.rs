@@ -5,10 +5,11 @@
 //! an [`Instance`] is whatever can be called.
 
 use crate::xmlrpc::{Fault, Value};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
 /// The live registry. Readers never wait; the plugin life cycle is its only writer.
@@ -34,22 +35,43 @@ pub struct Method {
 
 /// A method's promise to be quick, for as long as it is kept.
 #[derive(Debug)]
-pub struct Promise(AtomicBool);
+pub struct Promise(AtomicU8);
+
+const KEPT: u8 = 0;
+/// The last call was not quick.
+const IN_DOUBT: u8 = 1;
+const BROKEN: u8 = 2;
 
 impl Promise {
     /// One that is given, or not.
     pub const fn new(is_given: bool) -> Self {
-        Self(AtomicBool::new(is_given))
+        Self(AtomicU8::new(if is_given { KEPT } else { BROKEN }))
     }
 
-    /// Whether it was given and always kept.
+    /// Whether it was given and not broken.
     pub fn holds(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) != BROKEN
+    }
+
+    /// A call was quick.
+    pub fn keep(&self) {
+        if self.0.load(Ordering::Relaxed) == IN_DOUBT {
+            self.change(IN_DOUBT, KEPT);
+        }
+    }
+
+    /// A call was not quick. `true` when the one before was not either.
+    pub fn doubt(&self) -> bool {
+        !self.change(KEPT, IN_DOUBT)
     }
 
     /// It was not kept. `true` for the first who says so.
     pub fn break_for_good(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+        self.0.swap(BROKEN, Ordering::Relaxed) != BROKEN
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.0.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -90,11 +112,11 @@ pub struct CallContext {
     /// When nobody waits any more.
     pub deadline: Instant,
     /// Who calls; empty when not authenticated.
-    pub caller_name: String,
+    pub caller_name: SmolStr,
     /// Where the call came from, as text; empty when there is no address.
-    pub caller_address: String,
+    pub caller_address: SmolStr,
     /// The id under which the log speaks of this request.
-    pub request_id: String,
+    pub request_id: SmolStr,
     /// Whether its caller has gone.
     pub cancellation: Cancellation,
 }
@@ -105,9 +127,9 @@ impl CallContext {
     pub fn of_the_server(what: &str, deadline: Instant) -> Self {
         Self {
             deadline,
-            caller_name: String::new(),
-            caller_address: String::new(),
-            request_id: what.to_owned(),
+            caller_name: SmolStr::default(),
+            caller_address: SmolStr::default(),
+            request_id: what.into(),
             cancellation: Cancellation::default(),
         }
     }
@@ -140,6 +162,11 @@ impl Registry {
     /// The methods of this moment.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.load_full()
+    }
+
+    /// The same for whoever looks at them for a moment only: cheaper to have, and dear to keep.
+    pub fn glance(&self) -> Guard<Arc<Snapshot>> {
+        self.0.load()
     }
 
     /// Replaces all methods at once; calls that run keep the snapshot they began with.

@@ -124,7 +124,10 @@ fn a_broken_promise() {
         let text = nap(0);
         assert!(text.contains("reactor-"), "who keeps its word is answered at once: {text}");
     }
-    assert!(nap(20).contains("reactor-"));
+    for ms in [20, 0, 20, 20] {
+        let text = nap(ms);
+        assert!(text.contains("reactor-"), "one call that is not quick may be the machine's fault: {text}");
+    }
     server.wait_for_log(&["method echo.nap is flagged quick and took", "the workers answer it from now on"]);
     for _ in 0..5 {
         let text = nap(0);

@@ -16,6 +16,7 @@ pub use rules::{Permit, RuleKeys};
 use arc_swap::ArcSwap;
 use rules::Rules;
 use site::Sites;
+use smol_str::SmolStr;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -126,7 +127,7 @@ pub struct Refusal {
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Who it is; empty when not known.
-    pub name: String,
+    pub name: SmolStr,
     /// What it may call.
     pub permit: Permit,
 }
@@ -210,7 +211,7 @@ impl Access {
     /// # Errors
     /// Why it is not served.
     pub fn admit(&self, visit: &Visit<'_>) -> Result<Caller, Refusal> {
-        let policy = self.policy.load_full();
+        let policy = self.policy.load();
         policy.sites.check(visit)?;
         let name = self.identify(&policy, visit)?;
         let permit = policy.rules.permit(&name, visit.way, visit.address);
@@ -218,16 +219,16 @@ impl Access {
     }
 
     /// Credentials name the caller; else what was proven below HTTP does. Names of both are one kind, and either will do.
-    fn identify(&self, policy: &Policy, visit: &Visit<'_>) -> Result<String, Refusal> {
+    fn identify(&self, policy: &Policy, visit: &Visit<'_>) -> Result<SmolStr, Refusal> {
         if let Some(verifier) = &policy.verifier
             && let Some(user) = basic::user(verifier, visit, &self.throttle)?
         {
-            return Ok(user);
+            return Ok(user.into());
         }
         if visit.name.is_empty() && !policy.takes_nobody(visit.way) {
             return Err(policy.name_wanted(visit));
         }
-        Ok(visit.name.to_owned())
+        Ok(visit.name.into())
     }
 }
 
@@ -258,7 +259,7 @@ mod tests {
 
     /// The caller's name, or the status.
     fn judged(access: &Access, visit: &Visit<'_>) -> Result<String, u16> {
-        access.admit(visit).map(|caller| caller.name).map_err(|refusal| refusal.status)
+        access.admit(visit).map(|caller| caller.name.into()).map_err(|refusal| refusal.status)
     }
 
     /// A visit, and what becomes of it where a name is wanted and where not.

@@ -10,8 +10,22 @@ const SHOWN_CHARS_MAX: usize = 100;
 /// The hosts and origins that an operator listed, each in one spelling.
 #[derive(Debug)]
 pub(super) struct Sites {
-    hosts: Vec<String>,
+    hosts: Vec<Host>,
     origins: Vec<String>,
+}
+
+/// A host as the operator listed it.
+#[derive(Debug)]
+enum Host {
+    Address(IpAddr),
+    Named(String),
+}
+
+/// The host of an authority, without its port. An address is in its own family, so that it has one spelling.
+#[derive(Clone, Copy)]
+enum HostRef<'a> {
+    Address(IpAddr),
+    Named(&'a str),
 }
 
 impl Sites {
@@ -19,17 +33,17 @@ impl Sites {
     /// An entry that no request could have.
     pub(super) fn new(hosts: &[String], origins: &[String]) -> Result<Self, String> {
         let host = |given: &String| {
-            let bare = given.parse::<IpAddr>().map(|ip| ip.to_canonical().to_string());
+            let bare = given.parse::<IpAddr>().map(|ip| HostRef::Address(ip.to_canonical()));
             // A name with its port would look as if the port counted.
-            let named = host_name(given).filter(|_| given.ends_with(']') || !given.contains(':'));
+            let named = host_of(given).filter(|_| given.ends_with(']') || !given.contains(':'));
             let why =
                 || format!("hosts has {given:?}: give names or addresses, without scheme, port and path");
-            bare.ok().or(named).ok_or_else(why)
+            bare.ok().or(named).map(HostRef::to_owned).ok_or_else(why)
         };
         let origin = |given: &String| {
             let is_origin = given
                 .split_once("://")
-                .is_some_and(|(scheme, host)| !scheme.is_empty() && host_name(host).is_some());
+                .is_some_and(|(scheme, host)| !scheme.is_empty() && host_of(host).is_some());
             let why =
                 || format!("origins has {given:?}: give what a browser sends, as in \"https://example.com\"");
             is_origin.then(|| given.to_ascii_lowercase()).ok_or_else(why)
@@ -55,10 +69,9 @@ impl Sites {
     fn check_host(&self, visit: &Visit<'_>) -> Result<(), Refusal> {
         // No browser goes through a Unix socket by itself, and each sends Host.
         let (Some(host), true) = (visit.host, !visit.way.is_unix()) else { return Ok(()) };
-        let name = host_name(host);
-        let is_ours = match (&name, visit.way) {
-            (Some(name), _) if self.hosts.contains(name) => true,
-            (Some(name), Way::Loopback) => is_loopback(name),
+        let is_ours = match (host_of(host), visit.way) {
+            (Some(host), _) if self.hosts.iter().any(|listed| host.is(listed)) => true,
+            (Some(host), Way::Loopback) => host.is_loopback(),
             _ => visit.way == Way::Network && self.hosts.is_empty(),
         };
         if is_ours {
@@ -99,8 +112,8 @@ fn is_same(origin: &str, host: Option<&str>) -> bool {
     matches!((of_origin, host), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other))
 }
 
-/// The host of an authority, without its port, in one spelling.
-fn host_name(authority: &str) -> Option<String> {
+/// None for what names no host.
+fn host_of(authority: &str) -> Option<HostRef<'_>> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']')?;
@@ -114,16 +127,40 @@ fn host_name(authority: &str) -> Option<String> {
         return None;
     }
     if let Ok(ip) = host.parse::<IpAddr>() {
-        return Some(ip.to_canonical().to_string());
+        return Some(HostRef::Address(ip.to_canonical()));
     }
     let name = host.strip_suffix('.').unwrap_or(host);
     let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-    is_name.then(|| name.to_ascii_lowercase())
+    is_name.then_some(HostRef::Named(name))
 }
 
-fn is_loopback(name: &str) -> bool {
-    let is_address = name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    is_address || name == "localhost" || name.ends_with(".localhost")
+impl HostRef<'_> {
+    fn to_owned(self) -> Host {
+        match self {
+            Self::Address(ip) => Host::Address(ip),
+            Self::Named(name) => Host::Named(name.to_owned()),
+        }
+    }
+
+    fn is(self, listed: &Host) -> bool {
+        match (self, listed) {
+            (Self::Address(ip), Host::Address(listed)) => ip == *listed,
+            (Self::Named(name), Host::Named(listed)) => name.eq_ignore_ascii_case(listed),
+            _ => false,
+        }
+    }
+
+    fn is_loopback(self) -> bool {
+        const LOOPBACK: &str = "localhost";
+        match self {
+            Self::Address(ip) => ip.is_loopback(),
+            // Names below it are loopback's too (RFC 6761, section 6.3).
+            Self::Named(name) => {
+                let last = name.rsplit('.').next().unwrap_or_default();
+                last.eq_ignore_ascii_case(LOOPBACK)
+            }
+        }
+    }
 }
 
 fn shown(text: &str) -> String {

@@ -8,6 +8,10 @@ const FIRST_BYTES: usize = 4 << 10;
 /// Further reads: a whole record of TLS.
 const READ_BYTES: usize = 16 << 10;
 
+/// Memory that many buffers use in turn: one that has bytes left over keeps it, and this gets other when it is needed.
+#[derive(Debug, Default)]
+pub(super) struct Spare(Vec<u8>);
+
 /// A window on memory that grows as bytes come.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
@@ -34,7 +38,14 @@ impl Buffer {
     }
 
     /// Reads once, behind what is there; `read` says how much it wrote.
-    pub(super) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+    pub(super) fn fill(
+        &mut self,
+        spare: &mut Spare,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if self.memory.is_empty() {
+            std::mem::swap(&mut self.memory, &mut spare.0);
+        }
         self.make_room();
         let room = self.memory.get_mut(self.end..).unwrap_or_default();
         let room_bytes = room.len();
@@ -70,9 +81,13 @@ impl Buffer {
     }
 
     /// Gives the memory back when nothing is in it.
-    pub(super) fn release(&mut self) {
-        if self.is_empty() {
-            *self = Self::default();
+    pub(super) fn release(&mut self, spare: &mut Spare) {
+        if !self.is_empty() {
+            return;
+        }
+        let memory = std::mem::take(self).memory;
+        if spare.0.is_empty() && memory.len() <= READ_BYTES {
+            spare.0 = memory;
         }
     }
 
@@ -105,7 +120,7 @@ mod tests {
     fn put(buffer: &mut Buffer, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let read = buffer.fill(|room| io::Read::read(&mut rest, room));
+            let read = buffer.fill(&mut Spare::default(), |room| io::Read::read(&mut rest, room));
             assert!(read.unwrap() > 0);
         }
     }
@@ -122,7 +137,7 @@ mod tests {
         assert_eq!(buffer.bytes().len(), all.len() - taken.len());
         taken.extend_from_slice(buffer.take(usize::MAX));
         assert!(taken == all && buffer.is_empty());
-        buffer.release();
+        buffer.release(&mut Spare::default());
         assert_eq!(buffer.capacity(), 0);
     }
 
@@ -139,7 +154,7 @@ mod tests {
         }
         assert!(buffer.capacity() <= 2 * (20_000 + READ_BYTES), "{}", buffer.capacity());
         put(&mut buffer, b"more");
-        buffer.release();
+        buffer.release(&mut Spare::default());
         assert_eq!(buffer.bytes().len(), 20_004, "what is not used stays");
     }
 
@@ -147,8 +162,8 @@ mod tests {
     fn a_failed_read_changes_nothing() {
         let mut buffer = Buffer::default();
         put(&mut buffer, b"a");
-        assert!(buffer.fill(|_| Err(io::ErrorKind::WouldBlock.into())).is_err());
-        assert_eq!(buffer.fill(|_| Ok(0)).unwrap(), 0);
+        assert!(buffer.fill(&mut Spare::default(), |_| Err(io::ErrorKind::WouldBlock.into())).is_err());
+        assert_eq!(buffer.fill(&mut Spare::default(), |_| Ok(0)).unwrap(), 0);
         assert_eq!(buffer.bytes(), b"a");
     }
 

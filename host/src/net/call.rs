@@ -22,6 +22,11 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// One that has not begun, and whose client is this one.
+    pub(super) fn new(cancellation: Cancellation) -> Self {
+        Self { state: AtomicU8::new(WAITING), cancellation }
+    }
+
     /// A worker takes it. `false` when nobody waits for it any more.
     pub(super) fn begin(&self) -> bool {
         self.change(WAITING, RUNNING)
@@ -59,11 +64,6 @@ impl Ticket {
 
     pub(super) fn answer(mut self, reply: Reply) {
         self.send(Some(reply));
-    }
-
-    /// It is not needed.
-    pub(super) fn void(mut self) {
-        self.is_used = true;
     }
 
     fn send(&mut self, reply: Option<Reply>) {

@@ -2,6 +2,7 @@
 //! judge, once they can be read in one way only.
 
 use super::head::{Fields, Refusal, bad};
+use smol_str::SmolStr;
 
 /// A host's name of 253 bytes, a port, and some air.
 const HOST_BYTES_MAX: usize = 300;
@@ -14,13 +15,13 @@ const AUTHORIZATION_BYTES_MAX: usize = 4_096;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Claims {
     /// The target's authority, else `Host`. None in HTTP/1.0 without it.
-    pub(super) host: Option<String>,
+    pub(super) host: Option<SmolStr>,
     /// `Origin`, which browsers set.
-    pub(super) origin: Option<String>,
+    pub(super) origin: Option<SmolStr>,
     /// `Sec-Fetch-Site`, which newer browsers set.
-    pub(super) fetch_site: Option<String>,
+    pub(super) fetch_site: Option<SmolStr>,
     /// `Authorization`, when it can be understood.
-    pub(super) authorization: Option<String>,
+    pub(super) authorization: Option<SmolStr>,
 }
 
 impl Claims {
@@ -44,15 +45,12 @@ impl Claims {
             (authority, host) => authority.or(host),
         };
         Ok(Self {
-            host: host.map(str::to_owned),
+            host: host.map(SmolStr::new),
             // What cannot be read must not pass for what is not there: these two exclude.
-            origin: only(fields, "origin", ORIGIN_BYTES_MAX)
-                .map(|origin| origin.unwrap_or("null").to_owned()),
+            origin: only(fields, "origin", ORIGIN_BYTES_MAX).map(|origin| origin.unwrap_or("null").into()),
             fetch_site: only(fields, "sec-fetch-site", FETCH_SITE_BYTES_MAX)
-                .map(|site| site.unwrap_or("cross-site").to_owned()),
-            authorization: only(fields, "authorization", AUTHORIZATION_BYTES_MAX)
-                .flatten()
-                .map(str::to_owned),
+                .map(|site| site.unwrap_or("cross-site").into()),
+            authorization: only(fields, "authorization", AUTHORIZATION_BYTES_MAX).flatten().map(SmolStr::new),
         })
     }
 }
@@ -83,7 +81,7 @@ mod tests {
     fn what_is_given_is_read() {
         let fields =
             "Host: h:1\r\nOrigin: http://o\r\nSec-Fetch-Site: same-site\r\nAuthorization: Basic YTpi\r\n";
-        let some = |text: &str| Some(text.to_owned());
+        let some = |text: &str| Some(SmolStr::new(text));
         let expected = Claims {
             host: some("h:1"),
             origin: some("http://o"),

@@ -4,6 +4,7 @@
 //! never runs what could. A request is read whole and vetted before it goes on, and the next one is not begun before it is
 //! answered, so answers come in order.
 
+use super::buffer::Spare;
 use super::call::{Call, Ticket};
 use super::framing::{Reader, Step};
 use super::head::{Head, Version};
@@ -11,11 +12,12 @@ use super::places::Place;
 use super::reactor::Inbox;
 use super::reply::{Outgoing, Reply};
 use super::request::{Passage, Peer};
-use super::service::{Service, broken};
+use super::service::{Service, Submitted, broken};
 use super::stream::Stream;
 use super::timers::Alarm;
 use super::tls::Context;
-use crate::web::Response;
+use crate::web::{Cancellation, Response};
+use smol_str::SmolStr;
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,6 +47,8 @@ pub(super) struct Connection {
     deadline: Instant,
     /// The client will send nothing more, or is gone.
     is_read_closed: bool,
+    /// Of the calls that come through it, one after the other, until one is cancelled.
+    cancellation: Cancellation,
     pub(super) alarm: Alarm,
     _place: Place,
 }
@@ -65,7 +69,13 @@ enum State {
 struct Calling {
     call: Arc<Call>,
     number: u64,
-    id: String,
+    id: SmolStr,
+    form: Form,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy)]
+struct Form {
     version: Version,
     keep_alive: bool,
     /// Only the answer's head is wanted.
@@ -96,6 +106,9 @@ pub(super) struct Home<'a> {
     pub(super) service: &'a Service,
     pub(super) inbox: &'a Arc<Inbox>,
     pub(super) key: usize,
+    pub(super) spare: &'a mut Spare,
+    /// When this turn of the connection began.
+    pub(super) now: Instant,
 }
 
 impl Connection {
@@ -114,6 +127,7 @@ impl Connection {
             state: State::Handshaking,
             deadline: Instant::now() + service.limits().handshake_max(),
             is_read_closed: false,
+            cancellation: Cancellation::default(),
             alarm: Alarm::default(),
             _place: place,
         }
@@ -127,22 +141,27 @@ impl Connection {
         self.deadline
     }
 
-    /// The client has closed its side, or both. Whoever waits for an answer is expected to stay.
-    pub(super) fn hear_end(&mut self) {
-        self.is_read_closed = true;
-        if let State::Calling(calling) = &self.state {
-            calling.call.cancellation.cancel();
+    /// Something has happened. `is_ended`: the client has closed its side, or both; whoever waits for an answer is expected to
+    /// stay.
+    pub(super) fn hear(&mut self, is_ended: bool, home: &mut Home<'_>) -> Flow {
+        self.stream.hear(is_ended);
+        if is_ended {
+            self.is_read_closed = true;
+            if let State::Calling(calling) = &self.state {
+                calling.call.cancellation.cancel();
+            }
         }
+        self.advance(home)
     }
 
     /// Goes on as far as it goes without waiting.
-    pub(super) fn advance(&mut self, home: &Home<'_>) -> Flow {
+    pub(super) fn advance(&mut self, home: &mut Home<'_>) -> Flow {
         for _ in 0..STEPS_MAX {
             let stepped = match &mut self.state {
-                State::Handshaking => self.shake_hands(home.service),
+                State::Handshaking => self.shake_hands(home),
                 State::Idle | State::Reading(_) => self.read(home),
                 State::Calling(_) => return Flow::Wait,
-                State::Writing(..) => self.write(home.service),
+                State::Writing(..) => self.write(home),
                 State::Lingering(_) => self.linger(),
             };
             match stepped {
@@ -158,13 +177,13 @@ impl Connection {
     }
 
     /// The deadline of its state has passed.
-    pub(super) fn expire(&mut self, home: &Home<'_>) -> Flow {
+    pub(super) fn expire(&mut self, home: &mut Home<'_>) -> Flow {
         match &self.state {
             State::Calling(calling) => {
                 home.service.pool().abandon(&calling.call);
                 log::warn!("request {}: not answered by its deadline", calling.id);
-                let reply = home.service.handler().overdue(&calling.id).into();
-                self.reply(Some(reply), home.service);
+                let (form, reply) = (calling.form, home.service.handler().overdue(&calling.id));
+                self.reply(reply.into(), form, home);
                 self.advance(home)
             }
             State::Reading(_) => {
@@ -182,10 +201,12 @@ impl Connection {
     }
 
     /// The answer to the call with this number has come, or will never come.
-    pub(super) fn answer(&mut self, number: u64, reply: Option<Reply>, home: &Home<'_>) -> Flow {
+    pub(super) fn answer(&mut self, number: u64, reply: Option<Reply>, home: &mut Home<'_>) -> Flow {
         match &self.state {
             State::Calling(calling) if calling.number == number => {
-                self.reply(reply, home.service);
+                let form = calling.form;
+                let reply = reply.unwrap_or_else(|| broken(&calling.id).into());
+                self.reply(reply, form, home);
                 self.advance(home)
             }
             // It came too late.
@@ -194,14 +215,17 @@ impl Connection {
     }
 
     /// The server ends: takes no request that has not begun.
-    pub(super) fn drain(&mut self, home: &Home<'_>) -> Flow {
+    pub(super) fn drain(&mut self, home: &mut Home<'_>) -> Flow {
         match self.state {
             State::Handshaking => {
                 self.deadline = self.deadline.min(Instant::now() + DRAIN_HANDSHAKE);
                 Flow::Wait
             }
             // What is on its way already counts as begun.
-            State::Idle => self.advance(home),
+            State::Idle => {
+                self.stream.hear(false);
+                self.advance(home)
+            }
             _ => Flow::Wait,
         }
     }
@@ -213,7 +237,7 @@ impl Connection {
         }
     }
 
-    fn shake_hands(&mut self, service: &Service) -> io::Result<()> {
+    fn shake_hands(&mut self, home: &Home<'_>) -> io::Result<()> {
         let is_done = self
             .stream
             .shake_hands()
@@ -223,30 +247,33 @@ impl Connection {
         }
         let tls = self.tls.take();
         match self.stream.caller_name(tls.as_deref()) {
-            Ok(name) if !name.is_empty() => self.peer = Arc::new(Peer { name, ..(*self.peer).clone() }),
+            Ok(name) if !name.is_empty() => {
+                self.peer = Arc::new(Peer { name: name.into(), ..(*self.peer).clone() });
+            }
             Ok(_) => {}
             Err(why) => {
                 log::info!("{}: refused: {why}", self.peer.address);
                 return Err(ErrorKind::ConnectionAborted.into());
             }
         }
-        self.rest(service);
+        self.rest(home);
         Ok(())
     }
 
     /// Waits for the next request.
-    fn rest(&mut self, service: &Service) {
+    fn rest(&mut self, home: &Home<'_>) {
         self.state = State::Idle;
-        self.deadline = Instant::now() + service.limits().idle_max();
+        self.deadline = home.now + home.service.limits().idle_max();
     }
 
-    fn read(&mut self, home: &Home<'_>) -> io::Result<()> {
+    fn read(&mut self, home: &mut Home<'_>) -> io::Result<()> {
         if self.reader.has_begun() && matches!(self.state, State::Idle) {
-            self.begin_reading(home.service);
+            self.state = State::Reading(home.now);
+            self.deadline = home.now + home.service.limits().request_max();
         }
-        let State::Reading(begun) = self.state else { return self.fill(home.service) };
-        match self.reader.next(home.service.limits()) {
-            Ok(Step::Wanting) => self.fill(home.service),
+        let State::Reading(begun) = self.state else { return self.fill(home) };
+        match self.reader.next(home.service.limits(), home.spare) {
+            Ok(Step::Wanting) => self.fill(home),
             Ok(Step::Continue) => {
                 let told = b"HTTP/1.1 100 Continue\r\n\r\n".to_vec();
                 self.state = State::Writing(Outgoing::from(told), Then::Resume(begun));
@@ -264,22 +291,16 @@ impl Connection {
         }
     }
 
-    fn begin_reading(&mut self, service: &Service) {
-        let now = Instant::now();
-        self.state = State::Reading(now);
-        self.deadline = now + service.limits().request_max();
-    }
-
-    fn fill(&mut self, service: &Service) -> io::Result<()> {
+    fn fill(&mut self, home: &mut Home<'_>) -> io::Result<()> {
         let Self { reader, stream, .. } = self;
-        match reader.fill(|buffer| stream.read(buffer)) {
+        match reader.fill(home.spare, |buffer| stream.read(buffer)) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
             // Nothing more is on its way to an idle connection, and nothing more is wanted.
             Err(error)
                 if error.kind() == ErrorKind::WouldBlock
-                    && service.is_draining()
+                    && home.service.is_draining()
                     && matches!(self.state, State::Idle) =>
             {
                 drop(self.stream.finish());
@@ -293,30 +314,31 @@ impl Connection {
     fn call(&mut self, head: Head, body: Vec<u8>, begun: Instant, home: &Home<'_>) {
         let service = home.service;
         let (number, id) = service.name_request();
-        let (version, keep_alive, is_head) = (head.version, head.keep_alive, head.method == "HEAD");
+        let form =
+            Form { version: head.version, keep_alive: head.keep_alive, is_head: head.method == "HEAD" };
         let passage = Passage { head, body, peer: Arc::clone(&self.peer), id: id.clone(), begun };
-        let call = Arc::new(Call::default());
         if self.is_read_closed {
-            call.cancellation.cancel();
+            self.cancellation.cancel();
+        } else if self.cancellation.is_cancelled() {
+            self.cancellation = Cancellation::default();
         }
-        let ticket = Ticket::new(Arc::clone(home.inbox), home.key, number);
-        self.deadline = begun + service.limits().call_max() + OVERDUE_GRACE;
-        self.state =
-            State::Calling(Calling { call: Arc::clone(&call), number, id, version, keep_alive, is_head });
-        if let Some(reply) = service.submit(passage, call, ticket) {
-            self.reply(Some(reply), service);
+        let ticket = || Ticket::new(Arc::clone(home.inbox), home.key, number);
+        match service.submit(passage, &self.cancellation, ticket) {
+            Submitted::Answered(reply) => self.reply(reply, form, home),
+            Submitted::Running(call) => {
+                self.state = State::Calling(Calling { call, number, id, form });
+                self.deadline = begun + service.limits().call_max() + OVERDUE_GRACE;
+            }
         }
     }
 
-    /// Begins to write the answer to the running call.
-    fn reply(&mut self, reply: Option<Reply>, service: &Service) {
-        let State::Calling(calling) = std::mem::replace(&mut self.state, State::Idle) else { return };
-        let reply = reply.unwrap_or_else(|| broken(&calling.id).into());
-        let reply = if calling.is_head { reply.without_body() } else { reply };
-        let keeps = calling.keep_alive && !service.is_draining();
+    /// Begins to write an answer.
+    fn reply(&mut self, reply: Reply, form: Form, home: &Home<'_>) {
+        let reply = if form.is_head { reply.without_body() } else { reply };
+        let keeps = form.keep_alive && !home.service.is_draining();
         let then = if keeps { Then::NextRequest } else { Then::Linger };
-        self.state = State::Writing(reply.framed(calling.version, keeps), then);
-        self.deadline = Instant::now() + service.limits().request_max();
+        self.state = State::Writing(reply.framed(form.version, keeps), then);
+        self.deadline = home.now + home.service.limits().request_max();
     }
 
     /// Begins to write why the connection cannot go on.
@@ -325,17 +347,17 @@ impl Connection {
         self.deadline = Instant::now() + LINGER;
     }
 
-    fn write(&mut self, service: &Service) -> io::Result<()> {
+    fn write(&mut self, home: &Home<'_>) -> io::Result<()> {
         let State::Writing(outgoing, then) = &mut self.state else { return Ok(()) };
         let before = outgoing.written();
         let result = outgoing.write_to(&mut self.stream);
         if outgoing.written() / PROGRESS_BYTES > before / PROGRESS_BYTES {
-            self.deadline = Instant::now() + service.limits().request_max();
+            self.deadline = home.now + home.service.limits().request_max();
         }
         result?;
         match *then {
             Then::Resume(begun) => self.state = State::Reading(begun),
-            Then::NextRequest => self.rest(service),
+            Then::NextRequest => self.rest(home),
             Then::Linger => {
                 self.stream.finish()?;
                 self.state = State::Lingering(LINGER_BYTES_MAX);

@@ -2,7 +2,7 @@
 //!
 //! The same bytes give the same requests or the same refusal however they are split. Knows neither sockets nor clocks.
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, Spare};
 use super::head::{self, Framing, Head, Refusal, bad};
 use crate::limits::Limits;
 use std::io;
@@ -69,10 +69,14 @@ impl Reader {
     ///
     /// # Errors
     /// Those of `read`. Nothing has changed then.
-    pub(super) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
-        let read = self.buffer.fill(read);
+    pub(super) fn fill(
+        &mut self,
+        spare: &mut Spare,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let read = self.buffer.fill(spare, read);
         if !self.has_begun() {
-            self.buffer.release();
+            self.buffer.release(spare);
         }
         read
     }
@@ -81,7 +85,7 @@ impl Reader {
     ///
     /// # Errors
     /// Why the connection cannot go on. The reader is out of step then, and of no further use.
-    pub(super) fn next(&mut self, limits: &Limits) -> Result<Step, Refusal> {
+    pub(super) fn next(&mut self, limits: &Limits, spare: &mut Spare) -> Result<Step, Refusal> {
         let mut pending = match self.pending.take() {
             Some(pending) => pending,
             None => {
@@ -95,7 +99,7 @@ impl Reader {
             }
         };
         if pending.is_whole_with(&mut self.buffer)? {
-            self.buffer.release();
+            self.buffer.release(spare);
             return Ok(Step::Request(pending.head, pending.body));
         }
         self.pending = Some(pending);

@@ -7,6 +7,7 @@ pub(crate) use requests::framing;
 
 use super::claims::Claims;
 use super::head::{Framing, Head, Version, parse};
+use smol_str::format_smolstr;
 
 /// A head is incomplete, refused, or understood in one way: written anew from what was understood, it says the same.
 pub(crate) fn http_head(bytes: &[u8]) {
@@ -97,16 +98,16 @@ fn written_anew(head: &Head) -> String {
     let Claims { host, origin, fetch_site, authorization } = &head.claims;
     let mut anew = format!("{} {} HTTP/1.1\r\n", head.method, head.target);
     let length = match head.framing {
-        Framing::Length(length) => ("Content-Length", Some(length.to_string())),
-        Framing::Chunked => ("Transfer-Encoding", Some("chunked".to_owned())),
+        Framing::Length(length) => ("Content-Length", Some(format_smolstr!("{length}"))),
+        Framing::Chunked => ("Transfer-Encoding", Some("chunked".into())),
     };
     let connection = if head.keep_alive { "keep-alive" } else { "close" };
-    let expect = head.expects_continue.then(|| "100-continue".to_owned());
-    let accepts = head.accepts_gzip.then(|| "gzip".to_owned());
+    let expect = head.expects_continue.then(|| "100-continue".into());
+    let accepts = head.accepts_gzip.then(|| "gzip".into());
     for (name, value) in [
         ("Host", Some(host.clone().unwrap_or_default())),
         length,
-        ("Connection", Some(connection.to_owned())),
+        ("Connection", Some(connection.into())),
         ("Content-Encoding", head.content_encoding.clone()),
         ("Content-Type", head.content_type.clone()),
         ("Origin", origin.clone()),

@@ -4,7 +4,9 @@
 //! gets past here (RFC 9112, sections 2.2, 5 and 6). Knows no sockets.
 
 use super::claims::Claims;
+use smol_str::SmolStr;
 use std::fmt;
+use std::mem::MaybeUninit;
 
 /// Header fields of one request.
 const FIELDS_MAX: usize = 100;
@@ -17,16 +19,16 @@ const TYPE_BYTES_MAX: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     /// Of token characters.
-    pub(super) method: String,
+    pub(super) method: SmolStr,
     /// In origin form: a path, perhaps with a query, of visible ASCII.
-    pub(super) target: String,
+    pub(super) target: SmolStr,
     pub(super) framing: Framing,
     /// Of visible ASCII, when the body is coded.
-    pub(super) content_encoding: Option<String>,
+    pub(super) content_encoding: Option<SmolStr>,
     /// Whether the client takes a body in gzip.
     pub(super) accepts_gzip: bool,
     /// Of visible ASCII, when the one that is sent can be understood.
-    pub(super) content_type: Option<String>,
+    pub(super) content_type: Option<SmolStr>,
     pub(super) claims: Claims,
     pub(super) version: Version,
     /// Whether the connection goes on after the response.
@@ -71,9 +73,9 @@ pub(super) fn bad(why: impl fmt::Display) -> Refusal {
 /// # Errors
 /// Why the connection cannot go on.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut request = httparse::Request::new(&mut fields);
-    let length = match request.parse(bytes) {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(bytes, &mut fields) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::Version) => {
@@ -87,21 +89,19 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
     check_line_ends(bytes.get(..length).unwrap_or_default())?;
     let fields = Fields(request.headers);
     let is_1_1 = request.version == Some(1);
-    let connection = fields.list("connection");
-    let has = |option: &str| connection.iter().any(|given| given.eq_ignore_ascii_case(option));
+    let has = |field: &str, option: &str| fields.list(field).any(|given| given.eq_ignore_ascii_case(option));
     let (target, authority) = target(request.method, request.path.unwrap_or_default())?;
     let head = Head {
-        method: request.method.unwrap_or_default().to_owned(),
-        target: target.to_owned(),
+        method: request.method.unwrap_or_default().into(),
+        target: target.into(),
         framing: framing(&fields, is_1_1)?,
         content_encoding: content_encoding(&fields)?,
         accepts_gzip: accepts_gzip(&fields),
         content_type: content_type(&fields),
         claims: Claims::read(&fields, authority, is_1_1)?,
         version: if is_1_1 { Version::Http11 } else { Version::Http10 },
-        keep_alive: !has("close") && (is_1_1 || has("keep-alive")),
-        expects_continue: is_1_1
-            && fields.list("expect").iter().any(|e| e.eq_ignore_ascii_case("100-continue")),
+        keep_alive: !has("connection", "close") && (is_1_1 || has("connection", "keep-alive")),
+        expects_continue: is_1_1 && has("expect", "100-continue"),
     };
     check_length(&head, &fields)?;
     Ok(Some((head, length)))
@@ -128,9 +128,9 @@ impl Fields<'_> {
     }
 
     /// The items of a comma-separated field, over all its lines; what is not text is no item.
-    fn list(&self, name: &str) -> Vec<String> {
+    fn list<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b str> {
         let lines = self.all(name).filter_map(|value| std::str::from_utf8(value).ok());
-        lines.flat_map(|line| line.split(',')).map(|item| item.trim().to_owned()).collect()
+        lines.flat_map(|line| line.split(',')).map(str::trim)
     }
 }
 
@@ -158,9 +158,10 @@ fn target<'a>(method: Option<&str>, given: &'a str) -> Result<(&'a str, Option<&
 
 fn framing(fields: &Fields<'_>, is_1_1: bool) -> Result<Framing, Refusal> {
     let codings = fields.all("transfer-encoding").count();
-    let lengths: Vec<&[u8]> = fields.all("content-length").collect();
+    let mut lengths = fields.all("content-length");
+    let (length, another) = (lengths.next(), lengths.next());
     if codings > 0 {
-        if !lengths.is_empty() {
+        if length.is_some() {
             return Err(bad("both Content-Length and Transfer-Encoding"));
         }
         let is_chunked = codings == 1
@@ -170,15 +171,15 @@ fn framing(fields: &Fields<'_>, is_1_1: bool) -> Result<Framing, Refusal> {
             false => Err(bad("the only transfer coding understood is chunked, in HTTP/1.1")),
         };
     }
-    match lengths.as_slice() {
-        [] => Ok(Framing::Length(0)),
-        [length] => {
+    match (length, another) {
+        (None, _) => Ok(Framing::Length(0)),
+        (Some(length), None) => {
             let digits =
                 std::str::from_utf8(length).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
             let length = digits.and_then(|digits| digits.parse().ok());
             length.map(Framing::Length).ok_or_else(|| bad("Content-Length is not a number"))
         }
-        _ => Err(bad("more than one Content-Length")),
+        (Some(_), Some(_)) => Err(bad("more than one Content-Length")),
     }
 }
 
@@ -194,10 +195,13 @@ fn check_length(head: &Head, fields: &Fields<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn content_encoding(fields: &Fields<'_>) -> Result<Option<String>, Refusal> {
+fn content_encoding(fields: &Fields<'_>) -> Result<Option<SmolStr>, Refusal> {
+    if fields.all("content-encoding").next().is_none() {
+        return Ok(None);
+    }
     // What is no text is no item of the list, and must not pass for no coding at all.
     let is_text = fields.all("content-encoding").all(<[u8]>::is_ascii);
-    let codings = fields.list("content-encoding").join(", ");
+    let codings = fields.list("content-encoding").collect::<Vec<_>>().join(", ");
     if is_text && codings.is_empty() {
         return Ok(None);
     }
@@ -205,13 +209,13 @@ fn content_encoding(fields: &Fields<'_>) -> Result<Option<String>, Refusal> {
     if codings.len() > CODING_BYTES_MAX || !is_plain {
         return Err(bad("Content-Encoding is not a list of codings"));
     }
-    Ok(Some(codings))
+    Ok(Some(codings.into()))
 }
 
 /// RFC 9110, section 12.5.3: what is not named is taken if `*` is, and not with a weight of 0.
 fn accepts_gzip(fields: &Fields<'_>) -> bool {
     let weight_of = |coding: &str| {
-        fields.list("accept-encoding").iter().find_map(|item| {
+        fields.list("accept-encoding").find_map(|item| {
             let (name, weight) = item.split_once(';').unwrap_or((item, ""));
             let weight =
                 weight.trim().strip_prefix(['q', 'Q']).and_then(|rest| rest.trim_start().strip_prefix('='));
@@ -226,12 +230,12 @@ fn accepts_gzip(fields: &Fields<'_>) -> bool {
 }
 
 /// Only its charset will matter, so a strange one is no reason to refuse: old clients send all kinds, or none.
-fn content_type(fields: &Fields<'_>) -> Option<String> {
+fn content_type(fields: &Fields<'_>) -> Option<SmolStr> {
     let mut given = fields.all("content-type");
     let (value, another) = (given.next()?, given.next());
     let is_plain = value.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
     let text = std::str::from_utf8(value).ok()?;
-    (another.is_none() && is_plain && (1..=TYPE_BYTES_MAX).contains(&text.len())).then(|| text.to_owned())
+    (another.is_none() && is_plain && (1..=TYPE_BYTES_MAX).contains(&text.len())).then(|| text.into())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::{Error, Handler, join_all};
 use crate::limits::Limits;
 use crate::web::{Cancellation, Response};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use smol_str::SmolStr;
 use std::collections::HashMap;
 use std::io::{self, Cursor};
 use std::os::unix::net::UnixStream;
@@ -48,7 +49,7 @@ struct Errand {
 
 /// The calls that are in the lane, by their requests' ids: tiny_http carries only bytes.
 #[derive(Default)]
-struct Calls(Mutex<HashMap<String, Arc<Call>>>);
+struct Calls(Mutex<HashMap<SmolStr, Arc<Call>>>);
 
 /// A request as tiny_http gives it.
 pub(super) struct Within {
@@ -108,7 +109,7 @@ impl Threads {
 }
 
 impl Calls {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Call>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SmolStr, Arc<Call>>> {
         // Nothing panics under the lock, so a poisoned table is whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,6 +16,7 @@ use super::unix::{self, SocketFile, UnixAccess};
 use super::{Bind, Error};
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Token, Waker};
+use smol_str::{SmolStr, ToSmolStr};
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -103,10 +104,10 @@ impl Listener {
             Bound::Http(listener) | Bound::Https(listener) => {
                 listener.accept().and_then(|(socket, address)| {
                     socket.set_nodelay(true)?;
-                    Ok((Socket::Tcp(socket), Some(address)))
+                    Ok((Socket::from(socket), Some(address)))
                 })
             }
-            Bound::Unix { socket, .. } => socket.accept().map(|(socket, _)| (Socket::Unix(socket), None)),
+            Bound::Unix { socket, .. } => socket.accept().map(|(socket, _)| (Socket::from(socket), None)),
         };
         match accepted {
             Ok(accepted) => Ok(Some(accepted)),
@@ -261,10 +262,11 @@ impl Accepting {
             _ => None,
         };
         let peer = Peer {
-            address: address.map(|address| address.to_string()).unwrap_or_default(),
+            address: address.map(|address| address.to_smolstr()).unwrap_or_default(),
+            ip: address.map(|address| address.ip().to_canonical()),
             way: socket.way(),
             is_encrypted: tls.is_some(),
-            name: String::new(),
+            name: SmolStr::default(),
         };
         match Stream::new(socket, tls.as_deref()) {
             Ok(stream) => {

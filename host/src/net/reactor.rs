@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits but for events, and nothing that could wait is called. Others reach a reactor through its [`Inbox`].
 
+use super::buffer::Spare;
 use super::connection::{Connection, Flow, Home};
 use super::pulse::Turns;
 use super::reply::Reply;
@@ -82,6 +83,7 @@ impl Reactor {
             timers: Timers::default(),
             again: VecDeque::new(),
             drain: None,
+            spare: Spare::default(),
         };
         let thread = thread::Builder::new().name(name).spawn(move || running.run())?;
         Ok(Self { inbox, thread })
@@ -106,6 +108,7 @@ struct Running {
     /// Those that have more to do.
     again: VecDeque<usize>,
     drain: Option<Instant>,
+    spare: Spare,
 }
 
 struct Kept {
@@ -137,13 +140,8 @@ impl Running {
                     continue;
                 }
                 let key = event.token().0;
-                if event.is_read_closed() || event.is_error() {
-                    self.with(key, |connection, _| {
-                        connection.hear_end();
-                        Flow::Wait
-                    });
-                }
-                self.with(key, Connection::advance);
+                let is_ended = event.is_read_closed() || event.is_error();
+                self.with(key, |connection, home| connection.hear(is_ended, home));
             }
             self.inbox.take(&mut messages);
             for message in messages.drain(..) {
@@ -232,10 +230,10 @@ impl Running {
     }
 
     /// Has a connection go on, if it is there still, and does what follows from it.
-    fn with(&mut self, key: usize, step: impl FnOnce(&mut Connection, &Home<'_>) -> Flow) {
+    fn with(&mut self, key: usize, step: impl FnOnce(&mut Connection, &mut Home<'_>) -> Flow) {
         let Some(Kept { connection, serial, is_again }) = self.connections.get_mut(key) else { return };
-        let home = Home { service: &self.service, inbox: &self.inbox, key };
-        match step(connection, &home) {
+        let (service, inbox, spare) = (&*self.service, &self.inbox, &mut self.spare);
+        match step(connection, &mut Home { service, inbox, key, spare, now: Instant::now() }) {
             Flow::Close => {
                 // Dropping it closes it, and the kernel forgets what it was to tell of it.
                 self.connections.remove(key);

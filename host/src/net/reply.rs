@@ -2,11 +2,16 @@
 
 use super::head::{Refusal, Version};
 use crate::web::Response;
+use httpdate::HttpDate;
+use smol_str::{SmolStr, ToSmolStr, format_smolstr};
+use std::cell::RefCell;
 use std::io::{self, Write};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Up to here a body is copied behind its head, so that both go in one write, and in one TLS record where that holds them.
 const JOINED_BYTES_MAX: usize = 16 << 10;
+/// Most heads are shorter.
+const HEAD_BYTES: usize = 256;
 
 /// A response: its head in HTTP/1.1 without what says how the connection goes on, and its body.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,15 +49,24 @@ impl From<Response> for Reply {
     /// As tiny_http writes it: the same fields in the same order.
     fn from(Response { status, headers, body }: Response) -> Self {
         let phrase = tiny_http::StatusCode(status).default_reason_phrase();
-        let date = httpdate::HttpDate::from(SystemTime::now());
-        let mut head = format!("HTTP/1.1 {status} {phrase}\r\nDate: {date}\r\n");
-        for (name, value) in headers {
-            head.extend([name, ": ", &*value, "\r\n"]);
-        }
         let length = body.len();
-        head.push_str(concat!("Server: Hotcall/", env!("CARGO_PKG_VERSION"), "\r\nContent-Length: "));
-        head.extend([&*length.to_string(), "\r\n"]);
-        Self { head: head.into_bytes(), body }
+        let joined = if length <= JOINED_BYTES_MAX { length } else { 0 };
+        let mut head = Vec::with_capacity(HEAD_BYTES + joined);
+        let mut add = |text: &str| head.extend_from_slice(text.as_bytes());
+        add("HTTP/1.1 ");
+        add(&format_smolstr!("{status} "));
+        add(phrase);
+        add("\r\nDate: ");
+        add(&date());
+        for (name, value) in headers {
+            add("\r\n");
+            add(name);
+            add(": ");
+            add(&value);
+        }
+        add(concat!("\r\nServer: Hotcall/", env!("CARGO_PKG_VERSION"), "\r\nContent-Length: "));
+        add(&format_smolstr!("{length}\r\n"));
+        Self { head, body }
     }
 }
 
@@ -60,6 +74,21 @@ impl From<Refusal> for Reply {
     fn from(Refusal { status, why }: Refusal) -> Self {
         Response::text(status, why).into()
     }
+}
+
+/// This second, as a `Date` field has it (RFC 9110, section 6.6.1).
+fn date() -> SmolStr {
+    thread_local! {
+        static WRITTEN: RefCell<(u64, SmolStr)> = const { RefCell::new((0, SmolStr::new_static(""))) };
+    }
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    WRITTEN.with_borrow_mut(|(written, text)| {
+        if text.is_empty() || *written != second {
+            (*written, *text) = (second, HttpDate::from(now).to_smolstr());
+        }
+        text.clone()
+    })
 }
 
 /// Bytes on their way to a client.

@@ -5,6 +5,8 @@ use super::head::Head;
 use crate::web::{Cancellation, Request, Way};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use smol_str::SmolStr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,11 +29,13 @@ const WAITED_FIELD: &str = "Hotcall-Waited-Ms";
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     /// As text; empty when there is none.
-    pub(super) address: String,
+    pub(super) address: SmolStr,
+    /// The same as an address, in its own family.
+    pub(super) ip: Option<IpAddr>,
     pub(super) way: Way,
     pub(super) is_encrypted: bool,
     /// The user of whom a verified certificate speaks; empty when there is none.
-    pub(super) name: String,
+    pub(super) name: SmolStr,
 }
 
 /// A request, whole and vetted.
@@ -40,7 +44,7 @@ pub(super) struct Passage {
     pub(super) head: Head,
     pub(super) body: Vec<u8>,
     pub(super) peer: Arc<Peer>,
-    pub(super) id: String,
+    pub(super) id: SmolStr,
     /// When its first byte came.
     pub(super) begun: Instant,
 }
@@ -57,6 +61,7 @@ impl Passage {
             accepts_gzip: head.accepts_gzip,
             body,
             caller_address: peer.address.clone(),
+            caller_ip: peer.ip,
             caller_name: peer.name.clone(),
             way: peer.way,
             is_encrypted: peer.is_encrypted,
@@ -117,14 +122,16 @@ pub(super) fn describe(request: &tiny_http::Request, body: Vec<u8>, cancellation
         field(request, WAITED_FIELD).and_then(|waited| waited.parse().ok()).map(Duration::from_millis);
     let now = Instant::now();
     let field = |name| field(request, name);
+    let address = field(ADDRESS_FIELD).unwrap_or_default();
     Request {
-        method: request.method().to_string(),
-        target: request.url().to_owned(),
+        method: request.method().as_str().into(),
+        target: request.url().into(),
         content_encoding: field("Content-Encoding"),
         accepts_gzip: field("Accept-Encoding").is_some(),
         content_type: field("Content-Type"),
         body,
-        caller_address: field(ADDRESS_FIELD).unwrap_or_default(),
+        caller_ip: ip(&address),
+        caller_address: address,
         caller_name: field(NAME_FIELD).and_then(|name| decoded(&name)).unwrap_or_default(),
         way: field(WAY_FIELD).and_then(|way| Way::of_name(&way)).unwrap_or(Way::Network),
         is_encrypted: field(TLS_FIELD).is_some(),
@@ -139,11 +146,16 @@ pub(super) fn describe(request: &tiny_http::Request, body: Vec<u8>, cancellation
 }
 
 /// A header field's text.
-pub(super) fn field(request: &tiny_http::Request, name: &'static str) -> Option<String> {
+pub(super) fn field(request: &tiny_http::Request, name: &'static str) -> Option<SmolStr> {
     let found = request.headers().iter().find(|header| header.field.equiv(name));
-    found.map(|header| header.value.to_string())
+    found.map(|header| header.value.as_str().into())
 }
 
-fn decoded(base64: &str) -> Option<String> {
-    String::from_utf8(BASE64.decode(base64).ok()?).ok()
+/// The address in an address with a port.
+fn ip(address: &str) -> Option<IpAddr> {
+    address.parse::<SocketAddr>().ok().map(|address| address.ip().to_canonical())
+}
+
+fn decoded(base64: &str) -> Option<SmolStr> {
+    String::from_utf8(BASE64.decode(base64).ok()?).ok().map(SmolStr::from)
 }

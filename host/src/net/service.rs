@@ -7,7 +7,8 @@ use super::pool::Pool;
 use super::reply::Reply;
 use super::request::Passage;
 use crate::limits::Limits;
-use crate::web::{Begun, Response};
+use crate::web::{Begun, Cancellation, Response};
+use smol_str::{SmolStr, format_smolstr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,6 +23,13 @@ pub(super) struct Service {
     has_direct_lane: bool,
     is_draining: AtomicBool,
     ids: Ids,
+}
+
+/// What has become of a request.
+pub(super) enum Submitted {
+    Answered(Reply),
+    /// Its answer will come.
+    Running(Arc<Call>),
 }
 
 impl Service {
@@ -55,22 +63,26 @@ impl Service {
         &self.pool
     }
 
-    /// Has a request answered: a call here and now if it is quick, else by the pool; and everything else through tiny_http. The
-    /// answer that is there already is given back.
-    pub(super) fn submit(&self, passage: Passage, call: Arc<Call>, ticket: Ticket) -> Option<Reply> {
+    /// Has a request answered: a call here and now if it is quick, else by the pool; and everything else through tiny_http.
+    /// `ticket` is for an answer that is not there at once.
+    pub(super) fn submit(
+        &self,
+        passage: Passage,
+        cancellation: &Cancellation,
+        ticket: impl FnOnce() -> Ticket,
+    ) -> Submitted {
+        let call = || Arc::new(Call::new(cancellation.clone()));
         if !self.has_direct_lane || passage.head.method != "POST" {
-            let deadline = passage.begun + self.limits.call_max();
-            self.lane.submit(passage, call, ticket, deadline);
-            return None;
+            let (call, deadline) = (call(), passage.begun + self.limits.call_max());
+            self.lane.submit(passage, Arc::clone(&call), ticket(), deadline);
+            return Submitted::Running(call);
         }
-        match self.handler.begin(passage.into_request(call.cancellation.clone())) {
-            Begun::Answered(response) => {
-                ticket.void();
-                Some(response.into())
-            }
+        match self.handler.begin(passage.into_request(cancellation.clone())) {
+            Begun::Answered(response) => Submitted::Answered(response.into()),
             Begun::Unfinished(work) => {
-                self.pool.submit(work, call, ticket);
-                None
+                let call = call();
+                self.pool.submit(work, Arc::clone(&call), ticket());
+                Submitted::Running(call)
             }
         }
     }
@@ -85,7 +97,7 @@ impl Service {
     }
 
     /// A new request's number and name.
-    pub(super) fn name_request(&self) -> (u64, String) {
+    pub(super) fn name_request(&self) -> (u64, SmolStr) {
         self.ids.next()
     }
 }
@@ -115,8 +127,8 @@ impl Ids {
         Self { process: since_epoch.as_secs(), next: AtomicU64::new(1) }
     }
 
-    fn next(&self) -> (u64, String) {
+    fn next(&self) -> (u64, SmolStr) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        (number, format!("{:x}-{number}", self.process))
+        (number, format_smolstr!("{:x}-{number}", self.process))
     }
 }

@@ -9,12 +9,21 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslStream};
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Uid, geteuid};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 
 /// A connected socket.
 #[derive(Debug)]
-pub(super) enum Socket {
+pub(super) struct Socket {
+    kind: Kind,
+    /// All that had come was read. Until something more happens, which the reactor is told, asking again would only say so.
+    is_drained: bool,
+    /// The client has closed its side. No further event tells of that end, which is behind whatever is still to be read.
+    is_ended: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -25,16 +34,28 @@ pub(super) enum Stream {
     Tls(SslStream<Socket>),
 }
 
+impl From<TcpStream> for Socket {
+    fn from(socket: TcpStream) -> Self {
+        Self { kind: Kind::Tcp(socket), is_drained: false, is_ended: false }
+    }
+}
+
+impl From<UnixStream> for Socket {
+    fn from(socket: UnixStream) -> Self {
+        Self { kind: Kind::Unix(socket), is_drained: false, is_ended: false }
+    }
+}
+
 impl Socket {
     /// How it came here. A listener on all addresses has connections of both kinds, and so has a Unix socket whose mode lets
     /// others in.
     pub(super) fn way(&self) -> Way {
-        match self {
-            Self::Unix(socket) => match socket_peercred(socket) {
+        match &self.kind {
+            Kind::Unix(socket) => match socket_peercred(socket) {
                 Ok(peer) if [Uid::ROOT, geteuid()].contains(&peer.uid) => Way::Owner,
                 _ => Way::Unix,
             },
-            Self::Tcp(socket) => match socket.local_addr() {
+            Kind::Tcp(socket) => match socket.local_addr() {
                 Ok(here) if here.ip().to_canonical().is_loopback() => Way::Loopback,
                 _ => Way::Network,
             },
@@ -42,34 +63,40 @@ impl Socket {
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.shutdown(how),
-            Self::Unix(socket) => socket.shutdown(how),
+        match &self.kind {
+            Kind::Tcp(socket) => socket.shutdown(how),
+            Kind::Unix(socket) => socket.shutdown(how),
         }
     }
 
     fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::Tcp(socket) => socket,
-            Self::Unix(socket) => socket,
+        match &mut self.kind {
+            Kind::Tcp(socket) => socket,
+            Kind::Unix(socket) => socket,
         }
     }
 }
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.read(buffer),
-            Self::Unix(socket) => socket.read(buffer),
+        if self.is_drained {
+            return Err(ErrorKind::WouldBlock.into());
         }
+        let read = match &mut self.kind {
+            Kind::Tcp(socket) => socket.read(buffer),
+            Kind::Unix(socket) => socket.read(buffer),
+        };
+        // A stream that gives less than there is room for has no more (epoll(7), question 9), but for its end.
+        self.is_drained = !self.is_ended && matches!(read, Ok(count) if count < buffer.len());
+        read
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.write(bytes),
-            Self::Unix(socket) => socket.write(bytes),
+        match &mut self.kind {
+            Kind::Tcp(socket) => socket.write(bytes),
+            Kind::Unix(socket) => socket.write(bytes),
         }
     }
 
@@ -126,6 +153,16 @@ impl Stream {
             drop(tls.shutdown());
         }
         self.socket().shutdown(Shutdown::Write)
+    }
+
+    /// Something has happened: there may be more to read. `is_ended`: the client has closed its side.
+    pub(super) fn hear(&mut self, is_ended: bool) {
+        let socket = match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => tls.get_mut(),
+        };
+        socket.is_drained = false;
+        socket.is_ended |= is_ended;
     }
 
     fn socket(&self) -> &Socket {

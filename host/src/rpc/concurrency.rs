@@ -46,6 +46,9 @@ impl Concurrency {
     /// -32001 when as many run as may.
     pub(super) fn enter(&self, method: &str) -> Result<Option<Running>, Fault> {
         let gauges = self.0.load();
+        if gauges.is_empty() {
+            return Ok(None);
+        }
         let Some(Gauge { max, running }) = gauges.get(method) else { return Ok(None) };
         let one_more = |count: usize| (count < max.get()).then_some(count + 1);
         match running.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {

@@ -112,7 +112,7 @@ impl Dispatcher {
         permit: &Permit,
         write: impl FnOnce(Result<Value, Fault>) -> R,
     ) -> Option<R> {
-        let snapshot = self.registry.snapshot();
+        let snapshot = self.registry.glance();
         let found = snapshot.get(method).filter(|found| found.promise.holds())?;
         if !permit.allows(method) {
             return None;

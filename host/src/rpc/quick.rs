@@ -1,48 +1,91 @@
 //! Whether a method that promises to be quick is.
 
 use crate::registry::Method;
-use nix::sys::resource::{Usage, UsageWho, getrusage};
-use nix::sys::time::TimeValLike as _;
+use std::cell::RefCell;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
 /// A call that takes longer, with writing its answer, was not quick.
 const QUICK_MAX: Duration = Duration::from_millis(1);
+/// A call that takes longer breaks the promise alone. A shorter one may be the machine's doing, which on a virtual one can stand
+/// still for milliseconds unseen: it breaks the promise when the next call is not quick either.
+const SLOW_MAX: Duration = Duration::from_millis(50);
 
 /// Looks at the time that one call takes.
 pub(super) struct Watch {
     begun: Instant,
-    before: Option<Usage>,
+    /// How long the thread had waited for a processor at that time, or a little earlier.
+    waited: Option<Duration>,
 }
 
 impl Watch {
     pub(super) fn start() -> Self {
-        Self { before: usage(), begun: Instant::now() }
+        let begun = Instant::now();
+        Self { begun, waited: Waits::with(|waits| waits.shortly_before(begun)) }
     }
 
-    /// The call is done. If it took too long, its method is not taken for quick any more.
+    /// The call is done. If it took too long, its method may not be taken for quick any more.
     pub(super) fn stop(&self, method: &Method) {
         let taken = self.begun.elapsed();
-        if taken <= QUICK_MAX || !self.was_its_own() || !method.promise.break_for_good() {
-            return;
+        if taken <= QUICK_MAX {
+            return method.promise.keep();
         }
-        log::warn!(
-            "method {} is flagged quick and took {} microseconds: the workers answer it from now on",
-            method.info.name,
-            taken.as_micros()
-        );
+        let own = taken.saturating_sub(self.waits_within());
+        let is_broken = own > SLOW_MAX || (own > QUICK_MAX && method.promise.doubt());
+        if is_broken && method.promise.break_for_good() {
+            log::warn!(
+                "method {} is flagged quick and took {} microseconds: the workers answer it from now on",
+                method.info.name,
+                own.as_micros()
+            );
+        }
     }
 
-    /// Whether the time was the call's: it computed for so long, or it waited. On a busy machine a thread may also stand
-    /// still because others run, which no method can help.
-    fn was_its_own(&self) -> bool {
-        let (Some(before), Some(after)) = (&self.before, usage()) else { return true };
-        let computed = |usage: &Usage| (usage.user_time() + usage.system_time()).num_microseconds();
-        let computed = computed(&after).saturating_sub(computed(before));
-        after.voluntary_context_switches() > before.voluntary_context_switches()
-            || u128::try_from(computed).is_ok_and(|computed| computed > QUICK_MAX.as_micros())
+    /// How long the thread stood still because others ran, which no method can help.
+    fn waits_within(&self) -> Duration {
+        let now = Waits::with(|waits| waits.now(Instant::now()));
+        now.zip(self.waited).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before))
     }
 }
 
-fn usage() -> Option<Usage> {
-    getrusage(UsageWho::RUSAGE_THREAD).ok()
+/// What Linux tells of how long this thread has waited for a processor: `/proc/thread-self/schedstat`. Reading it for each call
+/// would cost more than the call does.
+struct Waits {
+    file: File,
+    read: Option<(Instant, Duration)>,
+}
+
+impl Waits {
+    /// None where Linux does not tell.
+    fn with<R>(ask: impl FnOnce(&mut Self) -> Option<R>) -> Option<R> {
+        thread_local! {
+            static OWN: RefCell<Option<Waits>> = RefCell::new(Waits::open());
+        }
+        OWN.with_borrow_mut(|waits| waits.as_mut().and_then(ask))
+    }
+
+    fn open() -> Option<Self> {
+        Some(Self { file: File::open("/proc/thread-self/schedstat").ok()?, read: None })
+    }
+
+    /// At most [`QUICK_MAX`] before `moment`, which is now.
+    fn shortly_before(&mut self, moment: Instant) -> Option<Duration> {
+        match self.read {
+            Some((read, waited)) if moment.saturating_duration_since(read) <= QUICK_MAX => Some(waited),
+            _ => self.now(moment),
+        }
+    }
+
+    /// `moment` is now.
+    fn now(&mut self, moment: Instant) -> Option<Duration> {
+        /// Three numbers of 64 bits, in decimal.
+        const BYTES_MAX: usize = 64;
+        let mut bytes = [0; BYTES_MAX];
+        let count = self.file.read_at(&mut bytes, 0).ok()?;
+        let text = std::str::from_utf8(bytes.get(..count)?).ok()?;
+        let waited = Duration::from_nanos(text.split_whitespace().nth(1)?.parse().ok()?);
+        self.read = Some((moment, waited));
+        Some(waited)
+    }
 }

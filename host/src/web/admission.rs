@@ -2,7 +2,6 @@
 
 use super::{Request, Response};
 use crate::access::{Access, Caller, Visit};
-use std::net::SocketAddr;
 
 /// Lets a request in.
 ///
@@ -14,7 +13,7 @@ pub(super) fn admit(access: &Access, request: &Request) -> Result<Caller, Respon
         host: request.host.as_deref(),
         origin: request.origin.as_deref(),
         fetch_site: request.fetch_site.as_deref(),
-        address: request.caller_address.parse::<SocketAddr>().ok().map(|address| address.ip().to_canonical()),
+        address: request.caller_ip,
         is_encrypted: request.is_encrypted,
         name: &request.caller_name,
         authorization: request.authorization.as_deref(),

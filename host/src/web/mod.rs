@@ -17,7 +17,9 @@ use crate::access::{Access, Caller};
 use crate::registry::CallContext;
 use crate::rpc::Dispatcher;
 use crate::xmlrpc::{self, Call, DecodeLimits, Document, Fault, Value, code};
+use smol_str::SmolStr;
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,35 +32,37 @@ const METHODS_TEXT: &str = "POST an XML-RPC call to /RPC2 or /.";
 #[derive(Clone)]
 pub struct Request {
     /// `POST`, in capitals.
-    pub method: String,
+    pub method: SmolStr,
     /// The target as sent: a path, perhaps with a query.
-    pub target: String,
+    pub target: SmolStr,
     /// The `Content-Encoding` header, when there is one.
-    pub content_encoding: Option<String>,
+    pub content_encoding: Option<SmolStr>,
     /// The `Content-Type` header, when there is one. Its charset counts; whatever it says else, the body is read as XML.
-    pub content_type: Option<String>,
+    pub content_type: Option<SmolStr>,
     /// Whether the `Accept-Encoding` header takes gzip.
     pub accepts_gzip: bool,
     /// The body, complete.
     pub body: Vec<u8>,
     /// Where it came from, as text; empty when there is no address.
-    pub caller_address: String,
+    pub caller_address: SmolStr,
+    /// The same as an address, in its own family: an IPv4 address is never written in IPv6.
+    pub caller_ip: Option<IpAddr>,
     /// The name that the sender has proven below HTTP, by a certificate; empty when there is none.
-    pub caller_name: String,
+    pub caller_name: SmolStr,
     /// How it came.
     pub way: Way,
     /// Whether it came through TLS.
     pub is_encrypted: bool,
     /// The host that it wants to reach, perhaps with a port. None in HTTP/1.0 when the sender did not say.
-    pub host: Option<String>,
+    pub host: Option<SmolStr>,
     /// The `Origin` header, when there is one.
-    pub origin: Option<String>,
+    pub origin: Option<SmolStr>,
     /// The `Sec-Fetch-Site` header, when there is one.
-    pub fetch_site: Option<String>,
+    pub fetch_site: Option<SmolStr>,
     /// The `Authorization` header, when there is one that can be understood.
-    pub authorization: Option<String>,
+    pub authorization: Option<SmolStr>,
     /// The id under which the log speaks of it.
-    pub id: String,
+    pub id: SmolStr,
     /// When it arrived: deadlines count from here.
     pub arrived: Instant,
     /// Whether its sender has gone.
@@ -269,6 +273,9 @@ fn guarded<T>(request: &Request, answer: impl FnOnce() -> Result<T, Response>) -
 }
 
 fn log_call(request: &Request, method: &str, result: &Result<Value, Fault>) {
+    if !log::log_enabled!(log::Level::Debug) {
+        return;
+    }
     let Request { id, caller_address, arrived, .. } = request;
     let ms = arrived.elapsed().as_millis();
     match result {

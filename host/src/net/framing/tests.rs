@@ -11,7 +11,7 @@ fn limits() -> Limits {
 
 fn fill(reader: &mut Reader, mut bytes: &[u8]) {
     while !bytes.is_empty() {
-        let read = reader.fill(|room| io::Read::read(&mut bytes, room));
+        let read = reader.fill(&mut Spare::default(), |room| io::Read::read(&mut bytes, room));
         assert!(read.unwrap() > 0);
     }
 }
@@ -22,7 +22,7 @@ fn read(bytes: &[u8], piece_bytes: usize) -> (Vec<String>, Option<Refusal>) {
     for piece in bytes.chunks(piece_bytes) {
         fill(&mut reader, piece);
         loop {
-            match reader.next(&limits()) {
+            match reader.next(&limits(), &mut Spare::default()) {
                 Ok(Step::Wanting) => break,
                 Ok(Step::Continue) => {}
                 Ok(Step::Request(_, body)) => bodies.push(String::from_utf8(body).unwrap()),
@@ -148,7 +148,7 @@ fn a_client_that_waits_is_told_to_go_on_once() {
         for piece in pieces {
             fill(&mut reader, piece.as_bytes());
             loop {
-                match reader.next(&limits()) {
+                match reader.next(&limits(), &mut Spare::default()) {
                     Ok(Step::Wanting) => break,
                     Ok(Step::Continue) => steps.push_str("continue "),
                     Ok(Step::Request(_, body)) => steps.push_str(&format!("{:?} ", String::from_utf8(body))),
@@ -179,14 +179,14 @@ fn memory_is_for_what_has_come_and_is_given_back() {
     const MIB: usize = 1 << 20;
     let limits = Limits { body_bytes_max: 4 * MIB, ..Limits::default() };
     let mut reader = Reader::new();
-    assert!(reader.fill(|_| Err(io::ErrorKind::WouldBlock.into())).is_err());
+    assert!(reader.fill(&mut Spare::default(), |_| Err(io::ErrorKind::WouldBlock.into())).is_err());
     assert!(!reader.has_begun() && reader.memory_bytes() == 0);
     for head in [format!("{POST}Content-Length: {}\r\n\r\n", 4 * MIB), format!("{CHUNKED}{:x}\r\n", 4 * MIB)]
     {
         fill(&mut reader, head.as_bytes());
         assert!(reader.has_begun());
         for come in 0..1024 {
-            assert!(matches!(reader.next(&limits), Ok(Step::Wanting)));
+            assert!(matches!(reader.next(&limits, &mut Spare::default()), Ok(Step::Wanting)));
             assert!(reader.memory_bytes() <= (64 << 10) + 2 * (come << 12), "{}", reader.memory_bytes());
             assert!(reader.memory_bytes() <= (64 << 10) + 4 * MIB);
             fill(&mut reader, &[b'x'; 4096]);
@@ -194,7 +194,9 @@ fn memory_is_for_what_has_come_and_is_given_back() {
         if head.contains("chunked") {
             fill(&mut reader, b"\r\n0\r\n\r\n");
         }
-        assert!(matches!(reader.next(&limits), Ok(Step::Request(_, body)) if body.len() == 4 * MIB));
+        assert!(
+            matches!(reader.next(&limits, &mut Spare::default()), Ok(Step::Request(_, body)) if body.len() == 4 * MIB)
+        );
         assert!(!reader.has_begun() && reader.memory_bytes() == 0);
     }
 }

@@ -6,6 +6,7 @@
     reason = "a target fails by a panic, and random numbers are cut to size"
 )]
 
+use super::super::buffer::Spare;
 use super::super::framing::{CHUNK_LINE_BYTES_MAX, Reader, Step, TRAILER_BYTES_MAX};
 use super::super::head::{Framing, Head, Refusal};
 use super::written_anew;
@@ -85,17 +86,20 @@ fn read(bytes: &[u8], limits: &Limits, mut piece: impl FnMut(usize) -> usize) ->
     while !rest.is_empty() {
         let (mut now, later) = rest.split_at(piece(rest.len()).min(rest.len()));
         while !now.is_empty() {
-            let filled = reader.fill(|room| io::Read::read(&mut now, room));
+            let filled = reader.fill(&mut Spare::default(), |room| io::Read::read(&mut now, room));
             assert!(matches!(filled, Ok(1..)), "{filled:?}");
         }
         rest = later;
         loop {
-            match reader.next(limits) {
+            match reader.next(limits, &mut Spare::default()) {
                 Ok(Step::Wanting) => break,
                 Ok(Step::Continue) => {
                     assert!(!is_told, "once for each request");
                     is_told = true;
-                    assert!(matches!(reader.next(limits), Ok(Step::Wanting)), "nothing of the body has come");
+                    assert!(
+                        matches!(reader.next(limits, &mut Spare::default()), Ok(Step::Wanting)),
+                        "nothing of the body has come"
+                    );
                 }
                 Ok(Step::Request(head, body)) => {
                     assert!(body.len() <= limits.body_bytes_max && body.capacity() <= limits.body_bytes_max);

@@ -86,6 +86,8 @@ fn builder(clients: Option<&Clients>) -> io::Result<SslAcceptorBuilder> {
     builder.set_options(SslOptions::NO_RENEGOTIATION | order);
     // Idle connections keep no buffers.
     builder.set_mode(SslMode::RELEASE_BUFFERS);
+    // One read of the socket takes what has come, and not a record's head and then the rest of it.
+    builder.set_read_ahead(true);
     builder.set_alpn_select_callback(|_, offered| {
         select_next_proto(b"\x08http/1.1", offered).ok_or(AlpnError::NOACK)
     });
