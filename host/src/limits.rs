@@ -17,12 +17,14 @@ pub struct Limits {
     pub handshake_ms_max: u64,
     /// A request's line and header fields.
     pub header_bytes_max: usize,
-    /// From a request's first byte to its last, and for a response to be taken.
+    /// From a request's first byte to its last, and for a response to be taken: that has a second more for each 64 KiB.
     pub request_ms_max: u64,
     /// Between two requests of a connection.
     pub idle_ms_max: u64,
     /// A request body.
     pub body_bytes_max: usize,
+    /// Bodies of requests and of responses on their way, of all connections together; the first 64 KiB of each are free.
+    pub bodies_bytes_max: usize,
     /// Arrays and structs within each other, in requests and results.
     pub xml_depth_max: usize,
     /// Values of all kinds in one request or result.
@@ -95,6 +97,7 @@ impl Default for Limits {
             request_ms_max: 30_000,
             idle_ms_max: 75_000,
             body_bytes_max: 16 << 20,
+            bodies_bytes_max: 256 << 20,
             xml_depth_max: 128,
             xml_values_max: 1_000_000,
             xml_text_bytes_max: 16 << 20,
@@ -148,6 +151,14 @@ impl Limits {
             return Err(format!(
                 "limits.xml_element_name_bytes_max is {bytes} and must be at least {ELEMENT_NAME_BYTES_MIN}"
             ));
+        }
+        for (key, bytes) in
+            [("body_bytes_max", self.body_bytes_max), ("response_bytes_max", self.response_bytes_max)]
+        {
+            if self.bodies_bytes_max < bytes {
+                let all = self.bodies_bytes_max;
+                return Err(format!("limits.bodies_bytes_max is {all} and must be at least {key}, {bytes}"));
+            }
         }
         let rescans = [("rescan_ms", self.rescan_ms), ("certificate_rescan_ms", self.certificate_rescan_ms)];
         if let Some((key, ms)) = rescans.into_iter().find(|(_, ms)| *ms < RESCAN_MS_MIN) {

@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trial("gate::more_clients_than_descriptors_end_nothing", more_clients_than_descriptors),
         trial("gate::without_a_descriptor_clients_are_turned_away", without_a_descriptor),
         trial("gate::each_address_has_its_share_of_connections", each_address_has_its_share),
+        trial("gate::bodies_of_all_connections_together_have_a_limit", bodies_have_a_limit),
     ]
 }
 
@@ -195,4 +196,33 @@ fn each_address_has_its_share() {
     assert!(is_in_step(&mut Wire::on(other)), "another address has places of its own");
     drop(kept.pop());
     wait_until("a free place", || is_in_step(&mut Wire::to(&server)));
+}
+
+fn bodies_have_a_limit() {
+    const BODY: usize = 7 << 20;
+    let config = "[limits]\nbody_bytes_max = 8_388_608\nresponse_bytes_max = 8_388_608\nbodies_bytes_max = 12_582_912\n";
+    let server = setup().config(config).start();
+    let text = i32::try_from(BODY).unwrap();
+    let large_request = || post("", &(call("echo", 1) + &" ".repeat(BODY)));
+    let large_answer = || post("", &call("echo.text", text));
+    let status = |request: String| {
+        let mut wire = Wire::to(&server);
+        wire.send(request);
+        wire.answer().status
+    };
+    let mut all_but_one_byte = large_request();
+    all_but_one_byte.pop();
+    let held: [(&str, String, &dyn Fn() -> String); 2] = [
+        ("a request that does not end", all_but_one_byte, &large_request),
+        ("an answer that nobody takes", large_answer(), &large_answer),
+    ];
+    for (what, request, another) in held {
+        assert_eq!(status(another()), 200, "{what}");
+        let mut holder = Wire::to(&server);
+        holder.send(request);
+        wait_until(what, || status(another()) == 503);
+        assert!(is_in_step(&mut Wire::to(&server)), "small ones are served all the same");
+        drop(holder);
+        wait_until("room again", || status(another()) == 200);
+    }
 }

@@ -4,6 +4,7 @@
 //! never runs what could. A request is read whole and vetted before it goes on, and the next one is not begun before it is
 //! answered, so answers come in order.
 
+use super::budget::Share;
 use super::buffer::Spare;
 use super::call::{Call, Ticket};
 use super::framing::{Reader, Step};
@@ -12,7 +13,7 @@ use super::places::Place;
 use super::reactor::Inbox;
 use super::reply::{Outgoing, Reply};
 use super::request::{Passage, Peer};
-use super::service::{Service, Submitted, broken};
+use super::service::{Service, Submitted, broken, crowded};
 use super::stream::Stream;
 use super::timers::Alarm;
 use super::tls::Context;
@@ -30,8 +31,8 @@ const LINGER_BYTES_MAX: usize = 1 << 20;
 const DRAIN_HANDSHAKE: Duration = Duration::from_secs(1);
 /// A plugin that heeds its deadline, and a fault that says more than that it passed, get so much longer.
 const OVERDUE_GRACE: Duration = Duration::from_millis(250);
-/// A client must take so much of a response within `request_ms_max`, and then so much again.
-const PROGRESS_BYTES: usize = 64 << 10;
+/// A client has a second more than `request_ms_max` to take a response for so many bytes of it.
+const RESPONSE_BYTES_PER_SECOND_MIN: usize = 64 << 10;
 /// Steps that one connection takes before it is others' turn.
 const STEPS_MAX: usize = 32;
 
@@ -49,6 +50,8 @@ pub(super) struct Connection {
     is_read_closed: bool,
     /// Of the calls that come through it, one after the other, until one is cancelled.
     cancellation: Cancellation,
+    /// Of the memory for bodies: what the request takes that comes or is answered, or its answer.
+    share: Share,
     pub(super) alarm: Alarm,
     _place: Place,
 }
@@ -128,6 +131,7 @@ impl Connection {
             deadline: Instant::now() + service.limits().handshake_max(),
             is_read_closed: false,
             cancellation: Cancellation::default(),
+            share: service.share(),
             alarm: Alarm::default(),
             _place: place,
         }
@@ -263,6 +267,7 @@ impl Connection {
     /// Waits for the next request.
     fn rest(&mut self, home: &Home<'_>) {
         self.state = State::Idle;
+        self.share.give_back();
         self.deadline = home.now + home.service.limits().idle_max();
     }
 
@@ -273,6 +278,10 @@ impl Connection {
         }
         let State::Reading(begun) = self.state else { return self.fill(home) };
         match self.reader.next(home.service.limits(), home.spare) {
+            Ok(Step::Wanting) if !self.share.resize(self.reader.body_bytes()) => {
+                self.refuse(crowded().into());
+                Ok(())
+            }
             Ok(Step::Wanting) => self.fill(home),
             Ok(Step::Continue) => {
                 let told = b"HTTP/1.1 100 Continue\r\n\r\n".to_vec();
@@ -334,27 +343,28 @@ impl Connection {
 
     /// Begins to write an answer.
     fn reply(&mut self, reply: Reply, form: Form, home: &Home<'_>) {
+        let reply = if self.share.resize(reply.body.len()) { reply } else { crowded().into() };
         let reply = if form.is_head { reply.without_body() } else { reply };
+        let reply_bytes = reply.body.len();
         let keeps = form.keep_alive && !home.service.is_draining();
         let then = if keeps { Then::NextRequest } else { Then::Linger };
         self.state = State::Writing(reply.framed(form.version, keeps), then);
-        self.deadline = home.now + home.service.limits().request_max();
+        let seconds = reply_bytes / RESPONSE_BYTES_PER_SECOND_MIN;
+        let patience = Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
+        self.deadline = home.now + home.service.limits().request_max() + patience;
     }
 
     /// Begins to write why the connection cannot go on.
     fn refuse(&mut self, reply: Reply) {
+        self.reader = Reader::new();
+        self.share.give_back();
         self.state = State::Writing(reply.framed(Version::Http11, false), Then::Linger);
         self.deadline = Instant::now() + LINGER;
     }
 
     fn write(&mut self, home: &Home<'_>) -> io::Result<()> {
         let State::Writing(outgoing, then) = &mut self.state else { return Ok(()) };
-        let before = outgoing.written();
-        let result = outgoing.write_to(&mut self.stream);
-        if outgoing.written() / PROGRESS_BYTES > before / PROGRESS_BYTES {
-            self.deadline = home.now + home.service.limits().request_max();
-        }
-        result?;
+        outgoing.write_to(&mut self.stream)?;
         match *then {
             Then::Resume(begun) => self.state = State::Reading(begun),
             Then::NextRequest => self.rest(home),

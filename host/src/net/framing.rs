@@ -106,10 +106,15 @@ impl Reader {
         Ok(Step::Wanting)
     }
 
+    /// The memory that the body has which comes.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.body.capacity())
+    }
+
     /// The memory that it has.
     #[cfg(any(test, feature = "fuzz"))]
     pub(super) fn memory_bytes(&self) -> usize {
-        self.buffer.capacity() + self.pending.as_ref().map_or(0, |pending| pending.body.capacity())
+        self.buffer.capacity() + self.body_bytes()
     }
 
     fn head(&mut self, bytes_max: usize) -> Result<Option<Head>, Refusal> {
@@ -215,15 +220,22 @@ impl Pending {
     }
 }
 
-/// Extensions are read over: nothing here uses them.
+/// Extensions are read over: nothing here uses them. They are text, behind a semicolon (RFC 9112, section 7.1.1).
 fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     check_line_end(line)?;
-    // httparse takes a line without digits for a size of 0.
-    let has_digits = line.first().is_some_and(u8::is_ascii_hexdigit);
+    // httparse takes a line without digits for a size of 0, white space for an extension, and anything for its text.
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let rest = line.get(digits..).unwrap_or_default().trim_ascii();
+    let is_extension = rest.starts_with(b";") && !rest.iter().any(|byte| is_control(*byte));
+    let is_bare = line.len() == digits + b"\r\n".len();
     match httparse::parse_chunk_size(line) {
-        Ok(httparse::Status::Complete((_, size))) if has_digits => Ok(size),
+        Ok(httparse::Status::Complete((_, size))) if digits > 0 && (is_bare || is_extension) => Ok(size),
         _ => Err(bad("a chunk's size is not a number")),
     }
+}
+
+const fn is_control(byte: u8) -> bool {
+    byte.is_ascii_control() && byte != b'\t'
 }
 
 /// Trailer fields are read over too, but what is none shows that the sender is out of step.

@@ -140,7 +140,8 @@ fn target<'a>(method: Option<&str>, given: &'a str) -> Result<(&'a str, Option<&
     if !given.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(bad("the request target has other characters than visible ASCII"));
     }
-    let absolute = ["http://", "https://"].iter().find_map(|scheme| given.strip_prefix(scheme));
+    let is_web = |scheme: &str| ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    let absolute = given.split_once("://").filter(|(scheme, _)| is_web(scheme)).map(|(_, rest)| rest);
     let (path, authority) = match absolute {
         Some(rest) => {
             let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -319,6 +320,8 @@ mod tests {
         assert_eq!(target("/a?b").as_deref(), Ok("/a?b"));
         assert_eq!(target("http://h:80/RPC2").as_deref(), Ok("/RPC2"));
         assert_eq!(target("https://H:80").as_deref(), Ok("/"));
+        assert_eq!(target("HTTP://h:80/a").as_deref(), Ok("/a"));
+        assert_eq!(target("ftp://h:80/a").unwrap_err().status, 400);
         assert_eq!(target("*").unwrap_err().status, 400);
         assert_eq!(target("RPC2").unwrap_err().status, 400);
         assert_eq!(read("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().target, "*");

@@ -10,6 +10,7 @@
 //! `request` goes to the `pool`, straight or by the `lane` to the `upstream`; a `call` knows who waits for it, and a `reply` is what
 //! comes back. The `service` is what connections share; `pulse` shows that the threads come round.
 
+mod budget;
 mod buffer;
 mod call;
 mod claims;

@@ -120,11 +120,6 @@ impl Outgoing {
             }
         }
     }
-
-    /// How many bytes have gone.
-    pub(super) const fn written(&self) -> usize {
-        self.written
-    }
 }
 
 impl From<Vec<u8>> for Outgoing {

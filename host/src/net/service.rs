@@ -1,6 +1,7 @@
 //! What all connections share: the limits, and the ways to an answer.
 
 use super::Handler;
+use super::budget::{Budget, Share};
 use super::call::{Call, Ticket};
 use super::lane::Lane;
 use super::pool::Pool;
@@ -23,6 +24,7 @@ pub(super) struct Service {
     has_direct_lane: bool,
     is_draining: AtomicBool,
     ids: Ids,
+    budget: Arc<Budget>,
 }
 
 /// What has become of a request.
@@ -41,6 +43,7 @@ impl Service {
         has_direct_lane: bool,
     ) -> Self {
         Self {
+            budget: Budget::new(limits.bodies_bytes_max),
             limits,
             handler,
             pool,
@@ -87,6 +90,11 @@ impl Service {
         }
     }
 
+    /// A connection's share of the memory for bodies.
+    pub(super) fn share(&self) -> Share {
+        self.budget.share()
+    }
+
     /// From now on connections end with their answers.
     pub(super) fn drain(&self) {
         self.is_draining.store(true, Ordering::Release);
@@ -105,6 +113,12 @@ impl Service {
 /// What is answered at once when as many calls wait as may.
 pub(super) fn overload() -> Response {
     let why = "Overloaded: all workers are busy and the queue is full. Try again in a moment.";
+    Response::text(503, why).with_header("Retry-After", "1")
+}
+
+/// What is answered when all connections' bodies take as much memory as they may.
+pub(super) fn crowded() -> Response {
+    let why = "Overloaded: large requests and answers of others take the memory for them (bodies_bytes_max). Try again in a moment.";
     Response::text(503, why).with_header("Retry-After", "1")
 }
 

@@ -52,7 +52,7 @@ fn refusal(bytes: &str) -> (u16, String) {
 #[test]
 fn requests_follow_each_other() {
     let requests = format!(
-        "{POST}Content-Length: 3\r\n\r\none{CHUNKED}2;a=b\r\nth\r\n3 \r\nree\r\n0\r\nA: b\r\nC: d\r\n\r\n\
+        "{POST}Content-Length: 3\r\n\r\none{CHUNKED}2;a=b\r\nth\r\n3 ;c\r\nree\r\n0\r\nA: b\r\nC: d\r\n\r\n\
          GET / HTTP/1.1\r\nHost: h\r\n\r\n\r\n{POST}Content-Length: 0\r\n\r\n{CHUNKED}0\r\n\r\n\
          {POST}Content-Length: 4\r\n\r\nlast"
     );

@@ -89,7 +89,8 @@ fn builder(clients: Option<&Clients>) -> io::Result<SslAcceptorBuilder> {
     // One read of the socket takes what has come, and not a record's head and then the rest of it.
     builder.set_read_ahead(true);
     builder.set_alpn_select_callback(|_, offered| {
-        select_next_proto(b"\x08http/1.1", offered).ok_or(AlpnError::NOACK)
+        // RFC 7301, section 3.2: who offers only other protocols is told so now.
+        select_next_proto(b"\x08http/1.1", offered).ok_or(AlpnError::ALERT_FATAL)
     });
     clients.map_or(Ok(()), |clients| clients.apply(&mut builder))?;
     Ok(builder)
