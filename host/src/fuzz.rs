@@ -4,6 +4,8 @@
 //!
 //! No part of the API.
 
+#[cfg(test)]
+mod documents;
 mod memory;
 #[cfg(test)]
 mod mutate;
@@ -14,10 +16,11 @@ mod tests;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("abi", crate::plugin::fuzz::abi),
     ("content", crate::web::fuzz::content),
     ("decode", crate::xmlrpc::fuzz::decode),
+    ("decode_differential", crate::xmlrpc::fuzz::differential::differential),
     ("encode_decode", crate::xmlrpc::fuzz::encode_decode),
     ("framing", crate::net::fuzz::framing),
     ("http_head", crate::net::fuzz::http_head),

@@ -165,6 +165,7 @@ impl Random {
             ("encode_decode", 0) => Some(self.notation(4)),
             ("abi", 0) => Some(self.notation(4) + &self.mistakes()),
             ("framing", 0) => Some(self.requests()),
+            ("decode_differential", 0) => Some(self.document()),
             _ => None,
         };
         match made {
@@ -360,7 +361,7 @@ impl Random {
         }
     }
 
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+    pub(super) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
     }
 
@@ -369,7 +370,7 @@ impl Random {
     }
 
     /// The first third nine times of ten.
-    fn below_mostly(&mut self, end: usize) -> usize {
+    pub(super) fn below_mostly(&mut self, end: usize) -> usize {
         if self.below(10) > 0 { self.below(end / 3) } else { self.below(end) }
     }
 

@@ -24,6 +24,11 @@ fn decode() {
 }
 
 #[test]
+fn decode_differential() {
+    shake("decode_differential", 1_000);
+}
+
+#[test]
 fn encode_decode() {
     shake("encode_decode", 1_000);
 }

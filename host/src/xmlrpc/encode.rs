@@ -1,5 +1,6 @@
 //! Values to documents, strictly: XML 1.0 that every parser reads, byte for byte what the value was, or a fault.
 
+use super::chars::forbidden;
 use super::date::plain;
 use super::style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};
 use super::{DateTime, Fault, Value, code};
@@ -324,9 +325,4 @@ impl Writer {
 /// others, which are let through once looked at.
 const fn is_special(byte: u8) -> bool {
     matches!(byte, 0..=0x08 | 0x0B..=0x1F | b'<' | b'>' | b'&' | 0xEF)
-}
-
-/// Whether XML 1.0 has no way to write this character (section 2.2, "Char").
-const fn forbidden(c: char) -> bool {
-    matches!(c, '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}')
 }

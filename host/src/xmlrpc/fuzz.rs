@@ -5,6 +5,7 @@
     reason = "a target fails by a panic, and hashes are cut to size"
 )]
 
+pub(crate) mod differential;
 pub(crate) mod notation;
 
 use super::*;

@@ -3,6 +3,7 @@
 //! Reading is liberal (what clients really send is a wide family), writing is strict: whatever
 //! [`encode_response`] returns is XML 1.0 that every parser reads, or there is a fault instead.
 
+mod chars;
 mod date;
 mod decode;
 mod encode;
@@ -18,6 +19,8 @@ mod tests;
 pub use date::parse_date_time;
 pub(crate) use decode::fault_of;
 pub use decode::{Call, DecodeError, DecodeLimits, Document, decode_call, decode_response};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use decode::{call_both_ways, response_both_ways};
 pub use encode::{EncodeOptions, encode_call, encode_fault, encode_response};
 pub(crate) use encode::{encoded_len, fault_value};
 pub use fault::{Fault, code};

@@ -2,6 +2,7 @@
 //! the value shows. No value is bent to pass.
 #![allow(clippy::cast_possible_truncation, reason = "numbers are cut to size")]
 
+use super::fuzz::differential::agree;
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -165,6 +166,25 @@ proptest! {
         let back = decode_call(&document, &DecodeLimits::default()).unwrap();
         prop_assert_eq!(back.method, method);
         prop_assert_eq!(bits(&Value::Array(back.params)), bits(&Value::Array(params)));
+    }
+
+    /// What is written in any style is read by both decoders, as the same.
+    #[test]
+    fn the_fast_decoder_takes_what_is_written(params in vec(value(), 0..3), fault in text(), extensions in any::<[bool; 2]>()) {
+        let style = EncodeStyle {
+            i8: if extensions[0] { I8Style::Ex } else { I8Style::Plain },
+            nil: if extensions[1] { NilStyle::Ex } else { NilStyle::Plain },
+            ..exact().style
+        };
+        let options = EncodeOptions { style, ..exact() };
+        let result = Value::Array(params.clone());
+        for document in [
+            encode_call("m", &params, &options).unwrap(),
+            encode_response(&result, &options).unwrap(),
+            encode_fault(&Fault::new(1, fault)),
+        ] {
+            prop_assert!(agree(Document::from(&document), &DecodeLimits::default()));
+        }
     }
 
     #[test]

@@ -57,6 +57,10 @@ impl<'a> Document<'a> {
         let (encoding, bytes) = self.encoding()?;
         let text = match encoding {
             Encoding::Utf8 => return Ok(Cow::Borrowed(bytes)),
+            // ASCII is the same in all of them: PHP declares ISO-8859-1, and refers to what is not ASCII by number.
+            Encoding::Iso8859_1 | Encoding::Iso8859_15 | Encoding::Windows1252 if bytes.is_ascii() => {
+                return Ok(Cow::Borrowed(bytes));
+            }
             Encoding::Utf16Le => utf_16(bytes, u16::from_le_bytes)?,
             Encoding::Utf16Be => utf_16(bytes, u16::from_be_bytes)?,
             Encoding::Iso8859_1 => by_byte(bytes, |byte| Some(byte.into()))?,

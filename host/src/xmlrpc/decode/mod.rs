@@ -3,8 +3,12 @@
 //! `encoding` turns bytes into UTF-8, `reader` that into the few XML events that matter, `values` builds values from
 //! them, `scalars` reads the text of one scalar, `passed` tells
 //! which limit of XML's own a document passed. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
+//!
+//! `fast` reads what clients really send by a way of its own. It is tried first, and what it leaves is read as if it were not
+//! there.
 
 mod encoding;
+mod fast;
 mod passed;
 mod reader;
 mod scalars;
@@ -15,6 +19,7 @@ mod values;
 use super::{Fault, Value, code};
 pub use encoding::Document;
 use reader::{Event, Reader};
+use std::borrow::Cow;
 use std::fmt;
 
 /// One method call, as a client sent it.
@@ -106,7 +111,7 @@ impl From<DecodeError> for Fault {
 /// assert_eq!(call.params, [Value::Int(2), Value::from("three")]);
 /// ```
 pub fn decode_call<'a>(document: impl Into<Document<'a>>, limits: &DecodeLimits) -> Result<Call, Fault> {
-    Ok(decode(document.into(), limits, |decoder| decoder.call())?)
+    Ok(decode(document.into(), limits, &CALL)?)
 }
 
 /// Reads a response document: the method's result, or the fault that the server answered.
@@ -117,7 +122,7 @@ pub fn decode_response<'a>(
     document: impl Into<Document<'a>>,
     limits: &DecodeLimits,
 ) -> Result<Result<Value, Fault>, DecodeError> {
-    decode(document.into(), limits, |decoder| decoder.response())
+    decode(document.into(), limits, &RESPONSE)
 }
 
 /// The fault that a struct with `faultCode` and `faultString` stands for, in a response or among a batch's results. The code
@@ -136,20 +141,70 @@ pub(crate) fn fault_of(value: &Value) -> Option<Fault> {
     Some(Fault { code, message })
 }
 
-fn decode<T>(
+/// The two ways to read a document of one kind.
+struct Ways<T> {
+    /// Reads what it knows, and leaves the rest.
+    fast: fn(&[u8], &DecodeLimits) -> Option<T>,
+    /// Says what is right.
+    exact: fn(&mut Decoder<'_>) -> Result<T, DecodeError>,
+}
+
+const CALL: Ways<Call> = Ways { fast: fast::call, exact: |decoder| decoder.call() };
+const RESPONSE: Ways<Result<Value, Fault>> =
+    Ways { fast: fast::response, exact: |decoder| decoder.response() };
+
+/// What both ways make of a request document: `None` of the first is what it leaves to the second.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn call_both_ways(
     document: Document<'_>,
     limits: &DecodeLimits,
-    read: fn(&mut Decoder<'_>) -> Result<T, DecodeError>,
-) -> Result<T, DecodeError> {
+) -> (Option<Call>, Result<Call, DecodeError>) {
+    both_ways(document, limits, &CALL)
+}
+
+/// As [`call_both_ways`], of a response document.
+#[cfg(any(test, feature = "fuzz"))]
+#[expect(clippy::type_complexity, reason = "it is what both return")]
+pub(crate) fn response_both_ways(
+    document: Document<'_>,
+    limits: &DecodeLimits,
+) -> (Option<Result<Value, Fault>>, Result<Result<Value, Fault>, DecodeError>) {
+    both_ways(document, limits, &RESPONSE)
+}
+
+#[cfg(any(test, feature = "fuzz"))]
+fn both_ways<T>(
+    document: Document<'_>,
+    limits: &DecodeLimits,
+    ways: &Ways<T>,
+) -> (Option<T>, Result<T, DecodeError>) {
+    match to_text(document, limits) {
+        Ok(text) => ((ways.fast)(&text, limits), exactly(&text, limits, ways)),
+        Err(error) => (None, Err(error)),
+    }
+}
+
+fn decode<T>(document: Document<'_>, limits: &DecodeLimits, ways: &Ways<T>) -> Result<T, DecodeError> {
+    let text = to_text(document, limits)?;
+    match (ways.fast)(&text, limits) {
+        Some(whole) => Ok(whole),
+        None => exactly(&text, limits, ways),
+    }
+}
+
+fn to_text<'a>(document: Document<'a>, limits: &DecodeLimits) -> Result<Cow<'a, [u8]>, DecodeError> {
     if document.bytes_len() > limits.bytes_max {
         let message = format!("line 1, column 1: the document is larger than {} bytes", limits.bytes_max);
         return Err(DecodeError { code: code::INVALID_REQUEST, message });
     }
-    let text = document.to_utf8()?;
-    let mut decoder = Decoder::new(&text, limits);
-    let result = read(&mut decoder);
-    match decoder.reader.with_prefix_declared(&text) {
-        Some(document) => read(&mut Decoder::new(&document, limits)),
+    document.to_utf8()
+}
+
+fn exactly<T>(text: &[u8], limits: &DecodeLimits, ways: &Ways<T>) -> Result<T, DecodeError> {
+    let mut decoder = Decoder::new(text, limits);
+    let result = (ways.exact)(&mut decoder);
+    match decoder.reader.with_prefix_declared(text) {
+        Some(document) => (ways.exact)(&mut Decoder::new(&document, limits)),
         None => result,
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn parser(type_name: &str) -> Option<Parser> {
         "int" | "i4" => int,
         "i1" => |text| narrow(text, i8::MIN.into(), i8::MAX.into(), "a whole number of 8 bits"),
         "i2" => |text| narrow(text, i16::MIN.into(), i16::MAX.into(), "a whole number of 16 bits"),
-        "i8" | "biginteger" => |text| whole(text).map(Value::Long),
+        "i8" | "biginteger" => long,
         "boolean" => boolean,
         "double" | "float" => double,
         "bigdecimal" => big_decimal,
@@ -33,9 +33,17 @@ pub(super) fn trim(text: &str) -> &str {
 
 /// `<int>` and `<i4>` are 32 bits, but clients of languages with one type for whole numbers write larger ones too:
 /// npm's xmlrpc as `<int>`, Ruby's as `<i4>`.
-fn int(text: &str) -> Result<Value, &'static str> {
-    let number = whole(text)?;
-    Ok(i32::try_from(number).map_or(Value::Long(number), Value::Int))
+pub(super) fn int(text: &str) -> Result<Value, &'static str> {
+    whole(text).map(int_or_long)
+}
+
+/// The same of a number that was read already.
+pub(super) fn int_or_long(number: i64) -> Value {
+    i32::try_from(number).map_or(Value::Long(number), Value::Int)
+}
+
+pub(super) fn long(text: &str) -> Result<Value, &'static str> {
+    whole(text).map(Value::Long)
 }
 
 fn narrow(text: &str, min: i32, max: i32, expected: &'static str) -> Result<Value, &'static str> {
@@ -47,7 +55,7 @@ fn whole(text: &str) -> Result<i64, &'static str> {
     trim(text).parse().map_err(|_| "a whole number of 64 bits")
 }
 
-fn boolean(text: &str) -> Result<Value, &'static str> {
+pub(super) fn boolean(text: &str) -> Result<Value, &'static str> {
     match trim(text) {
         "1" => Ok(Value::Bool(true)),
         "0" => Ok(Value::Bool(false)),
@@ -57,7 +65,7 @@ fn boolean(text: &str) -> Result<Value, &'static str> {
     }
 }
 
-fn double(text: &str) -> Result<Value, &'static str> {
+pub(super) fn double(text: &str) -> Result<Value, &'static str> {
     let text = trim(text);
     let number: f64 = text.parse().map_err(|_| "a number")?;
     if number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit()) {
@@ -106,12 +114,12 @@ impl Digits {
 
 /// The text as [`parse_date_time`] has it: a fraction and an offset are kept, because a [`DateTime`](crate::xmlrpc::DateTime)
 /// holds both. Nothing is converted: without an offset, the clock that was read is the sender's business.
-fn date_time(text: &str) -> Result<Value, &'static str> {
+pub(super) fn date_time(text: &str) -> Result<Value, &'static str> {
     let date = parse_date_time(trim(text));
     date.map(Value::DateTime).ok_or("a date and time like 19980717T14:08:55")
 }
 
-fn base64(text: &str) -> Result<Value, &'static str> {
+pub(super) fn base64(text: &str) -> Result<Value, &'static str> {
     /// Padding and the unused bits of the last character carry nothing, and encoders differ in them.
     const ENGINE: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,

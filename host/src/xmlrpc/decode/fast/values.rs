@@ -1,0 +1,238 @@
+//! `<value>` elements to values, without recursion, as the module of the same name one further up has them for xml-rs.
+
+use super::Decoder;
+use super::scanner::Scanner;
+use crate::xmlrpc::Value;
+use crate::xmlrpc::decode::scalars::{self, Parser};
+use crate::xmlrpc::decode::values::unique;
+use std::borrow::Cow;
+use std::mem;
+
+/// An array or struct whose end is still to come.
+pub(super) enum Container {
+    Array(Vec<Value>),
+    Struct {
+        members: Vec<(String, Value)>,
+        /// Of the member whose value is still to come.
+        name: String,
+    },
+}
+
+/// What stands in a `<value>`.
+enum Started {
+    Whole(Value),
+    Container(Container),
+}
+
+impl<'a> Decoder<'a> {
+    /// Reads the rest of a `<value>` from its name on, its end tag included.
+    pub(super) fn value(&mut self) -> Option<Value> {
+        loop {
+            let mut value = match self.start()? {
+                Started::Whole(value) => value,
+                Started::Container(mut container) => {
+                    if container.has_another(&mut self.scanner, self.limits.name_bytes_max)? {
+                        self.open.push(container);
+                        continue;
+                    }
+                    container.whole()
+                }
+            };
+            // Hand the whole value outwards until some container has another one to read.
+            loop {
+                let Some(container) = self.open.last_mut() else { return Some(value) };
+                container.put(value, &mut self.scanner)?;
+                if container.has_another(&mut self.scanner, self.limits.name_bytes_max)? {
+                    break;
+                }
+                value = self.open.pop()?.whole();
+            }
+        }
+    }
+
+    /// Reads the start of what a `<value>` holds; all of it, its end tag included, when it is no container with something
+    /// in it.
+    fn start(&mut self) -> Option<Started> {
+        self.values_read += 1;
+        if self.values_read > self.limits.values_max {
+            return None;
+        }
+        if !self.scanner.eat(">") {
+            self.scanner.expect("/>")?;
+            return Some(Started::Whole(Value::String(String::new())));
+        }
+        let at_text = self.scanner;
+        self.scanner.skip_space()?;
+        match (self.scanner.ahead(0)?, self.scanner.ahead(1)?) {
+            (b'<', initial) if initial != b'/' => self.typed(initial),
+            _ => {
+                self.scanner = at_text;
+                let text = self.text("</value>")?;
+                Some(Started::Whole(Value::String(text.into_owned())))
+            }
+        }
+    }
+
+    /// Reads the element that a `<value>` holds, whose name begins with this.
+    fn typed(&mut self, initial: u8) -> Option<Started> {
+        let value = match initial {
+            b'i' if self.scanner.eat("<int>") => self.int("</int>")?,
+            b'i' if self.scanner.eat("<i4>") => self.int("</i4>")?,
+            b'i' if self.scanner.eat("<i8>") => self.long("</i8>")?,
+            b's' if self.scanner.eat("<string>") => self.string()?,
+            b's' if self.scanner.eat("<string/>") => Value::String(String::new()),
+            b's' if self.scanner.eat("<struct>") => {
+                let container = Container::Struct { members: Vec::new(), name: String::new() };
+                return self.has_room().then_some(Started::Container(container));
+            }
+            b's' if self.scanner.eat("<struct/>") => self.has_room().then_some(Value::Struct(Vec::new()))?,
+            b'd' if self.scanner.eat("<double>") => self.scalar(scalars::double, "</double>")?,
+            b'd' if self.scanner.eat("<dateTime.iso8601>") => {
+                self.scalar(scalars::date_time, "</dateTime.iso8601>")?
+            }
+            b'b' if self.scanner.eat("<boolean>") => self.scalar(scalars::boolean, "</boolean>")?,
+            b'b' if self.scanner.eat("<base64>") => self.scalar(scalars::base64, "</base64>")?,
+            b'b' if self.scanner.eat("<base64/>") => Value::Binary(Vec::new()),
+            b'n' if self.scanner.eat("<nil/>") => Value::Nil,
+            b'n' if self.scanner.eat("<nil></nil>") => Value::Nil,
+            b'a' => {
+                if let Some(container) = self.array()? {
+                    return Some(Started::Container(container));
+                }
+                Value::Array(Vec::new())
+            }
+            // Whether the prefix was declared makes no difference: a document without its declaration is read as if it had one.
+            b'e' if self.scanner.eat("<ex:nil/>") => Value::Nil,
+            b'e' if self.scanner.eat("<ex:i8>") => self.long("</ex:i8>")?,
+            _ => return None,
+        };
+        self.scanner.skip_space()?;
+        self.scanner.expect("</value>")?;
+        Some(Started::Whole(value))
+    }
+
+    /// Reads the start of an array: `None` within when it was all of it, up to and with its end tag.
+    fn array(&mut self) -> Option<Option<Container>> {
+        if !self.has_room() {
+            return None;
+        }
+        if self.scanner.eat("<array/>") {
+            return Some(None);
+        }
+        self.scanner.expect("<array>")?;
+        self.scanner.skip_space()?;
+        if self.scanner.eat("<data>") {
+            return Some(Some(Container::Array(Vec::new())));
+        }
+        self.scanner.expect("<data/>")?;
+        self.scanner.skip_space()?;
+        self.scanner.expect("</array>")?;
+        Some(None)
+    }
+
+    /// Whether an array or struct may stand here.
+    fn has_room(&self) -> bool {
+        self.open.len() < self.limits.depth_max
+    }
+
+    /// Reads on to the end of a string's element. Node's client sends what it would have to escape as CDATA.
+    fn string(&mut self) -> Option<Value> {
+        if !self.scanner.eat("<![CDATA[") {
+            return Some(Value::String(self.text("</string>")?.into_owned()));
+        }
+        let text = self.scanner.cdata()?;
+        self.scanner.expect("</string>")?;
+        Some(Value::String(text.into_owned()))
+    }
+
+    fn int(&mut self, end: &str) -> Option<Value> {
+        let before = self.scanner;
+        match self.scanner.plain_number() {
+            Some(number) => {
+                self.scanner.expect(end)?;
+                Some(scalars::int_or_long(number))
+            }
+            None => {
+                self.scanner = before;
+                self.scalar(scalars::int, end)
+            }
+        }
+    }
+
+    fn long(&mut self, end: &str) -> Option<Value> {
+        self.scalar(scalars::long, end)
+    }
+
+    /// Reads on to the end of a scalar's element.
+    fn scalar(&mut self, parse: Parser, end: &str) -> Option<Value> {
+        parse(&self.text(end)?).ok()
+    }
+
+    /// Reads an element's text, and its end tag.
+    #[inline]
+    fn text(&mut self, end: &str) -> Option<Cow<'a, str>> {
+        let text = self.scanner.text()?;
+        self.scanner.expect(end)?;
+        Some(text)
+    }
+}
+
+impl Container {
+    /// Takes the value that was read last, and reads to where it ends.
+    #[inline]
+    fn put(&mut self, value: Value, scanner: &mut Scanner<'_>) -> Option<()> {
+        match self {
+            Self::Array(values) => values.push(value),
+            Self::Struct { members, name } => {
+                members.push((mem::take(name), value));
+                scanner.skip_space()?;
+                scanner.expect("</member>")?;
+            }
+        }
+        Some(())
+    }
+
+    /// Reads on: true just inside the start tag of the next `<value>`, false past the end tag of the one round this.
+    #[inline]
+    fn has_another(&mut self, scanner: &mut Scanner<'_>, name_bytes_max: usize) -> Option<bool> {
+        scanner.skip_space()?;
+        match self {
+            Self::Array(_) => {
+                if scanner.eat("<value") {
+                    return Some(true);
+                }
+                scanner.expect("</data>")?;
+                scanner.skip_space()?;
+                scanner.expect("</array>")?;
+            }
+            Self::Struct { name, .. } => {
+                if scanner.eat("<member>") {
+                    scanner.skip_space()?;
+                    *name = member_name(scanner, name_bytes_max)?;
+                    scanner.skip_space()?;
+                    return scanner.eat("<value").then_some(true);
+                }
+                scanner.expect("</struct>")?;
+            }
+        }
+        scanner.skip_space()?;
+        scanner.eat("</value>").then_some(false)
+    }
+
+    fn whole(self) -> Value {
+        match self {
+            Self::Array(values) => Value::Array(values),
+            Self::Struct { members, .. } => Value::Struct(unique(members)),
+        }
+    }
+}
+
+fn member_name(scanner: &mut Scanner<'_>, bytes_max: usize) -> Option<String> {
+    if scanner.eat("<name/>") {
+        return Some(String::new());
+    }
+    scanner.expect("<name>")?;
+    let name = scanner.text()?;
+    scanner.expect("</name>")?;
+    (name.len() <= bytes_max).then(|| name.into_owned())
+}
