@@ -1,0 +1,91 @@
+//! What the figures were measured on and with.
+
+use crate::plan::Form;
+use hotcall_tests::repository;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+/// Lines of a table: what, and which.
+pub struct Machine(Vec<(&'static str, String)>);
+
+impl Machine {
+    /// As the rows of a table in Markdown.
+    pub fn rows(&self) -> String {
+        self.0.iter().fold(String::new(), |mut rows, (what, which)| {
+            writeln!(rows, "| {what} | {which} |").expect("a string takes it");
+            rows
+        })
+    }
+}
+
+/// Asks the system and each program.
+pub fn describe(form: &Form) -> Machine {
+    let cores = thread::available_parallelism().map_or(0, usize::from);
+    let dxr =
+        locked("tests/bench/peers/dxr/Cargo.lock", &["dxr", "dxr_server", "axum", "hyper", "tokio-openssl"]);
+    let npm = fs::read_to_string(repository().join("tests/foreign/node/package.json")).unwrap_or_default();
+    let npm: serde_json::Value = serde_json::from_str(&npm).unwrap_or_default();
+    let npm = npm["dependencies"]["xmlrpc"].as_str().unwrap_or("unknown").to_owned();
+    let node = said(Command::new("node").arg("--version"));
+    let seconds = form.point_s;
+    Machine(vec![
+        ("date", said(Command::new("date").args(["--utc", "+%Y-%m-%d %H:%M UTC"]))),
+        ("hotcall", format!("{} at {}", env!("CARGO_PKG_VERSION"), commit())),
+        ("processor", format!("{cores} cores of {}", field("/proc/cpuinfo", "model name"))),
+        ("memory", field("/proc/meminfo", "MemTotal")),
+        ("load average at the start", load_average()),
+        ("Linux", said(Command::new("uname").arg("-r"))),
+        ("C library", said(Command::new("getconf").arg("GNU_LIBC_VERSION"))),
+        ("rustc", said(Command::new("rustc").arg("--version"))),
+        ("OpenSSL", openssl::version::version().to_owned()),
+        ("wrk", said(Command::new("wrk").arg("-v"))),
+        ("nginx", said(Command::new("nginx").arg("-v"))),
+        ("dxr + axum", dxr),
+        ("Python", said(Command::new("python3").arg("--version"))),
+        ("xmlrpc-c", said(Command::new("xmlrpc-c-config").arg("--version"))),
+        ("Node, npm's xmlrpc", format!("{node}, {npm}")),
+        ("rounds, seconds for each measurement", format!("{}, {seconds}", form.rounds)),
+    ])
+}
+
+/// The first line that a program prints, whatever its exit status: wrk's is 1 for its version, and nginx prints on standard error.
+fn said(command: &mut Command) -> String {
+    let Ok(output) = command.output() else { return "unknown".to_owned() };
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().next().unwrap_or("unknown");
+    let line = line.split(" Copyright").next().unwrap_or(line);
+    line.trim_start_matches("nginx version: ").trim().to_owned()
+}
+
+fn field(file: &str, key: &str) -> String {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix(':'));
+    line.unwrap_or("unknown").trim().to_owned()
+}
+
+fn load_average() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("unknown").to_owned()
+}
+
+/// The commit, and whether anything differs from it.
+fn commit() -> String {
+    let git = |arguments: &[&str]| said(Command::new("git").current_dir(repository()).args(arguments));
+    let sources = ["status", "--porcelain", "--untracked-files=no", "--", ".", ":!tests/bench/RESULTS.md"];
+    let is_changed = !matches!(git(&sources).as_str(), "" | "unknown");
+    format!("{}{}", git(&["rev-parse", "--short", "HEAD"]), if is_changed { ", with changes" } else { "" })
+}
+
+/// The versions of crates in a lock file.
+fn locked(file: impl AsRef<Path>, crates: &[&str]) -> String {
+    let text = fs::read_to_string(repository().join(file)).unwrap_or_default();
+    let version = |name: &&str| {
+        let entry = text.split_once(&format!("name = \"{name}\"\nversion = \""))?.1;
+        Some(format!("{name} {}", entry.split('"').next()?))
+    };
+    crates.iter().filter_map(version).collect::<Vec<_>>().join(", ")
+}
