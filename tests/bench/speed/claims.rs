@@ -59,7 +59,7 @@ impl Results {
         let memory = &self.memory;
         claims.extend([
             below("dispatch of `add`, without XML", 150.0, "ns", self.dispatch_ns.median()),
-            below("idle, resident", 12.0, "MB", Some(memory.idle_kb as f64 * 1024.0 / 1e6)),
+            below("idle, resident", 12.0, "MB", Some(memory.idle.resident_mb)),
             below(
                 &format!("each of {IDLE} idle connections with TLS"),
                 40.0,
@@ -84,11 +84,11 @@ fn quotient(dividend: Option<f64>, divisor: Option<f64>) -> Option<f64> {
 }
 
 fn at_least(what: String, other: &str, got: Option<f64>, least: f64) -> Claim {
-    let wanted = format!("at least {least} of {other}");
+    let wanted = format!("at least {least} × {other}");
     Claim { what, wanted, got, is_reached: got.is_some_and(|got| got >= least) }
 }
 
 fn below(what: &str, most: f64, unit: &str, got: Option<f64>) -> Claim {
-    let wanted = format!("at most {most} {unit}");
-    Claim { what: what.to_owned(), wanted, got, is_reached: got.is_some_and(|got| got <= most) }
+    let wanted = format!("under {most} {unit}");
+    Claim { what: what.to_owned(), wanted, got, is_reached: got.is_some_and(|got| got < most) }
 }

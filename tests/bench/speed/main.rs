@@ -35,7 +35,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn main() -> ExitCode {
     // cargo passes --bench.
@@ -64,6 +64,9 @@ fn measure(form: &Form) -> Result<Results, String> {
         eprintln!("--- round {} of {}", round + 1, form.rounds);
         rounds::run(&programs, form, round, &mut rates, &stop)?;
         decoders.run(&programs, form);
+    }
+    if stop.load(Ordering::Relaxed) {
+        return Err(rounds::STOPPED.to_owned());
     }
     let memory = Memory::measure(&programs)?;
     Ok(Results {

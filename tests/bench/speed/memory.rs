@@ -6,24 +6,36 @@ use crate::load::{Caller, Way};
 use crate::peers::Programs;
 use hotcall_tests::idle::{Idle, status};
 use hotcall_tests::{Setup, artifacts};
+use std::thread;
+use std::time::Duration;
 
 /// Connections that do nothing.
 pub const IDLE: usize = 5_000;
 /// The default limit of a request.
 const REQUEST_BYTES: usize = 16 << 20;
+/// From a server's start until it does nothing.
+const SETTLE: Duration = Duration::from_secs(3);
 /// What `make plugins` builds in Rust.
 const BUNDLED: [&str; 4] = ["arithmetic", "counter", "interop", "validator1"];
 
 /// What was measured.
 pub struct Memory {
-    /// Of a server with the bundled plugins, in kB.
-    pub idle_kb: u64,
+    /// Of a server with the bundled plugins.
+    pub idle: Resident,
     /// Of each connection with TLS, before its first call and after it, in kB.
     pub connection_kb: [f64; 2],
     /// The most beyond what was resident before a text of 16 MiB came in and its length went out, as a multiple of 16 MiB.
     pub request_peak: f64,
     /// The same for 12 MiB in base64 that come in and go out: each way 16 MiB.
     pub echo_peak: f64,
+}
+
+/// What a process holds.
+pub struct Resident {
+    /// All of it, in MB.
+    pub resident_mb: f64,
+    /// What no file backs, in MB.
+    pub anonymous_mb: f64,
 }
 
 impl Memory {
@@ -39,7 +51,7 @@ impl Memory {
         }
         drop(server);
         Ok(Self {
-            idle_kb: idle_kb(programs),
+            idle: resident_idle(programs),
             connection_kb: [idle.each_fresh(), idle.each_used()],
             request_peak: peak(programs, &documents::length(REQUEST_BYTES))?,
             echo_peak: peak(programs, &documents::large_echo(REQUEST_BYTES))?,
@@ -47,12 +59,15 @@ impl Memory {
     }
 }
 
-fn idle_kb(programs: &Programs) -> u64 {
+fn resident_idle(programs: &Programs) -> Resident {
     let setup = Setup::new().program(programs.hotcall()).log("warn").plugin("text-c.so", artifacts::text_c());
     let setup = BUNDLED
         .iter()
         .fold(setup, |setup, name| setup.plugin(&format!("lib{name}.so"), &artifacts::release(name, &[])));
-    status(&setup.start(), "VmRSS:")
+    let server = setup.start();
+    thread::sleep(SETTLE);
+    let mb = |key| status(&server, key) as f64 * 1024.0 / 1e6;
+    Resident { resident_mb: mb("VmRSS:"), anonymous_mb: mb("RssAnon:") }
 }
 
 fn peak(programs: &Programs, exchange: &Exchange) -> Result<f64, String> {

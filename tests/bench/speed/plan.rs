@@ -98,8 +98,8 @@ const fn peer(name: &'static str, maker: Maker, is_tls: bool) -> Peer {
 
 pub const HOTCALL_TLS: Peer = peer("Hotcall", Maker::Hotcall { is_direct: true }, true);
 pub const HOTCALL_PLAIN: Peer = peer("Hotcall, plain", Maker::Hotcall { is_direct: true }, false);
-pub const NGINX_TLS: Peer = peer("nginx, the limit", Maker::Nginx, true);
-pub const NGINX_PLAIN: Peer = peer("nginx, plain, the limit", Maker::Nginx, false);
+pub const NGINX_TLS: Peer = peer("nginx", Maker::Nginx, true);
+pub const NGINX_PLAIN: Peer = peer("nginx, plain", Maker::Nginx, false);
 pub const DXR_TLS: Peer = peer("dxr + axum", Maker::Dxr, true);
 pub const DXR_PLAIN: Peer = peer("dxr + axum, plain", Maker::Dxr, false);
 pub const PYTHON_TLS: Peer = peer("Python", Maker::Python, true);

@@ -118,7 +118,10 @@ fn memory(results: &Results) -> String {
     for (what, value) in [
         (
             "resident with the bundled plugins, idle",
-            format!("{:.1} MB", memory.idle_kb as f64 * 1024.0 / 1e6),
+            format!(
+                "{:.1} MB, of which no file backs {:.1} MB",
+                memory.idle.resident_mb, memory.idle.anonymous_mb
+            ),
         ),
         (
             "an idle connection with TLS, of 5,000",

@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+/// Why there are no results.
+pub const STOPPED: &str = "it was stopped by a signal";
+
 /// Calls per second, by workload and peer.
 #[derive(Default)]
 pub struct Rates(BTreeMap<(&'static str, &'static str), Samples>);
@@ -51,7 +54,7 @@ pub fn run(
         running.rotate_left(turn);
         for running in running.iter().filter(|running| workload.is_for(&running.peer)) {
             if stop.load(Ordering::Relaxed) {
-                return Err("stopped by a signal".to_owned());
+                return Err(STOPPED.to_owned());
             }
             let sample = measure(programs, form, running, workload, &exchange);
             rates.add(workload, &running.peer, sample);
