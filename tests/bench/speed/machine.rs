@@ -11,7 +11,50 @@ use std::thread;
 /// Lines of a table: what, and which.
 pub struct Machine(Vec<(&'static str, String)>);
 
+/// Processor time since the machine's start, in ticks.
+#[derive(Clone, Copy)]
+pub struct Taken {
+    all: f64,
+    idle: f64,
+    ours: f64,
+}
+
+impl Taken {
+    /// Until now: by everybody, and by this process and the children that it has waited for.
+    pub fn now() -> Self {
+        let stat = |file| fs::read_to_string(file).unwrap_or_default();
+        let numbers =
+            |text: &str| text.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<f64>>();
+        // user nice system idle iowait irq softirq steal, and guests, which are in user and nice already.
+        let machine = numbers(stat("/proc/stat").lines().next().unwrap_or_default());
+        // The name, which may hold anything, ends with a parenthesis. utime is the 11th number behind it, and stime,
+        // cutime and cstime follow.
+        let own = stat("/proc/self/stat");
+        let own = numbers(own.rsplit_once(')').map_or("", |(_, numbers)| numbers));
+        Self {
+            all: machine.iter().take(8).sum(),
+            idle: machine.iter().skip(3).take(2).sum(),
+            ours: own.iter().skip(10).take(4).sum(),
+        }
+    }
+
+    /// The share of the processor time since then that others took, the machine's host too.
+    pub fn by_others_since(&self) -> f64 {
+        let now = Self::now();
+        let (all, idle, ours) = (now.all - self.all, now.idle - self.idle, now.ours - self.ours);
+        ((all - idle - ours) / all).max(0.0)
+    }
+}
+
 impl Machine {
+    /// With how much of the machine others took meanwhile. What is measured beside them is theirs too.
+    pub fn add_others(&mut self, share: f64) {
+        self.0.push((
+            "processor time that other processes took in the rounds",
+            format!("{:.0} %", share * 100.0),
+        ));
+    }
+
     /// As the rows of a table in Markdown.
     pub fn rows(&self) -> String {
         self.0.iter().fold(String::new(), |mut rows, (what, which)| {

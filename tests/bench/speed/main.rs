@@ -26,6 +26,7 @@ mod wrk;
 use claims::Results;
 use decode::Decoders;
 use hotcall_tests::{artifacts, repository};
+use machine::Taken;
 use memory::Memory;
 use peers::Programs;
 use plan::Form;
@@ -58,13 +59,15 @@ fn measure(form: &Form) -> Result<Results, String> {
         shutdown.and_then(|_| signal_hook::flag::register(signal, stop.clone())).unwrap();
     }
     let programs = Programs::build();
-    let machine = machine::describe(form);
+    let mut machine = machine::describe(form);
+    let taken = Taken::now();
     let (mut rates, mut decoders) = (Rates::default(), Decoders::default());
     for round in 0..form.rounds {
         eprintln!("--- round {} of {}", round + 1, form.rounds);
         rounds::run(&programs, form, round, &mut rates, &stop)?;
         decoders.run(&programs, form);
     }
+    machine.add_others(taken.by_others_since());
     if stop.load(Ordering::Relaxed) {
         return Err(rounds::STOPPED.to_owned());
     }
