@@ -16,7 +16,7 @@ C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run build plugins c-plugins test node-modules bench-reload bench-harm bench-gate install-packages clean
+.PHONY: help run build plugins c-plugins test node-modules bench bench-short bench-reload bench-harm bench-gate install-packages clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -54,6 +54,14 @@ $(NODE)/node_modules/.package-lock.json: tests/foreign/node/package.json tests/f
 	mkdir -p $(NODE)
 	cp $^ $(NODE)
 	if command -v npm >/dev/null; then cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund; fi
+
+# tests/bench/peers/dxr is built here only: the tests need nothing of it.
+bench bench-short: SECTIONS = run test bench
+bench: install-packages node-modules ## measures Hotcall beside other servers in 25 minutes; see tests/bench/RESULTS.md
+	$(CARGO) bench --package hotcall-tests --bench speed
+
+bench-short: install-packages node-modules ## the same in 4 minutes, into target/bench
+	$(CARGO) bench --package hotcall-tests --bench speed -- --short
 
 bench-reload: SECTIONS = run
 bench-reload: install-packages ## reloads a plugin 1,000 times under load and prints what it costs; see tests/bench/RELOAD.md

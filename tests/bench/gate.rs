@@ -6,12 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot run has nothing to report")]
 
 use hotcall::xmlrpc::Value;
+use hotcall_tests::idle::{Idle, connect, connector, status};
 use hotcall_tests::load::End;
-use hotcall_tests::wire::{Wire, address, post};
+use hotcall_tests::wire::address;
 use hotcall_tests::{Server, Setup, artifacts, repository};
-use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode};
+use openssl::ssl::SslStream;
 use rustix::event::{PollFd, PollFlags, poll};
-use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -125,25 +125,6 @@ impl Good {
         println!("{what:<32} {:>7} {:>7.2} ms {:>7.2} ms {:>7.2} ms", times.len(), ms(50), ms(99), ms(100));
         (result, [ms(50), ms(99)])
     }
-}
-
-/// The numbers that the kernel has of the server, by key: `Threads:`, `VmRSS:`.
-fn status(server: &Server, key: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
-}
-
-fn connector() -> SslConnector {
-    let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
-    connector.set_verify(SslVerifyMode::NONE);
-    connector.build()
-}
-
-fn connect(server: &Server, connector: &SslConnector) -> SslStream<TcpStream> {
-    let stream = TcpStream::connect(address(server.url())).unwrap();
-    stream.set_nodelay(true).unwrap();
-    connector.connect("localhost", stream).unwrap()
 }
 
 /// Thousands that are silent before the handshake and after it, and hundreds that send a byte a second.
@@ -263,27 +244,15 @@ fn wait_for_ends(mut clients: Vec<&mut Bad>) {
 
 /// Thousands of connections that have shaken hands, and then do nothing until they are asked whether they are still served.
 fn hold(server: &Server, claims: &mut Claims) {
-    let connector = connector();
-    // What comes with the first connections and stays is not theirs.
-    drop((0..50).map(|_| is_served(&mut Wire::on(connect(server, &connector)))).collect::<Vec<_>>());
-    let before = status(server, "VmRSS:");
-    let mut wires: Vec<_> = (0..IDLE).map(|_| Wire::on(connect(server, &connector))).collect();
-    let fresh = status(server, "VmRSS:");
-    let served = wires.iter_mut().filter_map(|wire| is_served(wire).then_some(())).count();
-    let used = status(server, "VmRSS:");
-    let each = |now: u64| now.saturating_sub(before) as f64 / IDLE as f64;
+    let idle = Idle::hold(server, IDLE, CALL, |answer| answer.is_int(1));
     println!(
-        "{IDLE} idle connections with TLS  {before} kB resident without them; {:.1} kB each before a call, {:.1} kB each after one",
-        each(fresh),
-        each(used)
+        "{IDLE} idle connections with TLS  {} kB resident without them; {:.1} kB each before a call, {:.1} kB each after one",
+        idle.before,
+        idle.each_fresh(),
+        idle.each_used()
     );
-    claims.add(format!("{IDLE} idle connections are still served"), served == IDLE);
-    claims.add(format!("each costs at most {IDLE_KB_MAX} kB"), each(used) <= IDLE_KB_MAX);
-}
-
-fn is_served(wire: &mut Wire<SslStream<TcpStream>>) -> bool {
-    wire.send(post("", CALL));
-    wire.next(false).is_some_and(|answer| answer.is_int(1))
+    claims.add(format!("{IDLE} idle connections are still served"), idle.served == IDLE);
+    claims.add(format!("each costs at most {IDLE_KB_MAX} kB"), idle.each_used() <= IDLE_KB_MAX);
 }
 
 /// slowhttptest's own verdict, in each of its ways to be slow, on the default limits.

@@ -23,6 +23,20 @@ pub fn release(package: &str, variables: &[(&str, &str)]) -> PathBuf {
     files.get(package).unwrap_or_else(|| panic!("cargo built no {package}: {files:?}")).clone()
 }
 
+/// A binary of a package that is no member of the workspace, built for release.
+pub fn release_beside(manifest: &Path, binary: &str) -> PathBuf {
+    let (manifest, target) = (format!("--manifest-path={}", manifest.display()), target().join("peers"));
+    let target = format!("--target-dir={}", target.display());
+    let files = cargo_build(&["--release", "--locked", &manifest, &target], &[]);
+    files.get(binary).unwrap_or_else(|| panic!("cargo built no {binary}: {files:?}")).clone()
+}
+
+/// Where everything is built.
+pub fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    repository().join(target.unwrap_or_else(|| "target".into()))
+}
+
 /// The bundled plugin in C, built by its own Makefile.
 pub fn text_c() -> &'static Path {
     static BUILT: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();

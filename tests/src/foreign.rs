@@ -6,7 +6,7 @@ mod server;
 
 pub use server::ForeignServer;
 
-use crate::artifacts::run;
+use crate::artifacts::{run, target};
 use crate::{Server, repository};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -127,7 +127,6 @@ fn compiled(name: &str, directory: &Path, libraries: &[&str]) -> PathBuf {
 }
 
 /// Where `make` installs what `tests/foreign/node` needs.
-fn node_modules() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    repository().join(target.unwrap_or_else(|| "target".into())).join("foreign/node/node_modules")
+pub fn node_modules() -> PathBuf {
+    target().join("foreign/node/node_modules")
 }

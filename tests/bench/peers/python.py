@@ -1,0 +1,78 @@
+"""Python's SimpleXMLRPCServer with ThreadingMixIn, as a peer of the bench `speed`; or its decoder, timed.
+
+    python3 python.py plain
+    python3 python.py tls CERTIFICATE KEY
+    python3 python.py decode DOCUMENT MILLISECONDS
+"""
+
+import pathlib
+import ssl
+import sys
+import time
+import xmlrpc.client
+from socketserver import ThreadingMixIn
+from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
+
+
+class Handler(SimpleXMLRPCRequestHandler):
+    # Its own 1.0 ends the connection after each answer.
+    protocol_version = "HTTP/1.1"
+    rpc_paths = ("/RPC2",)
+
+
+class Server(ThreadingMixIn, SimpleXMLRPCServer):
+    daemon_threads = True
+    # With its own 5, clients that come at once wait a second for their next try.
+    request_queue_size = 1024
+
+    # A client that goes away is its own affair. Its own prints each, while the next server is measured.
+    def handle_error(self, request, client_address):
+        pass
+
+
+def structs():
+    return [{"id": n, "name": f"name {n}", "value": n + 0.5} for n in range(10_000)]
+
+
+def block10ms():
+    time.sleep(0.01)
+    return True
+
+
+def serve(is_tls, files):
+    server = Server(("127.0.0.1", 0), Handler, logRequests=False, use_builtin_types=True)
+    if is_tls:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*files)
+        # Else the thread that accepts would shake hands, with one client after the other.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.register_multicall_functions()
+    server.register_function(lambda a, b: a + b, "add")
+    server.register_function(sum)
+    server.register_function(structs)
+    server.register_function(lambda data: data, "echo")
+    server.register_function(block10ms)
+    scheme = "https" if is_tls else "http"
+    print(f"listening {scheme}://127.0.0.1:{server.server_address[1]}/RPC2", flush=True)
+    server.serve_forever()
+
+
+def decode(file, milliseconds):
+    """Prints how many nanoseconds it takes to decode the file once, over so many milliseconds."""
+    document = pathlib.Path(file).read_text()
+    began, count = time.perf_counter_ns(), 0
+    while time.perf_counter_ns() - began < int(milliseconds) * 1_000_000:
+        xmlrpc.client.loads(document)
+        count += 1
+    print((time.perf_counter_ns() - began) // count)
+
+
+match sys.argv[1:]:
+    case ["plain"]:
+        serve(False, [])
+    case ["tls", *files]:
+        serve(True, files)
+    case ["decode", file, milliseconds]:
+        decode(file, milliseconds)
+    case _:
+        sys.exit(__doc__)

@@ -1,0 +1,97 @@
+//! How fast Hotcall is beside other servers on the same machine, in the same run, under the same load; and beside what nginx does with
+//! an answer that it need not compute. Writes RESULTS.md and a chart.
+//!
+//! `make bench`, or `make bench-short` for one round of short measurements, whose results go to `target/bench`.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot run has nothing to report")]
+#![allow(clippy::indexing_slicing, reason = "as in tests")]
+
+mod chart;
+mod claims;
+mod decode;
+mod dispatch;
+mod documents;
+mod http;
+mod load;
+mod machine;
+mod memory;
+mod peers;
+mod plan;
+mod process;
+mod report;
+mod rounds;
+mod samples;
+mod tickets;
+mod wrk;
+
+use claims::Results;
+use decode::Decoders;
+use hotcall_tests::{artifacts, repository};
+use machine::Taken;
+use memory::Memory;
+use peers::Programs;
+use plan::Form;
+use rounds::Rates;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn main() -> ExitCode {
+    // cargo passes --bench.
+    let form = if std::env::args().any(|argument| argument == "--short") { Form::SHORT } else { Form::FULL };
+    match measure(&form).and_then(|results| write(&form, &results)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("the bench has no results: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs all of it. Servers end with the values that hold them, which a signal that ended the process at once would not drop.
+fn measure(form: &Form) -> Result<Results, String> {
+    let stop = Arc::<AtomicBool>::default();
+    for signal in [SIGINT, SIGTERM] {
+        // The second one ends the process.
+        let shutdown = signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone());
+        shutdown.and_then(|_| signal_hook::flag::register(signal, stop.clone())).unwrap();
+    }
+    let programs = Programs::build();
+    let mut machine = machine::describe(form);
+    let taken = Taken::now();
+    let (mut rates, mut decoders) = (Rates::default(), Decoders::default());
+    for round in 0..form.rounds {
+        eprintln!("--- round {} of {}", round + 1, form.rounds);
+        rounds::run(&programs, form, round, &mut rates, &stop)?;
+        decoders.run(&programs, form);
+    }
+    machine.add_others(taken.by_others_since());
+    if stop.load(Ordering::Relaxed) {
+        return Err(rounds::STOPPED.to_owned());
+    }
+    let memory = Memory::measure(&programs)?;
+    Ok(Results {
+        workloads: form.workloads,
+        rates,
+        decoders,
+        dispatch_ns: dispatch::measure(),
+        memory,
+        machine,
+    })
+}
+
+fn write(form: &Form, results: &Results) -> Result<(), String> {
+    let directory =
+        if form.is_full { repository().join("tests/bench") } else { artifacts::target().join("bench") };
+    let text = report::text(results);
+    println!("{text}");
+    fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    for (name, content) in [("RESULTS.md", text), ("results.svg", chart::draw(&results.rates))] {
+        let path: PathBuf = directory.join(name);
+        fs::write(&path, content).map_err(|error| format!("{}: {error}", path.display()))?;
+        eprintln!("wrote {}", path.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The rounds: in each, every workload is put on every peer once, one peer after the other, in an order that turns.
+
+use crate::documents::Exchange;
+use crate::http::{Reply, Target};
+use crate::load::{Caller, Load, Way};
+use crate::peers::{Programs, Running};
+use crate::plan::{Form, Generator, PEERS, Peer, Workload};
+use crate::samples::Samples;
+use crate::wrk::Wrk;
+use hotcall::xmlrpc::{DecodeLimits, Value, decode_response};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Why there are no results.
+pub const STOPPED: &str = "it was stopped by a signal";
+
+/// Calls per second, by workload and peer.
+#[derive(Default)]
+pub struct Rates(BTreeMap<(&'static str, &'static str), Samples>);
+
+impl Rates {
+    /// Of a workload on a peer; none when it makes no sense there.
+    pub fn of(&self, workload: &Workload, peer: &Peer) -> Option<&Samples> {
+        self.0.get(&(workload.name, peer.name))
+    }
+
+    fn add(&mut self, workload: &Workload, peer: &Peer, sample: Result<f64, String>) {
+        let (workload, peer) = (workload.name, peer.name);
+        match &sample {
+            Ok(rate) => eprintln!("{workload:<30} {peer:<26} {rate:>10.1}/s"),
+            Err(why) => eprintln!("{workload:<30} {peer:<26} void: {why}"),
+        }
+        self.0.entry((workload, peer)).or_default().add(sample);
+    }
+}
+
+/// Runs one round with peers that are started for it.
+///
+/// # Errors
+/// A peer does not start, or somebody wants the bench to end.
+pub fn run(
+    programs: &Programs,
+    form: &Form,
+    round: usize,
+    rates: &mut Rates,
+    stop: &AtomicBool,
+) -> Result<(), String> {
+    let running: Result<Vec<_>, _> = PEERS.into_iter().map(|peer| programs.start(peer)).collect();
+    let mut running = running?;
+    for (number, workload) in form.workloads.iter().enumerate() {
+        let exchange = (workload.exchange)();
+        let turn = (round + number) % running.len();
+        running.rotate_left(turn);
+        for running in running.iter().filter(|running| workload.is_for(&running.peer)) {
+            if stop.load(Ordering::Relaxed) {
+                return Err(STOPPED.to_owned());
+            }
+            let sample = measure(programs, form, running, workload, &exchange);
+            rates.add(workload, &running.peer, sample);
+        }
+        running.rotate_right(turn);
+    }
+    Ok(())
+}
+
+fn measure(
+    programs: &Programs,
+    form: &Form,
+    running: &Running,
+    workload: &Workload,
+    exchange: &Exchange,
+) -> Result<f64, String> {
+    let target = Target::of(&running.url);
+    let reply = look_at_one(&target, exchange)?;
+    let seconds = form.point_s * workload.stretch;
+    match workload.generator {
+        Generator::Wrk => {
+            let wrk = Wrk::new(programs.directory(), &exchange.document);
+            wrk.run(&running.url, workload.connections, reply.bytes, form.warm_up, seconds)
+        }
+        Generator::Own(way) => {
+            let load = Load {
+                target: &target,
+                document: &exchange.document,
+                body_bytes: reply.body.len(),
+                connections: workload.connections,
+                way,
+            };
+            load.run(form.warm_up, Duration::from_secs(seconds))
+        }
+    }
+}
+
+/// Calls once and compares the result.
+///
+/// # Errors
+/// The call failed, or its result is another.
+pub fn look_at_one(target: &Target, exchange: &Exchange) -> Result<Reply, String> {
+    let reply = Caller::new(target, Way::Kept)?.call(&target.post(&exchange.document, false))?;
+    let got = decode_response(reply.body.as_slice(), &DecodeLimits::default());
+    match got.map(|answer| answer.map(sorted)) {
+        Ok(Ok(result)) if result == sorted(exchange.result.clone()) => Ok(reply),
+        Ok(Ok(result)) => {
+            let shown: String = format!("{result:?}").chars().take(100).collect();
+            Err(format!("a wrong result: {shown}"))
+        }
+        Ok(Err(fault)) => Err(format!("a fault: {fault:?}")),
+        Err(error) => Err(format!("no XML-RPC: {error}")),
+    }
+}
+
+/// With the members of each struct in the order of their names: XML-RPC has none.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        Value::Struct(members) => {
+            let mut members: Vec<_> =
+                members.into_iter().map(|(name, value)| (name, sorted(value))).collect();
+            members.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Value::Struct(members)
+        }
+        scalar => scalar,
+    }
+}

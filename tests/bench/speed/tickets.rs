@@ -1,0 +1,51 @@
+//! Sessions of TLS that a client keeps from one connection to the next.
+#![allow(unsafe_code, reason = "OpenSSL's own condition on a session cannot be said in a type")]
+
+use openssl::error::ErrorStack;
+use openssl::ssl::{
+    ConnectConfiguration, SslConnector, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The last session that a server gave. One client's only, as is its connector.
+pub struct Tickets {
+    connector: SslConnector,
+    last: Arc<Mutex<Option<SslSession>>>,
+}
+
+impl Tickets {
+    /// None yet. Whose the server's certificate is, is not looked at: that costs the client, and is the same for all peers.
+    ///
+    /// # Errors
+    /// OpenSSL has no memory.
+    pub fn new() -> Result<Self, ErrorStack> {
+        let last = Arc::<Mutex<Option<SslSession>>>::default();
+        let kept = last.clone();
+        let mut connector = SslConnector::builder(SslMethod::tls())?;
+        connector.set_verify(SslVerifyMode::NONE);
+        connector.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        connector.set_new_session_callback(move |_, session| {
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+        });
+        Ok(Self { connector: connector.build(), last })
+    }
+
+    /// What connections are made with.
+    pub const fn connector(&self) -> &SslConnector {
+        &self.connector
+    }
+
+    /// The last session.
+    pub fn last(&self) -> Option<SslSession> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Has the next handshake ask for this session, which must come from a connection of the same [`Tickets`].
+///
+/// # Errors
+/// OpenSSL cannot use it.
+pub fn offer(configured: &mut ConnectConfiguration, session: &SslSession) -> Result<(), ErrorStack> {
+    // SAFETY: the session comes from a connection of the same context, since each caller has a `Tickets` of its own.
+    unsafe { configured.set_session(session) }
+}
