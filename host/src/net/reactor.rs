@@ -168,7 +168,7 @@ impl Running {
         Some(next.saturating_duration_since(Instant::now()))
     }
 
-    /// Once it has to end: whether all connections had ended before.
+    /// Once it has to end: whether all clients were answered before.
     fn over(&self) -> Option<bool> {
         let deadline = self.drain?;
         if self.connections.is_empty() {
@@ -177,10 +177,11 @@ impl Running {
         if Instant::now() < deadline {
             return None;
         }
+        let mut are_answered = true;
         for (_, kept) in &self.connections {
-            kept.connection.cut(&self.service);
+            are_answered &= kept.connection.cut(&self.service);
         }
-        Some(false)
+        Some(are_answered)
     }
 
     fn hear(&mut self, message: Message) {
@@ -193,7 +194,7 @@ impl Running {
                 self.drain = Some(deadline);
                 let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
                 for key in keys {
-                    self.with(key, Connection::drain);
+                    self.with(key, |connection, home| connection.drain(deadline, home));
                 }
             }
         }
