@@ -182,6 +182,30 @@ proptest! {
         prop_assert_eq!(bits(&back), bits(&value));
     }
 
+    /// A decimal number is taken for a double when it is what the double is exactly, or the shortest that reads as it; another digit
+    /// is another number.
+    #[test]
+    fn a_decimal_is_read_as_the_double_that_it_is(number in double(), zeros in 0usize..400, digit in 1u8..=9) {
+        let read = |text: &str| {
+            let inside = format!("<params><param><value><bigdecimal>{text}</bigdecimal></value></param></params>");
+            let document = format!("<methodResponse>{inside}</methodResponse>");
+            decode_response(&document, &DecodeLimits::default())
+        };
+        // As many digits as the smallest double has behind the point.
+        let exact = format!("{number:.1074}");
+        for text in [format!("{number:e}"), number.to_string(), format!("{exact}e0"), exact.clone()] {
+            let sign = if number.is_sign_negative() { "-" } else { "" };
+            let (number_text, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+            let unsigned = number_text.trim_start_matches('-');
+            let point = if unsigned.contains('.') { "" } else { "." };
+            let zeros = "0".repeat(zeros);
+            let padded = format!("{sign}{zeros}{unsigned}{point}{zeros}e{exponent}");
+            prop_assert_eq!(bits(&read(&padded).unwrap().unwrap()), bits(&Value::Double(number)), "{}", padded);
+        }
+        let other = format!("{exact}{digit}");
+        prop_assert!(read(&other).is_err(), "{}", other);
+    }
+
     /// Of all texts, those that XML cannot carry are refused and no others; replaced, they can be carried too.
     #[test]
     fn a_text_is_carried_or_refused(text in any::<String>(), forbidden in proptest::option::of(0u32..0x20)) {
