@@ -1,9 +1,10 @@
 //! Documents to calls and answers. Must not know of sockets, methods or plugins.
 //!
 //! `encoding` turns bytes into UTF-8, `reader` that into the few XML events that matter, `values` builds values from
-//! them, `scalars` reads the text of one scalar, `passed` tells
-//! which limit of XML's own a document passed. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
+//! them, `scalars` reads the text of one scalar, `doctype` refuses
+//! entities, `passed` tells which limit of XML's own a document passed. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
 
+mod doctype;
 mod encoding;
 mod passed;
 mod reader;
