@@ -102,14 +102,14 @@ fn python_reads_every_plain_date() {
 /// The ends of months, of days and of the calendar, on clocks of all sorts of zones.
 fn edges() -> Vec<DateTime> {
     let mut dates = Vec::new();
-    for year in [0, 1, 2, 1900, 2000, 2023, 2024, 9_998, 9_999] {
-        for (month, day) in (1..=12).flat_map(|month| [1, 2, 28, 29, 30, 31].map(|day| (month, day))) {
+    for year in [0, 1, 1900, 2000, 2023, 2024, 9_998, 9_999] {
+        for (month, day) in (1..=12).flat_map(|month| [1, 28, 29, 30, 31].map(|day| (month, day))) {
             for (hour, minute, second) in
                 [(0, 0, 0), (14, 8, 55), (14, 8, 60), (14, 59, 60), (23, 59, 59), (23, 59, 60), (24, 0, 0)]
             {
                 let date = DateTime::new(year, month, day, hour, minute, second);
                 dates.extend(date);
-                for offset in [-1_439, -720, -1, 0, 1, 330, 1_439] {
+                for offset in [-1_439, -1, 0, 330, 1_439] {
                     dates.extend(date.and_then(|date| date.with_offset_minutes(offset)));
                 }
             }

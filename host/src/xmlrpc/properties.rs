@@ -1,5 +1,6 @@
 //! What must hold for all values: what is written reads back as it was, to the bit, or it is refused for a reason that
-//! the value shows. No value is bent to pass.
+//! the value shows. No value is bent to pass. A struct may have a name twice, and what a reader makes of that is said
+//! once, in `once_each`.
 #![allow(clippy::cast_possible_truncation, reason = "numbers are cut to size")]
 
 use super::*;
@@ -109,15 +110,26 @@ fn value() -> impl Strategy<Value = Value> {
     scalar.prop_recursive(5, 60, 10, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..10).prop_map(Value::Array),
-            vec((text(), inner), 0..12).prop_map(|members| Value::Struct(unique(members))),
+            // Of the few names, some come again.
+            vec((prop_oneof![text(), select(&["a", "b", ""][..]).prop_map(Into::into)], inner), 0..12)
+                .prop_map(Value::Struct),
         ]
     })
 }
 
-/// A struct has each name once: what the host decodes is so, and what it encodes should be.
-fn unique(members: Vec<(String, Value)>) -> Vec<(String, Value)> {
-    let mut names = std::collections::HashSet::new();
-    members.into_iter().filter(|(name, _)| names.insert(name.clone())).collect()
+/// A value as a reader has it: of members with one name, the last one's value at the first one's place.
+fn once_each(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => Value::Array(items.iter().map(once_each).collect()),
+        Value::Struct(members) => {
+            let last =
+                |name| members.iter().rfind(|(other, _)| other == name).map(|(_, value)| once_each(value));
+            let is_first = |at: &usize| members[..*at].iter().all(|(name, _)| *name != members[*at].0);
+            let firsts = (0..members.len()).filter(is_first).map(|at| &members[at].0);
+            Value::Struct(firsts.map(|name| (name.clone(), last(name).unwrap())).collect())
+        }
+        scalar => scalar.clone(),
+    }
 }
 
 /// A value to the bit: `==` takes 0.0 for -0.0.
@@ -162,7 +174,7 @@ proptest! {
     fn a_result_reads_back_as_it_was(value in value()) {
         let document = encode_response(&value, &exact()).unwrap();
         let back = decode_response(&document, &DecodeLimits::default()).unwrap().unwrap();
-        prop_assert_eq!(bits(&back), bits(&value));
+        prop_assert_eq!(bits(&back), bits(&once_each(&value)));
     }
 
     #[test]
@@ -170,7 +182,7 @@ proptest! {
         let document = encode_call(&method, &params, &exact()).unwrap();
         let back = decode_call(&document, &DecodeLimits::default()).unwrap();
         prop_assert_eq!(back.method, method);
-        prop_assert_eq!(bits(&Value::Array(back.params)), bits(&Value::Array(params)));
+        prop_assert_eq!(bits(&Value::Array(back.params)), bits(&once_each(&Value::Array(params))));
     }
 
     #[test]
@@ -185,7 +197,7 @@ proptest! {
         let style = EncodeStyle { i8: I8Style::Ex, nil: NilStyle::Ex, ..exact().style };
         let document = encode_response(&value, &EncodeOptions { style, ..exact() }).unwrap();
         let back = decode_response(&document, &DecodeLimits::default()).unwrap().unwrap();
-        prop_assert_eq!(bits(&back), bits(&value));
+        prop_assert_eq!(bits(&back), bits(&once_each(&value)));
     }
 
     /// A decimal number is taken for a double when it is what the double is exactly, or the shortest that reads as it; another digit
