@@ -239,7 +239,9 @@ impl Writer {
         let date = match self.options.style.dates {
             Dates::Exact => date,
             Dates::Plain => plain(date).ok_or_else(|| {
-                self.uncarried(format_args!("{date}, whose year in UTC is not one of 0000 to 9999"))
+                self.uncarried(format_args!(
+                    "{date}, which is not in the years 0001 to 9999, in UTC if it has an offset (xmlrpc.dates, or the client's style)"
+                ))
             })?,
         };
         self.scalar(format_args!("<value><dateTime.iso8601>{date}</dateTime.iso8601></value>"))
