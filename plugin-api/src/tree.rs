@@ -103,6 +103,7 @@ impl<'a> Tree<'a> {
     /// # Safety
     /// Every pointer in the tree that is not NULL must be valid for reads of its length for all of
     /// `'a`, hold initialised memory that nobody writes, and be aligned for what it points to.
+    #[inline]
     pub const unsafe fn new(raw: &'a abi::Value) -> Self {
         Self(Node::Raw(raw))
     }
@@ -111,6 +112,7 @@ impl<'a> Tree<'a> {
     ///
     /// # Errors
     /// The [`Defect`] of this level. Deeper levels are checked when they are viewed.
+    #[inline]
     pub fn view(self) -> Result<View<'a>, Defect> {
         match self.0 {
             // SAFETY: `Tree::new` was promised that the tree is one of the ABI, valid for 'a.
@@ -123,6 +125,7 @@ impl<'a> Tree<'a> {
     ///
     /// # Errors
     /// The first [`Defect`] found, or the limit that the tree passes.
+    #[inline]
     pub fn to_value(self, limits: ReadLimits) -> Result<Value, Defect> {
         Reader { limits, values: 0 }.read(self, 0)
     }
@@ -136,6 +139,7 @@ impl<'a> From<&'a Value> for Tree<'a> {
 }
 
 impl<'a> From<&'a Value> for View<'a> {
+    #[inline]
     fn from(value: &'a Value) -> Self {
         match value {
             Value::Nil => Self::Nil,
@@ -164,11 +168,13 @@ impl<'a> Items<'a> {
     }
 
     /// The item at that index, counted from 0.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<Tree<'a>> {
         self.iter().nth(index)
     }
 
     /// The items in order.
+    #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Tree<'a>> + use<'a> {
         self.0.iter(|raw| Tree(Node::Raw(raw)), Tree::from)
     }
@@ -186,6 +192,7 @@ impl<'a> Members<'a> {
     }
 
     /// The members in order; a name that is not UTF-8 is a [`Defect`].
+    #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<(&'a str, Tree<'a>), Defect>> + use<'a> {
         let raw = |member: &'a abi::Member| {
             // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
@@ -262,6 +269,7 @@ impl<R: ExactSizeIterator, O: ExactSizeIterator<Item = R::Item>> ExactSizeIterat
 ///
 /// # Safety
 /// As [`Tree::new`].
+#[inline]
 unsafe fn view_raw(value: &abi::Value) -> Result<View<'_>, Defect> {
     let payload = &value.payload;
     Ok(match value.tag {

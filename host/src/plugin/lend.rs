@@ -11,7 +11,7 @@ use hotcall_plugin::{Value, abi};
 pub(super) fn lend<'a>(arena: &'a Bump, values: &'a [Value]) -> Result<&'a [abi::Value], AllocErr> {
     let lent = arena.try_alloc_slice_fill_copy(values.len(), abi::Value::NIL)?;
     for (place, value) in lent.iter_mut().zip(values) {
-        *place = one(arena, value)?;
+        put(arena, place, value)?;
     }
     Ok(lent)
 }
@@ -21,37 +21,65 @@ pub(super) fn lend<'a>(arena: &'a Bump, values: &'a [Value]) -> Result<&'a [abi:
 /// # Errors
 /// There is no memory left.
 pub(super) fn one<'a>(arena: &'a Bump, value: &'a Value) -> Result<abi::Value, AllocErr> {
-    let (tag, payload) = match value {
-        Value::Nil => return Ok(abi::Value::NIL),
-        Value::Bool(value) => (abi::BOOL, abi::Payload { boolean: u8::from(*value) }),
-        Value::Int(value) => (abi::INT, abi::Payload { int: *value }),
-        Value::Long(value) => (abi::LONG, abi::Payload { long: *value }),
-        Value::Double(value) => (abi::DOUBLE, abi::Payload { double: *value }),
-        Value::String(value) => (abi::STRING, abi::Payload { string: abi::Str::new(value) }),
-        Value::DateTime(value) => (abi::DATETIME, abi::Payload { datetime: (*value).into() }),
+    let mut lent = abi::Value::NIL;
+    put(arena, &mut lent, value)?;
+    Ok(lent)
+}
+
+/// Writes field by field: to copy a whole value right after its parts were written would wait for each of them.
+#[inline]
+fn put<'a>(arena: &'a Bump, place: &mut abi::Value, value: &'a Value) -> Result<(), AllocErr> {
+    let abi::Value { tag, payload, .. } = place;
+    *tag = match value {
+        Value::Nil => abi::NIL,
+        Value::Bool(value) => {
+            payload.boolean = u8::from(*value);
+            abi::BOOL
+        }
+        Value::Int(value) => {
+            payload.int = *value;
+            abi::INT
+        }
+        Value::Long(value) => {
+            payload.long = *value;
+            abi::LONG
+        }
+        Value::Double(value) => {
+            payload.double = *value;
+            abi::DOUBLE
+        }
+        Value::String(value) => {
+            payload.string = abi::Str::new(value);
+            abi::STRING
+        }
+        Value::DateTime(value) => {
+            payload.datetime = (*value).into();
+            abi::DATETIME
+        }
         Value::Binary(value) => {
-            (abi::BINARY, abi::Payload { binary: abi::Str { ptr: value.as_ptr(), len: value.len() } })
+            payload.binary = abi::Str { ptr: value.as_ptr(), len: value.len() };
+            abi::BINARY
         }
         Value::Array(items) => {
             let items = lend(arena, items)?;
-            (abi::ARRAY, abi::Payload { array: abi::Items { ptr: items.as_ptr(), len: items.len() } })
+            payload.array = abi::Items { ptr: items.as_ptr(), len: items.len() };
+            abi::ARRAY
         }
         Value::Struct(members) => {
             let members = lend_members(arena, members)?;
-            (
-                abi::STRUCT,
-                abi::Payload { structure: abi::Members { ptr: members.as_ptr(), len: members.len() } },
-            )
+            payload.structure = abi::Members { ptr: members.as_ptr(), len: members.len() };
+            abi::STRUCT
         }
     };
-    Ok(abi::Value { tag, reserved: 0, payload })
+    Ok(())
 }
 
 fn lend_members<'a>(arena: &'a Bump, members: &'a [(String, Value)]) -> Result<&'a [abi::Member], AllocErr> {
     let empty = abi::Member { name: abi::Str::EMPTY, value: abi::Value::NIL };
     let lent = arena.try_alloc_slice_fill_copy(members.len(), empty)?;
     for (place, (name, value)) in lent.iter_mut().zip(members) {
-        *place = abi::Member { name: abi::Str::new(name), value: one(arena, value)? };
+        place.name = abi::Str::new(name);
+        put(arena, &mut place.value, value)?;
     }
     Ok(lent)
 }
