@@ -308,7 +308,7 @@ impl Prepared {
     pub fn start(self) -> Result<Server, Error> {
         let Self { options, listeners, tls, policy } = self;
         let tls = tls.map(Tls::new).map(Arc::new);
-        let access = Arc::new(Access::new(policy));
+        let access = Arc::new(Access::new(policy, options.workers).map_err(Error::Options)?);
         let registry = Arc::new(Registry::default());
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
         let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
@@ -437,11 +437,13 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// Workers for those who wait for reloads, so that all that were asked for answer calls. Nobody may wait where there are no
-/// operators.
+/// Workers beside those that were asked for, so that these answer calls: for those who wait for reloads, where there are operators,
+/// and for a password that would take the only one.
 fn reserve(options: &Options) -> usize {
     let has_unix = options.listeners().any(|bind| matches!(bind, Bind::Unix(_)));
-    if has_unix || options.access.names_operators() { plugin::RELOADS_AWAITED_MAX } else { 0 }
+    let for_reloads =
+        if has_unix || options.access.names_operators() { plugin::RELOADS_AWAITED_MAX } else { 0 };
+    for_reloads + usize::from(options.workers == 1 && options.access.users.is_some())
 }
 
 /// Decides who may call. Nobody serves the whole network by mistake.

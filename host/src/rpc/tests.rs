@@ -70,7 +70,7 @@ fn permit(way: Way, methods: &[&str]) -> Permit {
     };
     let allow = if methods.is_empty() { vec![] } else { vec![rule] };
     let policy = Policy::new(&Settings { allow, ..Settings::default() }).unwrap();
-    Access::new(policy).admit(&Visit { way, name: "ann", ..Visit::default() }).unwrap().permit
+    Access::new(policy, 2).unwrap().admit(&Visit { way, name: "ann", ..Visit::default() }).unwrap().permit
 }
 
 fn call(method: &str, params: &[Value]) -> Result<Value, Fault> {
