@@ -136,6 +136,7 @@ impl Options {
         if binds.is_empty() && handed.is_empty() {
             binds.push(Bind::Https(DEFAULT_HTTPS));
         }
+        net::check(&binds, &handed).map_err(Error::Options)?;
         Ok(Self {
             plugins_dir: config.plugins_dir.unwrap_or_else(|| PathBuf::from("plugins")),
             state_dir: config.state_dir.unwrap_or_else(|| default_state_dir(config.user.is_some())),

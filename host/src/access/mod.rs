@@ -44,7 +44,12 @@ pub struct Settings {
 impl Settings {
     /// Whether callers are somebody, or need not be.
     pub fn settles_who_may_call(&self) -> bool {
-        self.users.is_some() || self.by_certificate || self.allow_anonymous
+        self.names_callers() || self.allow_anonymous
+    }
+
+    /// Whether a caller can have a name.
+    fn names_callers(&self) -> bool {
+        self.users.is_some() || self.by_certificate
     }
 
     /// Whether somebody may be an operator who does not come through a Unix socket.
@@ -171,7 +176,7 @@ impl Policy {
             users: settings.users.as_deref().map(Users::read).transpose()?,
             by_certificate: settings.by_certificate,
             allow_anonymous: settings.allow_anonymous,
-            rules: Rules::new(&settings.allow)?,
+            rules: Rules::new(&settings.allow, settings.names_callers())?,
         })
     }
 
