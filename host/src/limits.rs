@@ -37,7 +37,7 @@ pub struct Limits {
     pub xml_method_bytes_max: usize,
     /// The name of an element or of an attribute in a request.
     pub xml_element_name_bytes_max: usize,
-    /// The value of an attribute in a request. 0: none.
+    /// The value of an attribute in a request, of the prolog's too.
     pub xml_attribute_bytes_max: usize,
     /// Attributes of one element in a request. XML-RPC has none, so it may be 0; declarations of namespaces do not count.
     pub xml_attributes_max: usize,
@@ -51,7 +51,8 @@ pub struct Limits {
     pub queue_len_max: usize,
     /// An encoded response, and the arena of one call.
     pub response_bytes_max: usize,
-    /// From the first signal to the exit, and from a plugin's replacement to its last call's end. 0: nothing is waited for.
+    /// From the first signal to the exit, and from a plugin's replacement to its last call's end. 0: nothing is
+    /// waited for, and the exit is with 1.
     pub drain_ms_max: u64,
     /// A plugin file.
     pub plugin_bytes_max: u64,
@@ -140,6 +141,8 @@ impl Limits {
         const RESCAN_MS_MIN: u64 = 10;
         /// Room for XML-RPC's own names, the prefix of an extension included.
         const ELEMENT_NAME_BYTES_MIN: usize = 32;
+        /// Room for a prolog's encoding, and for the namespace of Apache's elements.
+        const ATTRIBUTE_BYTES_MIN: usize = 64;
         if let Some((key, _)) = self.needed().into_iter().find(|(_, is_there)| !is_there) {
             return Err(format!(
                 "limits.{key} is 0 and must be at least 1: with 0 no call could be answered"
@@ -151,11 +154,10 @@ impl Limits {
                 self.xml_depth_max
             ));
         }
-        if self.xml_element_name_bytes_max < ELEMENT_NAME_BYTES_MIN {
-            let bytes = self.xml_element_name_bytes_max;
-            return Err(format!(
-                "limits.xml_element_name_bytes_max is {bytes} and must be at least {ELEMENT_NAME_BYTES_MIN}"
-            ));
+        let names = ("xml_element_name_bytes_max", self.xml_element_name_bytes_max, ELEMENT_NAME_BYTES_MIN);
+        let values = ("xml_attribute_bytes_max", self.xml_attribute_bytes_max, ATTRIBUTE_BYTES_MIN);
+        if let Some((key, bytes, min)) = [names, values].into_iter().find(|(_, bytes, min)| bytes < min) {
+            return Err(format!("limits.{key} is {bytes} and must be at least {min}"));
         }
         for (key, bytes) in
             [("body_bytes_max", self.body_bytes_max), ("response_bytes_max", self.response_bytes_max)]
@@ -241,9 +243,8 @@ mod tests {
     /// Also a key that is new must be thought of.
     #[test]
     fn what_is_needed_may_not_be_0_and_what_is_not_may() {
-        const MAY_BE_0: [&str; 10] = [
+        const MAY_BE_0: [&str; 9] = [
             "xml_name_bytes_max",
-            "xml_attribute_bytes_max",
             "xml_attributes_max",
             "multicall_calls_max",
             "stuck_workers_max",

@@ -243,6 +243,11 @@ impl Options {
         })
     }
 
+    /// Whether there is something in the memory that is nobody else's to know.
+    fn have_secrets(&self, source: tls::Source) -> bool {
+        source != tls::Source::Unneeded || self.access.users.is_some()
+    }
+
     /// The files that are read anew while the server runs.
     fn files(&self) -> impl Iterator<Item = &Path> {
         net::tls::files(&self.certificates, self.clients.as_ref()).chain(self.access.users.as_deref())
@@ -294,7 +299,7 @@ impl Prepared {
             identity.assume()?;
             identity.warn_of_unreadable(&options);
         }
-        if source != tls::Source::Unneeded || options.access.users.is_some() {
+        if options.have_secrets(source) {
             privileges::decide_about_core_dumps(options.core_dumps)?;
         }
         plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
@@ -392,6 +397,10 @@ impl Server {
         let Self { options: Options { binds, handed, state_dir, .. }, .. } = &*self;
         let (binds, handed, state_dir) = (binds.clone(), handed.clone(), state_dir.clone());
         let options = Options { binds, handed, state_dir, ..options };
+        // Once for all: the memory of what was read stays what it is, whatever is read later.
+        if options.have_secrets(tls::source(&options)?) {
+            privileges::decide_about_core_dumps(self.options.core_dumps)?;
+        }
         let policy = policy(&options)?;
         let ready = tls::ready(&options)?;
         let Options { plugin_settings, plugin_options, trust, methods, .. } = options;

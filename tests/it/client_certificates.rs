@@ -13,6 +13,7 @@ pub fn trials() -> Vec<Trial> {
         trial("client_certificates::required_ones_say_who_calls", required),
         trial("client_certificates::without_an_optional_one_callers_have_no_name", optional),
         trial("client_certificates::the_name_is_where_the_configuration_says", names),
+        trial("client_certificates::without_https_there_is_a_warning", without_https),
         trial("client_certificates::a_revoked_one_is_refused_once_the_list_is_there", revoked),
     ]
 }
@@ -57,6 +58,13 @@ fn optional() {
     // "Ann" in base64, as the gate itself tells the inside.
     assert_eq!(caller(builder(&server).header("Hotcall-Name", "QW5u")).unwrap(), "".into());
     assert!(of(&server, &other.issue("ann", "Ann", &[])).is_err(), "of another authority");
+}
+
+fn without_https() {
+    let authority = Authority::new();
+    let config = format!("client_ca = {:?}\n", authority.ca());
+    let server = Setup::new().argument("--http=127.0.0.1:0").config(&config).start();
+    server.wait_for_log(&["WARN", "ca.pem", "names nobody, because there is no https listener"]);
 }
 
 fn names() {
