@@ -239,7 +239,11 @@ pub fn start(
         );
     }
     let places = Arc::new(Places::new(limits, descriptors));
-    let inboxes = reactors.iter().map(|reactor| Arc::clone(&reactor.inbox)).collect();
+    let inboxes: Vec<_> = reactors.iter().map(|reactor| Arc::clone(&reactor.inbox)).collect();
+    if let Some(tls) = tls {
+        let inboxes = inboxes.clone();
+        tls.on_outdated(move || inboxes.iter().for_each(|inbox| inbox.push(Message::Reassess)));
+    }
     let acceptor = Acceptor::start(listeners, tls.cloned(), places, inboxes, Arc::clone(&service))
         .map_err(Error::Thread)?;
     Ok(Front { urls, acceptor, reactors, service, lane, crew, _certificates: certificates })
