@@ -181,10 +181,25 @@ impl Config {
         let shown = path.display();
         let text =
             fs::read_to_string(path).map_err(|error| Error(format!("cannot read {shown}: {error}")))?;
-        let mut config: Self = toml::from_str(&text)
-            .map_err(|error| Error(format!("{shown}: {}", mistake::describe::<Self>(&error, &text))))?;
+        let mut config: Self = toml::from_str(&text).map_err(|error| {
+            Error(format!("{shown}: {}", mistake::describe(&error, &text, &Self::places())))
+        })?;
         config.anchor(path.parent().unwrap_or(Path::new("")));
         Ok(config)
+    }
+
+    /// Where keys can stand.
+    fn places() -> [mistake::Place; 8] {
+        [
+            ("above the first [table] of the file", mistake::known_keys::<Self>()),
+            ("under [limits]", mistake::known_keys::<Limits>()),
+            ("under [xmlrpc]", mistake::known_keys::<EncodeStyle>()),
+            ("under [trust]", mistake::known_keys::<TrustKeys>()),
+            ("under [[allow]]", mistake::known_keys::<access::RuleKeys>()),
+            ("under [[certificates]]", mistake::known_keys::<CertificateKeys>()),
+            ("under [plugin_options.NAME]", mistake::known_keys::<PluginOptions>()),
+            ("under [methods.NAME]", mistake::known_keys::<MethodLimits>()),
+        ]
     }
 
     fn anchor(&mut self, base: &Path) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// What the server takes, holds and waits for at most.
+/// What the server takes, holds and waits for at most. Where 0 is none of something, it may be 0; see [`Limits::check`].
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -31,27 +31,28 @@ pub struct Limits {
     pub xml_values_max: usize,
     /// One text in a request: a string, or a base64 text.
     pub xml_text_bytes_max: usize,
-    /// The name of a struct's member in a request.
+    /// The name of a struct's member in a request. 0: only an empty one.
     pub xml_name_bytes_max: usize,
     /// The name of a method in a request.
     pub xml_method_bytes_max: usize,
     /// The name of an element or of an attribute in a request.
     pub xml_element_name_bytes_max: usize,
-    /// The value of an attribute in a request.
+    /// The value of an attribute in a request, of the prolog's too.
     pub xml_attribute_bytes_max: usize,
-    /// Attributes of one element in a request. XML-RPC has none; declarations of namespaces do not count.
+    /// Attributes of one element in a request. XML-RPC has none, so it may be 0; declarations of namespaces do not count.
     pub xml_attributes_max: usize,
-    /// Calls in one `system.multicall`.
+    /// Calls in one `system.multicall`. 0: none.
     pub multicall_calls_max: usize,
     /// From a request's arrival to the end of its call.
     pub call_ms_max: u64,
-    /// Workers that are replaced while they are stuck in calls past their deadlines.
+    /// Workers that are replaced while they are stuck in calls past their deadlines. 0: none.
     pub stuck_workers_max: usize,
     /// Requests that wait for a worker.
     pub queue_len_max: usize,
     /// An encoded response, and the arena of one call.
     pub response_bytes_max: usize,
-    /// From the first signal to the exit, and from a plugin's replacement to its last call's end.
+    /// From the first signal to the exit, and from a plugin's replacement to its last call's end. 0: nothing is
+    /// waited for, and the exit is with 1.
     pub drain_ms_max: u64,
     /// A plugin file.
     pub plugin_bytes_max: u64,
@@ -59,19 +60,19 @@ pub struct Limits {
     pub plugin_files_max: usize,
     /// Exported methods of one plugin.
     pub plugin_methods_max: usize,
-    /// Retired generations that stay mapped before the log warns of them.
+    /// Retired generations that stay mapped before the log warns of them. 0: of the first.
     pub generations_kept_max: usize,
     /// Calls of one plugin that panic in a row, within `panics_ms_max`, before no call enters it any more.
     pub panics_max: u32,
-    /// How far apart those panics may be, from the first to the last.
+    /// How far apart those panics may be, from the first to the last. 0: hardly any are so near.
     pub panics_ms_max: u64,
     /// How long the trial of a new plugin content in a child process may take.
     pub probe_ms_max: u64,
     /// All memory that such a trial maps, code and reserved memory included.
     pub probe_address_space_bytes_max: u64,
-    /// How long a plugin file must stay as it is before it is loaded.
+    /// How long a plugin file must stay as it is before it is loaded. 0: from one look to the next.
     pub settle_ms: u64,
-    /// How long a plugin file must be gone before its methods go.
+    /// How long a plugin file must be gone before its methods go. 0: they go at once.
     pub removal_ms: u64,
     /// From one look at the plugins directory to the next when nothing hints at a change.
     pub rescan_ms: u64,
@@ -140,17 +141,23 @@ impl Limits {
         const RESCAN_MS_MIN: u64 = 10;
         /// Room for XML-RPC's own names, the prefix of an extension included.
         const ELEMENT_NAME_BYTES_MIN: usize = 32;
+        /// Room for a prolog's encoding, and for the namespace of Apache's elements.
+        const ATTRIBUTE_BYTES_MIN: usize = 64;
+        if let Some((key, _)) = self.needed().into_iter().find(|(_, is_there)| !is_there) {
+            return Err(format!(
+                "limits.{key} is 0 and must be at least 1: with 0 no call could be answered"
+            ));
+        }
         if !(1..=DEPTH_MAX).contains(&self.xml_depth_max) {
             return Err(format!(
                 "limits.xml_depth_max is {} and may be 1 to {DEPTH_MAX}",
                 self.xml_depth_max
             ));
         }
-        if self.xml_element_name_bytes_max < ELEMENT_NAME_BYTES_MIN {
-            let bytes = self.xml_element_name_bytes_max;
-            return Err(format!(
-                "limits.xml_element_name_bytes_max is {bytes} and must be at least {ELEMENT_NAME_BYTES_MIN}"
-            ));
+        let names = ("xml_element_name_bytes_max", self.xml_element_name_bytes_max, ELEMENT_NAME_BYTES_MIN);
+        let values = ("xml_attribute_bytes_max", self.xml_attribute_bytes_max, ATTRIBUTE_BYTES_MIN);
+        if let Some((key, bytes, min)) = [names, values].into_iter().find(|(_, bytes, min)| bytes < min) {
+            return Err(format!("limits.{key} is {bytes} and must be at least {min}"));
         }
         for (key, bytes) in
             [("body_bytes_max", self.body_bytes_max), ("response_bytes_max", self.response_bytes_max)]
@@ -165,6 +172,32 @@ impl Limits {
             return Err(format!("limits.{key} is {ms} and must be at least {RESCAN_MS_MIN}"));
         }
         Ok(())
+    }
+
+    /// The keys without which nobody could be served, or no plugin could serve, and whether they leave room for anything. The others
+    /// may be 0, which is none of what they count, or no time.
+    const fn needed(&self) -> [(&'static str, bool); 19] {
+        [
+            ("connections_max", self.connections_max > 0),
+            ("connections_per_address_max", self.connections_per_address_max > 0),
+            ("handshake_ms_max", self.handshake_ms_max > 0),
+            ("header_bytes_max", self.header_bytes_max > 0),
+            ("request_ms_max", self.request_ms_max > 0),
+            ("idle_ms_max", self.idle_ms_max > 0),
+            ("body_bytes_max", self.body_bytes_max > 0),
+            ("xml_values_max", self.xml_values_max > 0),
+            ("xml_text_bytes_max", self.xml_text_bytes_max > 0),
+            ("xml_method_bytes_max", self.xml_method_bytes_max > 0),
+            ("call_ms_max", self.call_ms_max > 0),
+            ("queue_len_max", self.queue_len_max > 0),
+            ("response_bytes_max", self.response_bytes_max > 0),
+            ("plugin_bytes_max", self.plugin_bytes_max > 0),
+            ("plugin_files_max", self.plugin_files_max > 0),
+            ("plugin_methods_max", self.plugin_methods_max > 0),
+            ("panics_max", self.panics_max > 0),
+            ("probe_ms_max", self.probe_ms_max > 0),
+            ("probe_address_space_bytes_max", self.probe_address_space_bytes_max > 0),
+        ]
     }
 
     /// `handshake_ms_max` as a duration.
@@ -200,5 +233,38 @@ impl Limits {
     /// `drain_ms_max` as a duration.
     pub const fn drain_max(&self) -> Duration {
         Duration::from_millis(self.drain_ms_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Also a key that is new must be thought of.
+    #[test]
+    fn what_is_needed_may_not_be_0_and_what_is_not_may() {
+        const MAY_BE_0: [&str; 9] = [
+            "xml_name_bytes_max",
+            "xml_attributes_max",
+            "multicall_calls_max",
+            "stuck_workers_max",
+            "drain_ms_max",
+            "generations_kept_max",
+            "panics_ms_max",
+            "settle_ms",
+            "removal_ms",
+        ];
+        let defaults = toml::Table::try_from(Limits::default()).unwrap();
+        for key in defaults.keys() {
+            let mut table = defaults.clone();
+            table.insert(key.clone(), 0.into());
+            let checked = table.try_into::<Limits>().unwrap().check();
+            if MAY_BE_0.contains(&key.as_str()) {
+                assert_eq!(checked, Ok(()));
+            } else {
+                let why = checked.unwrap_err();
+                assert!(why.starts_with(&format!("limits.{key} is 0 and m")), "{why}");
+            }
+        }
     }
 }

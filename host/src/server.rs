@@ -137,6 +137,7 @@ impl Options {
         if binds.is_empty() && handed.is_empty() {
             binds.push(Bind::Https(DEFAULT_HTTPS));
         }
+        net::check(&binds, &handed).map_err(Error::Options)?;
         Ok(Self {
             plugins_dir: config.plugins_dir.unwrap_or_else(|| PathBuf::from("plugins")),
             state_dir: config.state_dir.unwrap_or_else(|| default_state_dir(config.user.is_some())),
@@ -243,6 +244,11 @@ impl Options {
         })
     }
 
+    /// Whether there is something in the memory that is nobody else's to know.
+    fn have_secrets(&self, source: tls::Source) -> bool {
+        source != tls::Source::Unneeded || self.access.users.is_some()
+    }
+
     /// The files that are read anew while the server runs.
     fn files(&self) -> impl Iterator<Item = &Path> {
         net::tls::files(&self.certificates, self.clients.as_ref()).chain(self.access.users.as_deref())
@@ -294,7 +300,7 @@ impl Prepared {
             identity.assume()?;
             identity.warn_of_unreadable(&options);
         }
-        if source != tls::Source::Unneeded || options.access.users.is_some() {
+        if options.have_secrets(source) {
             privileges::decide_about_core_dumps(options.core_dumps)?;
         }
         plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
@@ -309,7 +315,7 @@ impl Prepared {
     pub fn start(self) -> Result<Server, Error> {
         let Self { options, listeners, tls, policy } = self;
         let tls = tls.map(Tls::new).map(Arc::new);
-        let access = Arc::new(Access::new(policy));
+        let access = Arc::new(Access::new(policy, options.workers).map_err(Error::Options)?);
         let registry = Arc::new(Registry::default());
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
         let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
@@ -392,6 +398,10 @@ impl Server {
         let Self { options: Options { binds, handed, state_dir, .. }, .. } = &*self;
         let (binds, handed, state_dir) = (binds.clone(), handed.clone(), state_dir.clone());
         let options = Options { binds, handed, state_dir, ..options };
+        // Once for all: the memory of what was read stays what it is, whatever is read later.
+        if options.have_secrets(tls::source(&options)?) {
+            privileges::decide_about_core_dumps(self.options.core_dumps)?;
+        }
         let policy = policy(&options)?;
         let ready = tls::ready(&options)?;
         let Options { plugin_settings, plugin_options, trust, methods, .. } = options;
@@ -438,11 +448,13 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// Workers for those who wait for reloads, so that all that were asked for answer calls. Nobody may wait where there are no
-/// operators.
+/// Workers beside those that were asked for, so that these answer calls: for those who wait for reloads, where there are operators,
+/// and for a password that would take the only one.
 fn reserve(options: &Options) -> usize {
     let has_unix = options.listeners().any(|bind| matches!(bind, Bind::Unix(_)));
-    if has_unix || options.access.names_operators() { plugin::RELOADS_AWAITED_MAX } else { 0 }
+    let for_reloads =
+        if has_unix || options.access.names_operators() { plugin::RELOADS_AWAITED_MAX } else { 0 };
+    for_reloads + usize::from(options.workers == 1 && options.access.users.is_some())
 }
 
 /// Decides who may call. Nobody serves the whole network by mistake.

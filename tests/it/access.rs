@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("access::a_listed_page_may_read_what_it_is_answered", a_listed_page_may_read),
         trial("access::users_are_asked_for_their_passwords", users_are_asked),
         trial("access::wrong_passwords_are_slowed_down", wrong_passwords_are_slowed_down),
+        trial("access::passwords_leave_workers_to_who_is_known", passwords_leave_workers),
         trial("access::passwd_asks_twice_without_echo", passwd_asks_twice),
     ]
 }
@@ -200,6 +201,36 @@ fn wrong_passwords_are_slowed_down() {
         &post("/ HTTP/1.1", "Host: localhost\r\nAuthorization: Basic YW5uOndyb25n\r\n"),
     );
     assert!(status == 429 && head.contains("Retry-After: 60"), "{head}");
+}
+
+/// In both lanes, with many workers and with the fewest.
+fn passwords_leave_workers() {
+    const WRONG: usize = 30;
+    let root = tempfile::tempdir().unwrap();
+    let users = root.path().join("users");
+    for name in ["ann", "bert"] {
+        assert!(passwd(&users, name, "right").status.success());
+    }
+    for (workers, direct_lane) in [(4, true), (4, false), (1, true), (1, false)] {
+        let config = format!("users = {users:?}\nworkers = {workers}\ndirect_lane = {direct_lane}\n");
+        let server = plain().config(&config).start();
+        let ann = asked(&server, 0, Some(("ann", "right")));
+        assert_eq!(ann.call::<i32>("add", (2, 3)).unwrap(), 5);
+        // `bert:wrong`, which all of them would wait for.
+        let wrong = post("/ HTTP/1.1", "Host: localhost\r\nAuthorization: Basic YmVydDp3cm9uZw==\r\n");
+        let mut streams: Vec<_> = (0..WRONG).map(|_| connect(&server)).collect();
+        for stream in &mut streams {
+            stream.write_all(wrong.as_bytes()).unwrap();
+        }
+        assert_eq!(ann.call::<i32>("add", (2, 3)).unwrap(), 5, "who is known waits for nobody");
+        let mut answers: Vec<_> = streams.iter_mut().map(|stream| exchange(stream, "")).collect();
+        answers.retain(|(status, ..)| ![401, 429].contains(status));
+        assert!(!answers.is_empty(), "{workers} {direct_lane}: all were verified");
+        for (status, head, body) in answers {
+            assert!(status == 503 && head.contains("Retry-After: 1"), "{status} {head}{body}");
+            assert!(body.contains("too many passwords are being verified"), "{body}");
+        }
+    }
 }
 
 fn passwd_asks_twice() {

@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         trial_as_root("privileges::root_becomes_the_user_once_it_listens", root_becomes_the_user),
         trial_as_root("privileges::what_keeps_root_from_becoming_the_user_is_said", what_is_in_the_way),
         trial_as_root("privileges::memory_with_keys_is_shown_to_nobody", memory_is_not_shown),
+        trial_as_root("privileges::users_that_come_later_are_shown_to_nobody", later_users_are_not_shown),
         trial_as_root("privileges::a_wider_unix_socket_makes_no_operators", wider_sockets),
         trial_as_root("privileges::an_ordinary_user_develops", ordinary_user_develops),
         trial("privileges::secrets_never_reach_the_log", secrets_stay_out_of_the_log),
@@ -167,15 +168,51 @@ fn memory_is_not_shown() {
         let config = format!("user = '{USER}'\ncore_dumps = {core_dumps}\n");
         let server =
             setup(root.path()).config(&config).plugin("deployed.so", &deployed(root.path(), &[])).start();
-        let proc = format!("/proc/{}", server.pid());
-        // What the kernel lets nobody look into belongs to root.
-        assert_eq!(fs::metadata(format!("{proc}/environ")).unwrap().uid(), owner, "{core_dumps}");
-        let limits = fs::read_to_string(format!("{proc}/limits")).unwrap();
-        let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-        let is_none = line.split_whitespace().skip(4).take(2).all(|limit| limit == "0");
-        assert!(is_none || core_dumps, "{line}");
+        assert_eq!(owner_of_memory(&server), owner, "{core_dumps}");
+        assert!(core_limit_is_0(&server) || core_dumps);
         let inherited: String = server.client().call("inherited", ()).unwrap();
         assert!(core_dumps || inherited.ends_with("\n0\n"), "nor by programs that it starts: {inherited}");
+    }
+}
+
+/// What the kernel lets nobody look into belongs to root.
+fn owner_of_memory(server: &Server) -> u32 {
+    fs::metadata(format!("/proc/{}/environ", server.pid())).unwrap().uid()
+}
+
+fn core_limit_is_0(server: &Server) -> bool {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    line.split_whitespace().skip(4).take(2).all(|limit| limit == "0")
+}
+
+fn later_users_are_not_shown() {
+    for core_dumps in [false, true] {
+        let root = open_directory();
+        let path = |name: &str| root.path().join(name);
+        fs::create_dir(path("state")).unwrap();
+        assert!(passwd(&path("users"), "ann", "secret").status.success());
+        for path in [path("state"), path("users")] {
+            rustix::fs::chown(path, Some(rustix::fs::Uid::from_raw(ID)), None).unwrap();
+        }
+        fs::write(path("config"), format!("core_dumps = {core_dumps}\n")).unwrap();
+        // Not by `user`: who becomes another user is not dumpable anyway.
+        let server = setup(root.path())
+            .after(&format!("exec setpriv --reuid {USER} --regid {GROUP} --clear-groups \"$0\" \"$@\""))
+            .argument(format!("--config={}", path("config").display()))
+            .argument("--http=127.0.0.1:0")
+            .start();
+        assert_eq!(owner_of_memory(&server), ID, "there is nothing to hide");
+
+        // What the file says of core dumps now is for the next start, and users that go have been in the memory.
+        for users in [format!("users = {:?}\n", path("users")), String::new()] {
+            fs::write(path("config"), format!("{users}core_dumps = true\n")).unwrap();
+            server.signal(Signal::HUP);
+            let asks = || asked(&server, 0, None).call::<Vec<String>>("system.listMethods", ()).is_err();
+            wait_until("the new config", || asks() != users.is_empty());
+            assert_eq!(owner_of_memory(&server), if core_dumps { ID } else { 0 }, "{users}");
+            assert!(core_limit_is_0(&server) || core_dumps, "{users}");
+        }
     }
 }
 

@@ -216,6 +216,21 @@ fn config_is_checked() {
             "line 2, column 3: unknown key `plugin_dir`; did you mean `plugins_dir`?",
         ),
         ("[limits]\nhttps = []\n".into(), "it belongs above the first [table]"),
+        ("conections_max = 1\n".into(), "did you mean `connections_max` under [limits]?"),
+        ("[limits]\nconnections_max = 0\n".into(), "limits.connections_max is 0 and must be at least 1"),
+        (
+            "http = ['127.0.0.1:80']\nhttps = ['127.0.0.1:80']\n".into(),
+            "http://127.0.0.1:80/RPC2 would listen where https://127.0.0.1:80/RPC2 listens already",
+        ),
+        (
+            format!("unix = ['s', '{}/s']\n", root.path().display()),
+            "/s would listen where unix:s listens already: leave one of them out",
+        ),
+        (format!("unix = ['{}']\n", "s".repeat(108)), "bytes and may have 107; name a shorter one"),
+        (
+            "[[allow]]\nusers = ['zed']\nmethods = ['*']\n".into(),
+            "[[allow]] number 1: no caller has a name without a users file",
+        ),
     ];
     for (text, says) in cases {
         let wrong = check_config(root.path(), &text);

@@ -1,6 +1,7 @@
 //! HTTP Basic (RFC 7617): from an `Authorization` field to a user's name or a refusal.
 
 use super::throttle::{RETRY_AFTER, Throttle};
+use super::users::Users;
 use super::verify::{Credentials, Verdict, Verifier};
 use super::{Refusal, Visit, Way};
 use base64::Engine as _;
@@ -13,6 +14,7 @@ const CHALLENGE: (&str, &str) = ("WWW-Authenticate", "Basic realm=\"Hotcall\", c
 /// # Errors
 /// They are wrong, came where others could read them, or cannot be verified now.
 pub(super) fn user(
+    users: &Users,
     verifier: &Verifier,
     visit: &Visit<'_>,
     throttle: &Throttle,
@@ -23,7 +25,7 @@ pub(super) fn user(
     let Some((name, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
         return Err(wrong());
     };
-    match verifier.verify(&Credentials { name, password }, visit.address, throttle) {
+    match verifier.verify(users, &Credentials { name, password }, visit.address, throttle) {
         Verdict::Right => Ok(Some(name.to_owned())),
         Verdict::Wrong => {
             // Without the name: some type their password there.

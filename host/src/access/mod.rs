@@ -44,7 +44,12 @@ pub struct Settings {
 impl Settings {
     /// Whether callers are somebody, or need not be.
     pub fn settles_who_may_call(&self) -> bool {
-        self.users.is_some() || self.by_certificate || self.allow_anonymous
+        self.names_callers() || self.allow_anonymous
+    }
+
+    /// Whether a caller can have a name.
+    fn names_callers(&self) -> bool {
+        self.users.is_some() || self.by_certificate
     }
 
     /// Whether somebody may be an operator who does not come through a Unix socket.
@@ -146,14 +151,15 @@ impl Refusal {
 /// What decides. Its policy can be replaced as a whole while requests are judged by it.
 pub struct Access {
     policy: ArcSwap<Policy>,
-    /// Outlives policies: a reload gives nobody new tries.
+    // These outlive policies. A reload gives nobody new tries, and takes no more workers.
     throttle: Throttle,
+    verifier: Verifier,
 }
 
 /// Settings, understood.
 pub struct Policy {
     sites: Sites,
-    verifier: Option<Verifier>,
+    users: Option<Users>,
     by_certificate: bool,
     allow_anonymous: bool,
     rules: Rules,
@@ -165,25 +171,24 @@ impl Policy {
     /// # Errors
     /// What in them cannot be used, and what would do.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let users = settings.users.as_deref().map(Users::read).transpose()?;
         Ok(Self {
             sites: Sites::new(&settings.hosts, &settings.origins)?,
-            verifier: users.map(Verifier::new).transpose()?,
+            users: settings.users.as_deref().map(Users::read).transpose()?,
             by_certificate: settings.by_certificate,
             allow_anonymous: settings.allow_anonymous,
-            rules: Rules::new(&settings.allow)?,
+            rules: Rules::new(&settings.allow, settings.names_callers())?,
         })
     }
 
     /// Whether a caller without a name is let in.
     const fn takes_nobody(&self, way: Way) -> bool {
-        let names_callers = self.verifier.is_some() || self.by_certificate;
+        let names_callers = self.users.is_some() || self.by_certificate;
         self.allow_anonymous || way.is_unix() || !names_callers
     }
 
     /// What tells a caller without a name how to have one.
     fn name_wanted(&self, visit: &Visit<'_>) -> Refusal {
-        if self.verifier.is_some() {
+        if self.users.is_some() {
             return basic::wanted(visit, self.by_certificate);
         }
         Refusal::new(403, "Forbidden: a client's certificate is wanted, over HTTPS.")
@@ -191,9 +196,13 @@ impl Policy {
 }
 
 impl Access {
-    /// Decides by this.
-    pub fn new(policy: Policy) -> Self {
-        Self { policy: ArcSwap::from_pointee(policy), throttle: Throttle::default() }
+    /// Decides by this. Passwords take at most half of so many workers, but for the only one.
+    ///
+    /// # Errors
+    /// OpenSSL has no random numbers.
+    pub fn new(policy: Policy, workers: usize) -> Result<Self, String> {
+        let (throttle, verifier) = (Throttle::default(), Verifier::new(workers)?);
+        Ok(Self { policy: ArcSwap::from_pointee(policy), throttle, verifier })
     }
 
     /// From now on decides by this.
@@ -220,8 +229,8 @@ impl Access {
 
     /// Credentials name the caller; else what was proven below HTTP does. Names of both are one kind, and either will do.
     fn identify(&self, policy: &Policy, visit: &Visit<'_>) -> Result<SmolStr, Refusal> {
-        if let Some(verifier) = &policy.verifier
-            && let Some(user) = basic::user(verifier, visit, &self.throttle)?
+        if let Some(users) = &policy.users
+            && let Some(user) = basic::user(users, &self.verifier, visit, &self.throttle)?
         {
             return Ok(user.into());
         }
@@ -254,7 +263,7 @@ mod tests {
         let path = dir.path().join("users");
         users::set_password(&path, "ann", "one").unwrap();
         let settings = Settings { users: Some(path), allow_anonymous, ..Settings::default() };
-        Access::new(Policy::new(&settings).unwrap())
+        Access::new(Policy::new(&settings).unwrap(), 2).unwrap()
     }
 
     /// The caller's name, or the status.
@@ -306,7 +315,7 @@ mod tests {
         let access = |allow_anonymous| {
             let settings = Settings { by_certificate: true, allow_anonymous, ..Settings::default() };
             assert!(settings.settles_who_may_call());
-            Access::new(Policy::new(&settings).unwrap())
+            Access::new(Policy::new(&settings).unwrap(), 2).unwrap()
         };
         let tls = Visit { is_encrypted: true, ..Visit::default() };
         let rows = [
@@ -326,7 +335,7 @@ mod tests {
 
     #[test]
     fn without_users_credentials_are_nothing() {
-        let access = Access::new(Policy::new(&Settings::default()).unwrap());
+        let access = Access::new(Policy::new(&Settings::default()).unwrap(), 2).unwrap();
         let visit = Visit { authorization: Some(WRONG), ..Visit::default() };
         assert_eq!(judged(&access, &visit), Ok(String::new()));
         assert_eq!(judged(&access, &Visit { name: "cert", ..visit }), Ok("cert".to_owned()));

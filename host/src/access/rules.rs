@@ -78,11 +78,15 @@ impl Permit {
 }
 
 impl Rules {
+    /// `are_named`: whether callers can have names.
+    ///
     /// # Errors
     /// The rule that could never fit, or would make everybody an operator.
-    pub(super) fn new(keys: &[RuleKeys]) -> Result<Self, String> {
+    pub(super) fn new(keys: &[RuleKeys], are_named: bool) -> Result<Self, String> {
         let rule = |(number, keys): (usize, &RuleKeys)| {
-            Rule::new(keys).map(Arc::new).map_err(|why| format!("[[allow]] number {number}: {why}"))
+            Rule::new(keys, are_named)
+                .map(Arc::new)
+                .map_err(|why| format!("[[allow]] number {number}: {why}"))
         };
         (1..).zip(keys).map(rule).collect::<Result<_, _>>().map(Self)
     }
@@ -95,7 +99,7 @@ impl Rules {
 }
 
 impl Rule {
-    fn new(keys: &RuleKeys) -> Result<Self, String> {
+    fn new(keys: &RuleKeys, are_named: bool) -> Result<Self, String> {
         let RuleKeys { users, addresses, methods } = keys;
         let is_empty = |list: &Option<Vec<String>>| list.as_ref().is_some_and(Vec::is_empty);
         if is_empty(users) || is_empty(addresses) || methods.is_empty() {
@@ -103,6 +107,13 @@ impl Rule {
         }
         if users.iter().flatten().any(String::is_empty) {
             return Err("an empty name is nobody's".into());
+        }
+        if users.is_some() && !are_named {
+            return Err(
+                "no caller has a name without a users file (users = \"FILE\" above the first [table]) or client_ca: give one of \
+                 these, or remove the rule"
+                    .into(),
+            );
         }
         if users.is_none() && methods.iter().any(|method| method.starts_with(OPERATORS)) {
             return Err(format!("{OPERATORS}* is for operators: name them in users"));
@@ -179,13 +190,16 @@ mod tests {
 
     #[test]
     fn what_no_rule_allows_is_denied() {
-        let rules = Rules::new(&[
-            keys(&["ann", "bert"], &[], &["add", "stats.*"]),
-            keys(&["ann"], &["10.1.2.3/8"], &["*"]),
-            keys(&["op"], &[], &["hotcall.*"]),
-            keys(&["half"], &[], &["hotcall.plugins"]),
-            keys(&[], &["unix", "2001:db8::1"], &["local"]),
-        ])
+        let rules = Rules::new(
+            &[
+                keys(&["ann", "bert"], &[], &["add", "stats.*"]),
+                keys(&["ann"], &["10.1.2.3/8"], &["*"]),
+                keys(&["op"], &[], &["hotcall.*"]),
+                keys(&["half"], &[], &["hotcall.plugins"]),
+                keys(&[], &["unix", "2001:db8::1"], &["local"]),
+            ],
+            true,
+        )
         .unwrap();
         let rows = [
             (
@@ -247,8 +261,12 @@ mod tests {
         ];
         for (keys, why) in rows {
             let good = self::keys(&[], &[], &["x"]);
-            let said = Rules::new(&[good, keys]).err().unwrap();
+            let said = Rules::new(&[good, keys], true).err().unwrap();
             assert!(said.starts_with("[[allow]] number 2: ") && said.contains(why), "{said}");
         }
+        let rules = [keys(&[], &["unix"], &["x"]), keys(&["ann"], &[], &["x"])];
+        assert!(Rules::new(&rules, true).is_ok() && Rules::new(&rules[..1], false).is_ok());
+        let said = Rules::new(&rules, false).err().unwrap();
+        assert!(said.starts_with("[[allow]] number 2: no caller has a name"), "{said}");
     }
 }

@@ -1,5 +1,5 @@
 //! Whether a name and a password belong together. That takes memory and time on purpose, so few are verified at once, few
-//! wait for it, and what was right is remembered for a moment.
+//! wait for it, never so many that no worker is left for other calls, and what was right is remembered while it is used.
 
 use super::throttle::Throttle;
 use super::users::{PASSWORD_BYTES_MAX, Users};
@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 
 /// Verifications at once. Each has the memory that its hash asks for.
 const RUNNING_MAX: usize = 2;
-/// Callers that wait for their turn, but for those that wait for the result of the same credentials. Each is a worker that
-/// answers nobody else.
-const WAITING_MAX: usize = 4;
+/// Callers at once: those that verify, and those that wait for their turn or for the result of the same credentials. Each is a
+/// worker that answers nobody else.
+const CALLERS_MAX: usize = 6;
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long right credentials are remembered, from their verification on.
+/// How long right credentials are remembered from their last use on. They would be right again: a changed entry is another tag.
+/// Were it from their verification on, all calls of a busy user would meet here each time it is over.
 const REMEMBERED: Duration = Duration::from_secs(60);
 const REMEMBERED_MAX: usize = 1_024;
 const KEY_BYTES: usize = 32;
@@ -44,10 +45,10 @@ pub(super) enum Verdict {
 /// Credentials and the entry they are for, under a key that nobody has: what is remembered tells nothing.
 type Tag = Vec<u8>;
 
-/// Verifies against one state of the users file. Its memory goes with it.
+/// Verifies against whatever state of the users file it is given: what it remembers is of one entry.
 pub(super) struct Verifier {
-    users: Users,
     key: PKey<Private>,
+    callers_max: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -57,7 +58,8 @@ struct State {
     /// Right ones, and until when.
     known: HashMap<Tag, Instant>,
     running: HashSet<Tag>,
-    waiting: usize,
+    /// Those that run and those that wait.
+    callers: usize,
 }
 
 enum Entry<'a> {
@@ -73,18 +75,22 @@ struct Turn<'a> {
 }
 
 impl Verifier {
+    /// Takes at most half of so many workers, but for the only one.
+    ///
     /// # Errors
     /// OpenSSL has no random numbers.
-    pub(super) fn new(users: Users) -> Result<Self, String> {
+    pub(super) fn new(workers: usize) -> Result<Self, String> {
         let mut key = [0; KEY_BYTES];
         let made = openssl::rand::rand_bytes(&mut key).and_then(|()| PKey::hmac(&key));
         let key = made.map_err(|error| format!("no key for remembering credentials: {error}"))?;
-        Ok(Self { users, key, state: Mutex::default(), changed: Condvar::new() })
+        let callers_max = (workers / 2).clamp(1, CALLERS_MAX);
+        Ok(Self { key, callers_max, state: Mutex::default(), changed: Condvar::new() })
     }
 
     /// Waits and works: never called where others wait for this thread.
     pub(super) fn verify(
         &self,
+        users: &Users,
         given: &Credentials<'_>,
         from: Option<IpAddr>,
         throttle: &Throttle,
@@ -92,13 +98,13 @@ impl Verifier {
         if given.password.len() > PASSWORD_BYTES_MAX {
             return Verdict::Wrong;
         }
-        let entry = self.users.get(given.name);
+        let entry = users.get(given.name);
         let Ok(tag) = self.tag(given, entry.map_or("", |entry| &entry.text)) else { return Verdict::Busy };
         // An unknown name costs what a known one does: somebody's entry is verified, always the same one for the same
         // credentials, and the result does not count.
         let number =
             tag.iter().take(size_of::<u32>()).fold(0, |number, byte| number << 8 | usize::from(*byte));
-        let Some(against) = entry.or_else(|| self.users.any(number)) else { return Verdict::Wrong };
+        let Some(against) = entry.or_else(|| users.any(number)) else { return Verdict::Wrong };
         let turn = match self.enter(tag, from, throttle) {
             Entry::Known => return Verdict::Right,
             Entry::Refused(verdict) => return verdict,
@@ -113,33 +119,35 @@ impl Verifier {
         Verdict::Right
     }
 
-    /// Waits for a turn, or for the result of somebody who verifies the same.
+    /// Waits for a turn, or for the result of somebody who verifies the same. Who is known never waits.
     fn enter(&self, tag: Tag, from: Option<IpAddr>, throttle: &Throttle) -> Entry<'_> {
         let end = Instant::now() + WAIT_MAX;
         let mut state = self.lock();
-        loop {
+        let mut is_counted = false;
+        let entry = loop {
             let now = Instant::now();
-            if state.known.get(&tag).is_some_and(|until| now < *until) {
-                return Entry::Known;
+            if state.knows(&tag, now) {
+                break Entry::Known;
             }
             if !throttle.allows(from, now) {
-                return Entry::Refused(Verdict::Throttled);
+                break Entry::Refused(Verdict::Throttled);
             }
-            let is_same = state.running.contains(&tag);
-            if !is_same && state.running.len() < RUNNING_MAX {
+            if now >= end || (!is_counted && state.callers >= self.callers_max) {
+                break Entry::Refused(Verdict::Busy);
+            }
+            state.callers += usize::from(!is_counted);
+            is_counted = true;
+            if state.running.len() < RUNNING_MAX && !state.running.contains(&tag) {
                 if !throttle.begin(from, now) {
-                    return Entry::Refused(Verdict::Throttled);
+                    break Entry::Refused(Verdict::Throttled);
                 }
                 state.running.insert(tag.clone());
                 return Entry::Turn(Turn { verifier: self, tag });
             }
-            if now >= end || (!is_same && state.waiting >= WAITING_MAX) {
-                return Entry::Refused(Verdict::Busy);
-            }
-            state.waiting += usize::from(!is_same);
             state = self.changed.wait_timeout(state, end - now).unwrap_or_else(PoisonError::into_inner).0;
-            state.waiting -= usize::from(!is_same);
-        }
+        };
+        state.callers -= usize::from(is_counted);
+        entry
     }
 
     fn tag(&self, given: &Credentials<'_>, entry: &str) -> Result<Tag, ErrorStack> {
@@ -155,6 +163,15 @@ impl Verifier {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics under the lock, so a poisoned state is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether this was right a moment ago, which from now on it was.
+    fn knows(&mut self, tag: &Tag, now: Instant) -> bool {
+        let Some(until) = self.known.get_mut(tag).filter(|until| now < **until) else { return false };
+        *until = now + REMEMBERED;
+        true
     }
 }
 
@@ -177,7 +194,10 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.verifier.lock().running.remove(&self.tag);
+        let mut state = self.verifier.lock();
+        state.running.remove(&self.tag);
+        state.callers -= 1;
+        drop(state);
         self.verifier.changed.notify_all();
     }
 }
@@ -190,23 +210,34 @@ mod tests {
     use argon2::{Algorithm, Params, Version};
     use std::thread;
 
-    fn verifier() -> Verifier {
+    const WORKERS: usize = 8;
+
+    /// Users `ann` with the password `one` and `bert` with `two`.
+    struct Trial {
+        verifier: Verifier,
+        users: Users,
+    }
+
+    fn trial() -> Trial {
         let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
         let line = |name: &str, password: &str| {
             let hash: PasswordHash = cheap.hash_password(password.as_bytes()).unwrap();
             format!("{name}:{hash}\n")
         };
-        Verifier::new(Users::parse(&(line("ann", "one") + &line("bert", "two"))).unwrap()).unwrap()
+        let users = Users::parse(&(line("ann", "one") + &line("bert", "two"))).unwrap();
+        Trial { verifier: Verifier::new(WORKERS).unwrap(), users }
     }
 
-    fn verify(verifier: &Verifier, name: &str, password: &str, throttle: &Throttle) -> Verdict {
-        let from = Some("10.0.0.1".parse().unwrap());
-        verifier.verify(&Credentials { name, password }, from, throttle)
+    impl Trial {
+        fn verify(&self, name: &str, password: &str, throttle: &Throttle) -> Verdict {
+            let from = Some("10.0.0.1".parse().unwrap());
+            self.verifier.verify(&self.users, &Credentials { name, password }, from, throttle)
+        }
     }
 
     #[test]
     fn names_and_passwords_belong_together() {
-        let verifier = verifier();
+        let mut trial = trial();
         let rows = [
             ("ann", "one", Verdict::Right),
             ("ann", "one", Verdict::Right),
@@ -219,33 +250,49 @@ mod tests {
             ("nobody", "two", Verdict::Wrong),
         ];
         for (name, password, verdict) in rows {
-            assert_eq!(verify(&verifier, name, password, &Throttle::default()), verdict, "{name} {password}");
+            assert_eq!(trial.verify(name, password, &Throttle::default()), verdict, "{name} {password}");
         }
-        assert_eq!(verifier.lock().known.len(), 2, "what is right is remembered");
-        assert!(verifier.lock().running.is_empty());
-        assert_eq!(verify(&verifier, "ann", &"x".repeat(5_000), &Throttle::default()), Verdict::Wrong);
-        let nobody = Verifier::new(Users::default()).unwrap();
-        assert_eq!(verify(&nobody, "ann", "one", &Throttle::default()), Verdict::Wrong);
+        let state = trial.verifier.lock();
+        assert_eq!(state.known.len(), 2, "what is right is remembered");
+        assert!(state.running.is_empty() && state.callers == 0);
+        drop(state);
+        assert_eq!(trial.verify("ann", &"x".repeat(5_000), &Throttle::default()), Verdict::Wrong);
+        trial.users = Users::default();
+        assert_eq!(trial.verify("ann", "one", &Throttle::default()), Verdict::Wrong);
+    }
+
+    #[test]
+    fn what_is_remembered_is_of_one_entry() {
+        let (mut mine, other) = (trial(), trial());
+        assert_eq!(mine.verify("ann", "one", &Throttle::default()), Verdict::Right);
+        let throttle = Throttle::default();
+        while mine.verify("ann", "x", &throttle) != Verdict::Throttled {}
+        assert_eq!(mine.verify("ann", "one", &throttle), Verdict::Right, "without a try");
+        // The same password under another salt.
+        mine.users = other.users;
+        assert_eq!(mine.verify("ann", "one", &throttle), Verdict::Throttled);
+        assert_eq!(mine.verify("ann", "one", &Throttle::default()), Verdict::Right);
     }
 
     #[test]
     fn failures_are_throttled_and_what_is_remembered_is_not() {
-        let (verifier, throttle) = (verifier(), Throttle::default());
-        assert_eq!(verify(&verifier, "ann", "one", &throttle), Verdict::Right);
-        let tries: Vec<_> = (0..50).map(|n| verify(&verifier, "ann", &format!("x{n}"), &throttle)).collect();
+        let (trial, throttle) = (trial(), Throttle::default());
+        assert_eq!(trial.verify("ann", "one", &throttle), Verdict::Right);
+        let tries: Vec<_> = (0..50).map(|n| trial.verify("ann", &format!("x{n}"), &throttle)).collect();
         let wrong = tries.iter().take_while(|verdict| **verdict == Verdict::Wrong).count();
         assert!((1..50).contains(&wrong));
         assert!(tries[wrong..].iter().all(|verdict| *verdict == Verdict::Throttled), "{tries:?}");
-        assert_eq!(verify(&verifier, "bert", "two", &throttle), Verdict::Throttled);
-        assert_eq!(verify(&verifier, "ann", "one", &throttle), Verdict::Right);
+        assert_eq!(trial.verify("bert", "two", &throttle), Verdict::Throttled);
+        assert_eq!(trial.verify("ann", "one", &throttle), Verdict::Right);
     }
 
     #[test]
     fn the_same_at_once_is_verified_once() {
-        let (verifier, throttle) = (verifier(), Throttle::default());
+        let (trial, throttle) = (trial(), Throttle::default());
         thread::scope(|scope| {
-            let callers: Vec<_> =
-                (0..40).map(|_| scope.spawn(|| verify(&verifier, "ann", "one", &throttle))).collect();
+            let callers: Vec<_> = (0..trial.verifier.callers_max)
+                .map(|_| scope.spawn(|| trial.verify("ann", "one", &throttle)))
+                .collect();
             for caller in callers {
                 assert_eq!(caller.join().unwrap(), Verdict::Right);
             }
@@ -254,33 +301,53 @@ mod tests {
 
     #[test]
     fn memory_is_forgotten_in_time_and_bounded() {
-        let verifier = verifier();
-        assert_eq!(verify(&verifier, "ann", "one", &Throttle::default()), Verdict::Right);
-        for until in verifier.lock().known.values_mut() {
-            *until = Instant::now();
-        }
+        let Trial { verifier, users } = trial();
+        let ann = Credentials { name: "ann", password: "one" };
+        let throttle = Throttle::default();
+        assert_eq!(verifier.verify(&users, &ann, None, &throttle), Verdict::Right);
+        let now = Instant::now();
+        let set = |until| verifier.lock().known.values_mut().for_each(|known| *known = until);
         let tag = verifier.lock().known.keys().next().unwrap().clone();
-        assert!(matches!(verifier.enter(tag, None, &Throttle::default()), Entry::Turn(_)));
+        set(now + REMEMBERED / 2);
+        assert!(matches!(verifier.enter(tag.clone(), None, &throttle), Entry::Known));
+        assert!(verifier.lock().known[&tag] >= now + REMEMBERED, "from its last use on");
+        set(now);
+        assert!(matches!(verifier.enter(tag, None, &throttle), Entry::Turn(_)));
         for number in 0..REMEMBERED_MAX + 5 {
+            verifier.lock().callers += 1;
             Turn { verifier: &verifier, tag: number.to_be_bytes().to_vec() }.remember();
         }
         assert_eq!(verifier.lock().known.len(), REMEMBERED_MAX);
     }
 
     #[test]
-    fn few_verify_and_few_wait() {
-        let (verifier, throttle) = (verifier(), Throttle::default());
-        let enter = |tag: u8| verifier.enter(vec![tag], None, &throttle);
-        let turns: Vec<_> = (0..2)
-            .map(|tag| match enter(tag) {
+    fn few_verify_few_wait_and_who_is_known_does_neither() {
+        let throttle = Throttle::default();
+        for (workers, callers_max) in [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4), (12, 6), (1_024, 6)] {
+            let verifier = Verifier::new(workers).unwrap();
+            let enter = |tag: u8| verifier.enter(vec![tag], None, &throttle);
+            verifier.lock().known.insert(vec![100], Instant::now() + REMEMBERED);
+            let run = |tag| match enter(tag) {
                 Entry::Turn(turn) => turn,
-                _ => panic!("no turn"),
-            })
-            .collect();
-        verifier.lock().waiting = WAITING_MAX;
-        assert!(matches!(enter(9), Entry::Refused(Verdict::Busy)));
-        verifier.lock().waiting = 0;
-        drop(turns);
-        assert!(matches!(enter(9), Entry::Turn(_)));
+                _ => panic!("no turn for {tag} of {workers}"),
+            };
+            let turns: Vec<_> = (0..RUNNING_MAX.min(callers_max)).map(|tag| run(tag as u8)).collect();
+            // The rest of them wait for the result of the first.
+            thread::scope(|scope| {
+                for _ in turns.len()..callers_max {
+                    scope.spawn(|| enter(0));
+                }
+                while verifier.lock().callers < callers_max {
+                    thread::yield_now();
+                }
+                for tag in [0, 9] {
+                    assert!(matches!(enter(tag), Entry::Refused(Verdict::Busy)), "{tag} of {workers}");
+                }
+                assert!(matches!(enter(100), Entry::Known));
+                drop(turns);
+            });
+            assert_eq!(verifier.lock().callers, 0);
+            drop(run(9));
+        }
     }
 }

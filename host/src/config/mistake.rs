@@ -5,14 +5,17 @@ use serde::de::DeserializeOwned;
 /// As alike as this, from 0 to 1, a known name may be what was meant.
 const LIKENESS_MIN: f64 = 0.8;
 
-/// One line: the place, the mistake, and the nearest right name. `Root` is the type of the whole file.
-pub(super) fn describe<Root: DeserializeOwned>(error: &toml::de::Error, text: &str) -> String {
+/// A place in the file, as in "under [limits]", and the keys that are known there.
+pub(super) type Place = (&'static str, Vec<String>);
+
+/// One line: where it is, the mistake, and the nearest right name. `places` are all there are.
+pub(super) fn describe(error: &toml::de::Error, text: &str, places: &[Place]) -> String {
     let before = error.span().and_then(|span| text.get(..span.start));
     let place = before.map(|before| {
         let line = before.rsplit('\n').next().unwrap_or_default();
         format!("line {}, column {}: ", before.matches('\n').count() + 1, line.chars().count() + 1)
     });
-    format!("{}{}", place.unwrap_or_default(), explain(error.message(), &known_keys::<Root>()))
+    format!("{}{}", place.unwrap_or_default(), explain(error.message(), places))
 }
 
 /// The keys of a table that deserializes to `T`, which refuses others.
@@ -22,21 +25,38 @@ pub(super) fn known_keys<T: DeserializeOwned>() -> Vec<String> {
     error.and_then(|error| Unknown::read(error.message())).map(|unknown| unknown.known).unwrap_or_default()
 }
 
-fn explain(message: &str, root_keys: &[String]) -> String {
+fn explain(message: &str, places: &[Place]) -> String {
     let Some(Unknown { is_key, name, known }) = Unknown::read(message) else { return message.to_owned() };
     let what = if is_key { "key" } else { "value" };
-    let meant = nearest(&name, &known);
-    if let Some(meant) = meant {
+    if let Some((_, meant)) = nearest(&name, &known) {
         return format!("unknown {what} `{name}`; did you mean `{meant}`?");
     }
-    if is_key && root_keys.contains(&name) {
-        return format!("unknown key `{name}` in this table; it belongs above the first [table] of the file");
+    if is_key && let Some((meant, place)) = elsewhere(&name, places) {
+        return if *meant == name {
+            format!("unknown key `{name}` in this table; it belongs {place}")
+        } else {
+            format!("unknown key `{name}`; did you mean `{meant}` {place}?")
+        };
     }
     let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
     format!("unknown {what} `{name}`; known here: {}", known.join(", "))
 }
 
-fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
+/// The nearest name of any place.
+fn elsewhere<'a>(name: &str, places: &'a [Place]) -> Option<(&'a String, &'static str)> {
+    let mut best: Option<(f64, &String, &str)> = None;
+    for (place, known) in places {
+        if let Some((likeness, meant)) = nearest(name, known)
+            && best.is_none_or(|(best, ..)| likeness > best)
+        {
+            best = Some((likeness, meant, place));
+        }
+    }
+    best.map(|(_, meant, place)| (meant, place))
+}
+
+/// How alike, from 0 to 1, and what.
+fn nearest<'a>(name: &str, known: &'a [String]) -> Option<(f64, &'a String)> {
     let likeness = |known: &str| strsim::jaro(name, known);
     let mut best: Option<(f64, &String)> = None;
     for candidate in known {
@@ -45,7 +65,7 @@ fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
             best = Some((likeness, candidate));
         }
     }
-    best.map(|(_, candidate)| candidate)
+    best
 }
 
 /// serde's words for a name that is none: it has no other form for them.
@@ -95,11 +115,26 @@ mod tests {
     #[test]
     fn what_was_meant_is_said_if_it_is_near() {
         let known = ["cert", "key", "workers", "plugins_dir", "body_bytes_max"].map(ToOwned::to_owned);
-        let near = |name: &str| nearest(name, &known).map(String::as_str);
+        let near = |name: &str| nearest(name, &known).map(|(_, known)| known.as_str());
         assert_eq!(near("worker"), Some("workers"));
         assert_eq!(near("plugin_dirs"), Some("plugins_dir"));
         assert_eq!(near("cret"), Some("cert"));
         assert_eq!(near("body_max"), Some("body_bytes_max"));
         assert_eq!(near("listen"), None);
+    }
+
+    #[test]
+    fn a_key_is_sent_where_it_belongs() {
+        let keys = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect();
+        let places: [Place; 3] = [
+            ("at the top", keys(&["https", "cert"])),
+            ("under [limits]", keys(&["connections_max", "call_ms_max"])),
+            ("under [[certificates]]", keys(&["cert"])),
+        ];
+        let meant = |name: &str| elsewhere(name, &places).map(|(key, place)| format!("{key} {place}"));
+        assert_eq!(meant("conections_max").as_deref(), Some("connections_max under [limits]"));
+        assert_eq!(meant("http").as_deref(), Some("https at the top"));
+        assert_eq!(meant("cert").as_deref(), Some("cert at the top"), "the first of equals");
+        assert_eq!(meant("nonsense"), None);
     }
 }

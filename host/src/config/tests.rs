@@ -104,6 +104,23 @@ fn what_is_wrong_is_said_with_its_line() {
         read("[plugin_options.p]\nunlode = 'x'\n").unwrap_err().contains("line 2, column 1: unknown key"),
         "options"
     );
+    let rows = [
+        ("conections_max = 1\n", "`conections_max`; did you mean `connections_max` under [limits]?"),
+        ("call_ms_max = 1\n", "`call_ms_max` in this table; it belongs under [limits]"),
+        ("[xmlrpc]\nconcurrency = 1\n", "did you mean `concurrency_max` under [methods.NAME]?"),
+        ("unload = 'keep'\n", "it belongs under [plugin_options.NAME]"),
+        ("minisign_key = 'x'\n", "did you mean `minisign_keys` under [trust]?"),
+        (
+            "[[allow]]\nmethods = ['x']\nhost = ['x']\n",
+            "did you mean `hosts` above the first [table] of the file?",
+        ),
+        ("[limits]\nworkers = 1\n", "in this table; it belongs above the first [table] of the file"),
+        ("listeners = 1\n", "known here: `plugins_dir`, "),
+    ];
+    for (text, says) in rows {
+        let why = read(text).unwrap_err();
+        assert!(why.contains("unknown key `") && why.contains(says), "{text}: {why}");
+    }
     let why = read("[xmlrpc]\nnil = 'none'\n").unwrap_err();
     assert!(
         why.contains("line 2, column 7: unknown value `none`; known here: `nil`, `ex:nil`, `refuse`"),

@@ -43,7 +43,7 @@ const STEPS_MAX: usize = 32;
 /// A client's connection.
 pub(super) struct Connection {
     stream: Stream,
-    /// What its handshake is made with, until it is done.
+    /// What its handshake is made with.
     tls: Option<Arc<Context>>,
     peer: Arc<Peer>,
     reader: Reader,
@@ -253,6 +253,20 @@ impl Connection {
         }
     }
 
+    /// What is asked of clients has changed: whoever was asked something else is to connect anew. What has begun is answered.
+    pub(super) fn reassess(&mut self, home: &mut Home<'_>) -> Flow {
+        if !self.is_last(home) || !matches!(self.state, State::Idle) {
+            return Flow::Wait;
+        }
+        self.stream.hear(false);
+        self.advance(home)
+    }
+
+    /// Whether it ends with the answer to what has begun.
+    fn is_last(&self, home: &Home<'_>) -> bool {
+        home.service.is_draining() || self.tls.as_ref().is_some_and(|tls| tls.is_outdated())
+    }
+
     /// The server has ended. Nobody waits for what still runs. Whether the client had all that it was to have.
     pub(super) fn cut(&self, service: &Service) -> bool {
         match &self.state {
@@ -276,8 +290,7 @@ impl Connection {
         if !is_done {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let tls = self.tls.take();
-        match self.stream.caller_name(tls.as_deref()) {
+        match self.stream.caller_name(self.tls.as_deref()) {
             Ok(name) if !name.is_empty() => {
                 self.peer = Arc::new(Peer { name: name.into(), ..(*self.peer).clone() });
             }
@@ -336,8 +349,8 @@ impl Connection {
             // Nothing more is on its way to an idle connection, and nothing more is wanted.
             Err(error)
                 if error.kind() == ErrorKind::WouldBlock
-                    && home.service.is_draining()
-                    && matches!(self.state, State::Idle) =>
+                    && matches!(self.state, State::Idle)
+                    && self.is_last(home) =>
             {
                 drop(self.stream.finish());
                 Err(ErrorKind::UnexpectedEof.into())
@@ -373,7 +386,7 @@ impl Connection {
         let reply = if self.share.resize(reply.body.len()) { reply } else { crowded().into() };
         let reply = if form.is_head { reply.without_body() } else { reply };
         let reply_bytes = reply.body.len();
-        let keeps = form.keep_alive && !home.service.is_draining();
+        let keeps = form.keep_alive && !self.is_last(home);
         let then = if keeps { Then::NextRequest } else { Then::Linger };
         self.state = State::Writing(reply.framed(form.version, keeps), then);
         let seconds = reply_bytes / RESPONSE_BYTES_PER_SECOND_MIN;

@@ -27,11 +27,14 @@ pub(super) enum Message {
     Connection(Box<Connection>),
     /// The answer to a call. None when there will never be one.
     Answer { connection: usize, number: u64, reply: Option<Reply> },
+    /// Some connections were let in by what is not asked any more.
+    Reassess,
     /// End with the last connection; cut those that are left at this moment.
     Drain(Instant),
 }
 
-/// Where others leave messages. Bounded by what it is for: a connection comes once and has one call at a time.
+/// Where others leave messages. Bounded by what it is for: a connection comes once and has one call at a time, and
+/// what is asked of clients changes as often as an operator changes it.
 pub(super) struct Inbox {
     messages: Mutex<Vec<Message>>,
     turns: Arc<Turns>,
@@ -192,11 +195,16 @@ impl Running {
             }
             Message::Drain(deadline) => {
                 self.drain = Some(deadline);
-                let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
-                for key in keys {
-                    self.with(key, |connection, home| connection.drain(deadline, home));
-                }
+                self.with_each(|connection, home| connection.drain(deadline, home));
             }
+            Message::Reassess => self.with_each(Connection::reassess),
+        }
+    }
+
+    fn with_each(&mut self, step: impl Fn(&mut Connection, &mut Home<'_>) -> Flow) {
+        let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.with(key, &step);
         }
     }
 

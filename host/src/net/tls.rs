@@ -2,8 +2,8 @@
 //!
 //! A [`Tls`] is made from [`Settings`], which are paths. When a file changes or an operator asks, all are read anew, and what
 //! they have takes the old one's place in one step: handshakes that begin then get it, and no connection notices. Files that
-//! cannot be used change nothing. Sessions outlive new certificates of the server's, and end when anything changes that is asked of
-//! clients. Knows no sockets and no HTTP.
+//! cannot be used change nothing. Sessions and connections outlive new certificates of the server's, and end when anything changes that
+//! is asked of clients. Knows no sockets and no HTTP.
 //!
 //! `files` reads; `identity` is a certificate and its key; `peer` is what is asked of clients; `context` makes OpenSSL's side
 //! of all that; `watch` looks at the files.
@@ -28,7 +28,8 @@ use identity::Identity;
 use openssl::ssl::{SslAcceptor, SslRef};
 use peer::Clients;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use watch::Stamps;
 
@@ -71,6 +72,8 @@ pub fn files<'a>(
 pub struct Tls {
     current: ArcSwap<Context>,
     state: Mutex<State>,
+    /// Tells whoever has connections that some of them are outdated.
+    tell: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// Settings whose files were read and can be used: nothing of what is still to do can fail.
@@ -87,6 +90,8 @@ pub(super) struct Context {
     acceptor: SslAcceptor,
     hosts: Arc<ArcSwap<Hosts>>,
     client_name: Option<ClientName>,
+    /// Something else is asked of clients by now. One for all contexts that ask the same.
+    is_outdated: Arc<AtomicBool>,
 }
 
 /// What the files were read as.
@@ -122,7 +127,12 @@ impl Tls {
     pub fn new(ready: Ready) -> Self {
         let Ready { settings, seen, material, context } = ready;
         let state = State { settings, material, seen, keyed: Instant::now() };
-        Self { current: ArcSwap::from_pointee(context), state: Mutex::new(state) }
+        Self { current: ArcSwap::from_pointee(context), state: Mutex::new(state), tell: OnceLock::new() }
+    }
+
+    /// Has this called whenever contexts become outdated. The first who asks is told.
+    pub(super) fn on_outdated(&self, tell: impl Fn() + Send + Sync + 'static) {
+        self.tell.get_or_init(|| Box::new(tell));
     }
 
     /// From now on shakes hands with this.
@@ -141,8 +151,12 @@ impl Tls {
             // Sessions go on: what their clients have proven is what would be asked of them now.
             self.current.load().hosts.store(context.hosts.load_full());
         } else {
-            self.current.store(Arc::new(context));
+            let before = self.current.swap(Arc::new(context));
+            before.is_outdated.store(true, Ordering::Release);
             state.keyed = Instant::now();
+            if let Some(tell) = self.tell.get() {
+                tell();
+            }
         }
         state.settings = settings;
         state.seen = seen;
@@ -153,7 +167,8 @@ impl Tls {
     fn renew(&self, state: &mut State) -> Result<(), Error> {
         // Also when it fails: the next try is not at the next look.
         state.keyed = Instant::now();
-        self.current.store(state.material.context()?.into());
+        let is_outdated = Arc::clone(&self.current.load().is_outdated);
+        self.current.store(Arc::new(Context { is_outdated, ..state.material.context()? }));
         Ok(())
     }
 
@@ -186,7 +201,8 @@ impl Material {
         let made = Hosts::new(&self.identities, clients).and_then(|hosts| {
             let hosts = Arc::new(ArcSwap::from_pointee(hosts));
             let acceptor = context::acceptor(clients, Arc::clone(&hosts))?;
-            Ok(Context { acceptor, hosts, client_name: clients.map(|clients| clients.name) })
+            let client_name = clients.map(|clients| clients.name);
+            Ok(Context { acceptor, hosts, client_name, is_outdated: Arc::default() })
         });
         made.map_err(|error| Error::Tls(format!("the certificate cannot be served: {error}")))
     }
@@ -195,6 +211,11 @@ impl Material {
 impl Context {
     pub(super) const fn acceptor(&self) -> &SslAcceptor {
         &self.acceptor
+    }
+
+    /// Whether something else is asked of clients by now: who was let in might not be, or under another name.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.is_outdated.load(Ordering::Acquire)
     }
 
     /// Who is at the other end after a handshake: the name in a verified certificate, or nothing for whoever showed none.

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// As many connections wait to be accepted as the system lets wait.
 const BACKLOG: i32 = i32::MAX;
 
+/// What the system takes of a path: `sun_path` less the zero at its end (unix(7)).
+const PATH_BYTES_MAX: usize = 107;
+
 /// Who may connect to Unix sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnixAccess {
@@ -43,6 +46,19 @@ impl Drop for SocketFile {
             log::debug!("{} stays until the next start: {error}", self.0.display());
         }
     }
+}
+
+/// Whether a path can be a socket's.
+///
+/// # Errors
+/// Why it cannot.
+pub(super) fn check(path: &Path) -> Result<(), String> {
+    let path = std::path::absolute(path).map_err(|error| error.to_string())?;
+    let bytes = path.as_os_str().len();
+    if bytes > PATH_BYTES_MAX {
+        return Err(format!("the path has {bytes} bytes and may have {PATH_BYTES_MAX}; name a shorter one"));
+    }
+    Ok(())
 }
 
 /// Listens on a path. A socket that a dead server left there is replaced.
@@ -110,6 +126,19 @@ mod tests {
             assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, mode);
             drop(bound);
             assert!(!path.exists(), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_as_long_as_the_system_takes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let used = dir.path().as_os_str().len() + 1;
+        for (bytes, fits) in [(PATH_BYTES_MAX, true), (PATH_BYTES_MAX + 1, false)] {
+            let path = dir.path().join("s".repeat(bytes - used));
+            assert_eq!(check(&path).is_ok(), fits, "{bytes}");
+            let listens =
+                bind(&path, UnixAccess::default()).is_ok_and(|_bound| UnixStream::connect(&path).is_ok());
+            assert_eq!(listens, fits, "{bytes}");
         }
     }
 

@@ -69,8 +69,10 @@ fn permit(way: Way, methods: &[&str]) -> Permit {
         ..RuleKeys::default()
     };
     let allow = if methods.is_empty() { vec![] } else { vec![rule] };
-    let policy = Policy::new(&Settings { allow, ..Settings::default() }).unwrap();
-    Access::new(policy).admit(&Visit { way, name: "ann", ..Visit::default() }).unwrap().permit
+    let policy =
+        Policy::new(&Settings { allow, by_certificate: true, allow_anonymous: true, ..Settings::default() })
+            .unwrap();
+    Access::new(policy, 2).unwrap().admit(&Visit { way, name: "ann", ..Visit::default() }).unwrap().permit
 }
 
 fn call(method: &str, params: &[Value]) -> Result<Value, Fault> {

@@ -163,7 +163,7 @@ fn look_up<T>(
 }
 
 /// Decides whether a crash may write this process's memory to disk, and whether other processes of the same user may look into it.
-/// After [`Identity::assume`], which changes the one of these that the kernel keeps with the memory.
+/// Decided again, it is the same: nothing takes it back. After [`Identity::assume`], which changes the one of these that the kernel keeps with the memory.
 ///
 /// # Errors
 /// The system refuses.

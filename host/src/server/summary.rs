@@ -3,18 +3,13 @@
 use super::tls::{self, Source};
 use super::{Options, Watch};
 use crate::access;
-use crate::net::Bind;
 use std::fmt;
 
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |what: &str, value: &dyn fmt::Display| writeln!(f, "{what:<12} {value}");
         for bind in self.listeners() {
-            match bind {
-                Bind::Https(address) => line("listen", &format_args!("https://{address}/RPC2"))?,
-                Bind::Http(address) => line("listen", &format_args!("http://{address}/RPC2"))?,
-                Bind::Unix(path) => line("listen", &format_args!("unix:{}", path.display()))?,
-            }
+            line("listen", bind)?;
         }
         match tls::source(self) {
             Ok(Source::Files) => {

@@ -70,7 +70,10 @@ pub(super) fn source(options: &Options) -> Result<Source, Error> {
 /// What the HTTPS listeners need, when there are any, read from its files.
 pub(super) fn ready(options: &Options) -> Result<Option<Ready>, Error> {
     let certificates = match source(options)? {
-        Source::Unneeded => return Ok(None),
+        Source::Unneeded => {
+            warn_of_clients_nobody_asks(options);
+            return Ok(None);
+        }
         Source::Files => options.certificates.clone(),
         Source::Development => {
             let files = development_certificate(&options.state_dir).map_err(Error::Net)?;
@@ -85,11 +88,25 @@ pub(super) fn ready(options: &Options) -> Result<Option<Ready>, Error> {
 /// Reads all files but those that a start would make.
 pub(super) fn check(options: &Options) -> Result<(), Error> {
     let checked = match (source(options)?, options.clients.clone()) {
-        (Source::Unneeded, _) | (Source::Development, None) => Ok(()),
+        (Source::Unneeded, _) => {
+            warn_of_clients_nobody_asks(options);
+            Ok(())
+        }
+        (Source::Development, None) => Ok(()),
         (Source::Development, Some(clients)) => clients.check(),
         (Source::Files, clients) => {
             Ready::new(Settings { certificates: options.certificates.clone(), clients }).map(drop)
         }
     };
     checked.map_err(Error::Net)
+}
+
+/// Only handshakes ask for certificates.
+fn warn_of_clients_nobody_asks(options: &Options) {
+    if let Some(clients) = &options.clients {
+        log::warn!(
+            "client_ca = {} names nobody, because there is no https listener: add one, or remove client_ca",
+            clients.ca.display()
+        );
+    }
 }

@@ -1,12 +1,14 @@
 //! Handshakes with what [`Tls`] gives, over a pair of sockets. How sessions are resumed is tested from outside.
 
 use super::trials::Made;
-use super::{CertificateFiles, Ready, Settings, Stamps, Tls};
+use super::{CertificateFiles, ClientAuth, ClientName, Ready, Settings, Stamps, Tls};
 use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslStream, SslVerifyMode, SslVersion};
 use openssl::x509::X509;
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 fn settings(certificates: &[&CertificateFiles]) -> Settings {
@@ -141,8 +143,34 @@ fn new_ticket_keys_need_no_files() {
     let before = tls.context();
     fs::remove_file(&files.key).unwrap();
     tls.renew(&mut tls.lock()).unwrap();
-    assert!(!std::sync::Arc::ptr_eq(&before, &tls.context()));
+    assert!(!Arc::ptr_eq(&before, &tls.context()));
     assert!(shown(&tls, "localhost") == certificate(&files));
+}
+
+#[test]
+fn contexts_are_outdated_once_something_else_is_asked_of_clients() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, other] = ["a", "b"].map(|name| Made::new("localhost").write(dir.path(), name));
+    let ca = dir.path().join("ca.pem");
+    let authority = Made::new("root").authority().make(None).certificate;
+    fs::write(&ca, authority.to_pem().unwrap()).unwrap();
+    let tls = serving(&[&one]);
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    tls.on_outdated(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let first = tls.context();
+    tls.replace(Ready::new(settings(&[&other])).unwrap());
+    tls.renew(&mut tls.lock()).unwrap();
+    let second = tls.context();
+    assert!(!Arc::ptr_eq(&first, &second) && !first.is_outdated() && !second.is_outdated());
+    assert_eq!(told.load(Ordering::Relaxed), 0);
+
+    let clients = ClientAuth { ca, is_required: true, crl: None, name: ClientName::Cn };
+    tls.replace(Ready::new(Settings { clients: Some(clients), ..settings(&[&other]) }).unwrap());
+    assert!(first.is_outdated() && second.is_outdated() && !tls.context().is_outdated());
+    assert_eq!(told.load(Ordering::Relaxed), 1);
 }
 
 fn replace(new: &CertificateFiles, old: &CertificateFiles) {
