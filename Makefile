@@ -5,6 +5,11 @@ TARGET  = $(or $(CARGO_TARGET_DIR),target)
 PLUGINS = $(TARGET)/plugins
 NODE    = $(TARGET)/foreign/node
 
+# For `make fuzz`: how long each target is fuzzed, and which ones there are.
+FUZZ         = $(TARGET)/fuzz
+FUZZ_SECONDS ?= 20
+FUZZ_TARGETS ?= $(patsubst tests/fuzz/fuzz_targets/%.rs,%,$(wildcard tests/fuzz/fuzz_targets/*.rs))
+
 # For `make run`: the cargo profile, the server's own files, and more arguments of `hotcall dev`.
 PROFILE   ?= release
 STATE_DIR ?= $(TARGET)/hotcall
@@ -16,7 +21,7 @@ C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run build plugins c-plugins test node-modules bench bench-short bench-reload bench-harm bench-gate install-packages clean
+.PHONY: help run build plugins c-plugins test fuzz node-modules bench bench-short bench-micro bench-reload bench-harm bench-gate install-packages clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -44,8 +49,33 @@ c-plugins:
 
 test: install-packages c-plugins node-modules ## installs what is missing, builds everything, and runs all tests
 	$(CARGO) build --workspace --all-targets
-	$(CARGO) check --locked --manifest-path tests/fuzz/Cargo.toml --target-dir $(TARGET)
+	rm -rf $(FUZZ)/smoke
+	$(call run-fuzzers,smoke,-runs=$(FUZZ_RUNS) -seed=1 -verbosity=0)
 	$(CARGO) test --workspace
+
+# Inputs for each target in `make test`, its corpus counted: some seconds.
+FUZZ_RUNS = 300
+
+fuzz: SECTIONS = run test
+fuzz: install-packages ## runs libFuzzer over each of FUZZ_TARGETS for FUZZ_SECONDS, from the committed corpora
+	$(call run-fuzzers,found,-max_total_time=$(FUZZ_SECONDS) -timeout=10)
+
+# What cargo-fuzz has rustc put in, so that libFuzzer sees which branches were taken: all but the sanitizer, which wants nightly.
+FUZZ_RUSTFLAGS = -Cpasses=sancov-module \
+    $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table)
+
+# $(1) is where new cases go, below $(FUZZ), so that the committed ones stay as they are; $(2) what libFuzzer is told. With a
+# target named, build scripts and macros are built without these flags, with which they would not link.
+define run-fuzzers
+	triple=$$($(CARGO) -vV | sed -n 's/^host: //p') && \
+	RUSTFLAGS="$(FUZZ_RUSTFLAGS)" $(CARGO) build --locked --manifest-path tests/fuzz/Cargo.toml --target $$triple \
+	    --target-dir $(FUZZ) && \
+	for name in $(FUZZ_TARGETS); do \
+	    mkdir -p $(FUZZ)/$(1)/$$name $(FUZZ)/artifacts/$$name && \
+	    $(FUZZ)/$$triple/debug/$$name $(2) -artifact_prefix=$(FUZZ)/artifacts/$$name/ \
+	        $(FUZZ)/$(1)/$$name tests/fuzz/corpus/$$name || exit 1; \
+	done
+endef
 
 # The client that the tests run in Node. Where npm is missing, its test says so.
 node-modules: $(NODE)/node_modules/.package-lock.json
@@ -62,6 +92,11 @@ bench: install-packages node-modules ## measures Hotcall beside other servers in
 
 bench-short: install-packages node-modules ## the same in 4 minutes, into target/bench
 	$(CARGO) bench --package hotcall-tests --bench speed -- --short
+
+bench-micro: SECTIONS = run
+bench-micro: install-packages ## times what a call is made of: codec, vetting, dispatch; and counts its allocations
+	$(CARGO) bench --package hotcall --features fuzz --bench codec --bench gate
+	$(CARGO) bench --package hotcall-tests --bench call
 
 bench-reload: SECTIONS = run
 bench-reload: install-packages ## reloads a plugin 1,000 times under load and prints what it costs; see tests/bench/RELOAD.md

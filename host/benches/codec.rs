@@ -2,6 +2,8 @@
 //!
 //! `decode_exact` is xml-rs alone: a comment before the root element is what the fast decoder leaves at once.
 
+#![allow(clippy::expect_used, reason = "what cannot be read or written is not timed")]
+
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use hotcall::xmlrpc::{DecodeLimits, EncodeOptions, Value, decode_call, encode_call, parse_date_time};

@@ -31,6 +31,11 @@ const MEMORY_BYTES_MAX: usize = 1 << 20;
 /// Memory that it may take for each byte that it is given: a value takes more than its tag.
 const MEMORY_BYTES_PER_BYTE: usize = 200;
 
+/// Whether these bytes are one whole request that is let in. For `benches/gate.rs`.
+pub fn vet(bytes: &[u8]) -> bool {
+    crate::net::fuzz::vet(bytes)
+}
+
 /// Runs the target of this name, one of [`TARGETS`].
 ///
 /// # Panics

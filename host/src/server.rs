@@ -1,6 +1,7 @@
 //! The whole server: registry, plugins, dispatch, listeners, put together in the order of the data's way and
 //! taken apart in the opposite one.
 
+pub(crate) mod allocator;
 pub(crate) mod environment;
 mod privileges;
 mod summary;

@@ -79,7 +79,8 @@ from!(bool => Bool, i32 => Int, i64 => Long, f64 => Double, String => String, &s
 ///
 /// In a result, the server's configuration decides how much of it a client sees. By default that is the specification's form,
 /// `19980717T14:08:55`: a fraction is cut, and with an offset the date is written in UTC, without saying so. A date without an
-/// offset is written as it is. With `dates = "exact"` fraction and offset are written too.
+/// offset is written as it is, but for 24:00:00 and a second 60, which become the next day's or minute's beginning. The year
+/// 0 is a fault. With `dates = "exact"` all is written as it is, fraction and offset too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DateTime {
     year: u16,

@@ -17,7 +17,9 @@ def noted(value):
         case float():
             return {"double": repr(value)}
         case decimal.Decimal():
-            return {"double": repr(float(value))} if decimal.Decimal(repr(float(value))) == value else {"decimal": str(value)}
+            number = float(value)
+            is_held = value in (decimal.Decimal(repr(number)), decimal.Decimal(number))
+            return {"double": repr(number)} if is_held else {"decimal": str(value)}
         case xmlrpc.client.Binary():
             return {"bytes": value.data.hex()}
         case xmlrpc.client.DateTime():

@@ -1,15 +1,19 @@
 //! What goes over the wire byte for byte: the encoding of a request, and the style of a result.
 
-use crate::trial;
-use hotcall_tests::{Server, Setup, artifacts};
+use crate::{trial, trial_with};
+use hotcall::xmlrpc::{DateTime, EncodeOptions, Value, encode_response};
+use hotcall_tests::{Server, Setup, artifacts, repository};
 use libtest_mimic::Trial;
+use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("encoding::the_charset_of_a_content_type_counts", the_charset_of_a_content_type_counts),
         trial("encoding::results_have_the_style_of_the_configuration", results_have_the_configured_style),
+        trial_with("python3", "encoding::python_reads_every_plain_date", python_reads_every_plain_date),
     ]
 }
 
@@ -67,4 +71,49 @@ fn results_have_the_configured_style() {
     assert_holds(&answer, "xmlns:ex=\"http://ws.apache.org/xmlrpc/namespaces/extensions\"");
     assert_holds(&answer, "<ex:i8>5</ex:i8></value><value><ex:nil/></value>");
     assert_holds(&answer, ">20260131T01:00:00.5+02:00<");
+}
+
+/// Whatever date a method returns, Python's strict reader gets the same second by its own calendar, or the result was a fault.
+fn python_reads_every_plain_date() {
+    let mut lines = String::new();
+    let (mut written, mut refused) = (0, 0);
+    for date in edges() {
+        let document = encode_response(&Value::DateTime(date), &EncodeOptions::default()).ok();
+        *(if document.is_some() { &mut written } else { &mut refused }) += 1;
+        let document = document.map(|document| String::from_utf8(document).unwrap());
+        let day = (date.year(), date.month(), date.day());
+        let time = (date.hour(), date.minute(), date.second(), date.offset_minutes());
+        lines += &format!("{}\n", json!([[day.0, day.1, day.2, time.0, time.1, time.2, time.3], document]));
+    }
+    assert!(written > 1_000 && refused > 100, "{written} written, {refused} refused");
+    let mut python = Command::new("python3")
+        .arg(repository().join("tests/foreign/python/dates.py"))
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("python3 runs");
+    // A script that fails stops reading; what it says is the better message.
+    let sent = python.stdin.take().expect("a pipe").write_all(lines.as_bytes());
+    let output = python.wait_with_output().expect("python3 ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    sent.expect("python3 reads");
+}
+
+/// The ends of months, of days and of the calendar, on clocks of all sorts of zones.
+fn edges() -> Vec<DateTime> {
+    let mut dates = Vec::new();
+    for year in [0, 1, 1900, 2000, 2023, 2024, 9_998, 9_999] {
+        for (month, day) in (1..=12).flat_map(|month| [1, 28, 29, 30, 31].map(|day| (month, day))) {
+            for (hour, minute, second) in
+                [(0, 0, 0), (14, 8, 55), (14, 8, 60), (14, 59, 60), (23, 59, 59), (23, 59, 60), (24, 0, 0)]
+            {
+                let date = DateTime::new(year, month, day, hour, minute, second);
+                dates.extend(date);
+                for offset in [-1_439, -1, 0, 330, 1_439] {
+                    dates.extend(date.and_then(|date| date.with_offset_minutes(offset)));
+                }
+            }
+        }
+    }
+    dates
 }

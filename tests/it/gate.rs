@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trial("gate::more_clients_than_descriptors_end_nothing", more_clients_than_descriptors),
         trial("gate::without_a_descriptor_clients_are_turned_away", without_a_descriptor),
         trial("gate::each_address_has_its_share_of_connections", each_address_has_its_share),
+        trial("gate::half_a_request_holds_up_no_end", half_a_request_holds_up_no_end),
         trial("gate::bodies_of_all_connections_together_have_a_limit", bodies_have_a_limit),
     ]
 }
@@ -196,6 +197,16 @@ fn each_address_has_its_share() {
     assert!(is_in_step(&mut Wire::on(other)), "another address has places of its own");
     drop(kept.pop());
     wait_until("a free place", || is_in_step(&mut Wire::to(&server)));
+}
+
+fn half_a_request_holds_up_no_end() {
+    let mut server = setup().config("[limits]\ndrain_ms_max = 4_000\n").start();
+    let mut wire = Wire::to(&server);
+    wire.send(echo(1));
+    assert!(wire.answer().is_int(1));
+    wire.send("POST /RPC2 HT");
+    assert_eq!(server.stop().code(), Some(0), "nothing that had come whole was left");
+    assert!(wire.next(false).is_none_or(|answer| answer.status == 408));
 }
 
 fn bodies_have_a_limit() {

@@ -7,6 +7,7 @@ pub mod corpus;
 pub mod foreign;
 pub mod idle;
 pub mod load;
+pub mod loaded;
 pub mod notation;
 pub mod requests;
 mod server;

@@ -80,6 +80,7 @@ impl std::error::Error for Failure {}
 
 /// Runs the command that the process was started with. A usage error ends the process with status 2.
 pub fn run() -> ExitCode {
+    crate::server::allocator::give_back_large_memory();
     let command = Cli::parse().command;
     // A server keeps a log; the other commands say what they have to say themselves.
     let level =

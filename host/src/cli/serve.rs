@@ -178,7 +178,11 @@ pub(super) fn until_signal(
     manager.stopping();
     let is_drained = server.stop();
     drop(watchdog);
-    if is_drained { Ok(()) } else { Err(Failure::new("calls were still running at the drain limit")) }
+    if is_drained {
+        Ok(())
+    } else {
+        Err(Failure::new("calls were still running at the drain limit, or their answers not taken"))
+    }
 }
 
 /// Plugins do what the server's user may do.

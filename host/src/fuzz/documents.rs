@@ -296,7 +296,7 @@ impl Random {
             8 => return "<value/>".to_owned(),
             9 => return format!("<value>{}</value>", self.characters()),
             10 => format!("<string><![CDATA[{}]]></string>", self.characters()),
-            ..13 => format!("<string>{}</string>", self.characters()),
+            7 | 11..13 => format!("<string>{}</string>", self.characters()),
             13..16 => self.array(depth),
             _ => self.structure(depth),
         };

@@ -23,10 +23,14 @@ use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// After its last answer a client's remaining bytes are read and thrown away for so long, and so many: closing at
+/// After its last answer a client's remaining bytes are read and thrown away, until none has come for so long: closing at
 /// once would reset the connection and could take the answer away from it.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 1 << 20;
+/// Many clients send all of a body before they look whether it is wanted: so many times `body_bytes_max` are thrown away, within
+/// `request_ms_max`.
+const LINGER_BODIES_MAX: usize = 4;
+/// And so much where bodies are small.
+const LINGER_BYTES_MIN: usize = 1 << 20;
 /// For so long handshakes may go on once the server ends.
 const DRAIN_HANDSHAKE: Duration = Duration::from_secs(1);
 /// A plugin that heeds its deadline, and a fault that says more than that it passed, get so much longer.
@@ -64,8 +68,13 @@ enum State {
     Reading(Instant),
     Calling(Calling),
     Writing(Outgoing, Then),
-    /// How much more is thrown away.
-    Lingering(usize),
+    Lingering(Lingering),
+}
+
+/// What is thrown away yet.
+struct Lingering {
+    bytes_left: usize,
+    until: Instant,
 }
 
 /// A call that runs.
@@ -166,7 +175,7 @@ impl Connection {
                 State::Idle | State::Reading(_) => self.read(home),
                 State::Calling(_) => return Flow::Wait,
                 State::Writing(..) => self.write(home),
-                State::Lingering(_) => self.linger(),
+                State::Lingering(_) => self.linger(home),
             };
             match stepped {
                 Ok(()) => {}
@@ -199,8 +208,12 @@ impl Connection {
                 log::debug!("{}: no TLS handshake in time", self.peer.address);
                 Flow::Close
             }
+            State::Writing(outgoing, _) => {
+                log::info!("{}: did not take its answer in time: {outgoing}", self.peer.address);
+                Flow::Close
+            }
             // Idle clients are let go without a word: one is sent only to a client that waits for it.
-            State::Idle | State::Writing(..) | State::Lingering(_) => Flow::Close,
+            State::Idle | State::Lingering(_) => Flow::Close,
         }
     }
 
@@ -218,8 +231,8 @@ impl Connection {
         }
     }
 
-    /// The server ends: takes no request that has not begun.
-    pub(super) fn drain(&mut self, home: &mut Home<'_>) -> Flow {
+    /// The server ends at this moment: takes no request that has not begun.
+    pub(super) fn drain(&mut self, end: Instant, home: &mut Home<'_>) -> Flow {
         match self.state {
             State::Handshaking => {
                 self.deadline = self.deadline.min(Instant::now() + DRAIN_HANDSHAKE);
@@ -229,6 +242,12 @@ impl Connection {
             State::Idle => {
                 self.stream.hear(false);
                 self.advance(home)
+            }
+            // A request that does not come whole is refused while there is time to tell its client.
+            State::Reading(_) => {
+                let half = end.saturating_duration_since(home.now) / 2;
+                self.deadline = self.deadline.min(home.now + half);
+                Flow::Wait
             }
             _ => Flow::Wait,
         }
@@ -248,10 +267,18 @@ impl Connection {
         home.service.is_draining() || self.tls.as_ref().is_some_and(|tls| tls.is_outdated())
     }
 
-    /// The server has ended. Nobody waits for what still runs.
-    pub(super) fn cut(&self, service: &Service) {
-        if let State::Calling(calling) = &self.state {
-            service.pool().abandon(&calling.call);
+    /// The server has ended. Nobody waits for what still runs. Whether the client had all that it was to have.
+    pub(super) fn cut(&self, service: &Service) -> bool {
+        match &self.state {
+            State::Calling(calling) => {
+                service.pool().abandon(&calling.call);
+                false
+            }
+            State::Writing(outgoing, _) => {
+                log::warn!("{}: did not take its answer before the end: {outgoing}", self.peer.address);
+                false
+            }
+            State::Handshaking | State::Idle | State::Reading(_) | State::Lingering(_) => true,
         }
     }
 
@@ -383,18 +410,23 @@ impl Connection {
             Then::NextRequest => self.rest(home),
             Then::Linger => {
                 self.stream.finish()?;
-                self.state = State::Lingering(LINGER_BYTES_MAX);
-                self.deadline = Instant::now() + LINGER;
+                let limits = home.service.limits();
+                let bytes = limits.body_bytes_max.saturating_mul(LINGER_BODIES_MAX);
+                self.state = State::Lingering(Lingering {
+                    bytes_left: bytes.max(LINGER_BYTES_MIN),
+                    until: home.now + limits.request_max(),
+                });
+                self.deadline = home.now + LINGER;
             }
         }
         Ok(())
     }
 
-    fn linger(&mut self) -> io::Result<()> {
-        const READ_BYTES: usize = 4 << 10;
-        let State::Lingering(left) = &mut self.state else { return Ok(()) };
-        let count = self.stream.read(&mut [0; READ_BYTES])?;
-        *left = left.saturating_sub(count);
-        if count == 0 || *left == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    fn linger(&mut self, home: &mut Home<'_>) -> io::Result<()> {
+        let State::Lingering(lingering) = &mut self.state else { return Ok(()) };
+        let count = self.stream.read(home.spare.room())?;
+        lingering.bytes_left = lingering.bytes_left.saturating_sub(count);
+        self.deadline = lingering.until.min(home.now + LINGER);
+        if count == 0 || lingering.bytes_left == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 }

@@ -5,9 +5,20 @@ mod requests;
 
 pub(crate) use requests::framing;
 
+use super::buffer::Spare;
 use super::claims::Claims;
+use super::framing::{Reader, Step};
 use super::head::{Framing, Head, Version, parse};
+use crate::limits::Limits;
 use smol_str::format_smolstr;
+use std::io;
+
+/// Whether these bytes are one whole request that is let in.
+pub(crate) fn vet(mut bytes: &[u8]) -> bool {
+    let (mut reader, mut spare, limits) = (Reader::new(), Spare::default(), Limits::default());
+    let filled = reader.fill(&mut spare, |room| io::Read::read(&mut bytes, room));
+    filled.is_ok() && matches!(reader.next(&limits, &mut spare), Ok(Step::Request(..)))
+}
 
 /// A head is incomplete, refused, or understood in one way: written anew from what was understood, it says the same.
 pub(crate) fn http_head(bytes: &[u8]) {

@@ -171,7 +171,7 @@ impl Running {
         Some(next.saturating_duration_since(Instant::now()))
     }
 
-    /// Once it has to end: whether all connections had ended before.
+    /// Once it has to end: whether all clients were answered before.
     fn over(&self) -> Option<bool> {
         let deadline = self.drain?;
         if self.connections.is_empty() {
@@ -180,10 +180,11 @@ impl Running {
         if Instant::now() < deadline {
             return None;
         }
+        let mut are_answered = true;
         for (_, kept) in &self.connections {
-            kept.connection.cut(&self.service);
+            are_answered &= kept.connection.cut(&self.service);
         }
-        Some(false)
+        Some(are_answered)
     }
 
     fn hear(&mut self, message: Message) {
@@ -194,7 +195,7 @@ impl Running {
             }
             Message::Drain(deadline) => {
                 self.drain = Some(deadline);
-                self.with_each(Connection::drain);
+                self.with_each(|connection, home| connection.drain(deadline, home));
             }
             Message::Reassess => self.with_each(Connection::reassess),
         }

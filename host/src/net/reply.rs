@@ -5,6 +5,7 @@ use crate::web::Response;
 use httpdate::HttpDate;
 use smol_str::{SmolStr, ToSmolStr, format_smolstr};
 use std::cell::RefCell;
+use std::fmt;
 use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -119,6 +120,12 @@ impl Outgoing {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+impl fmt::Display for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} bytes have gone", self.written, self.first.len() + self.second.len())
     }
 }
 

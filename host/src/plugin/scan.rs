@@ -155,7 +155,7 @@ pub(super) fn read_open(file: File, bytes_max: u64) -> Result<Content, Refusal> 
     if meta.size() > bytes_max {
         return Err(Refusal::TooLarge { bytes_max });
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.size()).unwrap_or(0));
     // It may grow while it is read, so the size above is no bound.
     let read = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(Refusal::io("read it"))?;

@@ -44,23 +44,26 @@ pub fn parse_date_time(text: &str) -> Option<DateTime> {
     rest.0.is_empty().then_some(date)
 }
 
-/// The same without fraction or offset, in UTC when the offset is known; `None` before the year 0000 and after 9999.
+/// The same second in the form that all readers take: without fraction or offset, in UTC when the offset is known, the hour at most 23 and
+/// the second at most 59. `None` when its year is not one of 0001 to 9999.
+///
+/// 24:00:00 is the next day's 00:00:00 (ISO 8601:2004, section 4.2.3). A second 60 becomes the next minute's second 0, which
+/// POSIX counts as the same (IEEE 1003.1-2017, section 4.16, "Seconds Since the Epoch"), so that it never comes before what it followed.
 pub(super) fn plain(date: DateTime) -> Option<DateTime> {
-    let (mut year, mut month, mut day) = (date.year(), date.month(), date.day());
-    let (mut hour, mut minute) = (date.hour(), date.minute());
-    if let Some(offset) = date.offset_minutes() {
-        const DAY: i32 = 24 * 60;
-        let minutes = i32::from(hour) * 60 + i32::from(minute) - i32::from(offset);
-        // An offset is less than a day, and 24:00 is the next one.
-        (year, month, day) = match minutes.div_euclid(DAY) {
-            ..0 => day_before(year, month, day)?,
-            0 => (year, month, day),
-            _ => day_after(year, month, day)?,
-        };
-        let minutes = minutes.rem_euclid(DAY);
-        (hour, minute) = (u8::try_from(minutes / 60).ok()?, u8::try_from(minutes % 60).ok()?);
-    }
-    DateTime::new(year, month, day, hour, minute, date.second())
+    const DAY: i32 = 24 * 60;
+    let (second, carried) = if date.second() == 60 { (0, 1) } else { (date.second(), 0) };
+    let minutes = i32::from(date.hour()) * 60 + i32::from(date.minute()) + carried;
+    let minutes = minutes - i32::from(date.offset_minutes().unwrap_or(0));
+    let (year, month, day) = (date.year(), date.month(), date.day());
+    // An offset is less than a day, and what a day has at most is the next one's beginning.
+    let (year, month, day) = match minutes.div_euclid(DAY) {
+        ..0 => day_before(year, month, day)?,
+        0 => (year, month, day),
+        _ => day_after(year, month, day)?,
+    };
+    let minutes = minutes.rem_euclid(DAY);
+    let (hour, minute) = (u8::try_from(minutes / 60).ok()?, u8::try_from(minutes % 60).ok()?);
+    DateTime::new(year, month, day, hour, minute, second).filter(|date| date.year() > 0)
 }
 
 fn day_before(year: u16, month: u8, day: u8) -> Option<(u16, u8, u8)> {
@@ -151,7 +154,15 @@ mod tests {
     fn the_plain_form_is_in_utc_when_the_offset_is_known() {
         for (text, expected) in [
             ("19980717T14:08:55", Some("19980717T14:08:55")),
-            ("19980717T24:00:00", Some("19980717T24:00:00")),
+            ("19980717T24:00:00", Some("19980718T00:00:00")),
+            ("20240228T24:00:00.5", Some("20240229T00:00:00")),
+            ("20231231T24:00:00+23:59", Some("20231231T00:01:00")),
+            ("20231231T24:00:00-23:59", Some("20240101T23:59:00")),
+            ("20161231T23:59:60", Some("20170101T00:00:00")),
+            ("20161231T23:59:60.999Z", Some("20170101T00:00:00")),
+            ("20170101T00:59:60+01:00", Some("20170101T00:00:00")),
+            ("20161231T23:59:60-23:59", Some("20170101T23:59:00")),
+            ("19980717T14:08:60", Some("19980717T14:09:00")),
             ("19980717T14:08:55.999999999", Some("19980717T14:08:55")),
             ("19980717T14:08:55.5Z", Some("19980717T14:08:55")),
             ("19980717T14:08:55+02:30", Some("19980717T11:38:55")),
@@ -159,11 +170,19 @@ mod tests {
             ("20240301T00:30:00+01:00", Some("20240229T23:30:00")),
             ("20230301T00:30:00+01:00", Some("20230228T23:30:00")),
             ("20240229T23:30:00-01:00", Some("20240301T00:30:00")),
-            ("20231231T23:59:60-00:01", Some("20240101T00:00:60")),
+            ("20231231T23:59:60-00:01", Some("20240101T00:01:00")),
             ("20240101T00:00:00+00:01", Some("20231231T23:59:00")),
             ("20231231T24:00:00Z", Some("20240101T00:00:00")),
+            ("00011231T24:00:00", Some("00020101T00:00:00")),
+            ("00001231T24:00:00", Some("00010101T00:00:00")),
+            ("00001231T23:59:00-00:01", Some("00010101T00:00:00")),
             ("00000101T00:00:00+00:01", None),
+            ("00000717T14:08:55", None),
+            ("00010101T00:00:00+00:01", None),
             ("99991231T23:59:00-00:01", None),
+            ("99991231T23:59:60", None),
+            ("99991231T24:00:00", None),
+            ("99991231T24:00:00+00:01", Some("99991231T23:59:00")),
         ] {
             let plain = plain(parse_date_time(text).unwrap()).map(|date| date.to_string());
             assert_eq!(plain.as_deref(), expected, "{text}");

@@ -139,8 +139,8 @@ impl Writer {
     /// Apache's servers do.
     fn root(&mut self, name: &str) -> Result<(), Fault> {
         match self.options.style.needs_namespace() {
-            true => self.scalar(format_args!("<{name} xmlns:ex=\"{EX_NAMESPACE}\">")),
-            false => self.scalar(format_args!("<{name}>")),
+            true => self.put_all(["<", name, " xmlns:ex=\"", EX_NAMESPACE, "\">"]),
+            false => self.put_all(["<", name, ">"]),
         }
     }
 
@@ -191,7 +191,10 @@ impl Writer {
             Value::Nil => self.nil()?,
             Value::Bool(true) => self.put("<value><boolean>1</boolean></value>")?,
             Value::Bool(false) => self.put("<value><boolean>0</boolean></value>")?,
-            Value::Int(number) => self.scalar(format_args!("<value><int>{number}</int></value>"))?,
+            Value::Int(number) => {
+                let digits = &mut itoa::Buffer::new();
+                self.put_all(["<value><int>", digits.format(*number), "</int></value>"])?;
+            }
             Value::Long(number) => self.long(*number)?,
             Value::Double(number) => self.double(*number)?,
             Value::String(text) => {
@@ -224,9 +227,11 @@ impl Writer {
     }
 
     fn long(&mut self, number: i64) -> Result<(), Fault> {
+        let digits = &mut itoa::Buffer::new();
+        let digits = digits.format(number);
         match self.options.style.i8 {
-            I8Style::Plain => self.scalar(format_args!("<value><i8>{number}</i8></value>")),
-            I8Style::Ex => self.scalar(format_args!("<value><ex:i8>{number}</ex:i8></value>")),
+            I8Style::Plain => self.put_all(["<value><i8>", digits, "</i8></value>"]),
+            I8Style::Ex => self.put_all(["<value><ex:i8>", digits, "</ex:i8></value>"]),
         }
     }
 
@@ -234,7 +239,9 @@ impl Writer {
         let date = match self.options.style.dates {
             Dates::Exact => date,
             Dates::Plain => plain(date).ok_or_else(|| {
-                self.uncarried(format_args!("{date}, whose year in UTC is not one of 0000 to 9999"))
+                self.uncarried(format_args!(
+                    "{date}, which is not in the years 0001 to 9999, in UTC if it has an offset (xmlrpc.dates, or the client's style)"
+                ))
             })?,
         };
         self.scalar(format_args!("<value><dateTime.iso8601>{date}</dateTime.iso8601></value>"))
@@ -275,30 +282,42 @@ impl Writer {
     /// Writes text with what XML would read otherwise escaped: a raw carriage return would come back as a line feed.
     fn text(&mut self, text: &str) -> Result<(), Fault> {
         let mut rest = text;
-        while let Some(at) = rest.bytes().position(is_special) {
+        while let Some(at) = find_special(rest.as_bytes()) {
             let (plain, special) = rest.split_at(at);
-            self.put(plain)?;
-            let mut chars = special.chars();
-            match chars.next() {
-                Some('<') => self.put("&lt;")?,
-                Some('>') => self.put("&gt;")?,
-                Some('&') => self.put("&amp;")?,
-                Some('\r') => self.put("&#13;")?,
-                Some(c) if forbidden(c) && self.options.style.invalid_chars == InvalidChars::Replace => {
-                    self.put("\u{FFFD}")?;
+            let escaped = match special.as_bytes().first() {
+                Some(b'<') => "&lt;",
+                Some(b'>') => "&gt;",
+                Some(b'&') => "&amp;",
+                Some(b'\r') => "&#13;",
+                _ => {
+                    self.put(plain)?;
+                    rest = self.unusual(special)?;
+                    continue;
                 }
-                Some(c) if forbidden(c) => {
-                    let c = u32::from(c);
-                    return Err(
-                        self.uncarried(format_args!("U+{c:04X}, which XML cannot carry; send it as base64"))
-                    );
-                }
-                Some(c) => self.put(c.encode_utf8(&mut [0; 4]))?,
-                None => {}
-            }
-            rest = chars.as_str();
+            };
+            self.put_all([plain, escaped])?;
+            rest = special.get(1..).unwrap_or_default();
         }
         self.put(rest)
+    }
+
+    /// Writes the character that this text begins with, if XML can carry it, and returns what follows.
+    fn unusual<'a>(&mut self, text: &'a str) -> Result<&'a str, Fault> {
+        let mut chars = text.chars();
+        match chars.next() {
+            Some(c) if forbidden(c) && self.options.style.invalid_chars == InvalidChars::Replace => {
+                self.put("\u{FFFD}")?;
+            }
+            Some(c) if forbidden(c) => {
+                let c = u32::from(c);
+                return Err(
+                    self.uncarried(format_args!("U+{c:04X}, which XML cannot carry; send it as base64"))
+                );
+            }
+            Some(c) => self.put(c.encode_utf8(&mut [0; 4]))?,
+            None => {}
+        }
+        Ok(chars.as_str())
     }
 
     fn put(&mut self, text: &str) -> Result<(), Fault> {
@@ -307,12 +326,26 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes all of these, or nothing.
+    fn put_all<const COUNT: usize>(&mut self, parts: [&str; COUNT]) -> Result<(), Fault> {
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        self.room(bytes)?;
+        self.bytes.reserve(bytes);
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part.as_bytes()));
+        Ok(())
+    }
+
     fn room(&self, bytes: usize) -> Result<(), Fault> {
         if self.bytes.len().saturating_add(bytes) <= self.options.bytes_max {
             return Ok(());
         }
+        Err(self.too_large())
+    }
+
+    #[cold]
+    fn too_large(&self) -> Fault {
         let Self { subject, options: EncodeOptions { bytes_max, .. }, .. } = self;
-        Err(Fault::new(code::RESPONSE_TOO_LARGE, format!("the {subject} is larger than {bytes_max} bytes")))
+        Fault::new(code::RESPONSE_TOO_LARGE, format!("the {subject} is larger than {bytes_max} bytes"))
     }
 
     #[cold]
@@ -321,8 +354,23 @@ impl Writer {
     }
 }
 
-/// Whether a byte starts a character that may not stand in XML text as it is: 0xEF starts U+FFFE and U+FFFF, and
-/// others, which are let through once looked at.
+/// Where the first byte stands that starts a character that may not stand in XML text as it is.
+fn find_special(text: &[u8]) -> Option<usize> {
+    /// Where something was escaped, something else often follows soon.
+    const NEAR_BYTES: usize = 16;
+    if let Some(near) = text.iter().take(NEAR_BYTES).position(|&byte| is_special(byte)) {
+        return Some(near);
+    }
+    // Without branches within a block, the compiler looks at all of its bytes at once.
+    let has_special = |block: &[u8; 32]| block.iter().fold(false, |found, &byte| found | is_special(byte));
+    let (blocks, _) = text.as_chunks();
+    let plain = blocks.iter().position(has_special).unwrap_or(blocks.len()) * 32;
+    let found = text.get(plain..)?.iter().position(|&byte| is_special(byte))?;
+    Some(plain + found)
+}
+
+/// Whether a byte starts such a character: 0xEF starts U+FFFE and U+FFFF, and others, which are let through once looked at.
 const fn is_special(byte: u8) -> bool {
-    matches!(byte, 0..=0x08 | 0x0B..=0x1F | b'<' | b'>' | b'&' | 0xEF)
+    let is_control = (byte < b' ') & (byte != b'\t') & (byte != b'\n');
+    is_control | (byte == b'<') | (byte == b'>') | (byte == b'&') | (byte == 0xEF)
 }

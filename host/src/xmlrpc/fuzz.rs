@@ -210,22 +210,22 @@ fn is_forbidden(c: char) -> bool {
     !matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// By a calendar of others. Seconds, which may be 60, no offset changes.
+/// By a calendar of others, whose years begin before 0000.
 fn in_utc(date: DateTime) -> Option<DateTime> {
-    let Some(offset) = date.offset_minutes() else { return date.with_nanosecond(0) };
     let small = |number: u8| i8::try_from(number).ok();
     let midnight =
         jiff::civil::date(i16::try_from(date.year()).ok()?, small(date.month())?, small(date.day())?)
             .at(0, 0, 0, 0);
-    let minutes = i64::from(date.hour()) * 60 + i64::from(date.minute()) - i64::from(offset);
-    let utc = midnight.checked_add(minutes.minutes()).ok()?;
+    let minutes = i64::from(date.hour()) * 60 + i64::from(date.minute());
+    let minutes = minutes - i64::from(date.offset_minutes().unwrap_or(0));
+    let utc = midnight.checked_add((minutes * 60 + i64::from(date.second())).seconds()).ok()?;
     let small = |number: i8| u8::try_from(number).ok();
     DateTime::new(
-        u16::try_from(utc.year()).ok()?,
+        u16::try_from(utc.year()).ok().filter(|year| *year > 0)?,
         small(utc.month())?,
         small(utc.day())?,
         small(utc.hour())?,
         small(utc.minute())?,
-        date.second(),
+        small(utc.second())?,
     )
 }

@@ -89,7 +89,8 @@ pub enum NilStyle {
 pub enum Dates {
     /// Always `19980717T14:08:55`, the specification's one form and so what every reader takes. A fraction of a second is
     /// cut. A date with an offset is written in UTC and without it, so that whoever reads it must know that it is
-    /// UTC; a date without an offset is written as it is. One whose year in UTC is not 0000 to 9999 is a fault.
+    /// UTC; a date without an offset is written as it is. 24:00:00 is written as the next day's 00:00:00, and a leap second
+    /// as the second after it, as POSIX counts them. One that is not in the years 0001 to 9999 then is a fault.
     #[default]
     Plain,
     /// `19980717T14:08:55`, and after it a fraction and an offset if the value has them. Nothing is lost, and Python's

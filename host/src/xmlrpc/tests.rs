@@ -127,13 +127,22 @@ fn dates_are_plain_or_exact() {
     for (date, exactly, plainly) in [
         ("19980717T14:08:55", "19980717T14:08:55", "19980717T14:08:55"),
         ("1998-07-17T14:08:55.250+02:00", "19980717T14:08:55.25+02:00", "19980717T12:08:55"),
+        ("20161231T23:59:60", "20161231T23:59:60", "20170101T00:00:00"),
+        ("20161231T24:00:00", "20161231T24:00:00", "20170101T00:00:00"),
     ] {
         let date = Value::DateTime(parse_date_time(date).unwrap());
         let element = |text| format!("<dateTime.iso8601>{text}</dateTime.iso8601>");
         assert!(written(&date, exact).unwrap().contains(&element(exactly)));
         assert!(written(&date, plain).unwrap().contains(&element(plainly)));
     }
-    let first = Value::DateTime(parse_date_time("00000101T00:00:00+01:00").unwrap());
-    assert!(written(&first, plain).unwrap_err().message.contains("0000 to 9999"));
-    assert!(written(&first, exact).is_ok());
+    for date in
+        ["00000101T00:00:00", "00000101T00:00:00+01:00", "00010101T00:00:00+01:00", "99991231T24:00:00"]
+    {
+        let unwritten = Value::DateTime(parse_date_time(date).unwrap());
+        let fault = written(&unwritten, plain).unwrap_err();
+        assert_eq!(fault.code, code::APPLICATION);
+        let message = format!("holds {date}, which is not in the years 0001 to 9999");
+        assert!(fault.message.contains(&message), "{fault}");
+        assert!(written(&unwritten, exact).is_ok());
+    }
 }

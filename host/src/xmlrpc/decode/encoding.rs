@@ -145,12 +145,12 @@ fn is_utf_16(name: &str) -> bool {
     ["utf-16", "utf16"].iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The encoding that the prolog declares.
+/// The encoding that the prolog declares. White space within the quotation marks is no part of any name.
 fn declared(bytes: &[u8]) -> Result<Encoding, DecodeError> {
     let Some(name) = prolog(bytes).and_then(|prolog| pseudo_attribute(prolog, b"encoding")) else {
         return Ok(Encoding::Utf8);
     };
-    let name = String::from_utf8_lossy(name);
+    let name = String::from_utf8_lossy(name.trim_ascii());
     match by_name(&name) {
         // The prolog was just read byte by byte.
         Some(Encoding::Utf16Le | Encoding::Utf16Be) => Err(not_utf_16(&name)),
@@ -266,7 +266,9 @@ mod tests {
             ("text/xml; charset=utf-8", Some("utf-8")),
             ("text/xml;Charset=\"ISO-8859-1\"", Some("ISO-8859-1")),
             ("text/xml; a=b; charset = 'latin1' ; c=d", Some("latin1")),
+            ("text/xml; charset=\" utf-8\t\"", Some("utf-8")),
             ("text/xml; charset=", None),
+            ("text/xml; charset=\"  \"", None),
             ("text/xml; charset=\"\"", None),
             ("charset=utf-8", None),
             ("", None),
@@ -305,6 +307,10 @@ mod tests {
         let both = b"<?xml version='1.0' encoding='utf-16'?><a>\x80</a>";
         assert!(read(both, "text/xml; charset=windows-1252").unwrap().ends_with("<a>€</a>"));
         assert_eq!(read(both, ""), Err(code::UNSUPPORTED_ENCODING));
+        let blanks = b"<?xml version='1.0' encoding=' iso-8859-1\n'?><a>\xE9</a>";
+        assert!(read(blanks, "").unwrap().ends_with("<a>é</a>"));
+        assert!(read(blanks, "text/xml; charset=\" windows-1252 \"").unwrap().ends_with("<a>é</a>"));
+        assert_eq!(read(b"<?xml version='1.0' encoding=' '?><a/>", ""), Err(code::UNSUPPORTED_ENCODING));
         let marked = b"\xEF\xBB\xBF<?xml version='1.0' encoding='latin1'?><a>\xC3\xA9</a>";
         assert!(read(marked, "text/xml; charset=iso-8859-15").unwrap().ends_with("<a>é</a>"));
         assert_eq!(read(b"<\0a\0/\0>\0", "text/xml; charset=utf-16").as_deref(), Ok("<a/>"));

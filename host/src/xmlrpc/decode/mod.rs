@@ -1,12 +1,13 @@
 //! Documents to calls and answers. Must not know of sockets, methods or plugins.
 //!
 //! `encoding` turns bytes into UTF-8, `reader` that into the few XML events that matter, `values` builds values from
-//! them, `scalars` reads the text of one scalar, `passed` tells
+//! them, `scalars` reads the text of one scalar, `doctype` refuses entities, `passed` tells
 //! which limit of XML's own a document passed. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
 //!
 //! `fast` reads what clients really send by a way of its own. It is tried first, and what it leaves is read as if it were not
 //! there.
 
+mod doctype;
 mod encoding;
 mod fast;
 mod passed;

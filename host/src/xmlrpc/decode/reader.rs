@@ -5,6 +5,7 @@
 //! before the prolog, a prolog in capitals, and the prefix `ex:` without a declaration). Must not know encodings:
 //! what it reads is UTF-8 already.
 
+use super::doctype::{Refusal, Search};
 use super::{DecodeError, DecodeLimits, passed};
 use crate::xmlrpc::code;
 use std::fmt;
@@ -154,9 +155,8 @@ impl<'a> Reader<'a> {
     }
 
     fn refusal(&mut self, error: &xml::reader::Error) -> DecodeError {
-        if self.events.source().refused {
-            let what = "a DOCTYPE that declares entities is not accepted, nor a percent sign after its '[', which would use one";
-            return self.error(code::INVALID_REQUEST, what);
+        if let Some(refusal) = self.events.source().refusal {
+            return self.error(refusal.code(), refusal.message());
         }
         match error.kind() {
             ErrorKind::Syntax(reason) if reason.starts_with("This document is larger") => {
@@ -247,20 +247,13 @@ fn capital_prolog(document: &[u8]) -> (Vec<u8>, &[u8]) {
     }
 }
 
-/// The document's bytes, up to those that would declare an entity in a DOCTYPE's internal subset.
-///
-/// xml-rs reports a DOCTYPE once it has read it all, and has expanded parameter entities by then, which can
-/// grow without bound. So no declaration of an entity must ever reach it, and no `%`, which would refer to one. Whatever comes
-/// between `<!D` and the root element and looks like one is refused: that errs on comments and attributes only.
+/// The document's bytes, up to one that the parser must not see.
 #[derive(Default)]
 struct Guard<'a> {
     prolog: io::Cursor<Vec<u8>>,
     rest: &'a [u8],
-    has_doctype: bool,
-    has_subset: bool,
-    /// The bytes read last, as many as a declaration's beginning has.
-    last: [u8; 4],
-    refused: bool,
+    entities: Search,
+    refusal: Option<Refusal>,
     /// What was still to be read when the root element's start tag ended; `None` before.
     bytes_after_root_tag: Option<usize>,
 }
@@ -268,16 +261,6 @@ struct Guard<'a> {
 impl Guard<'_> {
     fn root_opened(&mut self) {
         self.bytes_after_root_tag.get_or_insert(self.rest.len());
-    }
-
-    fn inspect(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.last.rotate_left(1);
-            self.last[3] = byte;
-            self.has_doctype |= self.last.ends_with(b"<!D");
-            self.has_subset |= self.has_doctype && byte == b'[';
-            self.refused |= self.has_subset && (byte == b'%' || self.last == *b"<!EN");
-        }
     }
 }
 
@@ -288,8 +271,9 @@ impl Read for Guard<'_> {
             count = self.rest.read(buffer)?;
         }
         if self.bytes_after_root_tag.is_none() {
-            self.inspect(buffer.get(..count).unwrap_or_default());
-            if self.refused {
+            let read = buffer.get(..count).unwrap_or_default();
+            self.refusal = read.iter().find_map(|&byte| self.entities.take(byte).err());
+            if self.refusal.is_some() {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }

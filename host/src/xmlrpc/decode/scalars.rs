@@ -74,41 +74,74 @@ pub(super) fn double(text: &str) -> Result<Value, &'static str> {
     Ok(Value::Double(number))
 }
 
-/// A decimal number of any length, when a double can stand for it: written in its shortest form, as it would be on its way
-/// back, it is the same number.
+/// A decimal number of any length, when a double can stand for it without becoming another number.
+///
+/// Senders disagree on which number a double is. Java's `new BigDecimal(0.1)` writes all 55 digits of the double's exact value,
+/// `BigDecimal.valueOf(0.1)` the shortest decimal that reads as it, and so `0.1`: each means that double.
 fn big_decimal(text: &str) -> Result<Value, &'static str> {
-    const EXPECTED: &str = "a decimal number that a double holds exactly";
-    let sent = Digits::of(trim(text)).ok_or(EXPECTED)?;
-    let number: f64 = trim(text).parse().map_err(|_| EXPECTED)?;
-    let held = Digits::of(&number.to_string());
-    if held == Some(sent) { Ok(Value::Double(number)) } else { Err(EXPECTED) }
+    const EXPECTED: &str =
+        "a decimal number that a double holds exactly, nor the shortest one that reads as a double";
+    let sent = Decimal::read(trim(text)).ok_or(EXPECTED)?;
+    let number = sent.nearest_double().ok_or(EXPECTED)?;
+    let shortest = number.to_string();
+    let exact = format!("{number:.FRACTION_DIGITS_MAX$}");
+    let is_sent = |held: &str| Decimal::read(held).as_ref() == Some(&sent);
+    if is_sent(&shortest) || is_sent(&exact) { Ok(Value::Double(number)) } else { Err(EXPECTED) }
 }
 
-/// A decimal number: a digit other than zero at both ends, and how many places left of the point the first one stands.
+/// Significant digits in the exact value of a double: the largest subnormal number has so many.
+const DIGITS_MAX: usize = 767;
+/// Digits past the point in the exact value of a double: 2^-1074 is the last bit of the smallest.
+const FRACTION_DIGITS_MAX: usize = 1074;
+/// Of the first significant digit of a double, which is less than 1e309 and not less than 4e-324: a place for each digit to the left
+/// of the point, less one for each zero between the point and it.
+const PLACES: std::ops::RangeInclusive<i64> = -323..=309;
+
+/// A decimal number that a double may be: no zero at either end of its digits, so that equal numbers are equal here.
 #[derive(PartialEq, Eq)]
-struct Digits {
+struct Decimal {
     is_negative: bool,
     digits: String,
+    /// How many places left of the point the first digit stands; 0 for zero.
     places: i64,
 }
 
-impl Digits {
-    fn of(text: &str) -> Option<Self> {
+impl Decimal {
+    /// Reads a number that was written with or without exponent, in time and memory of its length at most; `None` if it is none, or has
+    /// more digits or another size than any double.
+    fn read(text: &str) -> Option<Self> {
         let is_negative = text.starts_with('-');
         let text = text.strip_prefix(['+', '-']).unwrap_or(text);
         let (number, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        let all = [whole, fraction].concat();
-        if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
+        let all = whole.bytes().chain(fraction.bytes());
+        let is_number = all.clone().all(|byte| byte.is_ascii_digit()) && whole.len() + fraction.len() > 0;
+        let exponent_digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        let is_exponent =
+            !exponent_digits.is_empty() && exponent_digits.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number || !is_exponent {
             return None;
         }
-        let digits = all.trim_start_matches('0');
-        let zeros = i64::try_from(all.len() - digits.len()).ok()?;
-        let places = i64::try_from(whole.len()).ok()?.checked_sub(zeros)?;
-        let places = places.checked_add(exponent.parse().ok()?)?;
-        let digits = digits.trim_end_matches('0').to_owned();
-        let places = if digits.is_empty() { 0 } else { places };
+        let zero = |byte: &u8| *byte == b'0';
+        let zeros = all.clone().take_while(zero).count();
+        let zeros_behind = all.clone().rev().take_while(zero).count();
+        let Some(digits) = (whole.len() + fraction.len() - zeros).checked_sub(zeros_behind) else {
+            // Whatever the exponent is.
+            return Some(Self { is_negative, digits: String::new(), places: 0 });
+        };
+        if digits > DIGITS_MAX {
+            return None;
+        }
+        let places = i64::try_from(whole.len()).ok()?.checked_sub(i64::try_from(zeros).ok()?)?;
+        let places = places.checked_add(exponent.parse().ok()?).filter(|places| PLACES.contains(places))?;
+        let digits = all.skip(zeros).take(digits).map(char::from).collect();
         Some(Self { is_negative, digits, places })
+    }
+
+    fn nearest_double(&self) -> Option<f64> {
+        let sign = if self.is_negative { "-" } else { "" };
+        let number: f64 = format!("{sign}0.{}0e{}", self.digits, self.places).parse().ok()?;
+        number.is_finite().then_some(number)
     }
 }
 
@@ -127,6 +160,8 @@ pub(super) fn base64(text: &str) -> Result<Value, &'static str> {
             .with_decode_padding_mode(DecodePaddingMode::Indifferent)
             .with_decode_allow_trailing_bits(true),
     );
-    let packed: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    // Most of those that break lines do so every 76 characters.
+    let mut packed = Vec::with_capacity(text.len());
+    text.split_ascii_whitespace().for_each(|line| packed.extend_from_slice(line.as_bytes()));
     ENGINE.decode(packed).map(Value::Binary).map_err(|_| "base64")
 }

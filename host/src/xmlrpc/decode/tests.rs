@@ -87,6 +87,26 @@ fn scalars_are_read_as_clients_write_them() {
     assert!(number.is_nan());
 }
 
+/// More digits than any double has, and places that the digits' count makes up for, cost no more than reading them.
+#[test]
+fn decimals_of_any_length_are_read_or_refused() {
+    let zeros = "0".repeat(200_000);
+    for (text, expected) in [
+        (format!("{zeros}.{zeros}"), Some(0.0)),
+        (format!("{zeros}1.50{zeros}"), Some(1.5)),
+        (format!("-0.{zeros}15e{}", zeros.len() + 1), Some(-1.5)),
+        (format!("15{zeros}e-{}", zeros.len() + 1), Some(1.5)),
+        (format!("1.5{zeros}1"), None),
+        (format!("1{zeros}"), None),
+        ("1".repeat(200_000), None),
+        (format!("1e{zeros}1"), Some(10.0)),
+        (format!("1e{}", "9".repeat(200_000)), None),
+    ] {
+        let read = value(&format!("<value><bigdecimal>{text}</bigdecimal></value>"));
+        assert_eq!(read.ok(), expected.map(Value::Double), "{} bytes: {text:.20}", text.len());
+    }
+}
+
 #[test]
 fn containers_are_read_as_clients_write_them() {
     for (xml, expected) in [

@@ -145,6 +145,7 @@ impl<'a> Decoder<'a> {
         Some(Value::String(text.into_owned()))
     }
 
+    #[inline]
     fn int(&mut self, end: &str) -> Option<Value> {
         let before = self.scanner;
         match self.scanner.plain_number() {
@@ -164,6 +165,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads on to the end of a scalar's element.
+    #[inline]
     fn scalar(&mut self, parse: Parser, end: &str) -> Option<Value> {
         parse(&self.text(end)?).ok()
     }

@@ -1,0 +1,76 @@
+//! What one `add(2, 3)` costs without a network, in time and in allocations: `cargo bench -p hotcall-tests --bench call`.
+#![allow(clippy::unwrap_used, reason = "a bench that cannot run has nothing to report")]
+
+use divan::{AllocProfiler, Bencher, black_box};
+use hotcall::access::{Access, Policy, Settings};
+use hotcall::limits::Limits;
+use hotcall::registry::{CallContext, Cancellation};
+use hotcall::rpc::Dispatcher;
+use hotcall::web::{App, Begun, Request, Way};
+use hotcall::xmlrpc::{EncodeOptions, Value, encode_call};
+use hotcall_tests::artifacts;
+use hotcall_tests::loaded::Loaded;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+const PARAMS: [Value; 2] = [Value::Int(2), Value::Int(3)];
+
+fn main() {
+    divan::main();
+}
+
+fn loaded() -> Loaded {
+    Loaded::new(&artifacts::release("arithmetic", &[]))
+}
+
+fn context() -> CallContext {
+    CallContext::of_the_server("bench", Instant::now() + Duration::from_secs(3_600))
+}
+
+/// The registry's lookup, the call through the ABI, the arena.
+#[divan::bench]
+fn dispatch(bencher: Bencher<'_, '_>) {
+    let (loaded, context) = (loaded(), context());
+    bencher.bench_local(|| {
+        let snapshot = loaded.registry().glance();
+        let method = snapshot.get(black_box("add")).unwrap();
+        method.instance.invoke(method.index, black_box(&PARAMS), &context)
+    });
+}
+
+/// From a vetted request to the response, as a reactor answers it.
+#[divan::bench]
+fn answer(bencher: Bencher<'_, '_>) {
+    let loaded = loaded();
+    let dispatcher = Dispatcher::new(Arc::clone(loaded.registry()), Limits::default());
+    let access = Access::new(Policy::new(&Settings::default()).unwrap(), 2).unwrap();
+    let app = Arc::new(App::new(dispatcher, Arc::new(access)));
+    let body = encode_call("add", &PARAMS, &EncodeOptions::default()).unwrap();
+    let request = Request {
+        method: "POST".into(),
+        target: "/RPC2".into(),
+        content_encoding: None,
+        content_type: Some("text/xml".into()),
+        accepts_gzip: false,
+        body,
+        caller_address: "127.0.0.1:54321".into(),
+        caller_ip: Some([127, 0, 0, 1].into()),
+        caller_name: "".into(),
+        way: Way::Loopback,
+        is_encrypted: true,
+        host: Some("localhost:8443".into()),
+        origin: None,
+        fetch_site: None,
+        authorization: None,
+        id: "65fdb2c1-1234567".into(),
+        arrived: Instant::now() + Duration::from_secs(3_600),
+        cancellation: Cancellation::default(),
+    };
+    bencher.with_inputs(|| request.clone()).bench_local_values(|request| match app.begin(request) {
+        Begun::Answered(response) => response,
+        Begun::Unfinished(_) => unreachable!("the method is flagged quick"),
+    });
+}
