@@ -46,7 +46,7 @@ fn dispatch(bencher: Bencher<'_, '_>) {
 fn answer(bencher: Bencher<'_, '_>) {
     let loaded = loaded();
     let dispatcher = Dispatcher::new(Arc::clone(loaded.registry()), Limits::default());
-    let access = Access::new(Policy::new(&Settings::default()).unwrap(), 1).unwrap();
+    let access = Access::new(Policy::new(&Settings::default()).unwrap(), 2).unwrap();
     let app = Arc::new(App::new(dispatcher, Arc::new(access)));
     let body = encode_call("add", &PARAMS, &EncodeOptions::default()).unwrap();
     let request = Request {

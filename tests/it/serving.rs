@@ -158,6 +158,12 @@ fn what_cannot_start_says_why() {
         assert_eq!(error.lines().count(), 1, "{arguments:?}: {error}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
+    let mut few_files = Command::new("sh");
+    few_files.args(["-c", "ulimit -n 40; exec \"$0\" serve --http 127.0.0.1:0 --state-dir state"]);
+    let output = few_files.arg(artifacts::hotcall()).current_dir(root.path()).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("hotcall: the limit of open files leaves none for connections"), "{error}");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{error}");
     assert_eq!(serve(root.path(), &["--https", "nowhere"]).status.code(), Some(2));
     assert_eq!(serve(root.path(), &["--cert", "c.pem"]).status.code(), Some(2));
 }

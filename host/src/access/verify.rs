@@ -331,8 +331,7 @@ mod tests {
                 Entry::Turn(turn) => turn,
                 _ => panic!("no turn for {tag} of {workers}"),
             };
-            let turns: Vec<_> =
-                (0..RUNNING_MAX.min(callers_max)).map(|tag| run(u8::try_from(tag).unwrap())).collect();
+            let turns: Vec<_> = (0..).take(RUNNING_MAX.min(callers_max)).map(run).collect();
             // The rest of them wait for the result of the first.
             thread::scope(|scope| {
                 for _ in turns.len()..callers_max {

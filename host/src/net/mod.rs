@@ -148,6 +148,8 @@ pub enum Error {
     },
     /// The certificate or key cannot be used.
     Tls(String),
+    /// The limit of open files leaves none for connections.
+    Descriptors,
     /// A thread could not be started.
     Thread(std::io::Error),
     /// The development certificate could not be read or written.
@@ -171,6 +173,9 @@ impl fmt::Display for Error {
                 write!(f, "cannot listen on {what}: {source}; {remedy}")
             }
             Self::Tls(why) => f.write_str(why),
+            Self::Descriptors => f.write_str(
+                "the limit of open files leaves none for connections: raise it with ulimit -n or LimitNOFILE=",
+            ),
             Self::Thread(source) => write!(f, "cannot start a thread: {source}"),
             Self::DevelopmentCertificate { path, why } => {
                 write!(f, "development certificate {}: {why}", path.display())
@@ -232,6 +237,9 @@ pub fn start(
     let certificates =
         tls.map(|tls| tls::Watch::start(Arc::clone(tls), limits.certificate_rescan())).transpose()?;
     let descriptors = descriptors();
+    if descriptors == 0 {
+        return Err(Error::Descriptors);
+    }
     if descriptors < limits.connections_max {
         log::warn!(
             "the limit of open files leaves {descriptors} connections of connections_max, which is {}: raise it with ulimit -n or LimitNOFILE=",
