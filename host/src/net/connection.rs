@@ -20,10 +20,10 @@ use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// After its last answer a client's remaining bytes are read and thrown away for so long, and so many: closing at
-/// once would reset the connection and could take the answer away from it.
+/// After its last answer a client's remaining bytes are thrown away, `discard_bytes_max` of them and for
+/// `request_ms_max` at most: closing at once would reset the connection, and many clients write all of a request, however long,
+/// before they look for an answer. When none comes for so long, the client has sent what it wanted to send.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 1 << 20;
 /// For so long handshakes may go on once the server ends.
 const DRAIN_HANDSHAKE: Duration = Duration::from_secs(1);
 /// A plugin that heeds its deadline, and a fault that says more than that it passed, get so much longer.
@@ -57,8 +57,8 @@ enum State {
     Reading(Instant),
     Calling(Calling),
     Writing(Outgoing, Then),
-    /// How much more is thrown away.
-    Lingering(usize),
+    /// Throws away what still comes.
+    Lingering(Lingering),
 }
 
 /// A call that runs.
@@ -70,6 +70,13 @@ struct Calling {
     keep_alive: bool,
     /// Only the answer's head is wanted.
     is_head: bool,
+}
+
+/// How much more is thrown away.
+struct Lingering {
+    bytes_left: usize,
+    /// When it is over, whatever still comes.
+    until: Instant,
 }
 
 /// What follows when all is written.
@@ -195,13 +202,17 @@ impl Connection {
 
     /// The server ends: takes no request that has not begun.
     pub(super) fn drain(&mut self, home: &Home<'_>) -> Flow {
-        match self.state {
+        match &mut self.state {
             State::Handshaking => {
                 self.deadline = self.deadline.min(Instant::now() + DRAIN_HANDSHAKE);
                 Flow::Wait
             }
             // What is on its way already counts as begun.
             State::Idle => self.advance(home),
+            State::Lingering(lingering) => {
+                lingering.until = lingering.until.min(Instant::now() + LINGER);
+                Flow::Wait
+            }
             _ => Flow::Wait,
         }
     }
@@ -323,6 +334,8 @@ impl Connection {
     fn refuse(&mut self, reply: Reply) {
         self.state = State::Writing(reply.framed(Version::Http11, false), Then::Linger);
         self.deadline = Instant::now() + LINGER;
+        // Its memory is of no use while what comes is thrown away.
+        self.reader = Reader::new();
     }
 
     fn write(&mut self, service: &Service) -> io::Result<()> {
@@ -338,18 +351,21 @@ impl Connection {
             Then::NextRequest => self.rest(service),
             Then::Linger => {
                 self.stream.finish()?;
-                self.state = State::Lingering(LINGER_BYTES_MAX);
-                self.deadline = Instant::now() + LINGER;
+                let now = Instant::now();
+                let longest = if service.is_draining() { LINGER } else { service.limits().request_max() };
+                let bytes_left = service.limits().discard_bytes_max();
+                self.state = State::Lingering(Lingering { bytes_left, until: now + longest });
+                self.deadline = now + LINGER.min(longest);
             }
         }
         Ok(())
     }
 
     fn linger(&mut self) -> io::Result<()> {
-        const READ_BYTES: usize = 4 << 10;
-        let State::Lingering(left) = &mut self.state else { return Ok(()) };
-        let count = self.stream.read(&mut [0; READ_BYTES])?;
-        *left = left.saturating_sub(count);
-        if count == 0 || *left == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+        let State::Lingering(lingering) = &mut self.state else { return Ok(()) };
+        let count = self.stream.discard()?;
+        lingering.bytes_left = lingering.bytes_left.saturating_sub(count);
+        self.deadline = lingering.until.min(Instant::now() + LINGER);
+        if count == 0 || lingering.bytes_left == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 }
