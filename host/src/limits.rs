@@ -210,6 +210,15 @@ impl Limits {
         Duration::from_millis(self.request_ms_max)
     }
 
+    /// What is read of a body that is not taken, and thrown away, so that its sender hears why: four times what a body may
+    /// have, and no less than a mebibyte. It follows `body_bytes_max`, because a client that may send so much anyhow gains nothing by it.
+    pub const fn discard_bytes_max(&self) -> usize {
+        const BYTES_MIN: usize = 1 << 20;
+        const BODIES: usize = 4;
+        let bytes = self.body_bytes_max.saturating_mul(BODIES);
+        if bytes > BYTES_MIN { bytes } else { BYTES_MIN }
+    }
+
     /// `idle_ms_max` as a duration.
     pub const fn idle_max(&self) -> Duration {
         Duration::from_millis(self.idle_ms_max)

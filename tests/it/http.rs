@@ -1,9 +1,7 @@
 //! What HTTP clients get that do not send a plain XML-RPC call: bytes in, bytes out.
 
-use crate::{trial, trial_with};
-use hotcall::client::{Client, Error};
-use hotcall::xmlrpc::Value;
-use hotcall_tests::{Server, Setup, artifacts, foreign, wait_until};
+use crate::trial;
+use hotcall_tests::{Server, Setup, artifacts, wait_until};
 use libtest_mimic::Trial;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -14,11 +12,6 @@ pub fn trials() -> Vec<Trial> {
         trial("http::each_request_gets_its_status_and_a_reason", each_request_gets_its_status),
         trial("http::bad_documents_are_faults_and_the_connection_goes_on", bad_documents_are_faults),
         trial("http::a_body_past_the_limit_is_refused", a_body_past_the_limit_is_refused),
-        trial_with(
-            "python3",
-            "http::who_sends_all_of_a_body_hears_that_it_is_too_large",
-            who_sends_all_hears_it,
-        ),
         trial("http::chunks_are_put_together", chunks_are_put_together),
         trial("http::pipelined_requests_are_answered_in_order", pipelined_requests_are_answered_in_order),
         trial(
@@ -147,23 +140,6 @@ fn a_body_past_the_limit_is_refused() {
     }
     let (_, _, body) = exchange(&mut connect(&server), &post("/RPC2", "", ADD));
     assert!(body.contains("<int>5</int>"), "{body}");
-}
-
-/// By the limit that is in force when nobody says another.
-fn who_sends_all_hears_it() {
-    for listener in ["--http=127.0.0.1:0", "--https=127.0.0.1:0"] {
-        let plugin = artifacts::plugin("arithmetic");
-        let server = Setup::new().argument(listener).plugin("arithmetic.so", plugin).start();
-        foreign::python("too_large.py", &server);
-        let client = Client::builder(server.url());
-        let client = if server.url().starts_with("https") { client.ca_file(server.ca()) } else { client };
-        let client = client.build().unwrap();
-        for bytes in [17 << 20, 40 << 20] {
-            let answer = client.call::<Value>("add", ("x".repeat(bytes), 1));
-            assert!(matches!(answer, Err(Error::Http { status: 413, .. })), "{answer:?}");
-        }
-        assert_eq!(client.call::<i32>("add", (2, 3)).unwrap(), 5);
-    }
 }
 
 fn chunks_are_put_together() {

@@ -17,6 +17,7 @@ mod gate;
 mod http;
 mod killed;
 mod lanes;
+mod large;
 mod new;
 mod permits;
 mod privileges;
@@ -55,6 +56,7 @@ fn main() {
         http::trials(),
         killed::trials(),
         lanes::trials(),
+        large::trials(),
         new::trials(),
         permits::trials(),
         privileges::trials(),

@@ -32,7 +32,19 @@ fn succeeds(probe: &mut Command) -> bool {
 
 /// Runs one of `tests/foreign/python` against a server; the script gets the URL and the CA file and fails by raising.
 pub fn python(script: &str, server: &Server) {
-    run(Command::new("python3").arg(source("python").join(script)).arg(server.url()).arg(server.ca()));
+    python_at(script, server.url(), server);
+}
+
+/// As [`python`], against another listener of the server.
+pub fn python_at(script: &str, url: &str, server: &Server) {
+    run(Command::new("python3").arg(source("python").join(script)).arg(url).arg(server.ca()));
+}
+
+/// Runs one of `tests/foreign/node` against a listener of a server.
+pub fn node_at(script: &str, url: &str, server: &Server) {
+    let mut node = Command::new("node");
+    node.arg(source("node").join(script)).arg(url).arg(server.ca());
+    run(node.env("NODE_PATH", node_modules()));
 }
 
 /// A language with an XML-RPC library that its programmers use.

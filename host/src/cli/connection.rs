@@ -91,7 +91,7 @@ pub(super) fn failure(error: &Error) -> Failure {
             Cause::Tls => failure.hint(
                 "check that the server speaks TLS there and, when it wants a client certificate, pass --cert and --key",
             ),
-            Cause::Broken => failure.hint("check the address, and whether it is an https one; the server's log may say more"),
+            Cause::Broken => failure.hint("the server's log may say more"),
             Cause::TooLarge => failure,
         },
         Error::Http { status: 415, .. } => failure.hint("this server may not take gzip: leave --gzip out"),

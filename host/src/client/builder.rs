@@ -9,6 +9,7 @@ use super::proxy::{self, Proxy};
 use super::{Client, Error};
 use crate::xmlrpc::{Dates, DecodeLimits, EncodeOptions, EncodeStyle};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use std::{env, fmt};
 use ureq::http::Uri;
@@ -223,7 +224,8 @@ impl Builder {
             }
         };
         let Self { gzip, timeout, response_bytes_max, .. } = self;
-        let http = Http { agent, url, name, headers, gzip, timeout, response_bytes_max };
+        let has_answered = AtomicBool::new(false);
+        let http = Http { agent, url, name, headers, gzip, timeout, response_bytes_max, has_answered };
         let decode_limits = DecodeLimits {
             bytes_max: response_bytes_max,
             depth_max: self.response_depth_max,

@@ -1,11 +1,12 @@
 //! How a connection is made: socket, the proxy's tunnel, TLS; and what is known of it when it breaks.
 
 use super::socket::{self, SocketTransport};
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -37,20 +38,37 @@ pub(super) enum Route {
 #[derive(Debug)]
 pub(super) struct NoResolver;
 
-/// The call was not executed, and may be sent again: it went to a kept connection that the server had closed before
-/// it could read the whole of it.
+/// No byte of an answer came to the call, and its kept connection was gone before the server took it: it may be sent again.
 #[derive(Debug)]
-pub(super) struct NotReceived;
+pub(super) struct NotTaken;
 
-/// A connection that knows whether a call that it fails can have been received.
+/// No byte of an answer came to the call, and nothing says that the server did not take it.
+#[derive(Debug)]
+pub(super) struct Unanswered;
+
+/// How long after a call a reset may come that is taken for the end of an idle connection. It is on its way when the call is, so
+/// this is a round trip, and time for a server that is busy.
+pub(super) const IDLE_RESET_MAX: Duration = Duration::from_secs(1);
+/// How long after a call the server's kernel can be expected to have refused it: two round trips, and time for machines that are busy.
+const REFUSAL_SLACK: Duration = Duration::from_millis(50);
+const REFUSAL_MAX: Duration = Duration::from_millis(500);
+
+/// A connection that knows whether a call that it fails can have been taken, and that reads an answer which came before
+/// the whole call was written.
 #[derive(Debug)]
 pub(super) struct Watched {
     inner: Box<dyn Transport>,
-    socket: Arc<OwnedFd>,
+    /// The socket, and how long it took to connect, which is a round trip. None when it ends at a proxy, and says nothing of what
+    /// the server took.
+    server: Option<(Arc<OwnedFd>, Duration)>,
     /// An answer came whole on it before the present exchange.
     kept: bool,
     /// A byte of the present exchange's answer came.
     heard: bool,
+    /// The server takes no more of the call, and has said why.
+    is_cut: bool,
+    /// When the last bytes were sent.
+    sent: Instant,
 }
 
 /// Whom a client trusts and as whom it comes.
@@ -76,7 +94,7 @@ impl ServerConnector {
 }
 
 impl Connector for ServerConnector {
-    type Out = Either<Watched, Box<dyn Transport>>;
+    type Out = Watched;
 
     fn connect(
         &self,
@@ -85,22 +103,18 @@ impl Connector for ServerConnector {
     ) -> Result<Option<Self::Out>, ureq::Error> {
         if let Some(Either::B(tunnel)) = self.proxy.connect(details, None::<()>)? {
             let secured = self.tls.connect(details, Some(tunnel))?;
-            return Ok(secured.map(|inner| Either::B(Box::new(inner) as Box<dyn Transport>)));
+            return Ok(secured.map(|inner| Watched::new(inner, None)));
         }
+        let began = Instant::now();
         let socket = Arc::new(match &self.route {
             Route::Unix(path) => socket::connect_unix(path, details)?,
             Route::Direct | Route::Proxy => socket::connect_tcp(details)?,
         });
+        let trip = began.elapsed();
         let plain = SocketTransport::new(Arc::clone(&socket), details);
         let secured = self.tls.connect(details, Some(plain))?;
-        Ok(secured.map(|inner| {
-            let inner: Box<dyn Transport> = Box::new(inner);
-            match self.route {
-                // The socket ends at the proxy, and says nothing of what the server received.
-                Route::Proxy => Either::B(inner),
-                _ => Either::A(Watched { inner, socket, kept: false, heard: false }),
-            }
-        }))
+        let ends_at_server = !matches!(self.route, Route::Proxy);
+        Ok(secured.map(|inner| Watched::new(inner, ends_at_server.then_some((socket, trip)))))
     }
 }
 
@@ -113,38 +127,86 @@ impl Resolver for NoResolver {
     }
 }
 
+impl Watched {
+    fn new(inner: impl Transport, server: Option<(Arc<OwnedFd>, Duration)>) -> Self {
+        Self {
+            inner: Box::new(inner),
+            server,
+            kept: false,
+            heard: false,
+            is_cut: false,
+            sent: Instant::now(),
+        }
+    }
+
+    /// What a call has come to whose connection ended before a byte of its answer, with an error or without.
+    fn unanswered(&self, error: Option<ureq::Error>) -> ureq::Error {
+        let is_told = error.as_ref().is_some_and(is_reset);
+        let since = self.sent.elapsed();
+        let is_reset = |(socket, trip): &(Arc<OwnedFd>, Duration)| {
+            let refused_by = (*trip * 2).saturating_add(REFUSAL_SLACK).min(REFUSAL_MAX);
+            is_told || socket::is_reset(socket, refused_by.saturating_sub(since))
+        };
+        if self.kept && since < IDLE_RESET_MAX && self.server.as_ref().is_some_and(is_reset) {
+            return not_taken();
+        }
+        match error {
+            // Such as a TLS alert.
+            Some(error) if !is_told => error,
+            _ => ureq::Error::Other(Box::new(Unanswered)),
+        }
+    }
+
+    /// What becomes of a call that could not be written whole. What the server said before it closed the connection can still
+    /// be read, and nothing is waited for.
+    fn cut(&mut self, error: ureq::Error, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        match self.inner.await_input(timeout) {
+            Ok(true) => {
+                self.heard = true;
+                self.is_cut = true;
+                Ok(())
+            }
+            // Some of the call never left, so the server cannot have had all of it.
+            _ if self.kept && !self.heard && self.server.is_some() => Err(not_taken()),
+            Err(said) if !is_reset(&said) && !is_timeout(&said) => Err(said),
+            _ => Err(error),
+        }
+    }
+}
+
 impl Transport for Watched {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.inner.buffers()
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        if self.is_cut {
+            // ureq looks for the answer once it has written all.
+            return Ok(());
+        }
         let sent = self.inner.transmit_output(amount, timeout);
+        self.sent = Instant::now();
         match sent {
-            // Some of the request never left, so the server cannot have had all of it.
-            Err(error) if self.kept && !self.heard && !is_timeout(&error) => Err(not_received()),
+            Err(error) if !is_timeout(&error) => self.cut(error, timeout),
             sent => sent,
         }
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         let came = self.inner.await_input(timeout);
-        let broke = match &came {
-            Ok(came) => !came,
-            Err(error) => !is_timeout(error),
-        };
         self.heard |= matches!(came, Ok(true));
-        if broke && self.kept && !self.heard && socket::refused(&self.socket) {
-            return Err(not_received());
+        match came {
+            Ok(false) if !self.heard => Err(self.unanswered(None)),
+            Err(error) if !self.heard && !is_timeout(&error) => Err(self.unanswered(Some(error))),
+            came => came,
         }
-        came
     }
 
     fn is_open(&mut self) -> bool {
         // Asked when an exchange has ended well, and again before the next one.
         self.kept |= self.heard;
         self.heard = false;
-        self.inner.is_open()
+        !self.is_cut && self.inner.is_open()
     }
 
     fn is_tls(&self) -> bool {
@@ -152,18 +214,31 @@ impl Transport for Watched {
     }
 }
 
-impl fmt::Display for NotReceived {
+impl fmt::Display for NotTaken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server had closed the connection")
+        f.write_str("the server closed the connection before it took the call")
     }
 }
 
-impl std::error::Error for NotReceived {}
+impl std::error::Error for NotTaken {}
 
-fn not_received() -> ureq::Error {
-    ureq::Error::Other(Box::new(NotReceived))
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection ended without an answer; whether the call was executed is not known")
+    }
+}
+
+impl std::error::Error for Unanswered {}
+
+fn not_taken() -> ureq::Error {
+    ureq::Error::Other(Box::new(NotTaken))
 }
 
 fn is_timeout(error: &ureq::Error) -> bool {
     matches!(error, ureq::Error::Timeout(_))
+}
+
+fn is_reset(error: &ureq::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(error, ureq::Error::Io(error) if matches!(error.kind(), ConnectionReset | BrokenPipe))
 }

@@ -54,7 +54,7 @@ pub enum Cause {
     Untrusted,
     /// TLS failed otherwise; one cause is a client certificate that the server wants or refuses.
     Tls,
-    /// The connection broke, or what came was not HTTP.
+    /// The connection broke, or what came was not HTTP. The call may have been executed.
     Broken,
     /// The answer is larger than the limit.
     TooLarge,
@@ -127,6 +127,9 @@ impl Error {
             }
             ureq::Error::ConnectProxyFailed(why) => {
                 (Cause::Proxy, format!("there is no way to {server}: {why}"))
+            }
+            ureq::Error::Other(why) => {
+                (Cause::Broken, format!("the exchange with {server} broke off: {why}"))
             }
             ureq::Error::BodyExceedsLimit(bytes) => {
                 (Cause::TooLarge, format!("the answer of {server} is larger than {bytes} bytes"))

@@ -2,14 +2,16 @@
 //!
 //! Knows no XML: documents are bytes here.
 
-use super::connect::NotReceived;
-use super::error::Error;
+use super::connect::NotTaken;
+use super::error::{Cause, Error};
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use ureq::http::uri::Scheme;
 use ureq::http::{HeaderValue, Response, StatusCode, Uri};
 use ureq::{Body, Timeout};
 
@@ -31,6 +33,8 @@ pub(super) struct Http {
     pub(super) gzip: bool,
     pub(super) timeout: Duration,
     pub(super) response_bytes_max: usize,
+    /// An answer of HTTP has come from there.
+    pub(super) has_answered: AtomicBool,
 }
 
 impl Http {
@@ -39,7 +43,7 @@ impl Http {
         let compressed = if self.gzip { compress(document) } else { None };
         let started = Instant::now();
         let sent = match self.send(document, compressed.as_deref(), None) {
-            Err(ureq::Error::Other(why)) if why.is::<NotReceived>() => {
+            Err(ureq::Error::Other(why)) if why.is::<NotTaken>() => {
                 // Once, and on a new connection: other kept ones may be as stale, and a new one never fails like this.
                 self.send(
                     document,
@@ -49,7 +53,8 @@ impl Http {
             }
             sent => sent,
         };
-        let mut response = sent.map_err(|error| Error::transport(&self.name, &error))?;
+        let mut response = sent.map_err(|error| self.failed(&error))?;
+        self.has_answered.store(true, Ordering::Relaxed);
         let status = response.status();
         let body = self.body(&mut response);
         if status != StatusCode::OK {
@@ -105,11 +110,26 @@ impl Http {
                 return Err(Error::Protocol(message));
             }
         };
-        read.map_err(|error| Error::transport(&self.name, &damaged(error)))?;
+        read.map_err(|error| self.failed(&damaged(error)))?;
         if content.len() > self.response_bytes_max {
-            return Err(Error::transport(&self.name, &ureq::Error::BodyExceedsLimit(bytes_max)));
+            return Err(self.failed(&ureq::Error::BodyExceedsLimit(bytes_max)));
         }
         Ok(content)
+    }
+
+    fn failed(&self, error: &ureq::Error) -> Error {
+        let failed = Error::transport(&self.name, error);
+        let is_plain = self.url.scheme() == Some(&Scheme::HTTP) && !self.name.starts_with("unix:");
+        match failed {
+            // A server that wants TLS says nothing to who does not, or nothing in HTTP.
+            Error::Transport { cause: Cause::Broken, message }
+                if is_plain && !self.has_answered.load(Ordering::Relaxed) =>
+            {
+                let message = format!("{message}; it may be that this server is reached by https:// only");
+                Error::Transport { cause: Cause::Broken, message }
+            }
+            failed => failed,
+        }
     }
 }
 

@@ -36,11 +36,21 @@
 //!
 //! # When a call is sent twice
 //! Connections are kept for the next call, and a server may close one at the moment when a call is sent over it. Such
-//! a call is sent once more, on a new connection, only when it is certain that the server did not receive the whole of
-//! it: no byte of an answer came, and either the request could not be written whole, or the kernel of the server's
-//! machine refused it because the connection had ended before. A call that may have been executed is never sent again,
-//! and neither is one that goes through a proxy. What ends otherwise is an error with [`Cause::Broken`]: then only the
-//! caller knows whether the call may be made again.
+//! a call is sent once more, on a new connection, when all of this is so:
+//! - an earlier call was answered on its connection, which leads to the server and not to a proxy;
+//! - no byte of an answer came;
+//! - the call could not be written whole, or the server's machine refused it: by a reset within a second.
+//!
+//! Calls are POSTs, which must not be repeated unless there is reason to believe that they were not executed (RFC 9110,
+//! section 9.2.2). A reset is such a reason: that is how an operating system ends a connection on which something came that no
+//! program has read. One on which all was read it ends in order, also when the program crashed in the midst of the call.
+//! So a call whose connection ended in order after the server's machine had taken it is never sent again, and neither is any call on a
+//! new connection, or one that was in the server's hands for longer than a second: that is an error with [`Cause::Broken`], and only
+//! the caller knows whether the call may be made again.
+//!
+//! What this cannot tell apart is a server, or a machine between, that aborts a connection on purpose after it has read
+//! the call from it (`SO_LINGER`), and does so within that second: it gets the call twice. Python's client repeats in that
+//! case too, and in those above. A client that makes one call never sends it twice.
 
 mod address;
 mod builder;

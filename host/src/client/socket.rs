@@ -1,6 +1,6 @@
 //! One connected socket, TCP or Unix, below TLS and ureq's HTTP.
 //!
-//! A socket of our own, because ureq hides its own, and [`refused`] has to ask the kernel about it. ureq does not promise
+//! A socket of our own, because ureq hides its own, and [`is_reset`] has to ask the kernel about it. ureq does not promise
 //! that these traits stay as they are between its minor versions; all that implements them is here and in `connect`.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport};
 
-/// How long [`refused`] waits for the server's kernel to speak: a round trip, generously.
-const REFUSAL_WAIT_MAX: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+/// How long [`is_reset`] waits for a socket to end whose TLS has ended.
+const CLOSE_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// A connection that ureq's HTTP or TLS runs over.
 #[derive(Debug)]
@@ -64,17 +64,23 @@ pub(super) fn connect_unix(path: &Path, details: &ConnectionDetails<'_>) -> Resu
     Ok(socket)
 }
 
-/// Whether the server's end of a connection was closed before it got what was last sent there: a graceful end came, and
-/// then the server's kernel refused our bytes, as it does when no socket is left to take them. So nobody has read
-/// them.
+/// Whether the server's kernel has refused what was last sent on a connection that has ended for its reader, or does so within
+/// `patience`.
 ///
-/// Linux tells exactly this as EPIPE. A reset without an end before it is another error, and no proof: whoever aborts
-/// a connection may have read the request first.
-pub(super) fn refused(socket: &OwnedFd) -> bool {
-    // No event is asked for: errors and hang-ups are told unasked, and the end that came already is not.
-    let mut asked = [PollFd::new(socket, PollFlags::empty())];
-    let answered = poll(&mut asked, Some(&REFUSAL_WAIT_MAX));
-    answered.is_ok_and(|count| count > 0) && matches!(sockopt::socket_error(socket), Ok(Err(Errno::PIPE)))
+/// It is only listened to: to send something, our own end for example, would bring about a reset in some cases where the
+/// call was taken.
+pub(super) fn is_reset(socket: &OwnedFd, patience: Duration) -> bool {
+    // TLS ends before its socket does, and a server that is asked for nothing more may close that a little later.
+    wait(socket, PollFlags::RDHUP, CLOSE_WAIT_MAX);
+    // Errors are told unasked, and the end that has come is not.
+    wait(socket, PollFlags::empty(), patience);
+    matches!(sockopt::socket_error(socket), Ok(Err(Errno::CONNRESET | Errno::PIPE)))
+}
+
+/// Until the socket has one of these events or an error, or the time is over.
+fn wait(socket: &OwnedFd, events: PollFlags, limit: Duration) {
+    let limit = Timespec::try_from(limit).ok();
+    let _ = poll(&mut [PollFd::new(socket, events)], limit.as_ref());
 }
 
 impl SocketTransport {

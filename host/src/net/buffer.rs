@@ -12,16 +12,6 @@ const READ_BYTES: usize = 16 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Spare(Vec<u8>);
 
-impl Spare {
-    /// Room for bytes that nobody wants.
-    pub(super) fn room(&mut self) -> &mut [u8] {
-        if self.0.len() < READ_BYTES {
-            self.0.resize(READ_BYTES, 0);
-        }
-        &mut self.0
-    }
-}
-
 /// A window on memory that grows as bytes come.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {

@@ -23,14 +23,10 @@ use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// After its last answer a client's remaining bytes are read and thrown away, until none has come for so long: closing at
-/// once would reset the connection and could take the answer away from it.
+/// After its last answer a client's remaining bytes are thrown away, `discard_bytes_max` of them and for
+/// `request_ms_max` at most: closing at once would reset the connection, and many clients write all of a request, however long,
+/// before they look for an answer. When none comes for so long, the client has sent what it wanted to send.
 const LINGER: Duration = Duration::from_secs(1);
-/// Many clients send all of a body before they look whether it is wanted: so many times `body_bytes_max` are thrown away, within
-/// `request_ms_max`.
-const LINGER_BODIES_MAX: usize = 4;
-/// And so much where bodies are small.
-const LINGER_BYTES_MIN: usize = 1 << 20;
 /// For so long handshakes may go on once the server ends.
 const DRAIN_HANDSHAKE: Duration = Duration::from_secs(1);
 /// A plugin that heeds its deadline, and a fault that says more than that it passed, get so much longer.
@@ -233,7 +229,7 @@ impl Connection {
 
     /// The server ends at this moment: takes no request that has not begun.
     pub(super) fn drain(&mut self, end: Instant, home: &mut Home<'_>) -> Flow {
-        match self.state {
+        match &mut self.state {
             State::Handshaking => {
                 self.deadline = self.deadline.min(Instant::now() + DRAIN_HANDSHAKE);
                 Flow::Wait
@@ -242,6 +238,10 @@ impl Connection {
             State::Idle => {
                 self.stream.hear(false);
                 self.advance(home)
+            }
+            State::Lingering(lingering) => {
+                lingering.until = lingering.until.min(home.now + LINGER);
+                Flow::Wait
             }
             // A request that does not come whole is refused while there is time to tell its client.
             State::Reading(_) => {
@@ -411,10 +411,10 @@ impl Connection {
             Then::Linger => {
                 self.stream.finish()?;
                 let limits = home.service.limits();
-                let bytes = limits.body_bytes_max.saturating_mul(LINGER_BODIES_MAX);
+                let longest = if home.service.is_draining() { LINGER } else { limits.request_max() };
                 self.state = State::Lingering(Lingering {
-                    bytes_left: bytes.max(LINGER_BYTES_MIN),
-                    until: home.now + limits.request_max(),
+                    bytes_left: limits.discard_bytes_max(),
+                    until: home.now + longest,
                 });
                 self.deadline = home.now + LINGER;
             }
@@ -422,9 +422,9 @@ impl Connection {
         Ok(())
     }
 
-    fn linger(&mut self, home: &mut Home<'_>) -> io::Result<()> {
+    fn linger(&mut self, home: &Home<'_>) -> io::Result<()> {
         let State::Lingering(lingering) = &mut self.state else { return Ok(()) };
-        let count = self.stream.read(home.spare.room())?;
+        let count = self.stream.discard()?;
         lingering.bytes_left = lingering.bytes_left.saturating_sub(count);
         self.deadline = lingering.until.min(home.now + LINGER);
         if count == 0 || lingering.bytes_left == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }

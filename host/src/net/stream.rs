@@ -12,6 +12,9 @@ use rustix::process::{Uid, geteuid};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 
+/// What is read at once when nobody wants it.
+const DISCARD_BYTES: usize = 16 << 10;
+
 /// A connected socket.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -153,6 +156,16 @@ impl Stream {
             drop(tls.shutdown());
         }
         self.socket().shutdown(Shutdown::Write)
+    }
+
+    /// Reads once and forgets what came; how much that was, and 0 is the connection's end. Nothing else can be read
+    /// afterwards: what TLS has encrypted is not decrypted, because that would cost the most.
+    pub(super) fn discard(&mut self) -> io::Result<usize> {
+        let bytes = &mut [0; DISCARD_BYTES];
+        match self {
+            Self::Plain(socket) => socket.read(bytes),
+            Self::Tls(tls) => tls.get_mut().read(bytes),
+        }
     }
 
     /// Something has happened: there may be more to read. `is_ended`: the client has closed its side.

@@ -1,17 +1,16 @@
-"""Requests that are larger than the server takes. xmlrpc.client sends all of a body before it looks for an answer."""
+"""Python's xmlrpc.client, which writes a request whole before it looks for an answer: it is told when that was too large."""
 
-import ssl
-import sys
 import xmlrpc.client
 
-url, ca = sys.argv[1], sys.argv[2]
-options = {"context": ssl.create_default_context(cafile=ca)} if url.startswith("https") else {}
-with xmlrpc.client.ServerProxy(url, **options) as p:
-    for bytes in [17 << 20, 40 << 20]:
+from hotcall_testing import equal, proxy
+
+MB = 10**6
+
+for size in [17 * MB, 40 * MB]:
+    with proxy() as p:
         try:
-            p.add("x" * bytes, 1)
-        except xmlrpc.client.ProtocolError as error:
-            assert error.errcode == 413, error
+            result = p.add("x" * size)
+        except xmlrpc.client.ProtocolError as raised:
+            equal(raised.errcode, 413)
         else:
-            raise AssertionError(f"{bytes} bytes were taken")
-    assert p.add(2, 3) == 5
+            raise AssertionError(f"{size} bytes were taken: {result!r}")

@@ -133,6 +133,28 @@ fn broken_answers_are_transport_errors() {
 }
 
 #[test]
+fn who_has_answered_in_http_does_not_want_tls() {
+    let hint = "it may be that this server is reached by https:// only";
+    let (address, server) = serve(vec![b"".to_vec()]);
+    let error = client(address).call::<Value>("m", []).unwrap_err();
+    assert!(error.to_string().contains(hint), "{error}");
+    server.join().unwrap();
+
+    let (address, server) = serve(vec![result(&Value::Nil), b"".to_vec()]);
+    let client = client(address);
+    client.call::<()>("m", []).unwrap();
+    let error = client.call::<Value>("m", []).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the exchange with {address} broke off: the connection ended without an answer; whether the call was \
+             executed is not known"
+        )
+    );
+    server.join().unwrap();
+}
+
+#[test]
 fn an_answer_past_the_limit_is_refused() {
     let (address, server) = serve(vec![result(&Value::from("x".repeat(2_000)))]);
     let client = Client::builder(&format!("http://{address}")).response_bytes_max(1_000).build().unwrap();

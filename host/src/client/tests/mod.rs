@@ -1,6 +1,7 @@
 //! The client against servers of a few lines.
 
 mod answers;
+mod early;
 mod gzip;
 mod proxy;
 mod retry;

@@ -1,6 +1,7 @@
 //! When a call is sent again: servers that count what they get.
 
 use super::*;
+use crate::client::connect::IDLE_RESET_MAX;
 use crate::client::socket;
 use rustix::net::sockopt::set_socket_linger;
 use std::io::Read;
@@ -81,6 +82,115 @@ fn a_kept_connection_that_closes_before_the_whole_call_was_read_is_replaced_once
     assert_eq!((second.unwrap(), more), (2, 0));
 }
 
+/// So that closing resets the connection, whatever was read.
+fn will_abort(stream: &TcpStream) {
+    set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
+}
+
+#[test]
+fn a_call_on_a_kept_connection_that_is_reset_is_sent_again_once() {
+    let unread: Then = |reader| assert_eq!(reader.get_ref().peek(&mut [0]).unwrap(), 1);
+    let half_read: Then = |reader| reader.get_ref().read_exact(&mut [0; 100]).unwrap();
+    // Nobody can tell this from the others.
+    let aborted: Then = |reader| {
+        read_request(reader);
+        will_abort(reader.get_ref());
+    };
+    for then in [unread, half_read, aborted] {
+        let (second, more) = second_call(then, "x", true);
+        assert_eq!((second.unwrap(), more), (2, 0));
+    }
+}
+
+#[test]
+fn a_reset_that_comes_late_is_no_idle_connections_end() {
+    let works_for_long: Then = |reader| {
+        read_request(reader);
+        thread::sleep(IDLE_RESET_MAX);
+        will_abort(reader.get_ref());
+    };
+    is_broken(second_call(works_for_long, "x", false));
+}
+
+/// Each connection is closed so soon that many a call is on its way by then.
+#[test]
+fn a_server_that_closes_each_connection_after_a_moment_fails_no_call() {
+    const CALLS: i32 = 400;
+    const MOMENT: Duration = Duration::from_micros(500);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = client(listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        for number in 0..CALLS {
+            let (mut stream, _) = listener.accept().unwrap();
+            read_request(&mut BufReader::new(stream.try_clone().unwrap()));
+            stream.write_all(&result(&Value::Int(number))).unwrap();
+            thread::sleep(MOMENT);
+        }
+    });
+    for number in 0..CALLS {
+        assert_eq!(client.call::<i32>("m", ()).unwrap(), number);
+    }
+    server.join().unwrap();
+}
+
+#[test]
+fn nor_does_one_that_ends_tls_first() {
+    const CALLS: usize = 50;
+    const MOMENT: Duration = Duration::from_micros(500);
+    let identity = tls::identity("server");
+    let acceptor = tls::acceptor(&identity, None);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        for _ in 0..CALLS {
+            let mut stream = acceptor.accept(listener.accept().unwrap().0).unwrap();
+            tls::answer(&mut stream);
+            thread::sleep(MOMENT);
+            stream.shutdown().unwrap();
+        }
+    });
+    let client = Client::builder(&url).ca_pem(identity.certificate.to_pem().unwrap()).build().unwrap();
+    for _ in 0..CALLS {
+        assert_eq!(client.call::<String>("m", ()).unwrap(), "");
+    }
+    server.join().unwrap();
+}
+
+#[test]
+fn unix_sockets_tell_what_was_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let server = thread::spawn(move || {
+        let accept = || BufReader::new(listener.accept().unwrap().0);
+        let answer = |reader: &mut BufReader<std::os::unix::net::UnixStream>, number| {
+            read_request(reader);
+            reader.get_mut().write_all(&result(&Value::Int(number))).unwrap();
+        };
+        let mut reader = accept();
+        answer(&mut reader, 1);
+        // The second call waits, and is not read.
+        while rustix::io::ioctl_fionread(reader.get_ref()).unwrap() == 0 {
+            thread::yield_now();
+        }
+        drop(reader);
+        let mut reader = accept();
+        answer(&mut reader, 2);
+        // The third one is read.
+        read_request(&mut reader);
+        drop(reader);
+        listener
+    });
+    let client = Client::builder(&format!("unix:{}", path.display())).build().unwrap();
+    assert_eq!(client.call::<i32>("m", ()).unwrap(), 1);
+    assert_eq!(client.call::<i32>("m", ()).unwrap(), 2);
+    let error = client.call::<i32>("m", ()).unwrap_err();
+    assert_eq!(cause(&error), Cause::Broken, "{error}");
+    let listener = server.join().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "the call was sent again");
+}
+
 #[test]
 fn a_call_that_was_read_whole_is_not_sent_again() {
     is_broken(second_call(|reader| drop(read_request(reader)), "x", false));
@@ -90,15 +200,6 @@ fn a_call_that_was_read_whole_is_not_sent_again() {
             reader.get_ref().shutdown(Shutdown::Write).unwrap();
             // Until the client has given the connection up.
             drop(reader.read_to_end(&mut Vec::new()));
-        },
-        "x",
-        false,
-    ));
-    is_broken(second_call(
-        |reader| {
-            read_request(reader);
-            // Closing resets the connection then.
-            set_socket_linger(reader.get_ref(), Some(Duration::ZERO)).unwrap();
         },
         "x",
         false,
@@ -124,9 +225,13 @@ fn begin(reader: &mut BufReader<TcpStream>, bytes: usize) {
 
 #[test]
 fn a_call_on_a_new_connection_is_not_sent_again() {
-    let closes: [fn(TcpStream); 2] = [
+    let closes: [fn(TcpStream); 3] = [
         |stream| drop(read_request(&mut BufReader::new(stream))),
         |stream| drop(BufReader::new(stream).read_exact(&mut [0; 1 << 10])),
+        |stream| {
+            will_abort(&stream);
+            drop(read_request(&mut BufReader::new(stream)));
+        },
     ];
     for close in closes {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -241,10 +346,9 @@ fn connected() -> (TcpStream, TcpStream) {
     (ours, listener.accept().unwrap().0)
 }
 
-/// The race that nothing above can bring about at will: the server closes after the client has looked, and before the
-/// call arrives. What the kernel then says is what the whole rule stands on.
+/// What the kernel says in the end is what the whole rule stands on.
 #[test]
-fn the_kernel_tells_a_refused_call_from_one_that_was_read() {
+fn the_kernel_tells_a_call_that_was_taken_from_one_that_was_not() {
     let ends = |server: fn(TcpStream), before: bool| {
         let (mut ours, mut theirs) = connected();
         if before {
@@ -257,12 +361,19 @@ fn the_kernel_tells_a_refused_call_from_one_that_was_read() {
             theirs.read_exact(&mut [0; 4]).unwrap();
             server(theirs);
         }
-        drop(ours.read(&mut [0]));
-        socket::refused(&ours.into())
+        assert_eq!(ours.read(&mut [0]).unwrap(), 0);
+        socket::is_reset(&ours.into(), if before { Duration::from_secs(20) } else { Duration::ZERO })
     };
     assert!(ends(drop, true), "closed, then called");
     assert!(!ends(drop, false), "read, then closed");
     assert!(!ends(|stream| stream.shutdown(Shutdown::Write).map_or((), |()| drop(stream)), false));
-    let abort: fn(TcpStream) = |stream| set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
-    assert!(!ends(abort, false), "read, then aborted");
+
+    // As under TLS, whose own end comes before the socket's.
+    let (mut ours, mut theirs) = connected();
+    theirs.write_all(b"end").unwrap();
+    ours.write_all(b"call").unwrap();
+    ours.read_exact(&mut [0; 3]).unwrap();
+    theirs.peek(&mut [0]).unwrap();
+    drop(theirs);
+    assert!(socket::is_reset(&ours.into(), Duration::from_secs(20)), "closed on a call that nobody read");
 }
