@@ -96,7 +96,7 @@ pub(super) fn failure(error: &Error) -> Failure {
         },
         Error::Http { status: 415, .. } => failure.hint("this server may not take gzip: leave --gzip out"),
         Error::Http { status: 401, .. } => failure.hint("pass a name and password with --user"),
-        Error::Http { status: 404, .. } | Error::Protocol(_) => {
+        Error::Http { status: 200 | 404, .. } | Error::Protocol(_) => {
             failure.hint("check the URL's path: most servers answer at /RPC2")
         }
         Error::Http { status: 300..=399, .. } => failure.hint("call the address that the server moved to"),

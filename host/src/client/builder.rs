@@ -159,6 +159,7 @@ impl Builder {
     }
 
     /// How deep arrays and structs may lie within each other in an answer. 128 when not set; past 2,000 it counts as 2,000.
+    /// One past it, or past [`response_values_max`](Self::response_values_max), is an [`Error::Protocol`].
     pub fn response_depth_max(mut self, depth: usize) -> Self {
         self.response_depth_max = depth;
         self

@@ -3,6 +3,7 @@
 use crate::xmlrpc::Fault;
 use hotcall_plugin::Mismatch;
 use std::{fmt, io};
+use ureq::http::StatusCode;
 
 /// Why a call has no result.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub enum Error {
         /// What happened, in words.
         message: String,
     },
-    /// An answer came that HTTP calls an error, so no method was called.
+    /// A page came instead of an answer: HTTP calls it an error, so no method was called, or it is HTML with status 200.
     Http {
         /// The status code.
         status: u16,
@@ -64,11 +65,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault(fault) => fault.fmt(f),
-            Self::Http { status, first_line } if first_line.is_empty() => {
-                write!(f, "the server answered HTTP status {status}")
-            }
             Self::Http { status, first_line } => {
-                write!(f, "the server answered HTTP status {status}: {first_line}")
+                let what = if *status == StatusCode::OK { " and an HTML page" } else { "" };
+                write!(f, "the server answered HTTP status {status}{what}")?;
+                if first_line.is_empty() { Ok(()) } else { write!(f, ": {first_line}") }
             }
             Self::Transport { message, .. }
             | Self::Protocol(message)

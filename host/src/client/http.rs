@@ -154,6 +154,17 @@ fn compress(document: &[u8]) -> Option<Vec<u8>> {
     encoder.finish().ok()
 }
 
+/// Whether what is no answer is a page for people, by what it says of itself or by how it begins.
+pub(super) fn is_html(page: &[u8], content_type: &str) -> bool {
+    /// A prolog and a comment may stand before it.
+    const START_BYTES: usize = 1 << 10;
+    let start = page.get(..page.len().min(START_BYTES)).unwrap_or_default().to_ascii_lowercase();
+    let has = |tag: &[u8]| start.windows(tag.len()).any(|window| window == tag);
+    let is_named_so = content_type.to_ascii_lowercase().contains("html");
+    // Some servers call everything HTML, and results may hold some.
+    !has(b"<methodresponse") && (is_named_so || has(b"<!doctype html") || has(b"<html"))
+}
+
 /// The first line of text on a page: without tags, since an HTML page begins with many that say nothing, and without
 /// styles and scripts. A title is a line of its own.
 pub(super) fn first_line(page: &[u8]) -> String {

@@ -75,9 +75,10 @@ pub use params::Params;
 
 use crate::xmlrpc::{DecodeLimits, Document, EncodeOptions, Value, decode_response, encode_call};
 use hotcall_plugin::FromValue;
-use http::{Http, first_line};
+use http::{Http, first_line, is_html};
 use std::fmt;
 use std::sync::Arc;
+use ureq::http::StatusCode;
 
 /// Calls methods of one server. Cheap to clone; may be used by many threads at once. Connections are kept open
 /// between calls.
@@ -161,13 +162,18 @@ impl Exchange {
     /// The result in the response document.
     ///
     /// # Errors
-    /// [`Error::Fault`] when it is a fault, [`Error::Protocol`] when it is no response.
+    /// [`Error::Fault`] when it is a fault, [`Error::Protocol`] when it is no response, or one past a limit of the client's,
+    /// [`Error::Http`] when it is an HTML page.
     pub fn result(&self) -> Result<Value, Error> {
         let document = Document::from(&self.response).with_content_type(&self.content_type);
         match decode_response(document, &self.decode_limits) {
             Ok(result) => result.map_err(Error::Fault),
             Err(error) => {
                 let first_line = first_line(&self.response);
+                if is_html(&self.response, &self.content_type) {
+                    // There is no exchange with another status.
+                    return Err(Error::Http { status: StatusCode::OK.as_u16(), first_line });
+                }
                 Err(Error::Protocol(format!("the answer is not XML-RPC: {error}; it begins: {first_line}")))
             }
         }

@@ -124,13 +124,14 @@ fn a_batch_is_split_and_its_results_stand_in_order() {
 
 #[test]
 fn results_without_their_arrays_and_odd_faults_are_understood() {
-    let faults = [fault(Value::from(" 4 "), "no"), Value::Struct(vec![pair("faultCode", Value::Int(5))])];
-    let [text, bare] = faults;
-    let answer = Value::Array(vec![Value::Int(1), Value::Struct(vec![]), one(Value::Int(2)), text, bare]);
+    let (text, double) = (fault(Value::from(" 4 "), "no"), fault(Value::Double(6.0), "no"));
+    let bare = Value::Struct(vec![pair("faultCode", Value::Int(5))]);
+    let answer =
+        Value::Array(vec![Value::Int(1), Value::Struct(vec![]), one(Value::Int(2)), text, bare, double]);
     let (address, server) = serve(vec![result(&answer)]);
     let client = client(address);
     let mut batch = client.multicall();
-    for _ in 0..5 {
+    for _ in 0..6 {
         batch.add("m", ()).unwrap();
     }
     let wanted = [
@@ -139,6 +140,7 @@ fn results_without_their_arrays_and_odd_faults_are_understood() {
         Ok(Value::Int(2)),
         Err(Fault::new(4, "no")),
         Err(Fault::new(5, "")),
+        Err(Fault::new(6, "no")),
     ];
     assert_eq!(batch.send::<Value>().unwrap(), wanted);
     server.join().unwrap();
@@ -152,6 +154,10 @@ fn an_answer_that_is_none_to_the_batch_is_refused() {
         (one(Value::Array(vec![])), "system.multicall gave 0 results to one call"),
         (one(Value::Int(1)), "the result of call 1, upper, wants string, got int"),
         (one(fault(Value::from("x"), "no")), "system.multicall gave neither a result nor a fault to a call"),
+        (
+            one(fault(Value::Double(5.5), "no")),
+            "system.multicall gave neither a result nor a fault to a call",
+        ),
         (one(one(Value::Int(1))), "the result of call 1, upper, wants string, got int"),
     ] {
         let (address, server) = serve(vec![result(&answer)]);

@@ -132,6 +132,8 @@ pub(crate) fn fault_of(value: &Value) -> Option<Fault> {
     let code = match value.get("faultCode")? {
         Value::Int(code) => *code,
         Value::Long(code) => i32::try_from(*code).ok()?,
+        // Languages with one kind of number send it so. Only a whole one is written like an int.
+        Value::Double(code) => code.to_string().parse().ok()?,
         Value::String(code) => scalars::trim(code).parse().ok()?,
         _ => return None,
     };

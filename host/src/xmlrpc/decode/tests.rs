@@ -472,6 +472,12 @@ fn responses_are_results_or_faults() {
     assert_eq!(read(&fault("<int>4</int>", "too many")), Ok(Err(Fault::new(4, "too many"))));
     assert_eq!(read(&fault("<i8>-501</i8>", "<string/>")), Ok(Err(Fault::new(-501, ""))));
     assert_eq!(read(&fault("7", "x")), Ok(Err(Fault::new(7, "x"))));
+    assert_eq!(read(&fault("<double>5.0</double>", "x")), Ok(Err(Fault::new(5, "x"))));
+    assert_eq!(read(&fault("<double>-3.2601e4</double>", "x")), Ok(Err(Fault::new(-32601, "x"))));
+    for code in ["5.5", "1e10", "-2147483649", "NaN", "inf"] {
+        let error = read(&fault(&format!("<double>{code}</double>"), "x")).unwrap_err();
+        assert!(error.message.contains("no faultCode that is a number of 32 bits"), "{code}: {error}");
+    }
     for (inside, message) in [
         ("", "neither <params> nor <fault>"),
         ("<result/>", "<result> does not belong"),
