@@ -165,6 +165,7 @@ impl Registry {
     }
 
     /// The same for whoever looks at them for a moment only: cheaper to have, and dear to keep.
+    #[inline]
     pub fn glance(&self) -> Guard<Arc<Snapshot>> {
         self.0.load()
     }
@@ -177,6 +178,7 @@ impl Registry {
 
 impl Snapshot {
     /// The method of that name.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&Method> {
         self.0.get(name)
     }

@@ -11,7 +11,8 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
 /// A [`Value`] is copied out of a tree whose size the host has limited already; these only stop a host gone wrong.
-pub(crate) const TREE_LIMITS: ReadLimits = ReadLimits { depth_max: 1_024, values_max: 100_000_000 };
+pub(crate) const TREE_LIMITS: ReadLimits =
+    ReadLimits { depth_max: 1_024, values_max: 100_000_000, bytes_max: usize::MAX };
 
 /// A member's name in a message: the client chose it, so its length is limited.
 const NAME_CHARS_MAX: usize = 64;

@@ -23,6 +23,8 @@ pub enum Defect {
     Depth(usize),
     /// More values than the limit.
     Values(usize),
+    /// More bytes than the limit.
+    Bytes(usize),
 }
 
 impl fmt::Display for Defect {
@@ -34,19 +36,26 @@ impl fmt::Display for Defect {
             Self::DateTime => f.write_str("a date-time out of range"),
             Self::Depth(max) => write!(f, "values nested deeper than {max}"),
             Self::Values(max) => write!(f, "more than {max} values"),
+            Self::Bytes(max) => write!(f, "more than {max} bytes"),
         }
     }
 }
 
 impl std::error::Error for Defect {}
 
-/// How much of a tree [`Tree::to_value`] reads before it refuses.
+/// What a value counts for besides its text and bytes: the least that any takes when encoded.
+const VALUE_BYTES: usize = 8;
+
+/// How much of a tree [`Tree::to_value`] reads before it refuses. A tree may name the same memory again and again, or itself, so
+/// a small one can be endless when copied.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
     /// Arrays and structs within each other.
     pub depth_max: usize,
     /// Values of all kinds together.
     pub values_max: usize,
+    /// Texts, bytes and names of members together, and 8 bytes for each value.
+    pub bytes_max: usize,
 }
 
 /// A borrowed value tree: of the other side, or a [`Value`] of this one.
@@ -127,7 +136,7 @@ impl<'a> Tree<'a> {
     /// The first [`Defect`] found, or the limit that the tree passes.
     #[inline]
     pub fn to_value(self, limits: ReadLimits) -> Result<Value, Defect> {
-        Reader { limits, values: 0 }.read(self, 0)
+        Reader { limits, values: 0, bytes_left: limits.bytes_max }.read(self, 0)
     }
 }
 
@@ -315,6 +324,7 @@ unsafe fn view_raw(value: &abi::Value) -> Result<View<'_>, Defect> {
 struct Reader {
     limits: ReadLimits,
     values: usize,
+    bytes_left: usize,
 }
 
 impl Reader {
@@ -326,26 +336,41 @@ impl Reader {
         if depth > self.limits.depth_max {
             return Err(Defect::Depth(self.limits.depth_max));
         }
+        self.take(VALUE_BYTES)?;
         Ok(match tree.view()? {
             View::Nil => Value::Nil,
             View::Bool(value) => Value::Bool(value),
             View::Int(value) => Value::Int(value),
             View::Long(value) => Value::Long(value),
             View::Double(value) => Value::Double(value),
-            View::String(value) => Value::String(value.to_owned()),
+            View::String(value) => Value::String(self.text(value)?),
             View::DateTime(value) => Value::DateTime(value),
-            View::Binary(value) => Value::Binary(value.to_vec()),
+            View::Binary(value) => {
+                self.take(value.len())?;
+                Value::Binary(value.to_vec())
+            }
             View::Array(items) => {
                 Value::Array(items.iter().map(|item| self.read(item, depth + 1)).collect::<Result<_, _>>()?)
             }
             View::Struct(members) => {
                 let read = |member: Result<(&str, Tree<'_>), Defect>| {
                     let (name, value) = member?;
-                    Ok((name.to_owned(), self.read(value, depth + 1)?))
+                    Ok((self.text(name)?, self.read(value, depth + 1)?))
                 };
                 Value::Struct(members.iter().map(read).collect::<Result<_, _>>()?)
             }
         })
+    }
+
+    fn text(&mut self, text: &str) -> Result<String, Defect> {
+        self.take(text.len())?;
+        Ok(text.to_owned())
+    }
+
+    /// Before they are copied.
+    fn take(&mut self, bytes: usize) -> Result<(), Defect> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(Defect::Bytes(self.limits.bytes_max))?;
+        Ok(())
     }
 }
 

@@ -31,7 +31,7 @@ fn context() -> CallContext {
 }
 
 /// The registry's lookup, the call through the ABI, the arena.
-#[divan::bench]
+#[divan::bench(sample_size = 10_000)]
 fn dispatch(bencher: Bencher<'_, '_>) {
     let (loaded, context) = (loaded(), context());
     bencher.bench_local(|| {
@@ -42,7 +42,7 @@ fn dispatch(bencher: Bencher<'_, '_>) {
 }
 
 /// From a vetted request to the response, as a reactor answers it.
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn answer(bencher: Bencher<'_, '_>) {
     let loaded = loaded();
     let dispatcher = Dispatcher::new(Arc::clone(loaded.registry()), Limits::default());

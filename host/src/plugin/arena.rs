@@ -13,6 +13,7 @@ thread_local! {
 }
 
 /// Runs `work` with an empty arena. A call within a call gets an arena of its own.
+#[inline]
 pub(super) fn with<R>(work: impl FnOnce(&Bump) -> R) -> R {
     let kept = KEPT.try_with(Cell::take).ok().flatten();
     let mut arena = kept.unwrap_or_default();

@@ -10,7 +10,6 @@ use super::ledger::Count;
 use super::library::{Image, Table};
 use super::refusal::Refusal;
 use super::text::{self, FAULT_BYTES_MAX, LOG_BYTES_MAX};
-use super::weigh::{self, Excess};
 use super::{arena, lend};
 use crate::limits::Limits;
 use crate::registry::CallContext;
@@ -29,7 +28,8 @@ pub(super) struct Live {
     instance: Handle,
     /// The log's target, `plugin::NAME`.
     target: String,
-    limits: CallLimits,
+    /// Of a result; the call may ask for as many bytes besides.
+    limits: ReadLimits,
 }
 
 /// The right and the duty to destroy an instance after its last call, on any thread.
@@ -62,13 +62,6 @@ pub(super) struct Saved {
     state: Value,
 }
 
-/// What one call may use and return.
-#[derive(Clone, Copy)]
-pub(super) struct CallLimits {
-    bytes_max: usize,
-    read: ReadLimits,
-}
-
 #[derive(Clone, Copy)]
 struct Handle(*mut c_void);
 
@@ -84,13 +77,6 @@ impl From<Fault> for Failure {
     }
 }
 
-impl From<&Limits> for CallLimits {
-    fn from(limits: &Limits) -> Self {
-        let read = ReadLimits { depth_max: limits.xml_depth_max, values_max: limits.xml_values_max };
-        Self { bytes_max: limits.response_bytes_max, read }
-    }
-}
-
 impl Live {
     /// Makes an instance. Loader thread only.
     ///
@@ -101,8 +87,13 @@ impl Live {
         plugin: &str,
         host: &'static abi::Host,
         context: &CallContext,
-        limits: CallLimits,
+        limits: &Limits,
     ) -> Result<Self, Refusal> {
+        let limits = ReadLimits {
+            depth_max: limits.xml_depth_max,
+            values_max: limits.xml_values_max,
+            bytes_max: limits.response_bytes_max,
+        };
         let target = log_target(plugin);
         let mut instance = ptr::null_mut();
         if let Some(create) = table.create {
@@ -127,6 +118,7 @@ impl Live {
     ///
     /// # Errors
     /// See [`Failure`].
+    #[inline]
     pub(super) fn invoke(
         &self,
         index: usize,
@@ -140,6 +132,7 @@ impl Live {
         arena::with(|arena| self.invoke_in(arena, *invoke, method, params, context))
     }
 
+    #[inline]
     fn invoke_in(
         &self,
         arena: &Bump,
@@ -226,10 +219,10 @@ impl Live {
             // SAFETY: with `OK` the plugin promises a tree in the call's arena or static data, which both live until
             // this call's arena is reset.
             let tree = unsafe { Tree::new(&state) };
-            match self.copied(tree) {
+            match tree.to_value(self.limits) {
                 Ok(state) => Ok(Saved { version, state }),
-                Err(Excess::Bytes) => Err(self.state_too_large()),
-                Err(Excess::Defect(defect)) => Err(format!("the state has {defect}")),
+                Err(Defect::Bytes(_)) => Err(self.state_too_large()),
+                Err(defect) => Err(format!("the state has {defect}")),
             }
         }))
     }
@@ -265,20 +258,14 @@ impl Live {
         // SAFETY: with `OK` the plugin promises a tree in the call's arena, static data or its parameters, all of
         // which live until this call's arena is reset.
         let tree = unsafe { Tree::new(result) };
-        self.copied(tree).map_err(|excess| match excess {
-            Excess::Bytes => self.too_large(method),
-            Excess::Defect(Defect::Values(max)) => Fault::new(
+        tree.to_value(self.limits).map_err(|defect| match defect {
+            Defect::Bytes(_) => self.too_large(method),
+            Defect::Values(max) => Fault::new(
                 code::RESPONSE_TOO_LARGE,
                 format!("the result of {method} has more than {max} values"),
             ),
-            Excess::Defect(defect) => self.internal(method, context, &format!("its result has {defect}")),
+            defect => self.internal(method, context, &format!("its result has {defect}")),
         })
-    }
-
-    /// A plugin's tree as a value of the host's own, within the limits of a result.
-    fn copied(&self, tree: Tree<'_>) -> Result<Value, Excess> {
-        weigh::check(tree, self.limits.read, self.limits.bytes_max)?;
-        tree.to_value(self.limits.read).map_err(Excess::Defect)
     }
 
     fn state_too_large(&self) -> String {

@@ -1,7 +1,7 @@
 //! The steps from a file's bytes to an instance, in order and in one place: serving a file and `hotcall check` both
 //! take them.
 
-use super::boundary::{CallLimits, Live, log_target};
+use super::boundary::{Live, log_target};
 use super::callbacks;
 use super::elf::{self, Facts};
 use super::ledger::Count;
@@ -182,7 +182,7 @@ impl Candidate {
             .map_err(|_| Refusal::Create("there is no memory for its configuration".into()))?;
         let host = callbacks::host_table(log_target(name), data_directory.to_owned(), config);
         let context = CallContext::of_the_server("create", later(Instant::now(), limits.call_max()));
-        let live = Live::create(self.table, name, host, &context, CallLimits::from(limits))?;
+        let live = Live::create(self.table, name, host, &context, limits)?;
         Ok((self.descriptor, live))
     }
 }

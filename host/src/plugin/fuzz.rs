@@ -10,7 +10,7 @@ use hotcall_plugin::tree::{Defect, ReadLimits};
 use hotcall_plugin::{Tree, abi};
 use std::ptr;
 
-const LARGE: ReadLimits = ReadLimits { depth_max: 100, values_max: 100_000 };
+const LARGE: ReadLimits = ReadLimits { depth_max: 100, values_max: 100_000, bytes_max: usize::MAX };
 
 /// A value that is lent to a plugin comes back the same, within exact limits; and a tree in which a plugin was careless is
 /// refused for the first mistake in it. The bytes are a value in `notation`, and after `!` mistakes: a letter of [`Careless`]'s,
@@ -40,26 +40,36 @@ fn reads_as(tree: Tree<'_>, expected: Result<&Value, Defect>) {
     let read = |limits| format!("{:?}", tree.to_value(limits));
     assert_eq!(read(LARGE), format!("{expected:?}"));
     let Ok(value) = expected else { return };
-    let (values_max, depth_max) = extent(value);
-    let exact = ReadLimits { depth_max, values_max };
+    let exact = extent(value);
+    let ReadLimits { depth_max, values_max, bytes_max } = exact;
     assert_eq!(read(exact), format!("{expected:?}"), "{exact:?}");
     let fewer = ReadLimits { values_max: values_max - 1, ..exact };
     assert_eq!(tree.to_value(fewer), Err(Defect::Values(values_max - 1)));
+    let shorter = ReadLimits { bytes_max: bytes_max - 1, ..exact };
+    assert_eq!(tree.to_value(shorter), Err(Defect::Bytes(bytes_max - 1)));
     if depth_max > 0 {
         let flatter = ReadLimits { depth_max: depth_max - 1, ..exact };
         assert_eq!(tree.to_value(flatter), Err(Defect::Depth(depth_max - 1)));
     }
 }
 
-/// How many values there are, and how many others the deepest of them is in.
-fn extent(value: &Value) -> (usize, usize) {
-    let inside: Vec<_> = match value {
-        Value::Array(items) => items.iter().map(extent).collect(),
-        Value::Struct(members) => members.iter().map(|(_, value)| extent(value)).collect(),
-        _ => Vec::new(),
+/// The least limits that a value is within.
+fn extent(value: &Value) -> ReadLimits {
+    let (inside, own): (Vec<_>, usize) = match value {
+        Value::Array(items) => (items.iter().map(extent).collect(), 0),
+        Value::Struct(members) => (
+            members.iter().map(|(_, value)| extent(value)).collect(),
+            members.iter().map(|(name, _)| name.len()).sum(),
+        ),
+        Value::String(text) => (Vec::new(), text.len()),
+        Value::Binary(bytes) => (Vec::new(), bytes.len()),
+        _ => (Vec::new(), 0),
     };
-    let values = inside.iter().map(|(values, _)| values).sum::<usize>();
-    (values + 1, inside.iter().map(|(_, depth)| depth + 1).max().unwrap_or(0))
+    ReadLimits {
+        depth_max: inside.iter().map(|inside| inside.depth_max + 1).max().unwrap_or(0),
+        values_max: inside.iter().map(|inside| inside.values_max).sum::<usize>() + 1,
+        bytes_max: inside.iter().map(|inside| inside.bytes_max).sum::<usize>() + own + 8,
+    }
 }
 
 /// One mistake in a tree.

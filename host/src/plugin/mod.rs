@@ -53,7 +53,6 @@ mod trials;
 mod trust;
 mod vitals;
 mod watch;
-mod weigh;
 mod work;
 
 pub use control::RELOADS_AWAITED_MAX;

@@ -89,6 +89,7 @@ thread_local! {
 struct Caller(u32);
 
 /// Notes that this thread calls methods. Asks the kernel something at the thread's first call only.
+#[inline]
 pub(super) fn note_caller() {
     // A thread that is ending need not be noted.
     let _ = CALLER.try_with(|_| ());

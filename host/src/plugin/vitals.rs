@@ -48,6 +48,7 @@ impl Vitals {
     }
 
     /// Whether it is out of service: no call enters it any more.
+    #[inline]
     pub(super) fn is_poisoned(&self) -> bool {
         self.is_poisoned.load(Ordering::Relaxed)
     }
@@ -68,6 +69,7 @@ impl Vitals {
     }
 
     /// Counts a call. True for the one panic that takes the generation out of service.
+    #[inline]
     pub(super) fn ended(&self, outcome: Outcome) -> bool {
         self.calls.fetch_add(1, Ordering::Relaxed);
         if outcome != Outcome::Result {

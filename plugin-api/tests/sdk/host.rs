@@ -8,7 +8,7 @@ use std::ffi::{c_char, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::{Arc, Mutex};
 
-const LIMITS: ReadLimits = ReadLimits { depth_max: 100, values_max: 10_000 };
+const LIMITS: ReadLimits = ReadLimits { depth_max: 100, values_max: 10_000, bytes_max: usize::MAX };
 
 unsafe extern "C" {
     #[link_name = "hotcall_plugin_v1"]
