@@ -38,9 +38,9 @@ pub struct Method {
 pub struct Promise(AtomicU8);
 
 const KEPT: u8 = 0;
-/// The last call was not quick.
-const IN_DOUBT: u8 = 1;
-const BROKEN: u8 = 2;
+/// After a call that was not quick so many must be that it is kept again.
+const DOUBT_CALLS: u8 = 100;
+const BROKEN: u8 = u8::MAX;
 
 impl Promise {
     /// One that is given, or not.
@@ -55,14 +55,16 @@ impl Promise {
 
     /// A call was quick.
     pub fn keep(&self) {
-        if self.0.load(Ordering::Relaxed) == IN_DOUBT {
-            self.change(IN_DOUBT, KEPT);
+        let doubt = self.0.load(Ordering::Relaxed);
+        if (1..=DOUBT_CALLS).contains(&doubt) {
+            // Another thread's call may count instead.
+            self.change(doubt, doubt - 1);
         }
     }
 
-    /// A call was not quick. `true` when the one before was not either.
+    /// A call was not quick. `true` when another one shortly before was not either.
     pub fn doubt(&self) -> bool {
-        !self.change(KEPT, IN_DOUBT)
+        !self.change(KEPT, DOUBT_CALLS)
     }
 
     /// It was not kept. `true` for the first who says so.

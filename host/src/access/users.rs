@@ -4,7 +4,7 @@
 use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, Version};
-use rustix::fs::{Gid, Uid};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -44,7 +44,7 @@ impl Users {
     /// A file that cannot be read or that others can, or a line that is none of a users file, by its number.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
-        let mut file = File::open(path).map_err(|error| {
+        let mut file = open(path).map_err(|error| {
             format!("cannot read the users file {shown}: {error}; make it with: hotcall passwd {shown} NAME")
         })?;
         let text = text_of(&mut file).map_err(|why| format!("the users file {shown} {why}"))?;
@@ -136,7 +136,7 @@ type Owner = (Uid, Gid);
 
 fn old_text(path: &Path) -> Result<(String, Option<Owner>), String> {
     let shown = path.display();
-    let mut file = match File::open(path) {
+    let mut file = match open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((String::new(), None)),
         Err(error) => return Err(format!("cannot read {shown}: {error}")),
@@ -146,6 +146,12 @@ fn old_text(path: &Path) -> Result<(String, Option<Owner>), String> {
     // Another file that is named by mistake must not get a line.
     Users::parse(&text).map_err(|why| format!("{shown}: {why}"))?;
     Ok((text, Some((Uid::from_raw(meta.uid()), Gid::from_raw(meta.gid())))))
+}
+
+/// Does not wait for what is no file, such as a pipe.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 /// The text of a file that is its owner's alone.

@@ -43,6 +43,11 @@ impl Call {
         !self.change(WAITING, ABANDONED) && self.change(RUNNING, STUCK)
     }
 
+    /// Whether nobody waits for it.
+    pub(super) fn is_abandoned(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), ABANDONED | STUCK)
+    }
+
     fn change(&self, from: u8, to: u8) -> bool {
         self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
@@ -89,7 +94,7 @@ mod tests {
         let call = Call::default();
         assert!(!call.abandon());
         assert!(call.cancellation.is_cancelled());
-        assert!(!call.begin());
+        assert!(!call.begin() && call.is_abandoned());
     }
 
     #[test]

@@ -225,11 +225,13 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     check_line_end(line)?;
     // httparse takes a line without digits for a size of 0, white space for an extension, and anything for its text.
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let rest = line.get(digits..).unwrap_or_default().trim_ascii();
-    let is_extension = rest.starts_with(b";") && !rest.iter().any(|byte| is_control(*byte));
-    let is_bare = line.len() == digits + b"\r\n".len();
+    let rest = line.strip_suffix(b"\r\n").and_then(|line| line.get(digits..)).unwrap_or_default();
+    let is_extension = rest.iter().find(|byte| !matches!(byte, b' ' | b'\t')) == Some(&b';')
+        && !rest.iter().any(|byte| is_control(*byte));
     match httparse::parse_chunk_size(line) {
-        Ok(httparse::Status::Complete((_, size))) if digits > 0 && (is_bare || is_extension) => Ok(size),
+        Ok(httparse::Status::Complete((_, size))) if digits > 0 && (rest.is_empty() || is_extension) => {
+            Ok(size)
+        }
         _ => Err(bad("a chunk's size is not a number")),
     }
 }

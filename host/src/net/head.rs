@@ -129,8 +129,8 @@ impl Fields<'_> {
 
     /// The items of a comma-separated field, over all its lines; what is not text is no item.
     fn list<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b str> {
-        let lines = self.all(name).filter_map(|value| std::str::from_utf8(value).ok());
-        lines.flat_map(|line| line.split(',')).map(str::trim)
+        let items = self.all(name).flat_map(|line| line.split(|byte| *byte == b','));
+        items.filter_map(|item| std::str::from_utf8(item).ok()).map(|item| item.trim_matches([' ', '\t']))
     }
 }
 
@@ -277,6 +277,8 @@ mod tests {
         };
         assert_eq!(keeps("1.1\r\nHost: h"), (true, false));
         assert_eq!(keeps("1.1\r\nHost: h\r\nConnection: x, Close"), (false, false));
+        assert_eq!(keeps("1.1\r\nHost: h\r\nConnection: \u{e9}, close"), (false, false));
+        assert_eq!(keeps("1.1\r\nHost: h\r\nConnection: \u{a0}close"), (true, false));
         assert_eq!(keeps("1.0"), (false, false));
         assert_eq!(keeps("1.0\r\nConnection: Keep-Alive"), (true, false));
         assert_eq!(keeps("1.1\r\nHost: h\r\nExpect: 100-Continue"), (true, true));
@@ -324,6 +326,8 @@ mod tests {
         assert_eq!(target("ftp://h:80/a").unwrap_err().status, 400);
         assert_eq!(target("*").unwrap_err().status, 400);
         assert_eq!(target("RPC2").unwrap_err().status, 400);
+        // Python's client sends it when its URL has one.
+        assert_eq!(target("/RPC2#part").as_deref(), Ok("/RPC2#part"));
         assert_eq!(read("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().target, "*");
     }
 

@@ -43,6 +43,7 @@ pub(super) struct Threads {
 /// A request, and who waits for its answer.
 struct Errand {
     passage: Passage,
+    call: Arc<Call>,
     ticket: Ticket,
     deadline: Instant,
 }
@@ -88,8 +89,9 @@ impl Lane {
     /// Has a request answered through tiny_http.
     pub(super) fn submit(&self, passage: Passage, call: Arc<Call>, ticket: Ticket, deadline: Instant) {
         let id = passage.id.clone();
-        self.calls.lock().insert(id.clone(), call);
-        match self.errands.try_send(Errand { passage, ticket, deadline: deadline + ANSWER_GRACE }) {
+        self.calls.lock().insert(id.clone(), Arc::clone(&call));
+        let errand = Errand { passage, call, ticket, deadline: deadline + ANSWER_GRACE };
+        match self.errands.try_send(errand) {
             Ok(()) => {}
             Err(TrySendError::Full(errand) | TrySendError::Disconnected(errand)) => {
                 self.calls.lock().remove(&id);
@@ -118,10 +120,16 @@ impl Calls {
 /// Carries one request after the other to tiny_http, over one connection.
 fn carry(queue: &Receiver<Errand>, upstream: &Upstream, calls: &Calls) {
     let mut connection: Option<UnixStream> = None;
-    for Errand { passage, ticket, deadline } in queue {
+    for Errand { passage, call, ticket, deadline } in queue {
+        if call.is_abandoned() {
+            calls.lock().remove(&passage.id);
+            continue;
+        }
         let opened = connection.take().map_or_else(|| upstream.open(), Ok);
+        // One that was answered at its deadline must not keep this thread from others.
+        let is_wanted = || !call.is_abandoned();
         let exchanged = opened.and_then(|mut stream| {
-            let reply = upstream::exchange(&mut stream, &passage, deadline)?;
+            let reply = upstream::exchange(&mut stream, &passage, deadline, is_wanted)?;
             Ok((reply, stream))
         });
         calls.lock().remove(&passage.id);
@@ -130,6 +138,7 @@ fn carry(queue: &Receiver<Errand>, upstream: &Upstream, calls: &Calls) {
                 ticket.answer(reply);
                 connection = Some(stream);
             }
+            Err(_) if call.is_abandoned() => {}
             // Without an answer the ticket says so.
             Err(error) => log::error!("request {}: no answer from within: {error}", passage.id),
         }

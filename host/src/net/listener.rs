@@ -245,6 +245,8 @@ impl Accepting {
 
     /// Gives a connection to a reactor. One that finds no place is closed at once.
     fn welcome(&mut self, number: usize, socket: Socket, address: Option<SocketAddr>) {
+        // A client by IPv4 has one address, whatever kind of socket it came to.
+        let address = address.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
         let place = match self.places.take(address.as_ref().map(SocketAddr::ip)) {
             Ok(place) => place,
             Err(why) => {
@@ -263,7 +265,7 @@ impl Accepting {
         };
         let peer = Peer {
             address: address.map(|address| address.to_smolstr()).unwrap_or_default(),
-            ip: address.map(|address| address.ip().to_canonical()),
+            ip: address.map(|address| address.ip()),
             way: socket.way(),
             is_encrypted: tls.is_some(),
             name: SmolStr::default(),

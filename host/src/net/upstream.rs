@@ -22,6 +22,8 @@ pub(super) const PROOF_TARGET: &str = "/-";
 
 /// A new connection's proof may take so long.
 const PROOF_MAX: Duration = Duration::from_secs(10);
+/// How long it takes to notice that nobody waits for a response any more.
+const LOOK: Duration = Duration::from_millis(50);
 /// A response's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 const FIELDS_MAX: usize = 32;
@@ -62,17 +64,48 @@ impl Upstream {
     }
 }
 
-/// Has tiny_http answer a request. The connection is in step afterwards unless this fails.
-pub(super) fn exchange(stream: &mut UnixStream, passage: &Passage, deadline: Instant) -> io::Result<Reply> {
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        // Whoever kills the server leaves it to the next one.
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+/// Has tiny_http answer a request, unless nobody waits for that any more. The connection is in step afterwards unless this
+/// fails.
+pub(super) fn exchange(
+    stream: &mut UnixStream,
+    passage: &Passage,
+    deadline: Instant,
+    is_wanted: impl Fn() -> bool,
+) -> io::Result<Reply> {
     let left = deadline.saturating_duration_since(Instant::now());
     let left = if left.is_zero() { return Err(io::ErrorKind::TimedOut.into()) } else { left };
     stream.set_write_timeout(Some(left))?;
-    stream.set_read_timeout(Some(left))?;
+    stream.set_read_timeout(Some(LOOK))?;
     stream.write_all(&passage.to_bytes())?;
-    read_reply(stream, passage.head.method == "HEAD")
+    let mut stream = Patient { stream, is_patient: || Instant::now() < deadline && is_wanted() };
+    read_reply(&mut stream, passage.head.method == "HEAD")
 }
 
-fn read_reply(stream: &mut UnixStream, has_no_body: bool) -> io::Result<Reply> {
+/// Waits for bytes as long as somebody wants them.
+struct Patient<'a, F> {
+    stream: &'a mut UnixStream,
+    is_patient: F,
+}
+
+impl<F: Fn() -> bool> Read for Patient<'_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && (self.is_patient)() => {}
+                read => return read,
+            }
+        }
+    }
+}
+
+fn read_reply(stream: &mut impl Read, has_no_body: bool) -> io::Result<Reply> {
     let broken = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut bytes = Vec::with_capacity(HEAD_BYTES_MAX / 16);
     loop {

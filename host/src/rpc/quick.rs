@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// A call that takes longer, with writing its answer, was not quick.
 const QUICK_MAX: Duration = Duration::from_millis(1);
 /// A call that takes longer breaks the promise alone. A shorter one may be the machine's doing, which on a virtual one can stand
-/// still for milliseconds unseen: it breaks the promise when the next call is not quick either.
+/// still for milliseconds unseen: it breaks the promise when another of the next hundred calls is not quick either.
 const SLOW_MAX: Duration = Duration::from_millis(50);
 
 /// Looks at the time that one call takes.

@@ -1,7 +1,7 @@
 //! Reading what TLS needs from files, with a limit, and secrets only where they are kept as secrets.
 
 use super::Error;
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -33,8 +33,16 @@ pub(super) fn read_secret(path: &Path) -> Result<Vec<u8>, Error> {
     read_open(path, &file)
 }
 
+/// What is no file of bytes, such as a pipe, would have to be waited for.
 fn open(path: &Path) -> Result<File, Error> {
-    File::open(path).map_err(|error| unreadable(path, &error))
+    let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+    let file = File::from(opened.map_err(|error| unreadable(path, &error.into()))?);
+    let meta = file.metadata().map_err(|error| unreadable(path, &error))?;
+    if meta.is_file() {
+        Ok(file)
+    } else {
+        Err(Error::Tls(format!("cannot read {}: it is not a regular file", path.display())))
+    }
 }
 
 fn read_open(path: &Path, file: &File) -> Result<Vec<u8>, Error> {
@@ -49,4 +57,21 @@ fn read_open(path: &Path, file: &File) -> Result<Vec<u8>, Error> {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::Tls(format!("cannot read {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, FileType, mknodat};
+
+    #[test]
+    fn nothing_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        for path in [pipe.as_path(), dir.path()] {
+            let refused = read_secret(path).unwrap_err().to_string();
+            assert!(refused.ends_with("it is not a regular file"), "{refused}");
+        }
+    }
 }
