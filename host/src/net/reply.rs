@@ -1,16 +1,17 @@
 //! From a response to its bytes on the wire. Knows no sockets.
 
 use super::head::{Refusal, Version};
+use super::tls::RECORD_BYTES_MAX;
 use crate::web::Response;
 use httpdate::HttpDate;
 use smol_str::{SmolStr, ToSmolStr, format_smolstr};
 use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Up to here a body is copied behind its head, so that both go in one write, and in one TLS record where that holds them.
-const JOINED_BYTES_MAX: usize = 16 << 10;
+/// Up to here a body is copied behind its head, because a TLS record is made from one piece of memory.
+const JOINED_BYTES_MAX: usize = RECORD_BYTES_MAX;
 /// Most heads are shorter.
 const HEAD_BYTES: usize = 256;
 
@@ -38,11 +39,17 @@ impl Reply {
         }
         let connection = if is_kept { "Connection: keep-alive\r\n\r\n" } else { "Connection: close\r\n\r\n" };
         head.extend_from_slice(connection.as_bytes());
-        if body.len() <= JOINED_BYTES_MAX {
-            head.extend_from_slice(&body);
-            return Outgoing::from(head);
+        let room = JOINED_BYTES_MAX.saturating_sub(head.len());
+        match body.split_at_checked(room) {
+            Some((joined, [_, ..])) => {
+                head.extend_from_slice(joined);
+                Outgoing { first: head, second: body, joined: room, written: 0 }
+            }
+            _ => {
+                head.extend_from_slice(&body);
+                Outgoing::from(head)
+            }
         }
-        Outgoing { first: head, second: body, written: 0 }
     }
 }
 
@@ -51,8 +58,7 @@ impl From<Response> for Reply {
     fn from(Response { status, headers, body }: Response) -> Self {
         let phrase = tiny_http::StatusCode(status).default_reason_phrase();
         let length = body.len();
-        let joined = if length <= JOINED_BYTES_MAX { length } else { 0 };
-        let mut head = Vec::with_capacity(HEAD_BYTES + joined);
+        let mut head = Vec::with_capacity(JOINED_BYTES_MAX.min(HEAD_BYTES + length));
         let mut add = |text: &str| head.extend_from_slice(text.as_bytes());
         add("HTTP/1.1 ");
         add(&format_smolstr!("{status} "));
@@ -97,23 +103,27 @@ fn date() -> SmolStr {
 pub(super) struct Outgoing {
     first: Vec<u8>,
     second: Vec<u8>,
+    /// So many bytes of `second` stand at the end of `first`.
+    joined: usize,
     written: usize,
 }
 
 impl Outgoing {
-    /// Writes what is left, as far as the stream takes it.
+    /// Writes what is left, as far as the stream takes it, which is offered all of it each time. Done when the stream holds none back.
     ///
     /// # Errors
     /// What the stream says: of kind `WouldBlock` when it takes no more now.
     pub(super) fn write_to(&mut self, stream: &mut impl Write) -> io::Result<()> {
         loop {
-            let rest = self.first.get(self.written..).filter(|rest| !rest.is_empty());
+            let first = self.first.get(self.written..).unwrap_or_default();
             let behind = self.written.saturating_sub(self.first.len());
-            let Some(rest) = rest.or_else(|| self.second.get(behind..).filter(|rest| !rest.is_empty()))
-            else {
-                return Ok(());
+            let second = self.second.get(self.joined + behind..).unwrap_or_default();
+            let written = match (first, second) {
+                ([], []) => return stream.flush(),
+                (only, []) | ([], only) => stream.write(only),
+                _ => stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]),
             };
-            match stream.write(rest) {
+            match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -125,13 +135,14 @@ impl Outgoing {
 
 impl fmt::Display for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} bytes have gone", self.written, self.first.len() + self.second.len())
+        let bytes = self.first.len() + self.second.len() - self.joined;
+        write!(f, "{} of {bytes} bytes have gone", self.written)
     }
 }
 
 impl From<Vec<u8>> for Outgoing {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { first: bytes, second: Vec::new(), written: 0 }
+        Self { first: bytes, ..Self::default() }
     }
 }
 
@@ -177,11 +188,68 @@ mod tests {
     }
 
     #[test]
-    fn a_long_body_follows_whole() {
-        let body = "0123456789".repeat(JOINED_BYTES_MAX / 5);
-        let reply = Reply { head: b"HTTP/1.1 200 OK\r\n".to_vec(), body: body.clone().into_bytes() };
-        let text = written(reply, Version::Http11, true);
-        assert_eq!(text.split_once("\r\n\r\n").unwrap().1, body);
+    fn a_body_follows_whole_however_long_it_is() {
+        let head = b"HTTP/1.1 200 OK\r\n";
+        let joined = JOINED_BYTES_MAX - head.len() - "Connection: keep-alive\r\n\r\n".len();
+        for bytes in [0, 1, joined - 1, joined, joined + 1, 3 * JOINED_BYTES_MAX] {
+            let body: String = ('a'..='y').cycle().take(bytes).collect();
+            let reply = Reply { head: head.to_vec(), body: body.clone().into_bytes() };
+            let text = written(reply, Version::Http11, true);
+            assert!(text.split_once("\r\n\r\n").unwrap().1 == body, "{bytes} bytes");
+        }
+    }
+
+    /// Takes so many bytes at a time, of whatever pieces, and each other time none. Holds all back until it is flushed, which it
+    /// refuses once.
+    struct Narrow {
+        room: usize,
+        come: Vec<u8>,
+        offers: Vec<usize>,
+        is_open: bool,
+        flushes: usize,
+    }
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_vectored(&[IoSlice::new(bytes)])
+        }
+
+        fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.is_open = !self.is_open;
+            if !self.is_open {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.offers.push(parts.iter().map(|part| part.len()).sum());
+            let before = self.come.len();
+            self.come.extend(parts.iter().flat_map(|part| part.iter()).take(self.room));
+            Ok(self.come.len() - before)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.flushes += 1;
+            if self.flushes == 1 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_offered_whole_each_time_and_is_gone_when_it_is_flushed() {
+        let body = vec![b'x'; 3 * JOINED_BYTES_MAX];
+        for room in [1_000, JOINED_BYTES_MAX - 1, JOINED_BYTES_MAX, JOINED_BYTES_MAX + 1, usize::MAX] {
+            let reply = Reply { head: b"HTTP/1.1 200 OK\r\n".to_vec(), body: body.clone() };
+            let mut outgoing = reply.framed(Version::Http11, false);
+            let mut narrow =
+                Narrow { room, come: Vec::new(), offers: Vec::new(), is_open: false, flushes: 0 };
+            while let Err(error) = outgoing.write_to(&mut narrow) {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            }
+            let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+            assert!(narrow.come == [&head[..], &body].concat(), "{room} at a time");
+            let bytes = narrow.come.len();
+            let offers: Vec<usize> = (0..bytes).step_by(room).map(|gone| bytes - gone).collect();
+            assert_eq!(narrow.offers, offers);
+            assert_eq!(narrow.flushes, 2);
+            assert_eq!(outgoing.to_string(), format!("{bytes} of {bytes} bytes have gone"));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A client's connection as bytes, never waiting: TCP or Unix socket, with or without TLS.
 
-use super::tls::Context;
+use super::tls::{Context, RECORD_ADDED_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::web::Way;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -8,12 +8,16 @@ use mio::{Interest, Registry, Token};
 use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslStream};
 use rustix::net::sockopt::socket_peercred;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use rustix::process::{Uid, geteuid};
-use std::io::{self, ErrorKind, Read, Write};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 
 /// What is read at once when nobody wants it.
 const DISCARD_BYTES: usize = 16 << 10;
+/// What a connection holds of an answer that is encrypted and has not gone yet: four records, which go as one.
+const HELD_BYTES_MAX: usize = 4 * (RECORD_BYTES_MAX + RECORD_ADDED_BYTES_MAX);
 
 /// A connected socket.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(super) struct Socket {
     is_drained: bool,
     /// The client has closed its side. No further event tells of that end, which is behind whatever is still to be read.
     is_ended: bool,
+    /// What waits for more to go with it. There only while an answer is written: idle connections keep no memory.
+    held: Option<VecDeque<u8>>,
 }
 
 #[derive(Debug)]
@@ -39,17 +45,21 @@ pub(super) enum Stream {
 
 impl From<TcpStream> for Socket {
     fn from(socket: TcpStream) -> Self {
-        Self { kind: Kind::Tcp(socket), is_drained: false, is_ended: false }
+        Self::new(Kind::Tcp(socket))
     }
 }
 
 impl From<UnixStream> for Socket {
     fn from(socket: UnixStream) -> Self {
-        Self { kind: Kind::Unix(socket), is_drained: false, is_ended: false }
+        Self::new(Kind::Unix(socket))
     }
 }
 
 impl Socket {
+    const fn new(kind: Kind) -> Self {
+        Self { kind, is_drained: false, is_ended: false, held: None }
+    }
+
     /// How it came here. A listener on all addresses has connections of both kinds, and so has a Unix socket whose mode lets
     /// others in.
     pub(super) fn way(&self) -> Way {
@@ -65,6 +75,37 @@ impl Socket {
         }
     }
 
+    /// From now on holds what is written, until it is flushed.
+    ///
+    /// # Errors
+    /// What is held already has to go first, and the socket does not take it.
+    fn hold(&mut self) -> io::Result<()> {
+        let held_bytes = self.held.as_ref().map_or(0, VecDeque::len);
+        if held_bytes + RECORD_BYTES_MAX + RECORD_ADDED_BYTES_MAX > HELD_BYTES_MAX {
+            self.send_held()?;
+        }
+        self.held.get_or_insert_with(|| VecDeque::with_capacity(HELD_BYTES_MAX));
+        Ok(())
+    }
+
+    /// Sends all that is held.
+    ///
+    /// # Errors
+    /// The socket does not take it all; what is left stays held.
+    fn send_held(&mut self) -> io::Result<()> {
+        let Self { kind, held: Some(held), .. } = self else { return Ok(()) };
+        while !held.is_empty() {
+            let (front, back) = held.as_slices();
+            match kind.send(&[IoSlice::new(front), IoSlice::new(back)]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => drop(held.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match &self.kind {
             Kind::Tcp(socket) => socket.shutdown(how),
@@ -77,6 +118,17 @@ impl Socket {
             Kind::Tcp(socket) => socket,
             Kind::Unix(socket) => socket,
         }
+    }
+}
+
+impl Kind {
+    fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut nothing = SendAncillaryBuffer::default();
+        // Not writev, which raises SIGPIPE when the client is gone: a plugin may have had that end the process.
+        Ok(match self {
+            Self::Tcp(socket) => sendmsg(socket, parts, &mut nothing, SendFlags::NOSIGNAL),
+            Self::Unix(socket) => sendmsg(socket, parts, &mut nothing, SendFlags::NOSIGNAL),
+        }?)
     }
 }
 
@@ -97,13 +149,20 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(held) = &mut self.held {
+            held.extend(bytes);
+            return Ok(bytes.len());
+        }
         match &mut self.kind {
             Kind::Tcp(socket) => socket.write(bytes),
             Kind::Unix(socket) => socket.write(bytes),
         }
     }
 
+    /// OpenSSL does this too, behind what is not to wait, as alerts.
     fn flush(&mut self) -> io::Result<()> {
+        self.send_held()?;
+        self.held = None;
         Ok(())
     }
 }
@@ -214,16 +273,38 @@ impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(tls) => encrypt(tls, bytes, bytes.len()),
+        }
+    }
+
+    /// With TLS it writes of the first that is not empty, and asks the others only how much follows.
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.kind.send(parts),
             Self::Tls(tls) => {
-                forget_errors();
-                tls.write(bytes)
+                let first = parts.iter().find(|part| !part.is_empty()).map_or(&[][..], |part| part);
+                encrypt(tls, first, parts.iter().map(|part| part.len()).sum())
             }
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Self::Plain(socket) => socket.flush(),
+            Self::Tls(tls) => tls.get_mut().flush(),
+        }
     }
+}
+
+/// Writes one record, as OpenSSL does when it may write less than all, and each with a write of its own. So one of several waits in the
+/// socket for the others, until `flush`.
+fn encrypt(tls: &mut SslStream<Socket>, bytes: &[u8], bytes_left: usize) -> io::Result<usize> {
+    let socket = tls.get_mut();
+    if bytes_left > RECORD_BYTES_MAX || socket.held.is_some() {
+        socket.hold()?;
+    }
+    forget_errors();
+    tls.write(bytes)
 }
 
 impl Source for Stream {
@@ -239,3 +320,6 @@ impl Source for Stream {
         self.source().deregister(registry)
     }
 }
+
+#[cfg(test)]
+mod tests;

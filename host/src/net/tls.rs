@@ -33,6 +33,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use watch::Stamps;
 
+/// Most bytes that one record carries (RFC 8446, section 5.1).
+pub(super) const RECORD_BYTES_MAX: usize = 16 << 10;
+/// Most bytes that encryption adds to them: a header, and 256 (RFC 8446, section 5.2). The ciphers that are left of TLS 1.2 add less.
+pub(super) const RECORD_ADDED_BYTES_MAX: usize = 5 + 256;
 /// For so long tickets are made with one key. Whoever steals the key can read no connection that was resumed before.
 const TICKET_KEYS_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
