@@ -1,4 +1,4 @@
-//! How many writes an answer is. On pairs of sockets, without threads.
+//! What a stream says of what came, and how many writes an answer is. On pairs of sockets, without threads.
 
 use super::*;
 use crate::net::head::Version;
@@ -173,4 +173,77 @@ fn a_client_that_is_gone_is_an_error() {
     drop(theirs);
     let error = answer(40_000).0.write_to(&mut Stream::Plain(ours)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn a_socket_that_gave_less_than_there_was_room_for_is_not_asked_again_before_it_is_heard_of() {
+    let (mut ours, theirs) = pair(SocketType::STREAM);
+    let mut theirs = Client::new(theirs);
+    let buffer = &mut [0; 4];
+    assert!(is_wait(ours.read(buffer)) && !ours.is_drained, "that nothing has come says nothing of an event");
+
+    theirs.write_all(b"abcd").unwrap();
+    assert_eq!(ours.read(buffer).unwrap(), 4);
+    assert!(!ours.is_drained, "there may be more than there was room for");
+
+    theirs.write_all(b"ef").unwrap();
+    assert_eq!(ours.read(buffer).unwrap(), 2);
+    assert!(ours.is_drained);
+    theirs.write_all(b"g").unwrap();
+    assert!(is_wait(ours.read(buffer)), "the event of what came after is still to come");
+
+    let mut ours = Stream::Plain(ours);
+    assert!(is_wait(ours.discard()), "nor is it asked for what nobody wants");
+    ours.hear(false);
+    assert_eq!(ours.read(buffer).unwrap(), 1);
+    assert_eq!(&buffer[..1], b"g");
+}
+
+#[test]
+fn the_end_behind_what_came_is_read_once_it_is_heard_of() {
+    for is_heard_first in [true, false] {
+        let (ours, theirs) = pair(SocketType::STREAM);
+        let mut ours = Stream::Plain(ours);
+        let mut theirs = Client::new(theirs);
+        theirs.write_all(b"ab").unwrap();
+        rustix::net::shutdown(&theirs.socket, rustix::net::Shutdown::Write).unwrap();
+        if is_heard_first {
+            ours.hear(true);
+        }
+        let buffer = &mut [0; 4];
+        assert_eq!(ours.read(buffer).unwrap(), 2);
+        if !is_heard_first {
+            assert!(is_wait(ours.read(buffer)), "its event is still to come");
+            ours.hear(true);
+        }
+        // No event comes any more, so it is asked each time.
+        assert_eq!(ours.read(buffer).unwrap(), 0);
+        assert_eq!(ours.read(buffer).unwrap(), 0);
+        // The other half is open still.
+        ours.write_all(b"answer").unwrap();
+        ours.finish().unwrap();
+        let mut come = Vec::new();
+        theirs.read_to_end(&mut come).unwrap();
+        assert_eq!(come, b"answer");
+    }
+}
+
+#[test]
+fn what_is_decrypted_already_is_read_from_a_drained_socket() {
+    let (mut ours, mut theirs) = secure(SocketType::STREAM);
+    theirs.write_all(b"first").unwrap();
+    theirs.write_all(b"second").unwrap();
+    ours.hear(false);
+    let buffer = &mut [0; 100];
+    // One read of the socket takes both records, and gives less than there was room for.
+    assert_eq!(ours.read(&mut buffer[..2]).unwrap(), 2);
+    assert!(ours.socket().is_drained);
+    assert_eq!(ours.read(buffer).unwrap(), 3, "the rest of the record");
+    assert_eq!(ours.read(buffer).unwrap(), 6, "the record behind it");
+    assert!(is_wait(ours.read(buffer)));
+
+    theirs.write_all(b"third").unwrap();
+    assert!(is_wait(ours.read(buffer)), "the event of what came after is still to come");
+    ours.hear(false);
+    assert_eq!(ours.read(buffer).unwrap(), 5);
 }
