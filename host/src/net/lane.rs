@@ -121,26 +121,22 @@ impl Calls {
 fn carry(queue: &Receiver<Errand>, upstream: &Upstream, calls: &Calls) {
     let mut connection: Option<UnixStream> = None;
     for Errand { passage, call, ticket, deadline } in queue {
-        if call.is_abandoned() {
-            calls.lock().remove(&passage.id);
-            continue;
-        }
-        let opened = connection.take().map_or_else(|| upstream.open(), Ok);
         // One that was answered at its deadline must not keep this thread from others.
         let is_wanted = || !call.is_abandoned();
-        let exchanged = opened.and_then(|mut stream| {
+        let exchanged = is_wanted().then(|| {
+            let mut stream = connection.take().map_or_else(|| upstream.open(), Ok)?;
             let reply = upstream::exchange(&mut stream, &passage, deadline, is_wanted)?;
-            Ok((reply, stream))
+            connection = Some(stream);
+            Ok::<_, io::Error>(reply)
         });
         calls.lock().remove(&passage.id);
         match exchanged {
-            Ok((reply, stream)) => {
-                ticket.answer(reply);
-                connection = Some(stream);
-            }
-            Err(_) if call.is_abandoned() => {}
+            Some(Ok(reply)) => ticket.answer(reply),
             // Without an answer the ticket says so.
-            Err(error) => log::error!("request {}: no answer from within: {error}", passage.id),
+            Some(Err(error)) if is_wanted() => {
+                log::error!("request {}: no answer from within: {error}", passage.id);
+            }
+            _ => {}
         }
     }
 }
