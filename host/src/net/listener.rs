@@ -104,7 +104,7 @@ impl Listener {
             Bound::Http(listener) | Bound::Https(listener) => {
                 listener.accept().and_then(|(socket, address)| {
                     socket.set_nodelay(true)?;
-                    Ok((Socket::from(socket), Some(address)))
+                    Ok((Socket::from(socket), Some(canonical(address))))
                 })
             }
             Bound::Unix { socket, .. } => socket.accept().map(|(socket, _)| (Socket::from(socket), None)),
@@ -245,8 +245,6 @@ impl Accepting {
 
     /// Gives a connection to a reactor. One that finds no place is closed at once.
     fn welcome(&mut self, number: usize, socket: Socket, address: Option<SocketAddr>) {
-        // A client by IPv4 has one address, whatever kind of socket it came to.
-        let address = address.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
         let place = match self.places.take(address.as_ref().map(SocketAddr::ip)) {
             Ok(place) => place,
             Err(why) => {
@@ -307,8 +305,29 @@ impl Accepting {
     }
 }
 
+/// A client by IPv4 has one address, whatever kind of socket it came to: nobody past this sees IPv4 written in IPv6.
+const fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Whether it says something of one connection, and nothing of the next.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_written_in_two_ways_is_one() {
+        for (written, is) in [
+            ("[::ffff:127.0.0.1]:80", "127.0.0.1:80"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+        ] {
+            assert_eq!(canonical(written.parse().unwrap()).to_string(), is);
+        }
+    }
 }

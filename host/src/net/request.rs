@@ -28,9 +28,9 @@ const WAITED_FIELD: &str = "Hotcall-Waited-Ms";
 /// Who is at the other end of a connection, as far as the connection shows it.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
-    /// As text; empty when there is none.
+    /// As text, with its port; empty when there is none.
     pub(super) address: SmolStr,
-    /// The same as an address, in its own family.
+    /// The same without the port.
     pub(super) ip: Option<IpAddr>,
     pub(super) way: Way,
     pub(super) is_encrypted: bool,
@@ -153,7 +153,7 @@ pub(super) fn field(request: &tiny_http::Request, name: &'static str) -> Option<
 
 /// The address in an address with a port.
 fn ip(address: &str) -> Option<IpAddr> {
-    address.parse::<SocketAddr>().ok().map(|address| address.ip().to_canonical())
+    address.parse::<SocketAddr>().ok().map(|address| address.ip())
 }
 
 fn decoded(base64: &str) -> Option<SmolStr> {
