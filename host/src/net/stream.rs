@@ -27,9 +27,13 @@ pub(super) struct Socket {
     is_drained: bool,
     /// The client has closed its side. No further event tells of that end, which is behind whatever is still to be read.
     is_ended: bool,
-    /// What waits for more to go with it. There only while an answer is written: idle connections keep no memory.
-    held: Option<VecDeque<u8>>,
+    /// There only while an answer is written: idle connections keep no memory.
+    held: Option<Box<Held>>,
 }
+
+/// What is encrypted and waits for more to go with it.
+#[derive(Debug)]
+struct Held(VecDeque<u8>);
 
 #[derive(Debug)]
 enum Kind {
@@ -75,16 +79,20 @@ impl Socket {
         }
     }
 
-    /// From now on holds what is written, until it is flushed.
+    /// From now on holds what is written, until it is flushed: a record now, of so many bytes that are left.
     ///
     /// # Errors
     /// What is held already has to go first, and the socket does not take it.
-    fn hold(&mut self) -> io::Result<()> {
-        let held_bytes = self.held.as_ref().map_or(0, VecDeque::len);
+    fn hold(&mut self, bytes_left: usize) -> io::Result<()> {
+        let held_bytes = self.held.as_ref().map_or(0, |held| held.0.len());
         if held_bytes + RECORD_BYTES_MAX + RECORD_ADDED_BYTES_MAX > HELD_BYTES_MAX {
             self.send_held()?;
         }
-        self.held.get_or_insert_with(|| VecDeque::with_capacity(HELD_BYTES_MAX));
+        self.held.get_or_insert_with(|| {
+            let added = bytes_left.div_ceil(RECORD_BYTES_MAX).saturating_mul(RECORD_ADDED_BYTES_MAX);
+            let bytes = bytes_left.saturating_add(added).min(HELD_BYTES_MAX);
+            Box::new(Held(VecDeque::with_capacity(bytes)))
+        });
         Ok(())
     }
 
@@ -94,6 +102,7 @@ impl Socket {
     /// The socket does not take it all; what is left stays held.
     fn send_held(&mut self) -> io::Result<()> {
         let Self { kind, held: Some(held), .. } = self else { return Ok(()) };
+        let Held(held) = &mut **held;
         while !held.is_empty() {
             let (front, back) = held.as_slices();
             match kind.send(&[IoSlice::new(front), IoSlice::new(back)]) {
@@ -150,7 +159,7 @@ impl Read for Socket {
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(held) = &mut self.held {
-            held.extend(bytes);
+            held.0.extend(bytes);
             return Ok(bytes.len());
         }
         match &mut self.kind {
@@ -301,7 +310,7 @@ impl Write for Stream {
 fn encrypt(tls: &mut SslStream<Socket>, bytes: &[u8], bytes_left: usize) -> io::Result<usize> {
     let socket = tls.get_mut();
     if bytes_left > RECORD_BYTES_MAX || socket.held.is_some() {
-        socket.hold()?;
+        socket.hold(bytes_left)?;
     }
     forget_errors();
     tls.write(bytes)

@@ -144,7 +144,7 @@ fn a_client_that_takes_little_gets_all_and_little_is_held_meanwhile() {
     while let Err(error) = outgoing.write_to(&mut ours) {
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
         waits += 1;
-        let held = ours.socket().held.as_ref().unwrap();
+        let Held(held) = &**ours.socket().held.as_ref().unwrap();
         assert!(!held.is_empty() && held.capacity() <= HELD_BYTES_MAX, "{}", held.capacity());
         come.extend(all(&mut theirs));
     }
