@@ -6,7 +6,7 @@
 
 use crate::{DateTime, Value, abi};
 use std::iter::Map;
-use std::{fmt, slice};
+use std::{fmt, mem, slice};
 
 /// What is wrong with a value tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl<'a> Tree<'a> {
     /// The first [`Defect`] found, or the limit that the tree passes.
     #[inline]
     pub fn to_value(self, limits: ReadLimits) -> Result<Value, Defect> {
-        Reader { limits, values: 0, bytes_left: limits.bytes_max }.read(self, 0)
+        Reader { limits, values: 0, bytes_left: limits.bytes_max }.read(self)
     }
 }
 
@@ -165,7 +165,67 @@ impl<'a> From<&'a Value> for View<'a> {
     }
 }
 
+impl<'a> From<&'a [Value]> for Items<'a> {
+    fn from(values: &'a [Value]) -> Self {
+        Self(Slice::Owned(values))
+    }
+}
+
+impl<'a, const N: usize> From<&'a [Value; N]> for Items<'a> {
+    fn from(values: &'a [Value; N]) -> Self {
+        values.as_slice().into()
+    }
+}
+
+impl<'a> From<&'a Vec<Value>> for Items<'a> {
+    fn from(values: &'a Vec<Value>) -> Self {
+        values.as_slice().into()
+    }
+}
+
+impl<'a> View<'a> {
+    /// As [`Value::type_name`] has it.
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Nil => "nil",
+            Self::Bool(_) => "boolean",
+            Self::Int(_) => "int",
+            Self::Long(_) => "i8",
+            Self::Double(_) => "double",
+            Self::String(_) => "string",
+            Self::DateTime(_) => "dateTime.iso8601",
+            Self::Binary(_) => "base64",
+            Self::Array(_) => "array",
+            Self::Struct(_) => "struct",
+        }
+    }
+}
+
 impl<'a> Items<'a> {
+    /// No items.
+    pub const NONE: Self = Self(Slice::Owned(&[]));
+
+    /// Trusts `raw` to be trees of the ABI.
+    ///
+    /// # Safety
+    /// As [`Tree::new`] for each of them.
+    #[inline]
+    pub const unsafe fn new(raw: &'a [abi::Value]) -> Self {
+        Self(Slice::Raw(raw))
+    }
+
+    /// The items in the ABI's form.
+    ///
+    /// # Errors
+    /// They have another: these are they.
+    #[inline]
+    pub const fn as_abi(self) -> Result<&'a [abi::Value], &'a [Value]> {
+        match self.0 {
+            Slice::Raw(raw) => Ok(raw),
+            Slice::Owned(values) => Err(values),
+        }
+    }
+
     /// Number of items.
     pub const fn len(&self) -> usize {
         self.0.len()
@@ -179,7 +239,10 @@ impl<'a> Items<'a> {
     /// The item at that index, counted from 0.
     #[inline]
     pub fn get(&self, index: usize) -> Option<Tree<'a>> {
-        self.iter().nth(index)
+        match self.0 {
+            Slice::Raw(raw) => raw.get(index).map(|raw| Tree(Node::Raw(raw))),
+            Slice::Owned(values) => values.get(index).map(Tree::from),
+        }
     }
 
     /// The items in order.
@@ -190,6 +253,20 @@ impl<'a> Items<'a> {
 }
 
 impl<'a> Members<'a> {
+    /// The first member of that name.
+    ///
+    /// # Errors
+    /// A name before it is not UTF-8.
+    pub fn get(&self, name: &str) -> Result<Option<Tree<'a>>, Defect> {
+        for member in self.iter() {
+            let (other, value) = member?;
+            if other == name {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
     /// Number of members.
     pub const fn len(&self) -> usize {
         self.0.len()
@@ -203,12 +280,26 @@ impl<'a> Members<'a> {
     /// The members in order; a name that is not UTF-8 is a [`Defect`].
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<(&'a str, Tree<'a>), Defect>> + use<'a> {
-        let raw = |member: &'a abi::Member| {
-            // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
-            let name = unsafe { str_of(member.name) }?;
-            Ok((name, Tree(Node::Raw(&member.value))))
-        };
-        self.0.iter(raw, |(name, value)| Ok((name.as_str(), Tree::from(value))))
+        self.0.iter(Self::raw, Self::owned)
+    }
+
+    /// The member at that index, counted from 0.
+    #[inline]
+    fn at(&self, index: usize) -> Option<Result<(&'a str, Tree<'a>), Defect>> {
+        match self.0 {
+            Slice::Raw(raw) => raw.get(index).map(Self::raw),
+            Slice::Owned(owned) => owned.get(index).map(Self::owned),
+        }
+    }
+
+    fn raw(member: &'a abi::Member) -> Result<(&'a str, Tree<'a>), Defect> {
+        // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
+        let name = unsafe { str_of(member.name) }?;
+        Ok((name, Tree(Node::Raw(&member.value))))
+    }
+
+    fn owned((name, value): &'a (String, Value)) -> Result<(&'a str, Tree<'a>), Defect> {
+        Ok((name, Tree::from(value)))
     }
 }
 
@@ -327,8 +418,58 @@ struct Reader {
     bytes_left: usize,
 }
 
+/// An array or struct whose items are being read.
+enum Container<'a> {
+    Array {
+        items: Items<'a>,
+        values: Vec<Value>,
+    },
+    Struct {
+        members: Members<'a>,
+        whole: Vec<(String, Value)>,
+        /// Of the member whose value is being read.
+        name: String,
+    },
+}
+
+enum Started<'a> {
+    Whole(Value),
+    Container(Container<'a>),
+}
+
 impl Reader {
-    fn read(&mut self, tree: Tree<'_>, depth: usize) -> Result<Value, Defect> {
+    /// Without recursion: what is open stands in a list whose length is the depth.
+    #[inline]
+    fn read(&mut self, mut tree: Tree<'_>) -> Result<Value, Defect> {
+        let mut open: Vec<Container<'_>> = Vec::new();
+        loop {
+            let mut value = match self.start(tree, open.len())? {
+                Started::Whole(value) => value,
+                Started::Container(mut container) => match container.next(self)? {
+                    Some(item) => {
+                        tree = item;
+                        open.push(container);
+                        continue;
+                    }
+                    None => container.whole(),
+                },
+            };
+            // Hand the whole value outwards until some container has another one to read.
+            loop {
+                let Some(container) = open.last_mut() else { return Ok(value) };
+                container.put(value);
+                if let Some(item) = container.next(self)? {
+                    tree = item;
+                    break;
+                }
+                let Some(container) = open.pop() else { return Ok(Value::Nil) };
+                value = container.whole();
+            }
+        }
+    }
+
+    #[inline]
+    fn start<'a>(&mut self, tree: Tree<'a>, depth: usize) -> Result<Started<'a>, Defect> {
         self.values += 1;
         if self.values > self.limits.values_max {
             return Err(Defect::Values(self.limits.values_max));
@@ -337,7 +478,7 @@ impl Reader {
             return Err(Defect::Depth(self.limits.depth_max));
         }
         self.take(VALUE_BYTES)?;
-        Ok(match tree.view()? {
+        Ok(Started::Whole(match tree.view()? {
             View::Nil => Value::Nil,
             View::Bool(value) => Value::Bool(value),
             View::Int(value) => Value::Int(value),
@@ -350,16 +491,19 @@ impl Reader {
                 Value::Binary(value.to_vec())
             }
             View::Array(items) => {
-                Value::Array(items.iter().map(|item| self.read(item, depth + 1)).collect::<Result<_, _>>()?)
+                let values = Vec::with_capacity(items.len().min(self.values_left()));
+                return Ok(Started::Container(Container::Array { items, values }));
             }
             View::Struct(members) => {
-                let read = |member: Result<(&str, Tree<'_>), Defect>| {
-                    let (name, value) = member?;
-                    Ok((self.text(name)?, self.read(value, depth + 1)?))
-                };
-                Value::Struct(members.iter().map(read).collect::<Result<_, _>>()?)
+                let whole = Vec::with_capacity(members.len().min(self.values_left()));
+                return Ok(Started::Container(Container::Struct { members, whole, name: String::new() }));
             }
-        })
+        }))
+    }
+
+    /// What an array's length says before its items are read, no more memory is taken for.
+    const fn values_left(&self) -> usize {
+        self.limits.values_max.saturating_sub(self.values)
     }
 
     fn text(&mut self, text: &str) -> Result<String, Defect> {
@@ -371,6 +515,35 @@ impl Reader {
     fn take(&mut self, bytes: usize) -> Result<(), Defect> {
         self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(Defect::Bytes(self.limits.bytes_max))?;
         Ok(())
+    }
+}
+
+impl<'a> Container<'a> {
+    /// The item after those that were put here.
+    fn next(&mut self, reader: &mut Reader) -> Result<Option<Tree<'a>>, Defect> {
+        match self {
+            Self::Array { items, values } => Ok(items.get(values.len())),
+            Self::Struct { members, whole, name } => {
+                let Some(member) = members.at(whole.len()) else { return Ok(None) };
+                let (given, value) = member?;
+                *name = reader.text(given)?;
+                Ok(Some(value))
+            }
+        }
+    }
+
+    fn put(&mut self, value: Value) {
+        match self {
+            Self::Array { values, .. } => values.push(value),
+            Self::Struct { whole, name, .. } => whole.push((mem::take(name), value)),
+        }
+    }
+
+    fn whole(self) -> Value {
+        match self {
+            Self::Array { values, .. } => Value::Array(values),
+            Self::Struct { whole, .. } => Value::Struct(whole),
+        }
     }
 }
 
