@@ -18,6 +18,7 @@ mod http;
 mod killed;
 mod lanes;
 mod large;
+mod memory;
 mod new;
 mod permits;
 mod privileges;
@@ -57,6 +58,7 @@ fn main() {
         killed::trials(),
         lanes::trials(),
         large::trials(),
+        memory::trials(),
         new::trials(),
         permits::trials(),
         privileges::trials(),

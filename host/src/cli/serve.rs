@@ -5,7 +5,7 @@ use super::signals::{Kept, Signals, Wish};
 use super::{Failure, print};
 use crate::config::{Config, EXAMPLE, WatchName};
 use crate::net::Handed;
-use crate::server::{Options, Prepared};
+use crate::server::{Options, Prepared, allocator};
 use clap::Args;
 use std::fs::File;
 use std::io::{self, Write};
@@ -154,6 +154,7 @@ pub(super) fn until_signal(
     anew: impl Fn() -> Result<Options, Failure>,
 ) -> Result<(), Failure> {
     raise_descriptor_limit();
+    let memory = allocator::Keeper::start().map_err(Failure::new)?;
     let mut server = prepared.start().map_err(Failure::new)?;
     signals.serve();
     announce(server.urls());
@@ -177,7 +178,7 @@ pub(super) fn until_signal(
     }
     manager.stopping();
     let is_drained = server.stop();
-    drop(watchdog);
+    drop((watchdog, memory));
     if is_drained {
         Ok(())
     } else {

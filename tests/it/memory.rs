@@ -1,0 +1,86 @@
+//! How much memory a request takes, and what is left of it afterwards.
+
+use crate::trial;
+use hotcall_tests::idle::status;
+use hotcall_tests::wire::{Wire, address};
+use hotcall_tests::{Server, Setup, artifacts, wait_until};
+use libtest_mimic::Trial;
+use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("memory::a_request_takes_no_more_than_three_times_its_size", a_request_s_peak),
+        trial("memory::what_many_small_values_took_is_given_back", given_back),
+    ]
+}
+
+const REQUEST_BYTES: usize = 12 << 20;
+const STRING: &str = "<value>abcdefgh</value>";
+
+fn server() -> Server {
+    Setup::new()
+        .argument("--http=127.0.0.1:0")
+        .plugin("arithmetic.so", artifacts::plugin("arithmetic"))
+        .plugin("interop.so", artifacts::plugin("interop"))
+        .start()
+}
+
+/// The method called with an array of as many items as the request holds.
+fn document(method: &str, item: &str, bytes: usize) -> String {
+    let items = item.repeat(bytes / item.len());
+    format!(
+        "<methodCall><methodName>{method}</methodName><params><param><value><array><data>{items}\
+         </data></array></value></param></params></methodCall>"
+    )
+}
+
+/// What is answered.
+fn post(server: &Server, document: &str) -> String {
+    let mut stream = TcpStream::connect(address(server.url())).unwrap();
+    let length = document.len();
+    let head = format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(document.as_bytes()).unwrap();
+    Wire::on(stream).answer().text()
+}
+
+/// Whatever the request is full of. Of values that have no text at all there are a million at most.
+fn a_request_s_peak() {
+    let server = server();
+    for (method, item, answer) in [
+        ("sum", "<value><int>1</int></value>", "<int>466033</int>"),
+        ("add", STRING, "faultCode"),
+        ("add", "<value><array><data><value/></data></array></value>", "faultCode"),
+        ("add", "<value><struct><member><name>a</name><value/></member></struct></value>", "faultCode"),
+    ] {
+        let document = document(method, item, REQUEST_BYTES);
+        // What comes with a first call and stays is not this one's.
+        post(&server, &self::document(method, item, 1));
+        fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").unwrap();
+        let before = status(&server, "VmRSS:");
+        let answered = post(&server, &document);
+        assert!(answered.contains(answer), "{item}: {answered}");
+        let peak = (status(&server, "VmHWM:") - before) * 1024;
+        let size = document.len() as u64;
+        assert!(peak < 3 * size, "{item}: {peak} bytes for {size}");
+    }
+}
+
+fn given_back() {
+    const KILOBYTES_KEPT_MAX: u64 = 16 << 10;
+    let server = server();
+    // The plugin has values of its own, and the answer is made of others, each a small piece of memory.
+    let echo =
+        |bytes| post(&server, &document("interopEchoTests.echoStringArray", "<value>a</value>", bytes));
+    echo(1);
+    let before = status(&server, "VmRSS:");
+    let answered = echo(REQUEST_BYTES);
+    assert!(
+        answered.trim_end().ends_with("</array></value></param></params></methodResponse>"),
+        "{}",
+        &answered[..500.min(answered.len())]
+    );
+    wait_until("the memory to be given back", || status(&server, "VmRSS:") < before + KILOBYTES_KEPT_MAX);
+}
