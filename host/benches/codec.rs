@@ -6,7 +6,9 @@
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use hotcall::xmlrpc::{DecodeLimits, EncodeOptions, Value, decode_call, encode_call, parse_date_time};
+use hotcall::xmlrpc::{
+    DecodeLimits, EncodeOptions, Store, Value, decode_call_in, encode_call, parse_date_time,
+};
 use std::fmt;
 
 fn main() {
@@ -94,11 +96,16 @@ fn member_of_staff(n: i32) -> Value {
     ])
 }
 
+/// As the server does.
+fn read<'a>(document: &'a [u8], limits: &DecodeLimits, store: &'a Store) {
+    black_box(decode_call_in(document, limits, store).expect("it can be read").params.items());
+}
+
 fn decode(bencher: Bencher<'_, '_>, document: &[u8]) {
     let limits = DecodeLimits::default();
     bencher
         .counter(BytesCount::new(document.len()))
-        .bench(|| decode_call(black_box(document), &limits).expect("it can be read"));
+        .bench(|| Store::with(|store| read(black_box(document), &limits, store)));
 }
 
 #[divan::bench(args = SHAPES)]

@@ -4,7 +4,7 @@
 //! call, and `system.multicall` sees one set of methods for the whole batch. Knows no files, no dlopen, no XML:
 //! an [`Instance`] is whatever can be called.
 
-use crate::xmlrpc::{Fault, Value};
+use crate::xmlrpc::{Fault, Items, Value};
 use arc_swap::{ArcSwap, Guard};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
@@ -144,7 +144,7 @@ pub trait Instance: Send + Sync {
     ///
     /// # Errors
     /// The plugin's fault, or the host's on the plugin's behalf.
-    fn invoke(&self, index: usize, params: &[Value], context: &CallContext) -> Result<Value, Fault>;
+    fn invoke(&self, index: usize, params: Items<'_>, context: &CallContext) -> Result<Value, Fault>;
 }
 
 /// What operators may ask of whoever fills the registry. Dispatch is given one and so need not know who that is.

@@ -37,7 +37,7 @@ fn dispatch(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         let snapshot = loaded.registry().glance();
         let method = snapshot.get(black_box("add")).unwrap();
-        method.instance.invoke(method.index, black_box(&PARAMS), &context)
+        method.instance.invoke(method.index, black_box(&PARAMS).into(), &context)
     });
 }
 

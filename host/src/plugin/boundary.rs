@@ -13,7 +13,7 @@ use super::text::{self, FAULT_BYTES_MAX, LOG_BYTES_MAX};
 use super::{arena, lend};
 use crate::limits::Limits;
 use crate::registry::CallContext;
-use crate::xmlrpc::{Fault, Value, code};
+use crate::xmlrpc::{Fault, Items, Value, code};
 use bumpalo::Bump;
 use hotcall_plugin::abi;
 use hotcall_plugin::tree::{self, Defect, ReadLimits, Tree};
@@ -123,7 +123,7 @@ impl Live {
         &self,
         index: usize,
         method: &str,
-        params: &[Value],
+        params: Items<'_>,
         context: &CallContext,
     ) -> Result<Value, Failure> {
         let Some(invoke) = self.table.invokes.get(index) else {
@@ -138,10 +138,10 @@ impl Live {
         arena: &Bump,
         invoke: abi::Invoke,
         method: &str,
-        params: &[Value],
+        params: Items<'_>,
         context: &CallContext,
     ) -> Result<Value, Failure> {
-        let Ok(params) = lend::lend(arena, params) else {
+        let Ok(params) = params.as_abi().or_else(|values| lend::lend(arena, values)) else {
             return Err(self.internal(method, context, "no memory for the parameters").into());
         };
         // The parameters are bounded by what a request may hold; the limit is for what the plugin asks for.

@@ -11,7 +11,7 @@ use super::scan::ContentHash;
 use super::threads::{self, Moment};
 use super::vitals::{Outcome, Vitals};
 use crate::registry::{CallContext, Instance, Method, Promise};
-use crate::xmlrpc::{Fault, Value, code};
+use crate::xmlrpc::{Fault, Items, Value, code};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -117,7 +117,7 @@ impl Generation {
 }
 
 impl Instance for Generation {
-    fn invoke(&self, index: usize, params: &[Value], context: &CallContext) -> Result<Value, Fault> {
+    fn invoke(&self, index: usize, params: Items<'_>, context: &CallContext) -> Result<Value, Fault> {
         let Some(info) = self.descriptor.methods.get(index) else {
             return Err(Fault::new(code::INTERNAL, "internal error: no such method index"));
         };

@@ -1,8 +1,8 @@
 //! `hotcall.*`: the server's own affairs, for operators. Who is one, the caller's permit says.
 
-use super::Scope;
-use super::system::{Builtin, wrong_params};
-use crate::xmlrpc::{Fault, Value, code};
+use super::system::{Builtin, no_params, wrong_params};
+use super::{Scope, only};
+use crate::xmlrpc::{Fault, Items, Value, View, code};
 
 const PLUGINS: &str = "hotcall.plugins";
 const RELOAD: &str = "hotcall.reload";
@@ -27,17 +27,16 @@ pub(super) const BUILTINS: &[Builtin] = &[
 ];
 
 /// Answers `method` if it is one of this module's; `None` if it is anybody else's.
-pub(super) fn call(scope: &Scope<'_>, method: &str, params: &[Value]) -> Option<Result<Value, Fault>> {
+pub(super) fn call(scope: &Scope<'_>, method: &str, params: Items<'_>) -> Option<Result<Value, Fault>> {
     if !BUILTINS.iter().any(|builtin| builtin.name == method) {
         return None;
     }
     let Some(control) = scope.control.filter(|_| scope.permit.operates(method)) else {
         return Some(Err(refused(method)));
     };
-    Some(match (method, params) {
-        (PLUGINS, []) => Ok(control.plugins()),
-        (PLUGINS, _) => Err(wrong_params(method, "no parameters", params)),
-        (_, [Value::String(plugin)]) => control.reload(plugin, scope.context.deadline),
+    Some(match (method, only(params)) {
+        (PLUGINS, _) => no_params(method, params).map(|()| control.plugins()),
+        (_, Some(View::String(plugin))) => control.reload(plugin, scope.context.deadline),
         _ => Err(wrong_params(method, "one string, the name of a plugin or of its file", params)),
     })
 }

@@ -14,7 +14,7 @@ pub use concurrency::Concurrency;
 use crate::access::Permit;
 use crate::limits::Limits;
 use crate::registry::{CallContext, Control, Method, Registry, Snapshot};
-use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Value, code};
+use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Items, Value, View, code};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -80,10 +80,10 @@ impl Dispatcher {
     /// # Errors
     /// -32004 for a name that the caller may not call, whether it exists or not, -32601 for a name that nobody registered or that is for operators when the caller is none, -32000 when the deadline passed before the method began or before it answered,
     /// -32602 for parameters that a method of the server's own does not take, and whatever the method answers.
-    pub fn call(
+    pub fn call<'a>(
         &self,
         method: &str,
-        params: &[Value],
+        params: impl Into<Items<'a>>,
         context: &CallContext,
         permit: &Permit,
     ) -> Result<Value, Fault> {
@@ -97,17 +97,17 @@ impl Dispatcher {
         };
         scope.check(method)?;
         match method {
-            multicall::NAME => multicall::run(&scope, params, &self.limits, &self.encode),
-            _ => call_one(&scope, method, params),
+            multicall::NAME => multicall::run(&scope, params.into(), &self.limits, &self.encode),
+            _ => call_one(&scope, method, params.into()),
         }
     }
 
     /// Answers one call if it is of a method that keeps its promise to be quick, and has what it answers written: that counts as
     /// its time too. None for any other, of which nothing has been called then.
-    pub fn call_quickly<R>(
+    pub fn call_quickly<'a, R>(
         &self,
         method: &str,
-        params: &[Value],
+        params: impl Into<Items<'a>>,
         context: &CallContext,
         permit: &Permit,
         write: impl FnOnce(Result<Value, Fault>) -> R,
@@ -118,7 +118,7 @@ impl Dispatcher {
             return None;
         }
         let watch = quick::Watch::start();
-        let result = invoke(found, params, context, &self.concurrency);
+        let result = invoke(found, params.into(), context, &self.concurrency);
         let written = write(result);
         watch.stop(found);
         Some(written)
@@ -136,7 +136,7 @@ impl Scope<'_> {
 }
 
 /// Answers any call but a multicall.
-fn call_one(scope: &Scope<'_>, method: &str, params: &[Value]) -> Result<Value, Fault> {
+fn call_one(scope: &Scope<'_>, method: &str, params: Items<'_>) -> Result<Value, Fault> {
     let own = system::call(scope, method, params).or_else(|| control::call(scope, method, params));
     if let Some(answer) = own {
         return answer;
@@ -150,7 +150,7 @@ fn call_one(scope: &Scope<'_>, method: &str, params: &[Value]) -> Result<Value, 
 /// Calls a method within the deadline, if it may be called once more at this time.
 fn invoke(
     found: &Method,
-    params: &[Value],
+    params: Items<'_>,
     context: &CallContext,
     concurrency: &Concurrency,
 ) -> Result<Value, Fault> {
@@ -163,6 +163,13 @@ fn invoke(
         return Err(Fault::new(code::DEADLINE, "the call's deadline passed before it was answered"));
     }
     result
+}
+
+/// The parameter, if there is just one.
+fn only<'a>(params: Items<'a>) -> Option<View<'a>> {
+    let mut params = params.iter();
+    let first = params.next()?.view().ok()?;
+    params.next().is_none().then_some(first)
 }
 
 fn method_not_found(method: &str) -> Fault {

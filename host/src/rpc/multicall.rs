@@ -2,9 +2,9 @@
 //!
 //! The whole batch sees one registry snapshot and shares one deadline and one limit of result size.
 
-use super::{Scope, call_one, system::wrong_params};
+use super::{Scope, call_one, only, system::wrong_params};
 use crate::limits::Limits;
-use crate::xmlrpc::{self, EncodeOptions, Fault, Value, code};
+use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Tree, Value, View, code};
 
 pub(super) const NAME: &str = "system.multicall";
 
@@ -18,11 +18,11 @@ const FRAME_BYTES_MAX: usize = 512;
 /// be. A failed entry, and one whose result cannot be sent or does not fit any more, is a fault struct in the result.
 pub(super) fn run(
     scope: &Scope<'_>,
-    params: &[Value],
+    params: Items<'_>,
     limits: &Limits,
     encode: &EncodeOptions,
 ) -> Result<Value, Fault> {
-    let [Value::Array(entries)] = params else {
+    let Some(View::Array(entries)) = only(params) else {
         return Err(wrong_params(NAME, "one array of structs with methodName and params", params));
     };
     if entries.len() > limits.multicall_calls_max {
@@ -33,7 +33,7 @@ pub(super) fn run(
     }
     let mut left = encode.bytes_max.saturating_sub(FRAME_BYTES_MAX);
     let mut results = Vec::with_capacity(entries.len());
-    for entry in entries {
+    for entry in entries.iter() {
         let (result, bytes) = run_entry(scope, entry)
             .and_then(|value| sized(Value::Array(vec![value]), left, encode))
             .or_else(|fault| sized(xmlrpc::fault_value(&fault), left, encode))?;
@@ -49,22 +49,28 @@ fn sized(value: Value, bytes_max: usize, encode: &EncodeOptions) -> Result<(Valu
     Ok((value, bytes))
 }
 
-fn run_entry(scope: &Scope<'_>, entry: &Value) -> Result<Value, Fault> {
-    let name = match entry.get("methodName") {
-        Some(Value::String(name)) => name,
+fn run_entry(scope: &Scope<'_>, entry: Tree<'_>) -> Result<Value, Fault> {
+    let entry = entry.view().unwrap_or(View::Nil);
+    let name = match member(&entry, "methodName") {
+        Some(View::String(name)) => name,
         Some(other) => return Err(invalid_entry("methodName wants string", other.type_name())),
         None => return Err(invalid_entry("a struct with methodName wanted", entry.type_name())),
     };
-    let params = match entry.get("params") {
-        Some(Value::Array(params)) => params.as_slice(),
+    let params = match member(&entry, "params") {
+        Some(View::Array(params)) => params,
         Some(other) => return Err(invalid_entry("params wants array", other.type_name())),
-        None => &[],
+        None => Items::NONE,
     };
     if name == NAME {
         return Err(Fault::new(code::INVALID_REQUEST, format!("{NAME} cannot call itself")));
     }
     scope.check(name)?;
     call_one(scope, name, params)
+}
+
+fn member<'a>(entry: &View<'a>, name: &str) -> Option<View<'a>> {
+    let View::Struct(members) = entry else { return None };
+    members.get(name).ok()??.view().ok()
 }
 
 fn invalid_entry(wants: &str, got: &str) -> Fault {

@@ -1,8 +1,8 @@
 //! The introspection methods every client can count on (`system.*`), all but multicall.
 
-use super::{Scope, control, method_not_found, multicall};
+use super::{Scope, control, method_not_found, multicall, only};
 use crate::registry::MethodInfo;
-use crate::xmlrpc::{Fault, Value, code};
+use crate::xmlrpc::{Fault, Items, Value, View, code};
 
 /// One method of the host's own.
 pub(super) struct Builtin {
@@ -66,7 +66,7 @@ const CAPABILITIES: &[(&str, &str, i32)] = &[
 ];
 
 /// Answers `method` if it is one of this module's; `None` if it is anybody else's.
-pub(super) fn call(scope: &Scope<'_>, method: &str, params: &[Value]) -> Option<Result<Value, Fault>> {
+pub(super) fn call(scope: &Scope<'_>, method: &str, params: Items<'_>) -> Option<Result<Value, Fault>> {
     Some(match method {
         "system.getCapabilities" => no_params(method, params).map(|()| capabilities()),
         "system.identity" => no_params(method, params).map(|()| IDENTITY.into()),
@@ -131,25 +131,23 @@ fn find<'a>(scope: &Scope<'a>, name: &str) -> Result<Found<'a>, Fault> {
     method.or_else(builtin).ok_or_else(|| method_not_found(name))
 }
 
-fn no_params(method: &str, params: &[Value]) -> Result<(), Fault> {
-    match params {
-        [] => Ok(()),
-        _ => Err(wrong_params(method, "no parameters", params)),
-    }
+pub(super) fn no_params(method: &str, params: Items<'_>) -> Result<(), Fault> {
+    if params.is_empty() { Ok(()) } else { Err(wrong_params(method, "no parameters", params)) }
 }
 
-fn method_name<'a>(method: &str, params: &'a [Value]) -> Result<&'a str, Fault> {
-    match params {
-        [Value::String(name)] => Ok(name),
+fn method_name<'a>(method: &str, params: Items<'a>) -> Result<&'a str, Fault> {
+    match only(params) {
+        Some(View::String(name)) => Ok(name),
         _ => Err(wrong_params(method, "one string, the name of a method", params)),
     }
 }
 
 /// The fault for parameters that one of the host's own methods does not take.
-pub(super) fn wrong_params(method: &str, wants: &str, params: &[Value]) -> Fault {
+pub(super) fn wrong_params(method: &str, wants: &str, params: Items<'_>) -> Fault {
     /// Types are named up to here.
     const SHOWN_MAX: usize = 8;
-    let mut came: Vec<&str> = params.iter().take(SHOWN_MAX).map(Value::type_name).collect();
+    let types = params.iter().filter_map(|param| Some(param.view().ok()?.type_name()));
+    let mut came: Vec<&str> = types.take(SHOWN_MAX).collect();
     if params.len() > SHOWN_MAX {
         came.push("…");
     }

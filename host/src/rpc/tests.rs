@@ -4,7 +4,7 @@ use super::*;
 use crate::access::{Access, Policy, RuleKeys, Settings, Visit, Way};
 use crate::limits::MethodLimits;
 use crate::registry::{Cancellation, Instance, Method, MethodInfo, Promise};
-use crate::xmlrpc;
+use crate::xmlrpc::{self, Params};
 use smol_str::SmolStr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use std::time::Duration;
 struct Echo;
 
 impl Instance for Echo {
-    fn invoke(&self, index: usize, params: &[Value], context: &CallContext) -> Result<Value, Fault> {
+    fn invoke(&self, index: usize, params: Items<'_>, context: &CallContext) -> Result<Value, Fault> {
+        let params = Params::from(params).into_values();
         match index {
-            0 => Ok(Value::Array(params.to_vec())),
+            0 => Ok(Value::Array(params)),
             1 => Err(Fault::new(7, "always\u{1}")),
             3 => {
                 while Instant::now() < context.deadline {
@@ -23,8 +24,8 @@ impl Instance for Echo {
                 Ok(Value::Nil)
             }
             4 | 5 => {
-                let [Value::Int(ms)] = params else { panic!() };
-                std::thread::sleep(Duration::from_millis(u64::try_from(*ms).unwrap()));
+                let [Value::Int(ms)] = *params else { panic!() };
+                std::thread::sleep(Duration::from_millis(u64::try_from(ms).unwrap()));
                 Ok(Value::Nil)
             }
             _ => Ok(Value::String("x".repeat(1000))),

@@ -16,7 +16,7 @@ pub use crate::registry::Cancellation;
 use crate::access::{Access, Caller};
 use crate::registry::CallContext;
 use crate::rpc::Dispatcher;
-use crate::xmlrpc::{self, Call, DecodeLimits, Document, Fault, Value, code};
+use crate::xmlrpc::{self, BorrowedCall, DecodeLimits, Document, Fault, Store, Value, code};
 use smol_str::SmolStr;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -110,9 +110,9 @@ pub enum Begun {
 }
 
 /// A call, read, whose sender may make it.
-struct Prepared {
+struct Prepared<'a> {
     caller: Caller,
-    call: Call,
+    call: BorrowedCall<'a>,
 }
 
 /// The application: what answers requests.
@@ -142,7 +142,12 @@ impl App {
 
     /// Answers one request, however long that takes.
     pub fn respond(&self, request: &Request) -> Response {
-        self.finish(request, || self.prepare(request).map(|prepared| self.run(request, &prepared)))
+        self.finish(request, || {
+            Store::with(|store| {
+                let Prepared { caller, call } = self.prepare(request, store)?;
+                Ok(self.run(request, &caller, &call))
+            })
+        })
     }
 
     /// Answers one request if that waits for nothing and takes no time to speak of: a call of a method that is flagged quick, and
@@ -159,16 +164,21 @@ impl App {
             return Begun::Unfinished(Box::new(move || app.respond(&request)));
         }
         let answer = || {
-            let prepared = self.prepare(&request)?;
-            Ok((self.run_quickly(&request, &prepared), prepared))
+            Store::with(|store| {
+                let Prepared { caller, call } = self.prepare(&request, store)?;
+                // Who goes on with it has neither this thread's store nor the text in its place.
+                Ok(self.run_quickly(&request, &caller, &call).ok_or_else(|| (caller, call.into_owned())))
+            })
         };
         match guarded(&request, answer) {
-            Ok((Some(response), _)) | Err(response) => {
+            Ok(Ok(response)) | Err(response) => {
                 Begun::Answered(cross_origin::share(&self.access, &request, response))
             }
-            Ok((None, prepared)) => {
+            Ok(Err((caller, call))) => {
                 let app = Arc::clone(self);
-                Begun::Unfinished(Box::new(move || app.finish(&request, || Ok(app.run(&request, &prepared)))))
+                Begun::Unfinished(Box::new(move || {
+                    app.finish(&request, || Ok(app.run(&request, &caller, &call.into())))
+                }))
             }
         }
     }
@@ -190,14 +200,14 @@ impl App {
     ///
     /// # Errors
     /// The response to send instead of an answer.
-    fn prepare(&self, request: &Request) -> Result<Prepared, Response> {
+    fn prepare<'a>(&self, request: &'a Request, store: &'a Store) -> Result<Prepared<'a>, Response> {
         route(request)?;
         let caller = admission::admit(&self.access, request)?;
         let bytes_max = self.dispatcher.limits().body_bytes_max;
         let document = content::decode(&request.body, request.content_encoding.as_deref(), bytes_max)?;
         let content_type = request.content_type.as_deref().unwrap_or_default();
-        let document = Document::from(&*document).with_content_type(content_type);
-        let call = xmlrpc::decode_call(document, &self.decode_limits).map_err(|fault| {
+        let document = Document::from(store.bytes(document)).with_content_type(content_type);
+        let call = xmlrpc::decode_call_in(document, &self.decode_limits, store).map_err(|fault| {
             log::debug!("request {} from {}: {fault}", request.id, request.caller_address);
             faulty(request, &fault)
         })?;
@@ -207,16 +217,16 @@ impl App {
         Ok(Prepared { caller, call })
     }
 
-    fn run(&self, request: &Request, Prepared { caller, call }: &Prepared) -> Response {
+    fn run(&self, request: &Request, caller: &Caller, call: &BorrowedCall<'_>) -> Response {
         let context = self.context(request, caller);
-        let result = self.dispatcher.call(&call.method, &call.params, &context, &caller.permit);
+        let result = self.dispatcher.call(&call.method, call.params.items(), &context, &caller.permit);
         self.written(request, &call.method, result)
     }
 
-    fn run_quickly(&self, request: &Request, Prepared { caller, call }: &Prepared) -> Option<Response> {
+    fn run_quickly(&self, request: &Request, caller: &Caller, call: &BorrowedCall<'_>) -> Option<Response> {
         let context = self.context(request, caller);
         let write = |result| self.written(request, &call.method, result);
-        self.dispatcher.call_quickly(&call.method, &call.params, &context, &caller.permit, write)
+        self.dispatcher.call_quickly(&call.method, call.params.items(), &context, &caller.permit, write)
     }
 
     fn context(&self, request: &Request, caller: &Caller) -> CallContext {

@@ -10,6 +10,7 @@ mod encode;
 mod fault;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+mod lent;
 #[cfg(test)]
 mod properties;
 mod style;
@@ -18,11 +19,16 @@ mod tests;
 
 pub use date::parse_date_time;
 pub(crate) use decode::fault_of;
-pub use decode::{Call, DecodeError, DecodeLimits, Document, decode_call, decode_response};
+pub use decode::{
+    BorrowedCall, Call, DecodeError, DecodeLimits, Document, Params, decode_call, decode_call_in,
+    decode_response,
+};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use decode::{call_both_ways, response_both_ways};
 pub use encode::{EncodeOptions, encode_call, encode_fault, encode_response};
 pub(crate) use encode::{encoded_len, fault_value};
 pub use fault::{Fault, code};
+pub use hotcall_plugin::tree::{Items, Tree, View};
 pub use hotcall_plugin::{DateTime, Value};
+pub use lent::Store;
 pub use style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};

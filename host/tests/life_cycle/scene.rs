@@ -119,7 +119,7 @@ impl Scene {
     ) -> Result<Value, Fault> {
         let snapshot = self.registry.snapshot();
         let method = snapshot.get(method).ok_or_else(|| Fault::new(-32601, format!("no method {method}")))?;
-        method.instance.invoke(method.index, params, context)
+        method.instance.invoke(method.index, params.into(), context)
     }
 
     /// What an int method answers, or None when there is no such method.

@@ -19,7 +19,7 @@ pub fn measure() -> Samples {
     let call = || {
         let snapshot = loaded.registry().glance();
         let method = snapshot.get(black_box("add")).unwrap();
-        method.instance.invoke(method.index, black_box(&params), &context)
+        method.instance.invoke(method.index, black_box(&params).into(), &context)
     };
     assert_eq!(call(), Ok(Value::Int(5)), "the plugin is loaded");
     let batch = |_| {

@@ -2,11 +2,12 @@
 //!
 //! `encoding` turns bytes into UTF-8, `reader` that into the few XML events that matter, `values` builds values from
 //! them, `scalars` reads the text of one scalar, `doctype` refuses entities, `passed` tells
-//! which limit of XML's own a document passed. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
+//! which limit of XML's own a document passed, and a `call` is what a request comes to. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
 //!
 //! `fast` reads what clients really send by a way of its own. It is tried first, and what it leaves is read as if it were not
 //! there.
 
+mod call;
 mod doctype;
 mod encoding;
 mod fast;
@@ -17,20 +18,12 @@ mod scalars;
 mod tests;
 mod values;
 
+use super::lent::Store;
 use super::{Fault, Value, code};
+pub use call::{BorrowedCall, Call, Params};
 pub use encoding::Document;
 use reader::{Event, Reader};
-use std::borrow::Cow;
 use std::fmt;
-
-/// One method call, as a client sent it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Call {
-    /// The method's name, without surrounding white space; never empty.
-    pub method: String,
-    /// The parameters in order.
-    pub params: Vec<Value>,
-}
 
 /// How much of a document is read before it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +105,31 @@ impl From<DecodeError> for Fault {
 /// assert_eq!(call.params, [Value::Int(2), Value::from("three")]);
 /// ```
 pub fn decode_call<'a>(document: impl Into<Document<'a>>, limits: &DecodeLimits) -> Result<Call, Fault> {
-    Ok(decode(document.into(), limits, &CALL)?)
+    let document = document.into();
+    Store::with(|store| decode_call_in(document, limits, store).map(BorrowedCall::into_owned))
+}
+
+/// As [`decode_call`], without copying what may stay in the document. The store is for the rest.
+///
+/// # Errors
+/// As [`decode_call`].
+///
+/// # Examples
+/// ```
+/// use hotcall::xmlrpc::{DecodeLimits, Store, decode_call_in};
+/// let document = b"<methodCall><methodName>add</methodName><params>
+///     <param><value><int>2</int></value></param><param><value>three</value></param></params></methodCall>";
+/// Store::with(|store| {
+///     let call = decode_call_in(document, &DecodeLimits::default(), store).unwrap();
+///     assert_eq!((&*call.method, call.params.items().len()), ("add", 2));
+/// });
+/// ```
+pub fn decode_call_in<'a>(
+    document: impl Into<Document<'a>>,
+    limits: &DecodeLimits,
+    store: &'a Store,
+) -> Result<BorrowedCall<'a>, Fault> {
+    Ok(decode(document.into(), limits, store, &call_ways())?)
 }
 
 /// Reads a response document: the method's result, or the fault that the server answered.
@@ -123,7 +140,8 @@ pub fn decode_response<'a>(
     document: impl Into<Document<'a>>,
     limits: &DecodeLimits,
 ) -> Result<Result<Value, Fault>, DecodeError> {
-    decode(document.into(), limits, &RESPONSE)
+    let document = document.into();
+    Store::with(|store| decode(document, limits, store, &response_ways()))
 }
 
 /// The fault that a struct with `faultCode` and `faultString` stands for, in a response or among a batch's results. The code
@@ -145,16 +163,22 @@ pub(crate) fn fault_of(value: &Value) -> Option<Fault> {
 }
 
 /// The two ways to read a document of one kind.
-struct Ways<T> {
+struct Ways<'a, T> {
     /// Reads what it knows, and leaves the rest.
-    fast: fn(&[u8], &DecodeLimits) -> Option<T>,
+    fast: fn(&'a [u8], &DecodeLimits, &'a Store) -> Option<T>,
     /// Says what is right.
-    exact: fn(&mut Decoder<'_>) -> Result<T, DecodeError>,
+    exact: Exact<T>,
 }
 
-const CALL: Ways<Call> = Ways { fast: fast::call, exact: |decoder| decoder.call() };
-const RESPONSE: Ways<Result<Value, Fault>> =
-    Ways { fast: fast::response, exact: |decoder| decoder.response() };
+type Exact<T> = fn(&mut Decoder<'_>) -> Result<T, DecodeError>;
+
+fn call_ways<'a>() -> Ways<'a, BorrowedCall<'a>> {
+    Ways { fast: fast::call, exact: |decoder| decoder.call().map(BorrowedCall::from) }
+}
+
+fn response_ways<'a>() -> Ways<'a, Result<Value, Fault>> {
+    Ways { fast: fast::response, exact: |decoder| decoder.response() }
+}
 
 /// What both ways make of a request document: `None` of the first is what it leaves to the second.
 #[cfg(any(test, feature = "fuzz"))]
@@ -162,7 +186,10 @@ pub(crate) fn call_both_ways(
     document: Document<'_>,
     limits: &DecodeLimits,
 ) -> (Option<Call>, Result<Call, DecodeError>) {
-    both_ways(document, limits, &CALL)
+    both_ways(document, limits, |text, store| {
+        let fast = fast::call(text, limits, store).map(BorrowedCall::into_owned);
+        (fast, exactly(text, limits, |decoder| decoder.call()))
+    })
 }
 
 /// As [`call_both_ways`], of a response document.
@@ -172,42 +199,56 @@ pub(crate) fn response_both_ways(
     document: Document<'_>,
     limits: &DecodeLimits,
 ) -> (Option<Result<Value, Fault>>, Result<Result<Value, Fault>, DecodeError>) {
-    both_ways(document, limits, &RESPONSE)
+    both_ways(document, limits, |text, store| {
+        (fast::response(text, limits, store), exactly(text, limits, |decoder| decoder.response()))
+    })
 }
 
 #[cfg(any(test, feature = "fuzz"))]
-fn both_ways<T>(
+fn both_ways<T, F>(
     document: Document<'_>,
     limits: &DecodeLimits,
-    ways: &Ways<T>,
-) -> (Option<T>, Result<T, DecodeError>) {
-    match to_text(document, limits) {
-        Ok(text) => ((ways.fast)(&text, limits), exactly(&text, limits, ways)),
+    read: F,
+) -> (Option<T>, Result<T, DecodeError>)
+where
+    F: FnOnce(&[u8], &Store) -> (Option<T>, Result<T, DecodeError>),
+{
+    Store::with(|store| match to_text(document, limits, store) {
+        Ok(text) => read(text, store),
         Err(error) => (None, Err(error)),
-    }
+    })
 }
 
-fn decode<T>(document: Document<'_>, limits: &DecodeLimits, ways: &Ways<T>) -> Result<T, DecodeError> {
-    let text = to_text(document, limits)?;
-    match (ways.fast)(&text, limits) {
+fn decode<'a, T>(
+    document: Document<'a>,
+    limits: &DecodeLimits,
+    store: &'a Store,
+    ways: &Ways<'a, T>,
+) -> Result<T, DecodeError> {
+    let text = to_text(document, limits, store)?;
+    match (ways.fast)(text, limits, store) {
         Some(whole) => Ok(whole),
-        None => exactly(&text, limits, ways),
+        None => exactly(text, limits, ways.exact),
     }
 }
 
-fn to_text<'a>(document: Document<'a>, limits: &DecodeLimits) -> Result<Cow<'a, [u8]>, DecodeError> {
+fn to_text<'a>(
+    document: Document<'a>,
+    limits: &DecodeLimits,
+    store: &'a Store,
+) -> Result<&'a [u8], DecodeError> {
     if document.bytes_len() > limits.bytes_max {
         let message = format!("line 1, column 1: the document is larger than {} bytes", limits.bytes_max);
         return Err(DecodeError { code: code::INVALID_REQUEST, message });
     }
-    document.to_utf8()
+    Ok(store.bytes(document.to_utf8()?))
 }
 
-fn exactly<T>(text: &[u8], limits: &DecodeLimits, ways: &Ways<T>) -> Result<T, DecodeError> {
+fn exactly<T>(text: &[u8], limits: &DecodeLimits, exact: Exact<T>) -> Result<T, DecodeError> {
     let mut decoder = Decoder::new(text, limits);
-    let result = (ways.exact)(&mut decoder);
+    let result = exact(&mut decoder);
     match decoder.reader.with_prefix_declared(text) {
-        Some(document) => (ways.exact)(&mut Decoder::new(&document, limits)),
+        Some(document) => exact(&mut Decoder::new(&document, limits)),
         None => result,
     }
 }

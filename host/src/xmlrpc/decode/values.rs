@@ -177,7 +177,7 @@ impl Container {
 }
 
 /// Members with unique names: the last of a name wins and stands where the first stood.
-pub(super) fn unique(members: Vec<(String, Value)>) -> Vec<(String, Value)> {
+fn unique(members: Vec<(String, Value)>) -> Vec<(String, Value)> {
     let repeated = if members.len() <= COMPARED_MEMBERS_MAX {
         (1..)
             .zip(&members)

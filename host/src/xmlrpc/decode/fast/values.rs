@@ -4,62 +4,61 @@ use super::Decoder;
 use super::scanner::Scanner;
 use crate::xmlrpc::Value;
 use crate::xmlrpc::decode::scalars::{self, Parser};
-use crate::xmlrpc::decode::values::unique;
+use crate::xmlrpc::lent::{Lent, List, MemberList, Store};
 use std::borrow::Cow;
-use std::mem;
 
 /// An array or struct whose end is still to come.
-pub(super) enum Container {
-    Array(Vec<Value>),
+pub(super) enum Container<'a> {
+    Array(List<'a>),
     Struct {
-        members: Vec<(String, Value)>,
+        members: MemberList<'a>,
         /// Of the member whose value is still to come.
-        name: String,
+        name: &'a str,
     },
 }
 
 /// What stands in a `<value>`.
-enum Started {
-    Whole(Value),
-    Container(Container),
+enum Started<'a> {
+    Whole(Lent<'a>),
+    Container(Container<'a>),
 }
 
 impl<'a> Decoder<'a> {
     /// Reads the rest of a `<value>` from its name on, its end tag included.
-    pub(super) fn value(&mut self) -> Option<Value> {
+    pub(super) fn value(&mut self) -> Option<Lent<'a>> {
         loop {
             let mut value = match self.start()? {
                 Started::Whole(value) => value,
                 Started::Container(mut container) => {
-                    if container.has_another(&mut self.scanner, self.limits.name_bytes_max)? {
+                    if container.has_another(&mut self.scanner, self.limits.name_bytes_max, self.store)? {
                         self.open.push(container);
                         continue;
                     }
-                    container.whole()
+                    container.whole(self.store)
                 }
             };
             // Hand the whole value outwards until some container has another one to read.
             loop {
                 let Some(container) = self.open.last_mut() else { return Some(value) };
                 container.put(value, &mut self.scanner)?;
-                if container.has_another(&mut self.scanner, self.limits.name_bytes_max)? {
+                if container.has_another(&mut self.scanner, self.limits.name_bytes_max, self.store)? {
                     break;
                 }
-                value = self.open.pop()?.whole();
+                value = self.open.pop()?.whole(self.store);
             }
         }
     }
 
     /// Reads the start of what a `<value>` holds; all of it, its end tag included, when it is no container with something
     /// in it.
-    fn start(&mut self) -> Option<Started> {
+    fn start(&mut self) -> Option<Started<'a>> {
         self.values_read += 1;
         if self.values_read > self.limits.values_max {
             return None;
         }
         if !self.scanner.eat(">") {
             self.scanner.expect("/>")?;
-            return Some(Started::Whole(Value::String(String::new())));
+            return Some(Started::Whole(Lent::string("")));
         }
         let at_text = self.scanner;
         self.scanner.skip_space()?;
@@ -68,41 +67,43 @@ impl<'a> Decoder<'a> {
             _ => {
                 self.scanner = at_text;
                 let text = self.text("</value>")?;
-                Some(Started::Whole(Value::String(text.into_owned())))
+                Some(Started::Whole(Lent::string(text)))
             }
         }
     }
 
     /// Reads the element that a `<value>` holds, whose name begins with this.
-    fn typed(&mut self, initial: u8) -> Option<Started> {
+    fn typed(&mut self, initial: u8) -> Option<Started<'a>> {
         let value = match initial {
             b'i' if self.scanner.eat("<int>") => self.int("</int>")?,
             b'i' if self.scanner.eat("<i4>") => self.int("</i4>")?,
             b'i' if self.scanner.eat("<i8>") => self.long("</i8>")?,
             b's' if self.scanner.eat("<string>") => self.string()?,
-            b's' if self.scanner.eat("<string/>") => Value::String(String::new()),
+            b's' if self.scanner.eat("<string/>") => Lent::string(""),
             b's' if self.scanner.eat("<struct>") => {
-                let container = Container::Struct { members: Vec::new(), name: String::new() };
+                let container = Container::Struct { members: self.store.member_list(), name: "" };
                 return self.has_room().then_some(Started::Container(container));
             }
-            b's' if self.scanner.eat("<struct/>") => self.has_room().then_some(Value::Struct(Vec::new()))?,
+            b's' if self.scanner.eat("<struct/>") => {
+                self.has_room().then(|| self.store.structure(self.store.member_list()))?
+            }
             b'd' if self.scanner.eat("<double>") => self.scalar(scalars::double, "</double>")?,
             b'd' if self.scanner.eat("<dateTime.iso8601>") => {
                 self.scalar(scalars::date_time, "</dateTime.iso8601>")?
             }
             b'b' if self.scanner.eat("<boolean>") => self.scalar(scalars::boolean, "</boolean>")?,
             b'b' if self.scanner.eat("<base64>") => self.scalar(scalars::base64, "</base64>")?,
-            b'b' if self.scanner.eat("<base64/>") => Value::Binary(Vec::new()),
-            b'n' if self.scanner.eat("<nil/>") => Value::Nil,
-            b'n' if self.scanner.eat("<nil></nil>") => Value::Nil,
+            b'b' if self.scanner.eat("<base64/>") => Lent::binary(&[]),
+            b'n' if self.scanner.eat("<nil/>") => Lent::NIL,
+            b'n' if self.scanner.eat("<nil></nil>") => Lent::NIL,
             b'a' => {
                 if let Some(container) = self.array()? {
                     return Some(Started::Container(container));
                 }
-                Value::Array(Vec::new())
+                self.store.array(self.store.list())
             }
             // Whether the prefix was declared makes no difference: a document without its declaration is read as if it had one.
-            b'e' if self.scanner.eat("<ex:nil/>") => Value::Nil,
+            b'e' if self.scanner.eat("<ex:nil/>") => Lent::NIL,
             b'e' if self.scanner.eat("<ex:i8>") => self.long("</ex:i8>")?,
             _ => return None,
         };
@@ -112,7 +113,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads the start of an array: `None` within when it was all of it, up to and with its end tag.
-    fn array(&mut self) -> Option<Option<Container>> {
+    fn array(&mut self) -> Option<Option<Container<'a>>> {
         if !self.has_room() {
             return None;
         }
@@ -122,7 +123,7 @@ impl<'a> Decoder<'a> {
         self.scanner.expect("<array>")?;
         self.scanner.skip_space()?;
         if self.scanner.eat("<data>") {
-            return Some(Some(Container::Array(Vec::new())));
+            return Some(Some(Container::Array(self.store.list())));
         }
         self.scanner.expect("<data/>")?;
         self.scanner.skip_space()?;
@@ -136,22 +137,22 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads on to the end of a string's element. Node's client sends what it would have to escape as CDATA.
-    fn string(&mut self) -> Option<Value> {
+    fn string(&mut self) -> Option<Lent<'a>> {
         if !self.scanner.eat("<![CDATA[") {
-            return Some(Value::String(self.text("</string>")?.into_owned()));
+            return Some(Lent::string(self.text("</string>")?));
         }
         let text = self.scanner.cdata()?;
         self.scanner.expect("</string>")?;
-        Some(Value::String(text.into_owned()))
+        Some(Lent::string(self.store.text(text)))
     }
 
     #[inline]
-    fn int(&mut self, end: &str) -> Option<Value> {
+    fn int(&mut self, end: &str) -> Option<Lent<'a>> {
         let before = self.scanner;
         match self.scanner.plain_number() {
             Some(number) => {
                 self.scanner.expect(end)?;
-                Some(scalars::int_or_long(number))
+                Some(i32::try_from(number).map_or(Lent::long(number), Lent::int))
             }
             None => {
                 self.scanner = before;
@@ -160,33 +161,41 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn long(&mut self, end: &str) -> Option<Value> {
+    fn long(&mut self, end: &str) -> Option<Lent<'a>> {
         self.scalar(scalars::long, end)
     }
 
     /// Reads on to the end of a scalar's element.
     #[inline]
-    fn scalar(&mut self, parse: Parser, end: &str) -> Option<Value> {
-        parse(&self.text(end)?).ok()
+    fn scalar(&mut self, parse: Parser, end: &str) -> Option<Lent<'a>> {
+        Some(match parse(self.text(end)?).ok()? {
+            Value::Bool(value) => Lent::boolean(value),
+            Value::Int(value) => Lent::int(value),
+            Value::Long(value) => Lent::long(value),
+            Value::Double(value) => Lent::double(value),
+            Value::DateTime(value) => Lent::date_time(value),
+            Value::Binary(bytes) => Lent::binary(self.store.bytes(Cow::Owned(bytes))),
+            _ => return None,
+        })
     }
 
     /// Reads an element's text, and its end tag.
     #[inline]
-    fn text(&mut self, end: &str) -> Option<Cow<'a, str>> {
+    fn text(&mut self, end: &str) -> Option<&'a str> {
         let text = self.scanner.text()?;
         self.scanner.expect(end)?;
-        Some(text)
+        Some(self.store.text(text))
     }
 }
 
-impl Container {
+impl<'a> Container<'a> {
     /// Takes the value that was read last, and reads to where it ends.
     #[inline]
-    fn put(&mut self, value: Value, scanner: &mut Scanner<'_>) -> Option<()> {
+    fn put(&mut self, value: Lent<'a>, scanner: &mut Scanner<'a>) -> Option<()> {
         match self {
             Self::Array(values) => values.push(value),
             Self::Struct { members, name } => {
-                members.push((mem::take(name), value));
+                members.push(name, value);
                 scanner.skip_space()?;
                 scanner.expect("</member>")?;
             }
@@ -196,7 +205,12 @@ impl Container {
 
     /// Reads on: true just inside the start tag of the next `<value>`, false past the end tag of the one round this.
     #[inline]
-    fn has_another(&mut self, scanner: &mut Scanner<'_>, name_bytes_max: usize) -> Option<bool> {
+    fn has_another(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        name_bytes_max: usize,
+        store: &'a Store,
+    ) -> Option<bool> {
         scanner.skip_space()?;
         match self {
             Self::Array(_) => {
@@ -210,7 +224,7 @@ impl Container {
             Self::Struct { name, .. } => {
                 if scanner.eat("<member>") {
                     scanner.skip_space()?;
-                    *name = member_name(scanner, name_bytes_max)?;
+                    *name = store.text(member_name(scanner, name_bytes_max)?);
                     scanner.skip_space()?;
                     return scanner.eat("<value").then_some(true);
                 }
@@ -221,20 +235,23 @@ impl Container {
         scanner.eat("</value>").then_some(false)
     }
 
-    fn whole(self) -> Value {
+    fn whole(self, store: &'a Store) -> Lent<'a> {
         match self {
-            Self::Array(values) => Value::Array(values),
-            Self::Struct { members, .. } => Value::Struct(unique(members)),
+            Self::Array(values) => store.array(values),
+            Self::Struct { mut members, .. } => {
+                members.deduplicate();
+                store.structure(members)
+            }
         }
     }
 }
 
-fn member_name(scanner: &mut Scanner<'_>, bytes_max: usize) -> Option<String> {
+fn member_name<'a>(scanner: &mut Scanner<'a>, bytes_max: usize) -> Option<Cow<'a, str>> {
     if scanner.eat("<name/>") {
-        return Some(String::new());
+        return Some(Cow::Borrowed(""));
     }
     scanner.expect("<name>")?;
     let name = scanner.text()?;
     scanner.expect("</name>")?;
-    (name.len() <= bytes_max).then(|| name.into_owned())
+    (name.len() <= bytes_max).then_some(name)
 }

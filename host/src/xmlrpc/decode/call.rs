@@ -1,0 +1,71 @@
+//! What a request document comes to. Must not know how it is read.
+
+use crate::xmlrpc::Value;
+use hotcall_plugin::tree::{Items, ReadLimits};
+use std::borrow::Cow;
+
+/// One method call, as a client sent it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The method's name, without surrounding white space; never empty.
+    pub method: String,
+    /// The parameters in order.
+    pub params: Vec<Value>,
+}
+
+/// The same, of whose values most stay in the document that was read.
+pub struct BorrowedCall<'a> {
+    /// The method's name, without surrounding white space; never empty.
+    pub method: Cow<'a, str>,
+    /// The parameters in order.
+    pub params: Params<'a>,
+}
+
+/// Parameters, borrowed or owned.
+pub struct Params<'a>(Held<'a>);
+
+enum Held<'a> {
+    Lent(Items<'a>),
+    Owned(Vec<Value>),
+}
+
+impl BorrowedCall<'_> {
+    /// The call, by itself.
+    pub fn into_owned(self) -> Call {
+        Call { method: self.method.into_owned(), params: self.params.into_values() }
+    }
+}
+
+impl From<Call> for BorrowedCall<'_> {
+    fn from(Call { method, params }: Call) -> Self {
+        Self { method: Cow::Owned(method), params: Params(Held::Owned(params)) }
+    }
+}
+
+impl Params<'_> {
+    /// The parameters, to be read.
+    pub fn items(&self) -> Items<'_> {
+        match &self.0 {
+            Held::Lent(items) => *items,
+            Held::Owned(values) => values.into(),
+        }
+    }
+
+    /// The parameters, by themselves.
+    pub fn into_values(self) -> Vec<Value> {
+        /// A document's values were within its own limits.
+        const ALL: ReadLimits =
+            ReadLimits { depth_max: usize::MAX, values_max: usize::MAX, bytes_max: usize::MAX };
+        match self.0 {
+            // What was decoded has none of the defects that a plugin's values may have.
+            Held::Lent(items) => items.iter().map(|item| item.to_value(ALL).unwrap_or_default()).collect(),
+            Held::Owned(values) => values,
+        }
+    }
+}
+
+impl<'a> From<Items<'a>> for Params<'a> {
+    fn from(items: Items<'a>) -> Self {
+        Self(Held::Lent(items))
+    }
+}

@@ -1,0 +1,367 @@
+//! Parameters as plugins take them: trees of the ABI in a [`Store`], whose texts are borrowed from the document where it has them
+//! as they are. So a call needs no memory for each of its values, and none of them is copied on its way. Must not know XML.
+#![allow(unsafe_code, reason = "what is lent is read through the pointers of the ABI")]
+
+use bumpalo::Bump;
+use hotcall_plugin::tree::{Items, Tree};
+use hotcall_plugin::{DateTime, abi};
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::marker::PhantomData;
+use std::slice;
+
+/// What a thread keeps of a store between documents.
+const KEPT_BYTES_MAX: usize = 256 << 10;
+/// A list or text that is larger is kept where it is. Smaller ones are copied together, so that their memory is used again.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+/// Lists that wait to be filled again: more are in use only where so many arrays and structs are within each other.
+const SPARES_MAX: usize = 16;
+/// Up to so many members, comparing each name with each is cheaper than hashing them.
+const COMPARED_MEMBERS_MAX: usize = 8;
+
+/// The memory of one document's values.
+#[derive(Default)]
+pub struct Store {
+    small: Bump,
+    values: Lists<abi::Value>,
+    members: Lists<abi::Member>,
+    texts: RefCell<Vec<Vec<u8>>>,
+}
+
+/// One value. It cannot outlive the text and the store that it was made of.
+#[derive(Clone, Copy)]
+pub struct Lent<'a> {
+    raw: abi::Value,
+    from: PhantomData<&'a [u8]>,
+}
+
+/// The values of an array whose end is still to come.
+pub struct List<'a> {
+    raw: Vec<abi::Value>,
+    from: PhantomData<&'a [u8]>,
+}
+
+/// The members of a struct whose end is still to come.
+pub struct MemberList<'a> {
+    raw: Vec<abi::Member>,
+    from: PhantomData<&'a [u8]>,
+}
+
+/// Lists of one kind: large ones that are in use, and small ones that are not.
+struct Lists<T> {
+    large: RefCell<Vec<Vec<T>>>,
+    spare: RefCell<Vec<Vec<T>>>,
+}
+
+impl Store {
+    /// Runs `work` with an empty one. The thread keeps its memory for the next time, unless that is much.
+    #[inline]
+    pub fn with<R>(work: impl FnOnce(&Self) -> R) -> R {
+        thread_local! {
+            static KEPT: Cell<Option<Box<Store>>> = const { Cell::new(None) };
+        }
+        let kept = KEPT.try_with(Cell::take).ok().flatten();
+        let mut store = kept.unwrap_or_default();
+        let result = work(&store);
+        store.empty();
+        // The thread may be past its thread-locals' end: then the store just goes.
+        let _ = KEPT.try_with(|slot| slot.set(Some(store)));
+        result
+    }
+
+    /// An empty list, to be filled and given back to [`Store::array`] or [`Store::items`].
+    #[inline]
+    pub fn list<'a>(&self) -> List<'a> {
+        List { raw: self.values.spare(), from: PhantomData }
+    }
+
+    /// The same for [`Store::structure`].
+    #[inline]
+    pub fn member_list<'a>(&self) -> MemberList<'a> {
+        MemberList { raw: self.members.spare(), from: PhantomData }
+    }
+
+    /// The list, to be read.
+    #[inline]
+    pub fn items<'a>(&'a self, list: List<'a>) -> Items<'a> {
+        // SAFETY: `Lent` and `List` hold only what safe code gave them for 'a: numbers, and slices of texts and of this store.
+        unsafe { Items::new(self.values.keep(list.raw, &self.small)) }
+    }
+
+    /// The list as an array.
+    #[inline]
+    pub fn array<'a>(&'a self, list: List<'a>) -> Lent<'a> {
+        let items = self.values.keep(list.raw, &self.small);
+        let array = abi::Items { ptr: items.as_ptr(), len: items.len() };
+        Lent::new(abi::ARRAY, abi::Payload { array })
+    }
+
+    /// The list as a struct.
+    #[inline]
+    pub fn structure<'a>(&'a self, list: MemberList<'a>) -> Lent<'a> {
+        let members = self.members.keep(list.raw, &self.small);
+        let structure = abi::Members { ptr: members.as_ptr(), len: members.len() };
+        Lent::new(abi::STRUCT, abi::Payload { structure })
+    }
+
+    /// Text that lives as long as the store at least.
+    #[inline]
+    pub fn text<'a>(&'a self, text: Cow<'a, str>) -> &'a str {
+        match text {
+            Cow::Borrowed(text) => text,
+            Cow::Owned(text) => {
+                let bytes = self.bytes(Cow::Owned(text.into_bytes()));
+                // SAFETY: they are the bytes of a `String`.
+                unsafe { str::from_utf8_unchecked(bytes) }
+            }
+        }
+    }
+
+    /// The same for bytes.
+    pub fn bytes<'a>(&'a self, bytes: Cow<'a, [u8]>) -> &'a [u8] {
+        match bytes {
+            Cow::Borrowed(bytes) => bytes,
+            Cow::Owned(bytes) if bytes.len() <= COPIED_BYTES_MAX => self.small.alloc_slice_copy(&bytes),
+            Cow::Owned(bytes) => keep(&self.texts, bytes),
+        }
+    }
+
+    fn empty(&mut self) {
+        self.small.reset();
+        if self.small.allocated_bytes() > KEPT_BYTES_MAX {
+            self.small = Bump::new();
+        }
+        self.values.large.get_mut().clear();
+        self.members.large.get_mut().clear();
+        self.texts.get_mut().clear();
+    }
+}
+
+impl<'a> Lent<'a> {
+    /// No value.
+    pub const NIL: Self = Self::new(abi::NIL, abi::Payload { long: 0 });
+
+    /// A boolean.
+    pub fn boolean(value: bool) -> Self {
+        Self::new(abi::BOOL, abi::Payload { boolean: value.into() })
+    }
+
+    /// 32 bits.
+    pub const fn int(int: i32) -> Self {
+        Self::new(abi::INT, abi::Payload { int })
+    }
+
+    /// 64 bits.
+    pub const fn long(long: i64) -> Self {
+        Self::new(abi::LONG, abi::Payload { long })
+    }
+
+    /// A double.
+    pub const fn double(double: f64) -> Self {
+        Self::new(abi::DOUBLE, abi::Payload { double })
+    }
+
+    /// Text.
+    pub const fn string(text: &'a str) -> Self {
+        Self::new(abi::STRING, abi::Payload { string: abi::Str::new(text) })
+    }
+
+    /// Bytes.
+    pub const fn binary(bytes: &'a [u8]) -> Self {
+        Self::new(abi::BINARY, abi::Payload { binary: abi::Str { ptr: bytes.as_ptr(), len: bytes.len() } })
+    }
+
+    /// A date and time.
+    pub fn date_time(value: DateTime) -> Self {
+        Self::new(abi::DATETIME, abi::Payload { datetime: value.into() })
+    }
+
+    /// The value, to be read.
+    pub const fn tree(&self) -> Tree<'_> {
+        // SAFETY: as in `Store::items`.
+        unsafe { Tree::new(&self.raw) }
+    }
+
+    const fn new(tag: u32, payload: abi::Payload) -> Self {
+        Self { raw: abi::Value { tag, reserved: 0, payload }, from: PhantomData }
+    }
+}
+
+impl<'a> List<'a> {
+    /// Puts a value behind the others.
+    #[inline]
+    pub fn push(&mut self, value: Lent<'a>) {
+        self.raw.push(value.raw);
+    }
+}
+
+impl<'a> MemberList<'a> {
+    /// Puts a member behind the others.
+    #[inline]
+    pub fn push(&mut self, name: &'a str, value: Lent<'a>) {
+        self.raw.push(abi::Member { name: abi::Str::new(name), value: value.raw });
+    }
+
+    /// Has each name once: the last of a name wins and stands where the first stood.
+    pub fn deduplicate(&mut self) {
+        if !self.has_duplicates() {
+            return;
+        }
+        let mut places = HashMap::with_capacity(self.raw.len());
+        let mut kept: Vec<abi::Member> = Vec::with_capacity(self.raw.len());
+        for member in &self.raw {
+            let place = *places.entry(self.name(member)).or_insert(kept.len());
+            match kept.get_mut(place) {
+                Some(first) => *first = *member,
+                None => kept.push(*member),
+            }
+        }
+        self.raw = kept;
+    }
+
+    fn has_duplicates(&self) -> bool {
+        let names = || self.raw.iter().map(|member| self.name(member));
+        if self.raw.len() <= COMPARED_MEMBERS_MAX {
+            return (1..).zip(names()).any(|(after, name)| names().skip(after).any(|other| other == name));
+        }
+        let mut seen = HashSet::with_capacity(self.raw.len());
+        !names().all(|name| seen.insert(name))
+    }
+
+    const fn name(&self, member: &abi::Member) -> &'a [u8] {
+        // SAFETY: `push` had it of a `str` that lives for 'a.
+        unsafe { slice::from_raw_parts(member.name.ptr, member.name.len) }
+    }
+}
+
+impl<T> Default for Lists<T> {
+    fn default() -> Self {
+        Self { large: RefCell::default(), spare: RefCell::default() }
+    }
+}
+
+impl<T: Copy> Lists<T> {
+    #[inline]
+    fn spare(&self) -> Vec<T> {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// The items, for as long as the store is not emptied.
+    #[inline]
+    fn keep<'a>(&'a self, mut list: Vec<T>, small: &'a Bump) -> &'a [T] {
+        if list.capacity() * size_of::<T>() > COPIED_BYTES_MAX {
+            return keep(&self.large, list);
+        }
+        let copy = small.alloc_slice_copy(&list);
+        list.clear();
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARES_MAX {
+            spare.push(list);
+        }
+        copy
+    }
+}
+
+/// Keeps a list as it is. Whoever drops or changes those that are kept needs them for itself alone.
+fn keep<T>(kept: &RefCell<Vec<Vec<T>>>, list: Vec<T>) -> &[T] {
+    let (first, len) = (list.as_ptr(), list.len());
+    kept.borrow_mut().push(list);
+    // SAFETY: the items stay where they are when the list of lists grows, nobody writes to them, and for the lists to be dropped or
+    // emptied nobody may borrow `kept` any more.
+    unsafe { slice::from_raw_parts(first, len) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hotcall_plugin::{Value, View, tree::ReadLimits};
+
+    const ANY: ReadLimits = ReadLimits { depth_max: 10, values_max: usize::MAX, bytes_max: usize::MAX };
+
+    #[test]
+    fn what_is_built_is_read() {
+        Store::with(|store| {
+            let document = String::from("text");
+            let mut members = store.member_list();
+            members.push("a", Lent::string(&document));
+            members.push("b", Lent::binary(store.bytes(Cow::Owned(vec![1, 2]))));
+            let mut list = store.list();
+            list.push(Lent::int(5));
+            list.push(store.structure(members));
+            list.push(store.array(store.list()));
+            list.push(Lent::string(store.text(Cow::Owned("owned".to_owned()))));
+            let read: Vec<Value> = store.items(list).iter().map(|tree| tree.to_value(ANY).unwrap()).collect();
+            let members =
+                vec![("a".to_owned(), Value::from("text")), ("b".to_owned(), Value::Binary(vec![1, 2]))];
+            let expected =
+                [Value::Int(5), Value::Struct(members), Value::Array(Vec::new()), Value::from("owned")];
+            assert_eq!(read, expected);
+        });
+    }
+
+    #[test]
+    fn large_lists_and_texts_stay_where_they_were_made() {
+        Store::with(|store| {
+            let long = "x".repeat(2 * COPIED_BYTES_MAX);
+            let first = long.as_ptr();
+            let text = store.text(Cow::Owned(long));
+            assert_eq!(text.as_ptr(), first);
+            let mut list = store.list();
+            (0..i64::try_from(COPIED_BYTES_MAX).unwrap()).for_each(|number| list.push(Lent::long(number)));
+            let first = list.raw.as_ptr();
+            // Others that are kept meanwhile leave it where it is.
+            let items = store.items(list);
+            assert_eq!(items.as_abi().unwrap().as_ptr(), first);
+            for _ in 0..100 {
+                store.text(Cow::Owned("y".repeat(COPIED_BYTES_MAX + 1)));
+            }
+            assert!(matches!(items.get(COPIED_BYTES_MAX - 1).unwrap().view(), Ok(View::Long(16_383))));
+            assert!(text.bytes().all(|byte| byte == b'x'));
+        });
+    }
+
+    #[test]
+    fn a_small_document_s_memory_is_used_again_and_a_large_one_s_is_not_kept() {
+        let first = |count: i64| {
+            Store::with(|store| {
+                let mut list = store.list();
+                (0..count).for_each(|number| list.push(Lent::long(number)));
+                let first = list.raw.as_ptr();
+                store.items(list);
+                for _ in 0..count {
+                    store.text(Cow::Owned("some text".to_owned()));
+                }
+                (first, store.small.allocated_bytes())
+            })
+        };
+        assert_eq!(first(3), first(4));
+        assert!(first(100_000).1 > KEPT_BYTES_MAX);
+        assert!(first(1).1 <= KEPT_BYTES_MAX);
+        Store::with(|store| assert!(store.values.large.borrow().is_empty()));
+    }
+
+    #[test]
+    fn the_last_of_a_name_wins_and_stands_where_the_first_stood() {
+        let deduplicated = |names: &[String]| {
+            Store::with(|store| {
+                let mut list = store.member_list();
+                (0..).zip(names).for_each(|(number, name)| list.push(name, Lent::int(number)));
+                list.deduplicate();
+                let Ok(Value::Struct(members)) = store.structure(list).tree().to_value(ANY) else { panic!() };
+                let number =
+                    |value| if let Value::Int(number) = value { number } else { panic!("{value:?}") };
+                members.into_iter().map(|(name, value)| (number(value), name)).collect::<Vec<_>>()
+            })
+        };
+        for count in [0, 1, 2, 8, 9, 100] {
+            let mut names: Vec<_> = (0..count).map(|number| number.to_string()).collect();
+            let once: Vec<_> = (0..).zip(names.clone()).collect();
+            assert_eq!(deduplicated(&names), once);
+            names.extend(names.clone());
+            let last: Vec<_> = (count..).zip(once.into_iter().map(|(_, name)| name)).collect();
+            assert_eq!(deduplicated(&names), last);
+        }
+        assert_eq!(deduplicated(&[String::new(), String::new()]), [(1, String::new())]);
+    }
+}
