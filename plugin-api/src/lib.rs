@@ -107,6 +107,7 @@ mod arena;
 mod bytes;
 mod call;
 mod convert;
+mod copy;
 mod export;
 mod fault;
 mod from_value;

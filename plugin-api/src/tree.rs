@@ -4,9 +4,9 @@
 //! The host reads results with it and the SDK reads parameters. Must not know of methods or calls.
 #![allow(unsafe_code, reason = "pointers of the other side of the ABI become references here")]
 
-use crate::{DateTime, Value, abi};
+use crate::{DateTime, Value, abi, copy};
 use std::iter::Map;
-use std::{fmt, mem, slice};
+use std::{fmt, slice};
 
 /// What is wrong with a value tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +42,6 @@ impl fmt::Display for Defect {
 }
 
 impl std::error::Error for Defect {}
-
-/// What a value counts for besides its text and bytes: the least that any takes when encoded.
-const VALUE_BYTES: usize = 8;
 
 /// How much of a tree [`Tree::to_value`] reads before it refuses. A tree may name the same memory again and again, or itself, so
 /// a small one can be endless when copied.
@@ -136,7 +133,7 @@ impl<'a> Tree<'a> {
     /// The first [`Defect`] found, or the limit that the tree passes.
     #[inline]
     pub fn to_value(self, limits: ReadLimits) -> Result<Value, Defect> {
-        Reader { limits, values: 0, bytes_left: limits.bytes_max }.read(self)
+        copy::copy(self, limits)
     }
 }
 
@@ -285,7 +282,7 @@ impl<'a> Members<'a> {
 
     /// The member at that index, counted from 0.
     #[inline]
-    fn at(&self, index: usize) -> Option<Result<(&'a str, Tree<'a>), Defect>> {
+    pub(crate) fn at(&self, index: usize) -> Option<Result<(&'a str, Tree<'a>), Defect>> {
         match self.0 {
             Slice::Raw(raw) => raw.get(index).map(Self::raw),
             Slice::Owned(owned) => owned.get(index).map(Self::owned),
@@ -410,141 +407,6 @@ unsafe fn view_raw(value: &abi::Value) -> Result<View<'_>, Defect> {
         }
         tag => return Err(Defect::Tag(tag)),
     })
-}
-
-struct Reader {
-    limits: ReadLimits,
-    values: usize,
-    bytes_left: usize,
-}
-
-/// An array or struct whose items are being read.
-enum Container<'a> {
-    Array {
-        items: Items<'a>,
-        values: Vec<Value>,
-    },
-    Struct {
-        members: Members<'a>,
-        whole: Vec<(String, Value)>,
-        /// Of the member whose value is being read.
-        name: String,
-    },
-}
-
-enum Started<'a> {
-    Whole(Value),
-    Container(Container<'a>),
-}
-
-impl Reader {
-    /// Without recursion: what is open stands in a list whose length is the depth.
-    #[inline]
-    fn read(&mut self, mut tree: Tree<'_>) -> Result<Value, Defect> {
-        let mut open: Vec<Container<'_>> = Vec::new();
-        loop {
-            let mut value = match self.start(tree, open.len())? {
-                Started::Whole(value) => value,
-                Started::Container(mut container) => match container.next(self)? {
-                    Some(item) => {
-                        tree = item;
-                        open.push(container);
-                        continue;
-                    }
-                    None => container.whole(),
-                },
-            };
-            // Hand the whole value outwards until some container has another one to read.
-            loop {
-                let Some(container) = open.last_mut() else { return Ok(value) };
-                container.put(value);
-                if let Some(item) = container.next(self)? {
-                    tree = item;
-                    break;
-                }
-                let Some(container) = open.pop() else { return Ok(Value::Nil) };
-                value = container.whole();
-            }
-        }
-    }
-
-    #[inline]
-    fn start<'a>(&mut self, tree: Tree<'a>, depth: usize) -> Result<Started<'a>, Defect> {
-        self.values += 1;
-        if self.values > self.limits.values_max {
-            return Err(Defect::Values(self.limits.values_max));
-        }
-        if depth > self.limits.depth_max {
-            return Err(Defect::Depth(self.limits.depth_max));
-        }
-        self.take(VALUE_BYTES)?;
-        Ok(Started::Whole(match tree.view()? {
-            View::Nil => Value::Nil,
-            View::Bool(value) => Value::Bool(value),
-            View::Int(value) => Value::Int(value),
-            View::Long(value) => Value::Long(value),
-            View::Double(value) => Value::Double(value),
-            View::String(value) => Value::String(self.text(value)?),
-            View::DateTime(value) => Value::DateTime(value),
-            View::Binary(value) => {
-                self.take(value.len())?;
-                Value::Binary(value.to_vec())
-            }
-            View::Array(items) => {
-                let values = Vec::with_capacity(items.len().min(self.values_left()));
-                return Ok(Started::Container(Container::Array { items, values }));
-            }
-            View::Struct(members) => {
-                let whole = Vec::with_capacity(members.len().min(self.values_left()));
-                return Ok(Started::Container(Container::Struct { members, whole, name: String::new() }));
-            }
-        }))
-    }
-
-    /// What an array's length says before its items are read, no more memory is taken for.
-    const fn values_left(&self) -> usize {
-        self.limits.values_max.saturating_sub(self.values)
-    }
-
-    fn text(&mut self, text: &str) -> Result<String, Defect> {
-        self.take(text.len())?;
-        Ok(text.to_owned())
-    }
-
-    /// Before they are copied.
-    fn take(&mut self, bytes: usize) -> Result<(), Defect> {
-        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(Defect::Bytes(self.limits.bytes_max))?;
-        Ok(())
-    }
-}
-
-impl<'a> Container<'a> {
-    /// The item after those that were put here.
-    fn next(&mut self, reader: &mut Reader) -> Result<Option<Tree<'a>>, Defect> {
-        match self {
-            Self::Array { items, values } => Ok(items.get(values.len())),
-            Self::Struct { members, whole, name } => {
-                let Some(member) = members.at(whole.len()) else { return Ok(None) };
-                let (given, value) = member?;
-                *name = reader.text(given)?;
-                Ok(Some(value))
-            }
-        }
-    }
-
-    fn put(&mut self, value: Value) {
-        match self {
-            Self::Array { values, .. } => values.push(value),
-            Self::Struct { whole, name, .. } => whole.push((mem::take(name), value)),
-        }
-    }
-
-    fn whole(self) -> Value {
-        match self {
-            Self::Array { values, .. } => Value::Array(values),
-            Self::Struct { whole, .. } => Value::Struct(whole),
-        }
-    }
 }
 
 /// Reads text that the other side gave.

@@ -11,7 +11,7 @@ macro_rules! sources {
 }
 
 /// All that it is built from, but for the manifests: those of the repository speak of its workspace.
-const SOURCES: [Template; 24] = sources![
+const SOURCES: [Template; 25] = sources![
     "include/hotcall_plugin.h",
     "macros/src/derive.rs",
     "macros/src/lib.rs",
@@ -24,6 +24,7 @@ const SOURCES: [Template; 24] = sources![
     "src/bytes.rs",
     "src/call.rs",
     "src/convert.rs",
+    "src/copy.rs",
     "src/export.rs",
     "src/fault.rs",
     "src/from_value.rs",
