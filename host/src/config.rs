@@ -65,7 +65,7 @@ pub struct Config {
     pub allow: Vec<access::RuleKeys>,
     /// Where the server keeps its own files. Default: see [`default_state_dir`].
     pub state_dir: Option<PathBuf>,
-    /// Worker threads. Default: four for each core.
+    /// Worker threads, at most. Default: 32, or four for each core if that is more.
     pub workers: Option<usize>,
     /// Whether plain calls go to the workers without passing through tiny_http. Default: yes.
     pub direct_lane: Option<bool>,

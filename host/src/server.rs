@@ -54,7 +54,7 @@ pub struct Options {
     pub clients: Option<ClientAuth>,
     /// Who may call.
     pub access: access::Settings,
-    /// Worker threads.
+    /// Worker threads, at most.
     pub workers: usize,
     /// Whether plain calls go to the workers without passing through tiny_http.
     pub direct_lane: bool,
@@ -117,8 +117,9 @@ impl Options {
     /// # Errors
     /// What in the config does not fit together.
     pub fn new(config: Config, handed: Vec<Bind>) -> Result<Self, Error> {
-        /// Calls may block, so there are more workers than cores.
+        /// Calls may block, so there may be more workers than cores. One that is never needed is never started.
         const WORKERS_PER_CORE: usize = 4;
+        const WORKERS_DEFAULT_MIN: usize = 32;
         const WORKERS_MAX: usize = 1_024;
         const DEFAULT_HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
         let certificates = config.certificates().map_err(|error| Error::Options(error.to_string()))?;
@@ -151,7 +152,9 @@ impl Options {
             certificates: certificates.into_iter().map(CertificateFiles::from).collect(),
             clients,
             access,
-            workers: config.workers.unwrap_or((cores() * WORKERS_PER_CORE).min(WORKERS_MAX)),
+            workers: config
+                .workers
+                .unwrap_or((cores() * WORKERS_PER_CORE).clamp(WORKERS_DEFAULT_MIN, WORKERS_MAX)),
             direct_lane: config.direct_lane.unwrap_or(true),
             watch: config.watch.map_or(Watch::Auto, Watch::from),
             probe: config.probe.unwrap_or(true),

@@ -61,7 +61,7 @@ pub(super) struct CommonArgs {
     /// Where the server keeps its own files [default: $STATE_DIRECTORY, $XDG_STATE_HOME/hotcall, ~/.local/state/hotcall or /var/lib/hotcall]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Worker threads [default: four for each core]
+    /// Worker threads at most, started as they are needed [default: 32, or four for each core]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// How changes of the plugins directory are noticed [default: auto]

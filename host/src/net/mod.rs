@@ -7,7 +7,7 @@
 //!
 //! `listener` accepts, if `places` has a place, from what `unix` or it has bound or was `handed` over; a `reactor` has each
 //! `connection` go on when its `stream` or its `timers` say so; `framing` tells requests apart, which `head` and `claims` vet; a
-//! `request` goes to the `pool`, straight or by the `lane` to the `upstream`; a `call` knows who waits for it, and a `reply` is what
+//! `request` goes to the `crew` of the `pool`, straight or by the `lane` to the `upstream`; a `call` knows who waits for it, and a `reply` is what
 //! comes back. The `service` is what connections share; `pulse` shows that the threads come round.
 
 mod budget;
@@ -15,6 +15,7 @@ mod buffer;
 mod call;
 mod claims;
 mod connection;
+mod crew;
 mod framing;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
@@ -43,7 +44,7 @@ use crate::limits::Limits;
 use crate::web::{Begun, Request, Response};
 use listener::{Acceptor, Listener};
 use places::Places;
-use pool::{Crew, Pool};
+use pool::{Pool, Workers};
 use reactor::{Message, Reactor};
 use service::Service;
 use std::fmt;
@@ -126,7 +127,7 @@ pub struct Settings<'a> {
     pub tls: Option<&'a Arc<tls::Tls>>,
     /// A directory to which only this server's user may write.
     pub private: &'a Path,
-    /// Threads that run plugins' code.
+    /// How many threads may run plugins' code at a time.
     pub workers: usize,
     /// Threads that serve connections.
     pub reactors: usize,
@@ -196,7 +197,7 @@ pub struct Front {
     reactors: Vec<Reactor>,
     service: Arc<Service>,
     lane: lane::Threads,
-    crew: Arc<Crew>,
+    workers: Workers,
     _certificates: Option<tls::Watch>,
 }
 
@@ -228,7 +229,7 @@ pub fn start(
     }
     let urls = listeners.iter().map(|listener| listener.url().to_owned()).collect();
     let pool = Pool::start(workers, limits, Arc::clone(&handler))?;
-    let crew = pool.crew();
+    let crew = pool.workers();
     let carriers = if direct_lane { CARRIERS } else { workers };
     let (way_in, lane) = lane::start(private, carriers, limits, &pool)?;
     let service = Arc::new(Service::new(limits.clone(), handler, pool, way_in, direct_lane));
@@ -254,7 +255,7 @@ pub fn start(
     }
     let acceptor = Acceptor::start(listeners, tls.cloned(), places, inboxes, Arc::clone(&service))
         .map_err(Error::Thread)?;
-    Ok(Front { urls, acceptor, reactors, service, lane, crew, _certificates: certificates })
+    Ok(Front { urls, acceptor, reactors, service, lane, workers: crew, _certificates: certificates })
 }
 
 impl Front {
@@ -283,7 +284,7 @@ impl Front {
         // With the service goes the way into the lane, and with the lane that into the pool.
         drop(self.service);
         let is_lane_done = self.lane.stop(deadline);
-        self.crew.join(deadline) && is_lane_done && are_answered
+        self.workers.join(deadline) && is_lane_done && are_answered
     }
 }
 

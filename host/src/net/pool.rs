@@ -1,49 +1,46 @@
 //! The worker pool: calls go into one bounded queue, and workers answer from it.
 //!
-//! A worker that does not come back from a call by its deadline is stuck: another takes its place, up to a number, until it does.
+//! A worker that does not come back from a call by its deadline is stuck: another may take its place, up to a number, until it does.
 
-use super::Handler;
 use super::call::{Call, Ticket};
+use super::crew::Crew;
 use super::lane::Within;
 use super::reply::Reply;
 use super::service::overload;
-use super::{Error, join_all};
+use super::{Error, Handler};
 use crate::limits::Limits;
 use crate::web::Response;
-use crossbeam_channel::{Receiver, Sender, bounded};
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 /// The way to the workers. They end with the last clone of it.
 #[derive(Clone)]
-pub(super) struct Pool {
-    jobs: Sender<Job>,
-    crew: Arc<Crew>,
+pub(super) struct Pool(Arc<WayIn>);
+
+struct WayIn {
+    crew: Arc<Crew<Job>>,
+    stuck: Arc<Stuck>,
 }
 
 /// The workers.
-pub(super) struct Crew {
-    jobs: Receiver<Job>,
-    handler: Arc<dyn Handler>,
-    stuck_max: usize,
-    roster: Mutex<Roster>,
+pub(super) struct Workers(Arc<Crew<Job>>);
+
+/// Workers that are stuck.
+struct Stuck {
+    replaced_max: usize,
+    counts: Mutex<Counts>,
 }
 
 #[derive(Default)]
-struct Roster {
-    threads: Vec<JoinHandle<()>>,
-    /// Threads ever started: their names are never the same.
-    started: usize,
+struct Counts {
     stuck: usize,
-    /// Those in place of stuck ones.
-    extra: usize,
+    /// Those in whose place another may run.
+    replaced: usize,
 }
 
 /// A call to answer.
-pub(super) struct Job {
+struct Job {
     work: Work,
     call: Arc<Call>,
 }
@@ -56,16 +53,15 @@ enum Work {
 }
 
 impl Pool {
+    /// Of so many workers at most.
     pub(super) fn start(workers: usize, limits: &Limits, handler: Arc<dyn Handler>) -> Result<Self, Error> {
-        let (sender, jobs) = bounded(limits.queue_len_max.max(1));
-        let stuck_max = limits.stuck_workers_max;
-        let crew = Arc::new(Crew { jobs, handler, stuck_max, roster: Mutex::default() });
-        let mut roster = crew.lock();
-        for _ in 0..workers {
-            roster.hire(&crew).map_err(Error::Thread)?;
-        }
-        drop(roster);
-        Ok(Self { jobs: sender, crew })
+        let stuck = Arc::new(Stuck { replaced_max: limits.stuck_workers_max, counts: Mutex::default() });
+        let work = {
+            let stuck = Arc::clone(&stuck);
+            move |job: Job| job.run(&*handler) && stuck.is_back()
+        };
+        let crew = Crew::start(workers, limits.queue_len_max, work).map_err(Error::Thread)?;
+        Ok(Self(Arc::new(WayIn { crew, stuck })))
     }
 
     /// Has work done for an answer, straight from the gate.
@@ -85,88 +81,93 @@ impl Pool {
 
     /// Nobody waits for the call any more.
     pub(super) fn abandon(&self, call: &Call) {
-        let mut roster = self.crew.lock();
-        if !call.abandon() {
-            return;
-        }
-        roster.stuck += 1;
-        if roster.extra >= self.crew.stuck_max {
-            return log::error!(
-                "{} workers are stuck in calls past their deadlines; stuck_workers_max of them have been replaced, and this one is not",
-                roster.stuck
-            );
-        }
-        log::warn!(
-            "a worker is stuck in a call past its deadline, as {} in all; another takes its place",
-            roster.stuck
-        );
-        match roster.hire(&self.crew) {
-            Ok(()) => roster.extra += 1,
-            Err(error) => log::error!("cannot start another worker: {error}"),
+        if self.0.stuck.abandon(call) {
+            self.0.crew.allow_another();
         }
     }
 
     /// The workers, to wait for once every [`Pool`] is gone.
-    pub(super) fn crew(&self) -> Arc<Crew> {
-        Arc::clone(&self.crew)
+    pub(super) fn workers(&self) -> Workers {
+        Workers(Arc::clone(&self.0.crew))
     }
 
     fn send(&self, work: Work, call: Arc<Call>) -> Result<(), Work> {
-        self.jobs.try_send(Job { work, call }).map_err(|refused| refused.into_inner().work)
+        self.0.crew.hand_over(Job { work, call }).map_err(|refused| refused.work)
     }
 }
 
-impl Roster {
-    fn hire(&mut self, crew: &Arc<Crew>) -> io::Result<()> {
-        self.threads.retain(|thread| !thread.is_finished());
-        let name = format!("worker-{}", self.started);
-        let crew = Arc::clone(crew);
-        self.threads.push(thread::Builder::new().name(name).spawn(move || crew.work())?);
-        self.started += 1;
-        Ok(())
+impl Drop for WayIn {
+    fn drop(&mut self) {
+        self.crew.close();
     }
 }
 
-impl Crew {
+impl Workers {
     /// Waits for all workers, once every [`Pool`] is gone. `false` when calls were still running at the deadline.
     pub(super) fn join(&self, deadline: Instant) -> bool {
-        let threads = std::mem::take(&mut self.lock().threads);
-        join_all(threads, deadline)
+        self.0.join(deadline)
     }
+}
 
-    fn work(&self) {
-        for Job { work, call } in &self.jobs {
-            if !call.begin() {
-                continue;
-            }
-            // A request that breaks its worker must not take the worker away from the others.
-            if catch_unwind(AssertUnwindSafe(|| self.answer(work))).is_err() {
-                log::error!("a defect of the server ended one request");
-            }
-            if call.end() && self.is_surplus() {
-                return;
-            }
+impl Job {
+    /// Answers the call, if somebody waits for it. Whether its worker counted as stuck meanwhile.
+    fn run(self, handler: &dyn Handler) -> bool {
+        let Self { work, call } = self;
+        if !call.begin() {
+            return false;
+        }
+        // A request that breaks its worker must not take the worker away from the others.
+        if catch_unwind(AssertUnwindSafe(|| work.answer(handler))).is_err() {
+            log::error!("a defect of the server ended one request");
+        }
+        call.end()
+    }
+}
+
+impl Work {
+    fn answer(self, handler: &dyn Handler) {
+        match self {
+            Self::Direct(work, ticket) => ticket.answer(Reply::from(work())),
+            Self::Within(within) => within.answer(handler),
         }
     }
+}
 
-    fn answer(&self, work: Work) {
-        match work {
-            Work::Direct(work, ticket) => ticket.answer(Reply::from(work())),
-            Work::Within(within) => within.answer(&*self.handler),
+impl Stuck {
+    /// Nobody waits for the call any more. Whether another worker may run, in place of one that is stuck with it.
+    fn abandon(&self, call: &Call) -> bool {
+        let mut counts = self.lock();
+        if !call.abandon() {
+            return false;
         }
+        counts.stuck += 1;
+        let is_replaced = counts.replaced < self.replaced_max;
+        counts.replaced += usize::from(is_replaced);
+        if is_replaced {
+            log::warn!(
+                "a worker is stuck in a call past its deadline, as {} in all; another takes its place",
+                counts.stuck
+            );
+        } else {
+            log::error!(
+                "{} workers are stuck in calls past their deadlines; stuck_workers_max of them have been replaced, and this one is not",
+                counts.stuck
+            );
+        }
+        is_replaced
     }
 
-    /// A worker is not stuck any more. Whether it has been replaced.
-    fn is_surplus(&self) -> bool {
-        let mut roster = self.lock();
-        roster.stuck -= 1;
-        let is_surplus = roster.extra > roster.stuck;
-        roster.extra -= usize::from(is_surplus);
+    /// A worker is not stuck any more. Whether there is one too many now.
+    fn is_back(&self) -> bool {
+        let mut counts = self.lock();
+        counts.stuck -= 1;
+        let is_surplus = counts.replaced > counts.stuck;
+        counts.replaced -= usize::from(is_surplus);
         is_surplus
     }
 
-    fn lock(&self) -> MutexGuard<'_, Roster> {
-        // Nothing panics under the lock, so a poisoned roster is right.
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        // Nothing panics under the lock, so poisoned counts are right.
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
