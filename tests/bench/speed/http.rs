@@ -83,7 +83,7 @@ impl Connection {
     /// Connects, and shakes hands if it is with TLS.
     ///
     /// # Errors
-    /// The connection or the handshake failed.
+    /// The connection or the handshake failed, or the handshake came to something else than it should.
     pub fn open(target: &Target, connector: &SslConnector, session: Option<&SslSession>) -> Result<Self> {
         let stream = TcpStream::connect(&target.address)?;
         stream.set_nodelay(true)?;
@@ -98,6 +98,7 @@ impl Connection {
         }
         let stream =
             configured.connect("localhost", stream).map_err(|error| Error::other(error.to_string()))?;
+        super::pinned::check(stream.ssl()).map_err(Error::other)?;
         let is_resumed = stream.ssl().session_reused();
         Ok(Self::on(stream, is_resumed))
     }

@@ -1,6 +1,7 @@
 //! Sessions of TLS that a client keeps from one connection to the next.
 #![allow(unsafe_code, reason = "OpenSSL's own condition on a session cannot be said in a type")]
 
+use crate::pinned;
 use openssl::error::ErrorStack;
 use openssl::ssl::{
     ConnectConfiguration, SslConnector, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode,
@@ -17,11 +18,12 @@ impl Tickets {
     /// None yet. Whose the server's certificate is, is not looked at: that costs the client, and is the same for all peers.
     ///
     /// # Errors
-    /// OpenSSL has no memory.
+    /// OpenSSL has no memory, or not what all clients offer.
     pub fn new() -> Result<Self, ErrorStack> {
         let last = Arc::<Mutex<Option<SslSession>>>::default();
         let kept = last.clone();
         let mut connector = SslConnector::builder(SslMethod::tls())?;
+        pinned::pin(&mut connector)?;
         connector.set_verify(SslVerifyMode::NONE);
         connector.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
         connector.set_new_session_callback(move |_, session| {

@@ -1,0 +1,96 @@
+//! The one way of TLS that all clients of the bench offer. Left to themselves some servers choose by their own list and some by the
+//! client's, and then ciphers are compared, and no servers.
+
+use crate::process::Process;
+use openssl::error::ErrorStack;
+use openssl::pkey::Id;
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslRef, SslVersion};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const SUITE: &str = "TLS_AES_128_GCM_SHA256";
+const GROUP: &str = "X25519";
+/// What [`GROUP`] is in OpenSSL's words.
+const GROUP_ID: Id = Id::X25519;
+
+/// All else of TLS 1.3 that servers know by default.
+const OTHER_SUITES: &str = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+const OTHER_GROUPS: &str = "P-256:X448:P-384:P-521";
+
+/// How long a client that is tried may take to connect again.
+const TRIAL_MAX: Duration = Duration::from_secs(10);
+
+/// Has a client of ours offer nothing else.
+///
+/// # Errors
+/// OpenSSL does not have it.
+pub fn pin(client: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+    client.set_min_proto_version(Some(SslVersion::TLS1_3))?;
+    client.set_ciphersuites(SUITE)?;
+    client.set_groups_list(GROUP)
+}
+
+/// The same for a program that leaves its settings to OpenSSL, as wrk does: a file for its variable `OPENSSL_CONF`.
+pub fn openssl_conf() -> String {
+    format!(
+        "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = pinned\n\
+         [pinned]\nMinProtocol = TLSv1.3\nCiphersuites = {SUITE}\nGroups = {GROUP}\n"
+    )
+}
+
+/// Looks at what a handshake of ours came to.
+///
+/// # Errors
+/// It is anything else.
+pub fn check(ssl: &SslRef) -> Result<(), String> {
+    let suite = ssl.current_cipher().map_or("no cipher", |cipher| cipher.name());
+    if suite != SUITE {
+        return Err(format!("{suite} was negotiated instead of {SUITE}"));
+    }
+    match ssl.peer_tmp_key().map(|key| key.id()) {
+        Ok(GROUP_ID) => Ok(()),
+        Ok(other) => Err(format!("the key exchange was by {other:?} instead of {GROUP}")),
+        Err(_) => Err(format!("there was no key exchange instead of one by {GROUP}")),
+    }
+}
+
+/// Proves that a client which calls `https://ADDRESS/` again and again offers nothing else: it must be refused by a server that has
+/// all but the suite, and by one that has all but the group, and be taken by one that has everything.
+///
+/// # Errors
+/// It does offer something else, or does not come.
+pub fn prove(client: impl Fn(&str) -> Command, cert: &Path, key: &Path) -> Result<(), String> {
+    let said = |error: &dyn std::fmt::Display| error.to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| said(&error))?;
+    let address = listener.local_addr().map_err(|error| said(&error))?;
+    let _client = Process::start(&mut client(&format!("https://{address}/")))?;
+    let all = (format!("{SUITE}:{OTHER_SUITES}"), format!("{OTHER_GROUPS}:{GROUP}"));
+    for (suites, groups, refusal) in [
+        (OTHER_SUITES, all.1.as_str(), Some("no shared cipher")),
+        (all.0.as_str(), OTHER_GROUPS, Some("no suitable key share")),
+        (all.0.as_str(), all.1.as_str(), None),
+    ] {
+        let server = server(suites, groups, cert, key).map_err(|error| said(&error))?;
+        let (stream, _) = listener.accept().map_err(|error| said(&error))?;
+        stream.set_read_timeout(Some(TRIAL_MAX)).map_err(|error| said(&error))?;
+        let ssl = Ssl::new(&server).map_err(|error| said(&error))?;
+        match (ssl.accept(stream), refusal) {
+            (Ok(taken), None) => check(taken.ssl())?,
+            (Ok(_), Some(_)) => return Err(format!("it takes a server of {suites} and {groups}")),
+            (Err(refused), Some(reason)) if refused.to_string().contains(reason) => {}
+            (Err(error), _) => return Err(format!("with {suites} and {groups}: {error}")),
+        }
+    }
+    Ok(())
+}
+
+fn server(suites: &str, groups: &str, cert: &Path, key: &Path) -> Result<SslContext, ErrorStack> {
+    let mut server = SslContext::builder(SslMethod::tls_server())?;
+    server.set_ciphersuites(suites)?;
+    server.set_groups_list(groups)?;
+    server.set_certificate_chain_file(cert)?;
+    server.set_private_key_file(key, SslFiletype::PEM)?;
+    Ok(server.build())
+}
