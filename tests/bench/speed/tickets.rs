@@ -37,17 +37,20 @@ impl Tickets {
         &self.connector
     }
 
-    /// The last session.
+    /// A copy of the last session. Of its own accord OpenSSL takes up a session of TLS 1.3 once only, and Node gives none with one that
+    /// is taken up.
     pub fn last(&self) -> Option<SslSession> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().and_then(|session| SslSession::from_der(&session.to_der().ok()?).ok())
     }
 }
 
-/// Has the next handshake ask for this session, which must come from a connection of the same [`Tickets`].
+/// Has the next handshake ask for this session, which must be of the same [`Tickets`].
 ///
 /// # Errors
 /// OpenSSL cannot use it.
 pub fn offer(configured: &mut ConnectConfiguration, session: &SslSession) -> Result<(), ErrorStack> {
-    // SAFETY: the session comes from a connection of the same context, since each caller has a `Tickets` of its own.
+    // SAFETY: the session comes from a connection of the same context, or is a copy of one, since each caller has a `Tickets` of its
+    // own.
     unsafe { configured.set_session(session) }
 }
