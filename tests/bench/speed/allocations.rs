@@ -1,5 +1,5 @@
-//! What a whole `add` over a kept connection without TLS allocates in the server, from its first byte to the answer's last. The server runs in this
-//! process for that, where its allocator can be counted.
+//! What a whole `add` over a kept connection without TLS allocates in the server, from its first byte to the answer's last. The server
+//! runs in this process for that, where what it allocates can be counted.
 #![allow(unsafe_code, reason = "an allocator is one by an unsafe trait; each call is passed on as it came")]
 
 use crate::documents;
@@ -70,7 +70,7 @@ fn count_at(target: &Target) -> Result<PerCall, String> {
     Ok(PerCall { count, bytes })
 }
 
-/// The system's allocator, which counts now and then. Otherwise it looks at one flag, which costs no measurement of this process anything.
+/// The system's allocator, which counts now and then. Otherwise it looks at one flag, of which no other measurement here notices anything.
 struct Counting;
 
 #[global_allocator]

@@ -51,7 +51,7 @@ pub enum Verdict {
     Reached,
     /// It does not.
     Missed,
-    /// Why that is not known: who is measured only when he does well has measured nothing.
+    /// Why that is not known. A median of the rounds that went well would be too good.
     Void(String),
 }
 

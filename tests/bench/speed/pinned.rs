@@ -5,7 +5,7 @@ use crate::process::Process;
 use openssl::error::ErrorStack;
 use openssl::pkey::Id;
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslRef, SslVersion};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -73,8 +73,7 @@ pub fn prove(client: impl Fn(&str) -> Command, cert: &Path, key: &Path) -> Resul
         (all.0.as_str(), all.1.as_str(), None),
     ] {
         let server = server(suites, groups, cert, key).map_err(|error| said(&error))?;
-        let (stream, _) = listener.accept().map_err(|error| said(&error))?;
-        stream.set_read_timeout(Some(TRIAL_MAX)).map_err(|error| said(&error))?;
+        let stream = next_hello(&listener).map_err(|error| said(&error))?;
         let ssl = Ssl::new(&server).map_err(|error| said(&error))?;
         match (ssl.accept(stream), refusal) {
             (Ok(taken), None) => check(taken.ssl())?,
@@ -84,6 +83,17 @@ pub fn prove(client: impl Fn(&str) -> Command, cert: &Path, key: &Path) -> Resul
         }
     }
     Ok(())
+}
+
+/// The next connection with which something comes. wrk makes one at first to see whether there is anybody, and closes it.
+fn next_hello(listener: &TcpListener) -> std::io::Result<TcpStream> {
+    loop {
+        let (stream, _) = listener.accept()?;
+        stream.set_read_timeout(Some(TRIAL_MAX))?;
+        if stream.peek(&mut [0])? > 0 {
+            return Ok(stream);
+        }
+    }
 }
 
 fn server(suites: &str, groups: &str, cert: &Path, key: &Path) -> Result<SslContext, ErrorStack> {
