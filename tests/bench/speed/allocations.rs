@@ -3,8 +3,8 @@
 #![allow(unsafe_code, reason = "an allocator is one by an unsafe trait; each call is passed on as it came")]
 
 use crate::documents;
-use crate::http::Target;
 use crate::load::{Caller, Way};
+use crate::target::Target;
 use hotcall::config::Config;
 use hotcall::server::{Options, Server};
 use hotcall_tests::artifacts;

@@ -88,7 +88,9 @@ impl Results {
     }
 
     fn ratio(&self, workload: &Workload, ours: &Peer, other: &Peer, least: f64) -> Claim {
-        let rates = |peer| self.measured.of(workload, peer).map(|of| of.rates.clone()).unwrap_or_default();
+        let rates = |peer: &Peer| {
+            self.measured.of(workload, peer).map(|of| of.rates.of(peer.name)).unwrap_or_default()
+        };
         let transport = if ours.is_tls { "TLS" } else { "plain" };
         let what = format!("{}, {transport}", workload.name);
         at_least(what, other.name, rates(ours).ratios_to(&rates(other)), least)

@@ -3,7 +3,7 @@
 use crate::allocations::PerCall;
 use crate::inside::{CALLS, Inside};
 use crate::memory::{IDLE, Memory, SETTLE, TURNS};
-use crate::report::line;
+use crate::report::{line, number};
 
 /// Where the memory of a server that does nothing is.
 pub fn idle(memory: &Memory) -> String {
@@ -34,7 +34,8 @@ pub fn memory(memory: &Memory) -> String {
     line(
         &mut rows,
         format_args!(
-            "| an idle connection with TLS, of {IDLE} | {fresh:.1} kB before its first call, {used:.1} kB after it |"
+            "| an idle connection with TLS, of {} | {fresh:.1} kB before its first call, {used:.1} kB after it |",
+            number(IDLE as f64)
         ),
     );
     let [before, after] = memory.around_all_mb;

@@ -1,9 +1,9 @@
 //! What Hotcall does while it is under load: its system calls for each answer, and where its processor time goes. perf looks at it.
 
 use crate::documents::{self, Exchange};
-use crate::http::Target;
 use crate::peers::Programs;
 use crate::rounds::look_at_one;
+use crate::target::Target;
 use crate::wrk::{Counted, Wrk, counted};
 use hotcall_tests::Server;
 use std::fs;
@@ -51,8 +51,8 @@ impl Inside {
     /// Looks, on a server of its own. Without perf, or where it is not permitted, there is nothing to see.
     pub fn look(programs: &Programs) -> Self {
         let server = programs.setup(true, "").start();
-        let profile = Load::of(programs, &server, &documents::add(), PROFILED);
-        Self { calls: calls(programs, &server), profile: profile.and_then(|load| load.profile(programs)) }
+        let profiled = Load::of(&server, &documents::add(), PROFILED);
+        Self { calls: calls(programs, &server), profile: profiled.and_then(|load| load.profile(programs)) }
     }
 }
 
@@ -60,7 +60,7 @@ fn calls(programs: &Programs, server: &Server) -> Result<Vec<(String, Vec<f64>)>
     let mut columns = Vec::new();
     for (name, exchange) in [("`add`", documents::add()), ("by a worker", documents::identity())] {
         for connections in [16, 256] {
-            let load = Load::of(programs, server, &exchange, connections)?;
+            let load = Load::of(server, &exchange, connections)?;
             columns.push((format!("{name}, {connections} connections"), load.calls_per_answer(programs)?));
         }
     }
@@ -68,14 +68,9 @@ fn calls(programs: &Programs, server: &Server) -> Result<Vec<(String, Vec<f64>)>
 }
 
 impl<'a> Load<'a> {
-    fn of(
-        programs: &Programs,
-        server: &'a Server,
-        exchange: &Exchange,
-        connections: usize,
-    ) -> Result<Self, String> {
+    fn of(server: &'a Server, exchange: &Exchange, connections: usize) -> Result<Self, String> {
         let reply_bytes = look_at_one(&Target::of(server.url()), exchange)?.bytes;
-        Ok(Self { server, wrk: Wrk::new(programs.directory(), &exchange.document), connections, reply_bytes })
+        Ok(Self { server, wrk: Wrk::new(&exchange.document), connections, reply_bytes })
     }
 
     fn calls_per_answer(&self, programs: &Programs) -> Result<Vec<f64>, String> {

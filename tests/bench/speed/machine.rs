@@ -52,12 +52,12 @@ impl Machine {
             format!("{:.1} %", (part(&now) - part(since)) / (now.all - since.all) * 100.0)
         };
         self.0.extend([
-            ("processor time in the rounds: the bench, its servers and generators", share(|taken| taken.ours)),
-            ("nobody", share(|taken| taken.idle)),
-            ("stolen by the machine's host", share(|taken| taken.stolen)),
-            ("interrupts, which no process has", share(|taken| taken.interrupts)),
+            ("of the processor time in the rounds: the bench, its servers and generators", share(|taken| taken.ours)),
+            ("of it: nobody", share(|taken| taken.idle)),
+            ("of it: stolen by the machine's host", share(|taken| taken.stolen)),
+            ("of it: interrupts, which no process has", share(|taken| taken.interrupts)),
             (
-                "others, which is what is left; below 0 where the kernel counts a process's time in finer steps than the machine's",
+                "of it: others, which is what is left; below 0 if the kernel counts processes by finer steps than the machine",
                 share(|taken| taken.all - taken.idle - taken.stolen - taken.interrupts - taken.ours),
             ),
         ]);

@@ -28,6 +28,7 @@ mod resident;
 mod rounds;
 mod samples;
 mod shapes;
+mod target;
 mod tickets;
 mod wrk;
 

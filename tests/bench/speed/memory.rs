@@ -2,13 +2,13 @@
 //! many.
 
 use crate::documents;
-use crate::http::Target;
 use crate::load::{Caller, Way};
 use crate::peers::Programs;
 use crate::process::Process;
 use crate::resident::{Resident, status_mb};
 use crate::rounds::look_at_one;
 use crate::shapes::{SHAPES, Shape};
+use crate::target::Target;
 use hotcall_tests::idle::Idle;
 use hotcall_tests::{Server, Setup, artifacts};
 use std::thread;

@@ -1,10 +1,10 @@
 //! Starts the peers, each on a free port of loopback and with the same certificate.
 
-use crate::http::Target;
 use crate::nginx;
 use crate::pinned;
 use crate::plan::{Maker, Peer};
 use crate::process::Process;
+use crate::target::Target;
 use crate::wrk::Wrk;
 use hotcall_tests::authority::{Authority, Issued};
 use hotcall_tests::{Server, Setup, artifacts, foreign, repository};
@@ -104,7 +104,7 @@ impl Programs {
     /// # Errors
     /// It does not.
     pub fn prove_wrk(&self) -> Result<(), String> {
-        let wrk = Wrk::new(self.directory(), &crate::documents::add().document);
+        let wrk = Wrk::new(&crate::documents::add().document);
         let proof = pinned::prove(|url| wrk.endless(url, 1), &self.issued.cert, &self.issued.key);
         proof.map_err(|why| format!("what wrk offers of TLS is not what it should: {why}"))
     }

@@ -1,12 +1,13 @@
 //! The rounds: in each, every workload is put on every peer once, one peer after the other, in an order that turns.
 
 use crate::documents::Exchange;
-use crate::http::{Reply, Target};
+use crate::http::Reply;
 use crate::load::{Caller, Load, Way};
 use crate::peers::{Programs, Running};
 use crate::plan::{Form, Generator, PEERS, Peer, Workload};
 use crate::processor;
 use crate::samples::Samples;
+use crate::target::Target;
 use crate::wrk::{Counted, Wrk};
 use hotcall::xmlrpc::{DecodeLimits, Value, decode_response};
 use std::collections::BTreeMap;
@@ -81,7 +82,7 @@ pub fn run(
             if stop.load(Ordering::Relaxed) {
                 return Err(STOPPED.to_owned());
             }
-            let round = measure(programs, form, running, workload, &exchange);
+            let round = measure(form, running, workload, &exchange);
             measured.add(workload, &running.peer, round);
         }
         running.rotate_right(turn);
@@ -90,7 +91,6 @@ pub fn run(
 }
 
 fn measure(
-    programs: &Programs,
     form: &Form,
     running: &Running,
     workload: &Workload,
@@ -101,7 +101,7 @@ fn measure(
     let seconds = form.point_s * workload.stretch;
     match workload.generator {
         Generator::Wrk => {
-            let wrk = Wrk::new(programs.directory(), &exchange.document);
+            let wrk = Wrk::new(&exchange.document);
             let (url, connections) = (&running.url, workload.connections);
             wrk.warm_up(url, connections, form.warm_up)?;
             let before = processor::taken_by(running.pid())?;

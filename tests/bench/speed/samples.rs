@@ -21,6 +21,12 @@ impl Samples {
         Self(self.0.iter().zip(&other.0).map(ratio).collect())
     }
 
+    /// The same, with whose they are in the reasons why some are void.
+    pub fn of(&self, whose: &str) -> Self {
+        let named = |sample: &Result<f64, String>| sample.clone().map_err(|why| format!("{whose}: {why}"));
+        Self(self.0.iter().map(named).collect())
+    }
+
     /// The one in the middle, or the mean of the two there; none when all are void.
     pub fn median(&self) -> Option<f64> {
         let sorted = self.sorted();

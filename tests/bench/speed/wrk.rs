@@ -4,10 +4,11 @@ use crate::pinned;
 use crate::process::Process;
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// As many as share the machine with the server.
 const THREADS_MAX: usize = 2;
@@ -19,11 +20,7 @@ const UNTIL_ENDED_S: u64 = 60;
 const SCRIPT: &str = include_str!("post.lua");
 
 /// wrk with its script, its settings of TLS, and a document.
-pub struct Wrk {
-    script: PathBuf,
-    openssl_conf: PathBuf,
-    document: PathBuf,
-}
+pub struct Wrk(TempDir);
 
 /// What wrk has counted.
 pub struct Counted {
@@ -34,14 +31,13 @@ pub struct Counted {
 }
 
 impl Wrk {
-    /// Writes them into the directory.
-    pub fn new(directory: &Path, document: &str) -> Self {
-        let [script, openssl_conf, kept] =
-            ["post.lua", "openssl.cnf", "document.xml"].map(|name| directory.join(name));
-        fs::write(&script, SCRIPT).unwrap();
-        fs::write(&openssl_conf, pinned::openssl_conf()).unwrap();
-        fs::write(&kept, document).unwrap();
-        Self { script, openssl_conf, document: kept }
+    /// Writes them into a directory of its own.
+    pub fn new(document: &str) -> Self {
+        let wrk = Self(tempfile::tempdir().unwrap());
+        fs::write(wrk.file("post.lua"), SCRIPT).unwrap();
+        fs::write(wrk.file("openssl.cnf"), pinned::openssl_conf()).unwrap();
+        fs::write(wrk.file("document.xml"), document).unwrap();
+        wrk
     }
 
     /// Puts the load on for so long, and counts nothing.
@@ -79,12 +75,16 @@ impl Wrk {
     /// The command.
     pub fn command(&self, url: &str, connections: usize, seconds: u64) -> Command {
         let mut wrk = Command::new("wrk");
-        wrk.env("OPENSSL_CONF", &self.openssl_conf);
+        wrk.env("OPENSSL_CONF", self.file("openssl.cnf"));
         wrk.args(["--threads", &connections.min(THREADS_MAX).to_string()]);
         wrk.args(["--connections", &connections.to_string(), "--duration", &format!("{seconds}s")]);
-        wrk.args(["--timeout", &format!("{TIMEOUT_S}s"), "--script"]).arg(&self.script);
-        wrk.arg(url).arg("--").arg(&self.document);
+        wrk.args(["--timeout", &format!("{TIMEOUT_S}s"), "--script"]).arg(self.file("post.lua"));
+        wrk.arg(url).arg("--").arg(self.file("document.xml"));
         wrk
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
     }
 }
 
