@@ -78,7 +78,7 @@ pub fn calls(inside: &Inside) -> String {
     let mut rows =
         format!("| for each answer | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
     for (at, call) in CALLS.into_iter().chain(["any other"]).enumerate() {
-        // A difference of two runs may be a little below nothing, which is nothing.
+        // Connections do not take exactly as much in both runs, so less than nothing may be left. -0.00 would be that to nobody.
         let cell = |counts: &Vec<f64>| {
             format!("{:.2}", counts.get(at).map_or(0.0, |count| (count * 100.0).round() / 100.0 + 0.0))
         };

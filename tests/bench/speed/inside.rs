@@ -26,6 +26,8 @@ const ALL: &str = "raw_syscalls:sys_enter";
 /// What differs between a long run and a short one is answers only: both make the same connections.
 const SHORT_S: u64 = 1;
 const LONG_S: u64 = 3;
+/// Runs a command and waits until the server has closed its connections too, or they would be in one run and not in another.
+const LINGERING: &str = "\"$@\"; status=$?; sleep 0.3; exit $status";
 /// How often in a second the profile looks: no multiple of anything that a server does regularly.
 const LOOKS_PER_SECOND: &str = "999";
 /// Whose load is profiled.
@@ -125,13 +127,12 @@ impl<'a> Load<'a> {
         Ok(shares.to_vec())
     }
 
-    /// Has perf look at the server from wrk's start to its end.
+    /// Has perf look at the server from wrk's start until the end of its connections.
     fn under(&self, mut perf: impl std::borrow::BorrowMut<Command>, seconds: u64) -> Result<Counted, String> {
         let perf = perf.borrow_mut();
         let wrk = self.wrk.command(self.server.url(), self.connections, seconds);
-        perf.args(["--pid", &self.server.pid().to_string(), "--"])
-            .arg(wrk.get_program())
-            .args(wrk.get_args());
+        perf.args(["--pid", &self.server.pid().to_string(), "--", "sh", "-c", LINGERING, "sh"]);
+        perf.arg(wrk.get_program()).args(wrk.get_args());
         perf.envs(wrk.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let output = perf.output().map_err(|error| format!("perf: {error}"))?;
         if !output.status.success() {

@@ -5,10 +5,12 @@ use crate::process::Process;
 use openssl::error::ErrorStack;
 use openssl::pkey::Id;
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslRef, SslVersion};
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const SUITE: &str = "TLS_AES_128_GCM_SHA256";
 const GROUP: &str = "X25519";
@@ -21,6 +23,7 @@ const OTHER_GROUPS: &str = "P-256:X448:P-384:P-521";
 
 /// How long a client that is tried may take to connect again.
 const TRIAL_MAX: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(5);
 
 /// Has a client of ours offer nothing else.
 ///
@@ -56,30 +59,61 @@ pub fn check(ssl: &SslRef) -> Result<(), String> {
     }
 }
 
-/// Proves that a client which calls `https://ADDRESS/` again and again offers nothing else: it must be refused by a server that has
-/// all but the suite, and by one that has all but the group, and be taken by one that has everything.
+/// A server that a client is tried with.
+struct Trial {
+    version_max: SslVersion,
+    suites: String,
+    groups: String,
+    /// Why the client must be refused, in OpenSSL's words; none if it must be taken.
+    refusal: Option<&'static str>,
+}
+
+impl Trial {
+    /// All else that a client might offer, one thing after the other, and then everything.
+    fn all() -> [Self; 4] {
+        let suites = || format!("{SUITE}:{OTHER_SUITES}");
+        let groups = || format!("{OTHER_GROUPS}:{GROUP}");
+        let trial = |version_max, suites, groups, refusal| Self { version_max, suites, groups, refusal };
+        let newest = SslVersion::TLS1_3;
+        [
+            trial(SslVersion::TLS1_2, suites(), groups(), Some("unsupported protocol")),
+            trial(newest, OTHER_SUITES.to_owned(), groups(), Some("no shared cipher")),
+            trial(newest, suites(), OTHER_GROUPS.to_owned(), Some("no suitable key share")),
+            trial(newest, suites(), groups(), None),
+        ]
+    }
+
+    fn server(&self, cert: &Path, key: &Path) -> Result<SslContext, ErrorStack> {
+        let mut server = SslContext::builder(SslMethod::tls_server())?;
+        server.set_max_proto_version(Some(self.version_max))?;
+        server.set_ciphersuites(&self.suites)?;
+        server.set_groups_list(&self.groups)?;
+        server.set_certificate_chain_file(cert)?;
+        server.set_private_key_file(key, SslFiletype::PEM)?;
+        Ok(server.build())
+    }
+}
+
+/// Proves that a client which calls `https://ADDRESS/` again and again offers nothing else: servers must refuse it that have all but
+/// the version, all but the suite, or all but the group; and one that has everything must take it.
 ///
 /// # Errors
 /// It does offer something else, or does not come.
 pub fn prove(client: impl Fn(&str) -> Command, cert: &Path, key: &Path) -> Result<(), String> {
     let said = |error: &dyn std::fmt::Display| error.to_string();
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| said(&error))?;
+    listener.set_nonblocking(true).map_err(|error| said(&error))?;
     let address = listener.local_addr().map_err(|error| said(&error))?;
     let _client = Process::start(&mut client(&format!("https://{address}/")))?;
-    let all = (format!("{SUITE}:{OTHER_SUITES}"), format!("{OTHER_GROUPS}:{GROUP}"));
-    for (suites, groups, refusal) in [
-        (OTHER_SUITES, all.1.as_str(), Some("no shared cipher")),
-        (all.0.as_str(), OTHER_GROUPS, Some("no suitable key share")),
-        (all.0.as_str(), all.1.as_str(), None),
-    ] {
-        let server = server(suites, groups, cert, key).map_err(|error| said(&error))?;
+    for trial in Trial::all() {
+        let server = trial.server(cert, key).map_err(|error| said(&error))?;
         let stream = next_hello(&listener).map_err(|error| said(&error))?;
         let ssl = Ssl::new(&server).map_err(|error| said(&error))?;
-        match (ssl.accept(stream), refusal) {
+        match (ssl.accept(stream), trial.refusal) {
             (Ok(taken), None) => check(taken.ssl())?,
-            (Ok(_), Some(_)) => return Err(format!("it takes a server of {suites} and {groups}")),
+            (Ok(_), Some(reason)) => return Err(format!("a server takes it that should say: {reason}")),
             (Err(refused), Some(reason)) if refused.to_string().contains(reason) => {}
-            (Err(error), _) => return Err(format!("with {suites} and {groups}: {error}")),
+            (Err(error), _) => return Err(said(&error)),
         }
     }
     Ok(())
@@ -87,20 +121,19 @@ pub fn prove(client: impl Fn(&str) -> Command, cert: &Path, key: &Path) -> Resul
 
 /// The next connection with which something comes. wrk makes one at first to see whether there is anybody, and closes it.
 fn next_hello(listener: &TcpListener) -> std::io::Result<TcpStream> {
+    let end = Instant::now() + TRIAL_MAX;
     loop {
-        let (stream, _) = listener.accept()?;
-        stream.set_read_timeout(Some(TRIAL_MAX))?;
-        if stream.peek(&mut [0])? > 0 {
-            return Ok(stream);
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_read_timeout(Some(TRIAL_MAX))?;
+                if stream.peek(&mut [0])? > 0 {
+                    return Ok(stream);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {
+                thread::sleep(POLL)
+            }
+            Err(error) => return Err(error),
         }
     }
-}
-
-fn server(suites: &str, groups: &str, cert: &Path, key: &Path) -> Result<SslContext, ErrorStack> {
-    let mut server = SslContext::builder(SslMethod::tls_server())?;
-    server.set_ciphersuites(suites)?;
-    server.set_groups_list(groups)?;
-    server.set_certificate_chain_file(cert)?;
-    server.set_private_key_file(key, SslFiletype::PEM)?;
-    Ok(server.build())
 }
