@@ -77,13 +77,15 @@ pub fn calls(inside: &Inside) -> String {
     let names: Vec<_> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let mut rows =
         format!("| for each answer | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
-    for (at, call) in CALLS.into_iter().chain(["any other"]).enumerate() {
-        // Connections do not take exactly as much in both runs, so less than nothing may be left. -0.00 would be that to nobody.
-        let cell = |counts: &Vec<f64>| {
-            format!("{:.2}", counts.get(at).map_or(0.0, |count| (count * 100.0).round() / 100.0 + 0.0))
-        };
-        let cells: Vec<_> = columns.iter().map(|(_, counts)| cell(counts)).collect();
-        line(&mut rows, format_args!("| {call} | {} |", cells.join(" | ")));
+    for (at, (call, purpose)) in CALLS.into_iter().chain([("any other", "")]).enumerate() {
+        // Connections do not take exactly as much in both runs, so a little less than nothing may be left. Adding 0 makes -0 a 0.
+        let rounded =
+            |counts: &Vec<f64>| counts.get(at).map_or(0.0, |count| (count * 100.0).round() / 100.0 + 0.0);
+        let counts: Vec<_> = columns.iter().map(|(_, counts)| rounded(counts)).collect();
+        if counts.iter().any(|count| *count != 0.0) {
+            let cells: Vec<_> = counts.iter().map(|count| format!("{count:.2}")).collect();
+            line(&mut rows, format_args!("| {call}{purpose} | {} |", cells.join(" | ")));
+        }
     }
     rows
 }

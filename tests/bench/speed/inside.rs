@@ -8,24 +8,26 @@ use crate::wrk::{Counted, Wrk, counted};
 use hotcall_tests::Server;
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
-/// What is counted apart. `write` wakes a thread, `pread64` reads how long another thread has run.
-pub const CALLS: [&str; 10] = [
-    "recvfrom",
-    "sendto",
-    "read",
-    "write",
-    "writev",
-    "epoll_wait",
-    "epoll_ctl",
-    "futex",
-    "sched_yield",
-    "pread64",
+/// What is counted apart, and what it is for where its name does not say so.
+pub const CALLS: [(&str, &str); 10] = [
+    ("recvfrom", ""),
+    ("sendto", ""),
+    ("read", ""),
+    ("write", ", which wakes a thread"),
+    ("writev", ""),
+    ("epoll_wait", ""),
+    ("epoll_ctl", ""),
+    ("futex", ""),
+    ("sched_yield", ""),
+    ("pread64", ", of the time that others ran"),
 ];
 const ALL: &str = "raw_syscalls:sys_enter";
 /// What differs between a long run and a short one is answers only: both make the same connections.
 const SHORT_S: u64 = 1;
 const LONG_S: u64 = 3;
+const WARM_UP: Duration = Duration::from_secs(1);
 /// Runs a command and waits until the server has closed its connections too, or they would be in one run and not in another.
 const LINGERING: &str = "\"$@\"; status=$?; sleep 0.3; exit $status";
 /// How often in a second the profile looks: no multiple of anything that a server does regularly.
@@ -76,6 +78,8 @@ impl<'a> Load<'a> {
     }
 
     fn calls_per_answer(&self, programs: &Programs) -> Result<Vec<f64>, String> {
+        // What a server has from the system for its first so many connections, it has once.
+        self.wrk.warm_up(self.server.url(), self.connections, WARM_UP)?;
         let (short_replies, short) = self.count(programs, SHORT_S)?;
         let (long_replies, long) = self.count(programs, LONG_S)?;
         let replies = long_replies - short_replies;
@@ -89,7 +93,7 @@ impl<'a> Load<'a> {
     fn count(&self, programs: &Programs, seconds: u64) -> Result<(f64, Vec<f64>), String> {
         let file = programs.directory().join("perf.csv");
         let mut perf = Command::new("perf");
-        let named = CALLS.map(|call| format!("syscalls:sys_enter_{call}"));
+        let named = CALLS.map(|(call, _)| format!("syscalls:sys_enter_{call}"));
         let events = named.iter().map(String::as_str).chain([ALL]).collect::<Vec<_>>();
         perf.args(["stat", "--field-separator", ";", "--event", &events.join(","), "--output"]).arg(&file);
         let Counted { replies, .. } = self.under(perf, seconds)?;
