@@ -1,4 +1,5 @@
-//! What one `add(2, 3)` costs without a network, in time and in allocations: `cargo bench -p hotcall-tests --bench call`.
+//! What one `add(2, 3)` costs without a network, in time and in allocations: `cargo bench -p hotcall-tests --bench call`. The bench
+//! `speed` counts the allocations of a whole one, with a network.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run has nothing to report")]
 
 use divan::{AllocProfiler, Bencher, black_box};

@@ -2,7 +2,7 @@
 
 use crate::plan::{ADD_16, ADD_256, NEW_FULL, PEERS, Peer, Workload};
 use crate::report::number;
-use crate::rounds::Rates;
+use crate::rounds::Measured;
 use std::fmt::Write;
 
 const WIDTH: f64 = 820.0;
@@ -22,13 +22,13 @@ const GROUPS: [(&str, Workload, bool); 4] = [
 ];
 
 /// The whole picture as SVG.
-pub fn draw(rates: &Rates) -> String {
+pub fn draw(measured: &Measured) -> String {
     let (mut body, mut y) = (String::new(), 0.0);
     for (title, workload, is_tls) in GROUPS {
         let bars: Vec<_> = PEERS
             .iter()
             .filter(|peer| peer.is_tls == is_tls)
-            .filter_map(|peer| bar_of(rates, &workload, peer))
+            .filter_map(|peer| bar_of(measured, &workload, peer))
             .collect();
         write!(body, "<text x='0' y='{:.0}' class='title'>{title}: calls/s</text>", y + TITLE - 14.0)
             .expect("a string takes it");
@@ -56,8 +56,8 @@ struct Bar {
 }
 
 /// None where nothing valid was measured.
-fn bar_of(rates: &Rates, workload: &Workload, peer: &Peer) -> Option<Bar> {
-    let samples = rates.of(workload, peer)?;
+fn bar_of(measured: &Measured, workload: &Workload, peer: &Peer) -> Option<Bar> {
+    let samples = &measured.of(workload, peer)?.rates;
     let (least, most) = samples.spread()?;
     Some(Bar { name: peer.name, median: samples.median()?, least, most })
 }

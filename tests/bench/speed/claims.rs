@@ -1,25 +1,31 @@
 //! What the figures must reach, and whether they do.
 
+use crate::allocations::PerCall;
 use crate::decode::Decoders;
+use crate::inside::Inside;
 use crate::machine::Machine;
 use crate::memory::{IDLE, Memory};
 use crate::plan::{
     ABYSS, ADD_16, ADD_256, DXR_PLAIN, DXR_TLS, HOTCALL_PLAIN, HOTCALL_TLS, NEW_FULL, NGINX_TLS, PYTHON_TLS,
     Peer, Workload,
 };
-use crate::rounds::Rates;
+use crate::rounds::Measured;
 use crate::samples::Samples;
 
 /// All that was measured.
 pub struct Results {
     /// What was put on the peers.
     pub workloads: &'static [Workload],
-    /// Calls per second.
-    pub rates: Rates,
+    /// By workload and peer.
+    pub measured: Measured,
     /// Of the long array.
     pub decoders: Decoders,
     /// Of `add`, without XML.
     pub dispatch_ns: Samples,
+    /// Of a whole `add`.
+    pub allocations: Result<PerCall, String>,
+    /// What the server does meanwhile.
+    pub inside: Inside,
     /// Resident.
     pub memory: Memory,
     /// On what.
@@ -32,10 +38,21 @@ pub struct Claim {
     pub what: String,
     /// The bound, in words.
     pub wanted: String,
-    /// The figure; none when a measurement is void.
-    pub got: Option<f64>,
-    /// Whether it is within the bound.
-    pub is_reached: bool,
+    /// The figures, of which the median counts.
+    pub got: Samples,
+    /// Whether that is within the bound.
+    pub verdict: Verdict,
+}
+
+/// Whether a claim holds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does.
+    Reached,
+    /// It does not.
+    Missed,
+    /// Why that is not known. A median of the rounds that went well would be too good.
+    Void(String),
 }
 
 impl Results {
@@ -53,42 +70,48 @@ impl Results {
         claims.push(self.ratio(&NEW_FULL, &HOTCALL_TLS, &NGINX_TLS, 0.8));
         let decoders = &self.decoders;
         for (name, other, least) in [("dxr", &decoders.dxr, 5.0), ("Python", &decoders.python, 30.0)] {
-            let ratio = quotient(other.median(), decoders.hotcall.median());
-            claims.push(at_least("100,000 ints decoded".to_owned(), name, ratio, least));
+            let ratios = other.ratios_to(&decoders.hotcall);
+            claims.push(at_least("100,000 ints decoded".to_owned(), name, ratios, least));
         }
         let memory = &self.memory;
+        let idle = format!("each of {IDLE} idle connections with TLS");
         claims.extend([
-            below("dispatch of `add`, without XML", 150.0, "ns", self.dispatch_ns.median()),
-            below("idle, resident", 12.0, "MB", Some(memory.idle.resident_mb)),
-            below(
-                &format!("each of {IDLE} idle connections with TLS"),
-                40.0,
-                "kB",
-                Some(memory.connection_kb[1]),
-            ),
-            below("peak for a request of 16 MiB", 3.0, "times its size", Some(memory.request_peak)),
+            below("dispatch of `add`, without XML", 150.0, "ns", self.dispatch_ns.clone()),
+            below("idle, resident", 12.0, "MB", memory.idle.all.into()),
+            below(&idle, 40.0, "kB", memory.connection_kb[1].into()),
         ]);
+        for peak in memory.peaks.iter().filter(|peak| peak.is_claimed) {
+            let what = format!("peak for a request of 16 MiB: {}", peak.what);
+            claims.push(below(&what, 3.0, "times its size", peak.times.into()));
+        }
         claims
     }
 
     fn ratio(&self, workload: &Workload, ours: &Peer, other: &Peer, least: f64) -> Claim {
-        let median = |peer| self.rates.of(workload, peer).and_then(Samples::median);
+        let rates = |peer: &Peer| {
+            self.measured.of(workload, peer).map(|of| of.rates.of(peer.name)).unwrap_or_default()
+        };
         let transport = if ours.is_tls { "TLS" } else { "plain" };
         let what = format!("{}, {transport}", workload.name);
-        at_least(what, other.name, quotient(median(ours), median(other)), least)
+        at_least(what, other.name, rates(ours).ratios_to(&rates(other)), least)
     }
 }
 
-fn quotient(dividend: Option<f64>, divisor: Option<f64>) -> Option<f64> {
-    Some(dividend? / divisor?)
-}
-
-fn at_least(what: String, other: &str, got: Option<f64>, least: f64) -> Claim {
+fn at_least(what: String, other: &str, got: Samples, least: f64) -> Claim {
     let wanted = format!("at least {least} × {other}");
-    Claim { what, wanted, got, is_reached: got.is_some_and(|got| got >= least) }
+    Claim { what, wanted, verdict: verdict(&got, |median| median >= least), got }
 }
 
-fn below(what: &str, most: f64, unit: &str, got: Option<f64>) -> Claim {
+fn below(what: &str, most: f64, unit: &str, got: Samples) -> Claim {
     let wanted = format!("under {most} {unit}");
-    Claim { what: what.to_owned(), wanted, got, is_reached: got.is_some_and(|got| got < most) }
+    Claim { what: what.to_owned(), wanted, verdict: verdict(&got, |median| median < most), got }
+}
+
+fn verdict(got: &Samples, is_within: impl FnOnce(f64) -> bool) -> Verdict {
+    match (got.void().first(), got.median()) {
+        (Some(why), _) => Verdict::Void(format!("{} of {} rounds: {why}", got.void().len(), got.count())),
+        (None, None) => Verdict::Void("it was not measured".to_owned()),
+        (None, Some(median)) if is_within(median) => Verdict::Reached,
+        (None, Some(_)) => Verdict::Missed,
+    }
 }

@@ -85,6 +85,12 @@ pub fn multicall() -> Exchange {
     Exchange { document: call("system.multicall", &[array(&calls)]), result: Value::Array(result) }
 }
 
+/// What a worker answers and no plugin: who the server is.
+pub fn identity() -> Exchange {
+    let identity = concat!("Hotcall/", env!("CARGO_PKG_VERSION"));
+    Exchange { document: call("system.identity", &[]), result: identity.into() }
+}
+
 /// 10 ms of waiting.
 pub fn block() -> Exchange {
     Exchange { document: call("block10ms", &[]), result: Value::Bool(true) }
@@ -98,7 +104,7 @@ pub fn length(document_bytes: usize) -> Exchange {
 }
 
 /// A call, as Python's client writes it.
-fn call(method: &str, params: &[String]) -> String {
+pub fn call(method: &str, params: &[String]) -> String {
     let params: String = params.iter().map(|value| format!("<param>\n{value}</param>\n")).collect();
     format!(
         "<?xml version='1.0'?>\n<methodCall>\n<methodName>{method}</methodName>\n\
@@ -110,6 +116,7 @@ fn int(number: i32) -> String {
     format!("<value><int>{number}</int></value>\n")
 }
 
-fn array(items: &str) -> String {
+/// An array of these values.
+pub fn array(items: &str) -> String {
     format!("<value><array><data>\n{items}</data></array></value>\n")
 }

@@ -1,6 +1,7 @@
 //! One connection of a client: HTTP/1.1 over TCP or TLS, as little of it as the peers' answers need, so that the client takes little of
 //! the processor that it shares with the server.
 
+use crate::target::Target;
 use openssl::ssl::{ShutdownState, SslConnector, SslSession, SslStream};
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
@@ -12,33 +13,6 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const REPLY_BYTES_MAX: usize = 64 << 20;
 /// What a record of TLS holds.
 const PIECE_BYTES: usize = 16 << 10;
-
-/// Where a peer is reached.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Host and port.
-    pub address: String,
-    /// Whether it speaks TLS.
-    pub is_tls: bool,
-}
-
-impl Target {
-    /// Of a URL that ends in `/RPC2`.
-    pub fn of(url: &str) -> Self {
-        Self { address: hotcall_tests::wire::address(url).to_owned(), is_tls: url.starts_with("https:") }
-    }
-
-    /// The whole request.
-    pub fn post(&self, document: &str, is_last: bool) -> Vec<u8> {
-        let (address, length) = (&self.address, document.len());
-        let connection = if is_last { "Connection: close\r\n" } else { "" };
-        format!(
-            "POST /RPC2 HTTP/1.1\r\nHost: {address}\r\nContent-Type: text/xml\r\n\
-             Content-Length: {length}\r\n{connection}\r\n{document}"
-        )
-        .into_bytes()
-    }
-}
 
 trait Stream: Read + Write {
     /// What must be done before the socket is closed.
@@ -83,7 +57,7 @@ impl Connection {
     /// Connects, and shakes hands if it is with TLS.
     ///
     /// # Errors
-    /// The connection or the handshake failed.
+    /// The connection or the handshake failed, or the handshake came to something else than it should.
     pub fn open(target: &Target, connector: &SslConnector, session: Option<&SslSession>) -> Result<Self> {
         let stream = TcpStream::connect(&target.address)?;
         stream.set_nodelay(true)?;
@@ -98,6 +72,7 @@ impl Connection {
         }
         let stream =
             configured.connect("localhost", stream).map_err(|error| Error::other(error.to_string()))?;
+        super::pinned::check(stream.ssl()).map_err(Error::other)?;
         let is_resumed = stream.ssl().session_reused();
         Ok(Self::on(stream, is_resumed))
     }
@@ -180,13 +155,12 @@ impl Connection {
     }
 
     fn read(&mut self) -> Result<()> {
-        match self.stream.read(&mut self.piece)? {
-            0 => Err(Error::new(ErrorKind::UnexpectedEof, "the peer closed the connection")),
-            count => {
-                self.come.extend_from_slice(&self.piece[..count]);
-                Ok(())
-            }
+        let count = self.stream.read(&mut self.piece)?;
+        if count == 0 {
+            return Err(Error::new(ErrorKind::UnexpectedEof, "the peer closed the connection"));
         }
+        self.come.extend_from_slice(&self.piece[..count]);
+        Ok(())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Our load generator, for what wrk cannot do: a new connection for each call, replies that are looked at, and times that are exact
 //! also where one call takes a second. A thread for each connection, each waiting for its answer.
 
-use crate::http::{Connection, Reply, Target};
+use crate::http::{Connection, Reply};
+use crate::target::Target;
 use crate::tickets::Tickets;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -16,6 +16,8 @@ pub struct Machine(Vec<(&'static str, String)>);
 pub struct Taken {
     all: f64,
     idle: f64,
+    interrupts: f64,
+    stolen: f64,
     ours: f64,
 }
 
@@ -27,32 +29,38 @@ impl Taken {
             |text: &str| text.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<f64>>();
         // user nice system idle iowait irq softirq steal, and guests, which are in user and nice already.
         let machine = numbers(stat("/proc/stat").lines().next().unwrap_or_default());
+        let machine = |from: usize, count: usize| machine.iter().skip(from).take(count).sum::<f64>();
         // The name, which may hold anything, ends with a parenthesis. utime is the 11th number behind it, and stime,
         // cutime and cstime follow.
         let own = stat("/proc/self/stat");
         let own = numbers(own.rsplit_once(')').map_or("", |(_, numbers)| numbers));
         Self {
-            all: machine.iter().take(8).sum(),
-            idle: machine.iter().skip(3).take(2).sum(),
+            all: machine(0, 8),
+            idle: machine(3, 2),
+            interrupts: machine(5, 2),
+            stolen: machine(7, 1),
             ours: own.iter().skip(10).take(4).sum(),
         }
-    }
-
-    /// The share of the processor time since then that others took, the machine's host too.
-    pub fn by_others_since(&self) -> f64 {
-        let now = Self::now();
-        let (all, idle, ours) = (now.all - self.all, now.idle - self.idle, now.ours - self.ours);
-        ((all - idle - ours) / all).max(0.0)
     }
 }
 
 impl Machine {
-    /// With how much of the machine others took meanwhile. What is measured beside them is theirs too.
-    pub fn add_others(&mut self, share: f64) {
-        self.0.push((
-            "processor time that other processes took in the rounds",
-            format!("{:.0} %", share * 100.0),
-        ));
+    /// With who has had the processor since then. What is measured beside others is theirs too.
+    pub fn add_taken(&mut self, since: &Taken) {
+        let now = Taken::now();
+        let share = |part: fn(&Taken) -> f64| {
+            format!("{:.1} %", (part(&now) - part(since)) / (now.all - since.all) * 100.0)
+        };
+        self.0.extend([
+            ("of the processor time in the rounds: the bench, its servers and generators", share(|taken| taken.ours)),
+            ("of it: nobody", share(|taken| taken.idle)),
+            ("of it: stolen by the machine's host", share(|taken| taken.stolen)),
+            ("of it: interrupts, which no process has", share(|taken| taken.interrupts)),
+            (
+                "of it: others, which is what is left; below 0 if the kernel counts processes by finer steps than the machine",
+                share(|taken| taken.all - taken.idle - taken.stolen - taken.interrupts - taken.ours),
+            ),
+        ]);
     }
 
     /// As the rows of a table in Markdown.
@@ -85,6 +93,7 @@ pub fn describe(form: &Form) -> Machine {
         ("rustc", said(Command::new("rustc").arg("--version"))),
         ("OpenSSL", openssl::version::version().to_owned()),
         ("wrk", said(Command::new("wrk").arg("-v"))),
+        ("perf", said(Command::new("perf").arg("--version"))),
         ("nginx", said(Command::new("nginx").arg("-v"))),
         ("dxr + axum", dxr),
         ("Python", said(Command::new("python3").arg("--version"))),

@@ -5,32 +5,43 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot run has nothing to report")]
 #![allow(clippy::indexing_slicing, reason = "as in tests")]
 
+mod allocations;
 mod chart;
 mod claims;
+mod costs;
 mod decode;
 mod dispatch;
 mod documents;
 mod http;
+mod inside;
 mod load;
 mod machine;
 mod memory;
+mod nginx;
 mod peers;
+mod pinned;
 mod plan;
 mod process;
+mod processor;
 mod report;
+mod resident;
 mod rounds;
 mod samples;
+mod shapes;
+mod target;
 mod tickets;
 mod wrk;
 
+use allocations::PerCall;
 use claims::Results;
 use decode::Decoders;
 use hotcall_tests::{artifacts, repository};
+use inside::Inside;
 use machine::Taken;
 use memory::Memory;
 use peers::Programs;
 use plan::Form;
-use rounds::Rates;
+use rounds::Measured;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::fs;
 use std::path::PathBuf;
@@ -59,24 +70,27 @@ fn measure(form: &Form) -> Result<Results, String> {
         shutdown.and_then(|_| signal_hook::flag::register(signal, stop.clone())).unwrap();
     }
     let programs = Programs::build();
+    programs.prove_wrk()?;
     let mut machine = machine::describe(form);
     let taken = Taken::now();
-    let (mut rates, mut decoders) = (Rates::default(), Decoders::default());
+    let (mut measured, mut decoders) = (Measured::default(), Decoders::default());
     for round in 0..form.rounds {
         eprintln!("--- round {} of {}", round + 1, form.rounds);
-        rounds::run(&programs, form, round, &mut rates, &stop)?;
+        rounds::run(&programs, form, round, &mut measured, &stop)?;
         decoders.run(&programs, form);
     }
-    machine.add_others(taken.by_others_since());
+    machine.add_taken(&taken);
     if stop.load(Ordering::Relaxed) {
         return Err(rounds::STOPPED.to_owned());
     }
     let memory = Memory::measure(&programs)?;
     Ok(Results {
         workloads: form.workloads,
-        rates,
+        measured,
         decoders,
         dispatch_ns: dispatch::measure(),
+        allocations: PerCall::count(),
+        inside: Inside::look(&programs),
         memory,
         machine,
     })
@@ -88,7 +102,7 @@ fn write(form: &Form, results: &Results) -> Result<(), String> {
     let text = report::text(results);
     println!("{text}");
     fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    for (name, content) in [("RESULTS.md", text), ("results.svg", chart::draw(&results.rates))] {
+    for (name, content) in [("RESULTS.md", text), ("results.svg", chart::draw(&results.measured))] {
         let path: PathBuf = directory.join(name);
         fs::write(&path, content).map_err(|error| format!("{}: {error}", path.display()))?;
         eprintln!("wrote {}", path.display());

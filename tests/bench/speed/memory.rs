@@ -1,20 +1,25 @@
-//! Resident memory: of a server that does nothing, of connections that do nothing, and the most for one large request.
+//! Resident memory: of a server that does nothing, of connections that do nothing, the most for one large request, and what stays of
+//! many.
 
-use crate::documents::{self, Exchange};
-use crate::http::Target;
+use crate::documents;
 use crate::load::{Caller, Way};
 use crate::peers::Programs;
-use hotcall_tests::idle::{Idle, status};
-use hotcall_tests::{Setup, artifacts};
+use crate::process::Process;
+use crate::resident::{Resident, status_mb};
+use crate::rounds::look_at_one;
+use crate::shapes::{SHAPES, Shape};
+use crate::target::Target;
+use hotcall_tests::idle::Idle;
+use hotcall_tests::{Server, Setup, artifacts};
 use std::thread;
 use std::time::Duration;
 
 /// Connections that do nothing.
 pub const IDLE: usize = 5_000;
-/// The default limit of a request.
-const REQUEST_BYTES: usize = 16 << 20;
-/// From a server's start until it does nothing.
-const SETTLE: Duration = Duration::from_secs(3);
+/// From a server's start, or from its last call, until it does nothing.
+pub const SETTLE: Duration = Duration::from_secs(5);
+/// How often one server gets all shapes.
+pub const TURNS: usize = 2;
 /// What `make plugins` builds in Rust.
 const BUNDLED: [&str; 4] = ["arithmetic", "counter", "interop", "validator1"];
 
@@ -22,20 +27,26 @@ const BUNDLED: [&str; 4] = ["arithmetic", "counter", "interop", "validator1"];
 pub struct Memory {
     /// Of a server with the bundled plugins.
     pub idle: Resident,
+    /// Of `openssl s_server`, which has no more than TLS, in MB.
+    pub s_server_mb: Result<f64, String>,
     /// Of each connection with TLS, before its first call and after it, in kB.
     pub connection_kb: [f64; 2],
-    /// The most beyond what was resident before a text of 16 MiB came in and its length went out, as a multiple of 16 MiB.
-    pub request_peak: f64,
-    /// The same for 12 MiB in base64 that come in and go out: each way 16 MiB.
-    pub echo_peak: f64,
+    /// Of each shape.
+    pub peaks: Vec<Peak>,
+    /// Of one server before it got all shapes, one after the other, and when it has done nothing for a while after them, in MB.
+    pub around_all_mb: [f64; 2],
 }
 
-/// What a process holds.
-pub struct Resident {
-    /// All of it, in MB.
-    pub resident_mb: f64,
-    /// What no file backs, in MB.
-    pub anonymous_mb: f64,
+/// The most beyond what was resident before one request.
+pub struct Peak {
+    /// What the request is.
+    pub what: &'static str,
+    /// Whether something is wanted of it.
+    pub is_claimed: bool,
+    /// The request's size in MB.
+    pub request_mb: f64,
+    /// How many times that was resident.
+    pub times: f64,
 }
 
 impl Memory {
@@ -51,33 +62,60 @@ impl Memory {
         }
         drop(server);
         Ok(Self {
-            idle: resident_idle(programs),
+            idle: resident_idle(programs)?,
+            s_server_mb: resident_s_server(programs),
             connection_kb: [idle.each_fresh(), idle.each_used()],
-            request_peak: peak(programs, &documents::length(REQUEST_BYTES))?,
-            echo_peak: peak(programs, &documents::large_echo(REQUEST_BYTES))?,
+            peaks: SHAPES.iter().map(|shape| peak(programs, shape)).collect::<Result<_, _>>()?,
+            around_all_mb: around_all(programs)?,
         })
     }
 }
 
-fn resident_idle(programs: &Programs) -> Resident {
+fn resident_idle(programs: &Programs) -> Result<Resident, String> {
     let setup = Setup::new().program(programs.hotcall()).log("warn").plugin("text-c.so", artifacts::text_c());
     let setup = BUNDLED
         .iter()
         .fold(setup, |setup, name| setup.plugin(&format!("lib{name}.so"), &artifacts::release(name, &[])));
     let server = setup.start();
     thread::sleep(SETTLE);
-    let mb = |key| status(&server, key) as f64 * 1024.0 / 1e6;
-    Resident { resident_mb: mb("VmRSS:"), anonymous_mb: mb("RssAnon:") }
+    // Plugins are loaded from copies, which are in the state directory.
+    Resident::of(server.pid(), &server.state().to_string_lossy())
 }
 
-fn peak(programs: &Programs, exchange: &Exchange) -> Result<f64, String> {
+fn resident_s_server(programs: &Programs) -> Result<f64, String> {
+    let process = Process::start(&mut programs.s_server())?;
+    thread::sleep(SETTLE);
+    status_mb(process.pid(), "VmRSS:")
+}
+
+fn peak(programs: &Programs, shape: &Shape) -> Result<Peak, String> {
+    let (server, target) = warm(programs)?;
+    let exchange = (shape.exchange)();
+    let before = status_mb(server.pid(), "VmRSS:")?;
+    look_at_one(&target, &exchange).map_err(|why| format!("{}: {why}", shape.what))?;
+    let most = status_mb(server.pid(), "VmHWM:")? - before;
+    let request_mb = exchange.document.len() as f64 / 1e6;
+    let Shape { what, is_claimed, .. } = *shape;
+    let peak = Peak { what, is_claimed, request_mb, times: most / request_mb };
+    eprintln!("{:<57} {:>10.2} times its size", peak.what, peak.times);
+    Ok(peak)
+}
+
+fn around_all(programs: &Programs) -> Result<[f64; 2], String> {
+    let (server, target) = warm(programs)?;
+    let before = status_mb(server.pid(), "VmRSS:")?;
+    for shape in (0..TURNS).flat_map(|_| &SHAPES) {
+        look_at_one(&target, &(shape.exchange)()).map_err(|why| format!("{}: {why}", shape.what))?;
+    }
+    thread::sleep(SETTLE);
+    Ok([before, status_mb(server.pid(), "VmRSS:")?])
+}
+
+/// A server that has been called: what comes with the first call and stays is not the large one's.
+fn warm(programs: &Programs) -> Result<(Server, Target), String> {
     let server = programs.setup(true, "").start();
     let target = Target::of(server.url());
     let add = documents::add();
-    // What comes with the first call and stays is not the large one's.
     Caller::new(&target, Way::Kept)?.call(&target.post(&add.document, false))?;
-    let before = status(&server, "VmRSS:");
-    crate::rounds::look_at_one(&target, exchange)?;
-    let most = status(&server, "VmHWM:").saturating_sub(before);
-    Ok(most as f64 * 1024.0 / REQUEST_BYTES as f64)
+    Ok((server, target))
 }

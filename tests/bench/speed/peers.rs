@@ -1,20 +1,18 @@
 //! Starts the peers, each on a free port of loopback and with the same certificate.
 
-use crate::http::Target;
+use crate::nginx;
+use crate::pinned;
 use crate::plan::{Maker, Peer};
 use crate::process::Process;
+use crate::target::Target;
+use crate::wrk::Wrk;
 use hotcall_tests::authority::{Authority, Issued};
-use hotcall_tests::{Server, Setup, WAIT_MAX, artifacts, foreign, repository};
-use std::fs;
-use std::net::{TcpListener, TcpStream};
+use hotcall_tests::{Server, Setup, artifacts, foreign, repository};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// Plugins whose methods are called: the bundled one, and the rest.
 const PLUGINS: [&str; 2] = ["arithmetic", "benched"];
-const POLL: Duration = Duration::from_millis(5);
 
 /// What all peers are started from, built once.
 pub struct Programs {
@@ -34,12 +32,22 @@ pub struct Running {
     pub peer: Peer,
     /// Where.
     pub url: String,
-    _process: Held,
+    held: Held,
 }
 
 enum Held {
-    Server { _server: Box<Server> },
-    Process { _process: Process },
+    Server(Box<Server>),
+    Process(Process),
+}
+
+impl Running {
+    /// The id of its process, which may have more below it.
+    pub fn pid(&self) -> u32 {
+        match &self.held {
+            Held::Server(server) => server.pid(),
+            Held::Process(process) => process.pid(),
+        }
+    }
 }
 
 impl Programs {
@@ -83,6 +91,24 @@ impl Programs {
         &self.hotcall
     }
 
+    /// A server that has no more than TLS.
+    pub fn s_server(&self) -> Command {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["s_server", "-quiet", "-accept", "127.0.0.1:0", "-cert"]).arg(&self.issued.cert);
+        openssl.arg("-key").arg(&self.issued.key);
+        openssl
+    }
+
+    /// Proves that wrk offers what all clients must offer, and nothing else. Of our own generator each handshake is looked at.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn prove_wrk(&self) -> Result<(), String> {
+        let wrk = Wrk::new(&crate::documents::add().document);
+        let proof = pinned::prove(|url| wrk.endless(url, 1), &self.issued.cert, &self.issued.key);
+        proof.map_err(|why| format!("what wrk offers of TLS is not what it should: {why}"))
+    }
+
     /// A server of ours with the methods of the bench, not started yet.
     pub fn setup(&self, is_tls: bool, config: &str) -> Setup {
         let Issued { cert, key } = &self.issued;
@@ -106,15 +132,19 @@ impl Programs {
         let (url, held) = match peer.maker {
             Maker::Hotcall { is_direct } => {
                 let server = self.setup(peer.is_tls, &format!("direct_lane = {is_direct}")).start();
-                (server.url().to_owned(), Held::Server { _server: Box::new(server) })
+                (server.url().to_owned(), Held::Server(Box::new(server)))
             }
-            Maker::Nginx => self.start_nginx(peer)?,
+            Maker::Nginx => {
+                let tls = peer.is_tls.then_some(&self.issued);
+                let (url, process) = nginx::start(self.directory(), &self.reply, tls)?;
+                (url, Held::Process(process))
+            }
             _ => {
                 let mut process = Process::start(&mut self.command(peer))?;
-                (process.url()?, Held::Process { _process: process })
+                (process.url()?, Held::Process(process))
             }
         };
-        Ok(Running { peer, url, _process: held })
+        Ok(Running { peer, url, held })
     }
 
     fn command(&self, peer: Peer) -> Command {
@@ -135,46 +165,6 @@ impl Programs {
             (false, false) => {}
         }
         command
-    }
-
-    fn start_nginx(&self, peer: Peer) -> Result<(String, Held), String> {
-        // nginx does not say which port it has got, so it is told one that was free a moment before.
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap();
-        let directory = self.directory.path().join(format!("nginx-{}", address.port()));
-        fs::create_dir(&directory).unwrap();
-        let config = directory.join("nginx.conf");
-        fs::write(&config, self.nginx_config(&address.to_string(), peer.is_tls)).unwrap();
-        let mut nginx = Command::new("nginx");
-        nginx.arg("-p").arg(&directory).arg("-c").arg(&config).arg("-e").arg(directory.join("error.log"));
-        let mut process = Process::start(&mut nginx)?;
-        let began = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            if !process.is_running() || began.elapsed() > WAIT_MAX {
-                let log = fs::read_to_string(directory.join("error.log")).unwrap_or_default();
-                return Err(format!("nginx does not listen on {address}: {log}"));
-            }
-            thread::sleep(POLL);
-        }
-        let scheme = if peer.is_tls { "https" } else { "http" };
-        Ok((format!("{scheme}://{address}/RPC2"), Held::Process { _process: process }))
-    }
-
-    fn nginx_config(&self, address: &str, is_tls: bool) -> String {
-        let Issued { cert, key } = &self.issued;
-        let workers = thread::available_parallelism().map_or(1, usize::from);
-        let reply = self.reply.replace('\\', "\\\\").replace('\'', "\\'");
-        let listen = if is_tls { "ssl" } else { "" };
-        format!(
-            "daemon off;\nworker_processes {workers};\npid nginx.pid;\n\
-             events {{ worker_connections 4096; }}\n\
-             http {{\n\
-             access_log off;\nkeepalive_requests 1000000000;\nkeepalive_timeout 1h;\n\
-             client_body_temp_path body;\nproxy_temp_path proxy;\nfastcgi_temp_path fastcgi;\n\
-             uwsgi_temp_path uwsgi;\nscgi_temp_path scgi;\n\
-             ssl_protocols TLSv1.2 TLSv1.3;\nssl_certificate {cert:?};\nssl_certificate_key {key:?};\n\
-             server {{\nlisten {address} {listen};\ndefault_type text/xml;\nreturn 200 '{reply}';\n}}\n\
-             }}\n"
-        )
     }
 
     /// What our server answers to `add(2, 3)`, byte by byte.

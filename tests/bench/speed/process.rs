@@ -39,6 +39,11 @@ impl Process {
         url.map(ToOwned::to_owned).ok_or_else(|| format!("a peer says {line:?} instead of where it listens"))
     }
 
+    /// The process's id: setpriv becomes the program.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Whether it runs still.
     pub fn is_running(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))

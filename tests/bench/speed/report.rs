@@ -1,8 +1,9 @@
-//! RESULTS.md: its prose is the template's, and its tables are made here, so that neither is out of step.
+//! RESULTS.md: its prose is the template's, and all its figures are put in here, so that neither is out of step.
 
-use crate::claims::Results;
-use crate::plan::{HOTCALL_PLAIN, HOTCALL_TLS, NGINX_PLAIN, NGINX_TLS, PEERS, Peer, Workload};
-use crate::rounds::Rates;
+use crate::claims::{Results, Verdict};
+use crate::costs;
+use crate::plan::{Generator, HOTCALL_PLAIN, HOTCALL_TLS, NGINX_PLAIN, NGINX_TLS, PEERS, Peer, Workload};
+use crate::rounds::{Figures, Measured};
 use crate::samples::Samples;
 use std::fmt::Write;
 
@@ -14,7 +15,11 @@ pub fn text(results: &Results) -> String {
         ("{claims}", claims(results)),
         ("{rates}", rates(results)),
         ("{decoders}", decoders(results)),
-        ("{memory}", memory(results)),
+        ("{idle}", costs::idle(&results.memory)),
+        ("{memory}", costs::memory(&results.memory)),
+        ("{profile}", costs::profile(&results.inside)),
+        ("{calls}", costs::calls(&results.inside)),
+        ("{allocations}", costs::allocations(results.allocations.as_ref())),
         ("{machine}", results.machine.rows()),
     ];
     parts.iter().fold(TEMPLATE.to_owned(), |text, (place, part)| text.replace(place, part.trim_end()))
@@ -36,111 +41,100 @@ pub fn number(value: f64) -> String {
     grouped
 }
 
+/// Adds a line.
+pub fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    writeln!(text, "{line}").expect("a string takes it");
+}
+
 fn claims(results: &Results) -> String {
-    let mut rows = String::from("| what | wanted | measured | |\n|---|---|---|---|\n");
+    let mut rows = String::from("| what | wanted | measured | least to most | |\n|---|---|---|---|---|\n");
     for claim in results.claims() {
-        let got = claim.got.map_or_else(|| "void".to_owned(), number);
-        let verdict = if claim.is_reached { "reached" } else { "**not reached**" };
-        line(&mut rows, format_args!("| {} | {} | {got} | {verdict} |", claim.what, claim.wanted));
+        let verdict = match claim.verdict {
+            Verdict::Reached => "reached".to_owned(),
+            Verdict::Missed => "**not reached**".to_owned(),
+            Verdict::Void(why) => format!("**void**: {why}"),
+        };
+        let (got, spread) = (median(&claim.got), spread(&claim.got));
+        line(&mut rows, format_args!("| {} | {} | {got} | {spread} | {verdict} |", claim.what, claim.wanted));
     }
     rows
 }
 
 fn rates(results: &Results) -> String {
-    let rates = &results.rates;
     let mut text = String::new();
     for workload in results.workloads {
         line(&mut text, format_args!("### {}\n", workload.name));
-        text.push_str(
-            "| | calls/s | least to most | of nginx's | Hotcall's, as a multiple |\n|---|---|---|---|---|\n",
-        );
-        for peer in PEERS.iter().filter(|peer| rates.of(workload, peer).is_some()) {
-            text.push_str(&rate(rates, workload, peer));
+        let mut columns = vec!["", "calls/s", "least to most", "of nginx's", "Hotcall's, as a multiple"];
+        if workload.generator == Generator::Wrk {
+            columns.extend(["µs of processor time", "least to most"]);
+        }
+        line(&mut text, format_args!("| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len())));
+        for peer in &PEERS {
+            if let Some(figures) = results.measured.of(workload, peer) {
+                let cells = rate(&results.measured, figures, workload, peer);
+                line(&mut text, format_args!("| {} | {} |", peer.name, cells.join(" | ")));
+            }
         }
         text.push('\n');
     }
     text
 }
 
-fn rate(rates: &Rates, workload: &Workload, peer: &Peer) -> String {
-    let median = |peer: &Peer| rates.of(workload, peer).and_then(Samples::median);
+fn rate(measured: &Measured, figures: &Figures, workload: &Workload, peer: &Peer) -> Vec<String> {
     let (limit, ours) = if peer.is_tls { (NGINX_TLS, HOTCALL_TLS) } else { (NGINX_PLAIN, HOTCALL_PLAIN) };
-    let ratio = |dividend: Option<f64>, divisor: Option<f64>| match (dividend, divisor) {
-        (Some(dividend), Some(divisor)) => number(dividend / divisor),
-        _ => String::new(),
+    let rates = |peer: &Peer| measured.of(workload, peer).map(|of| of.rates.clone()).unwrap_or_default();
+    let ratio = |one: &Peer, other: &Peer| {
+        if one == other { String::new() } else { median(&rates(one).ratios_to(&rates(other))) }
     };
-    let of_limit = if *peer == limit { String::new() } else { ratio(median(peer), median(&limit)) };
-    let multiple = if *peer == ours { String::new() } else { ratio(median(&ours), median(peer)) };
-    let cells = rates.of(workload, peer).map(cells).unwrap_or_default();
-    format!("| {} | {cells} | {of_limit} | {multiple} |\n", peer.name)
-}
-
-/// Median and spread, and what is void.
-fn cells(samples: &Samples) -> String {
-    let (void, all) = samples.void();
-    let void = match void.first() {
-        Some(why) => format!(" ({} of {all} void: {why})", void.len()),
-        None => String::new(),
-    };
-    match (samples.median(), samples.spread()) {
-        (Some(median), Some((least, most))) => {
-            format!("{} | {} to {}{void}", number(median), number(least), number(most))
-        }
-        _ => format!("void |{void}"),
+    let mut cells = cells(&figures.rates).to_vec();
+    cells.extend([ratio(peer, &limit), ratio(&ours, peer)]);
+    if workload.generator == Generator::Wrk {
+        let processor = &figures.processor_us;
+        cells.extend([median(processor), spread(processor)]);
     }
+    cells
 }
 
 fn decoders(results: &Results) -> String {
     let decoders = &results.decoders;
     let mut rows =
         String::from("| | ns for each int | least to most | Hotcall's, as a multiple |\n|---|---|---|---|\n");
-    let ours = decoders.hotcall.median();
     for (name, samples) in
         [("Hotcall", &decoders.hotcall), ("dxr", &decoders.dxr), ("Python", &decoders.python)]
     {
-        let multiple = match (samples.median(), ours) {
-            (Some(theirs), Some(ours)) if name != "Hotcall" => number(theirs / ours),
-            _ => String::new(),
-        };
-        line(&mut rows, format_args!("| {name} | {} | {multiple} |", cells(samples)));
+        let multiple =
+            if name == "Hotcall" { String::new() } else { median(&samples.ratios_to(&decoders.hotcall)) };
+        line(&mut rows, format_args!("| {name} | {} | {multiple} |", cells(samples).join(" | ")));
     }
+    let dispatch = &results.dispatch_ns;
+    let (median, spread) = (median(dispatch), spread(dispatch));
     line(
         &mut rows,
-        format_args!("\nDispatch of `add`: {} ns.", cells(&results.dispatch_ns).replace(" | ", " ns, from ")),
+        format_args!("\nDispatch of `add`: {median} ns, from {spread} ns in {} batches.", dispatch.count()),
     );
     rows
 }
 
-fn memory(results: &Results) -> String {
-    let memory = &results.memory;
-    let mut rows = String::from("| | |\n|---|---|\n");
-    let [fresh, used] = memory.connection_kb;
-    for (what, value) in [
-        (
-            "resident with the bundled plugins, idle",
-            format!(
-                "{:.1} MB, of which no file backs {:.1} MB",
-                memory.idle.resident_mb, memory.idle.anonymous_mb
-            ),
-        ),
-        (
-            "an idle connection with TLS, of 5,000",
-            format!("{fresh:.1} kB before its first call, {used:.1} kB after it"),
-        ),
-        (
-            "peak for a text of 16 MiB whose length is answered",
-            format!("{:.2} times the request", memory.request_peak),
-        ),
-        (
-            "peak for 16 MiB in base64 that are echoed",
-            format!("{:.2} times the request; the answer is as large", memory.echo_peak),
-        ),
-    ] {
-        line(&mut rows, format_args!("| {what} | {value} |"));
-    }
-    rows
+/// Median and spread, and what is void.
+fn cells(samples: &Samples) -> [String; 2] {
+    let (void, all) = (samples.void(), samples.count());
+    let void = match void.first() {
+        Some(why) => format!(" ({} of {all} void: {why})", void.len()),
+        None => String::new(),
+    };
+    let median = samples.median().map_or_else(|| "void".to_owned(), number);
+    [median, format!("{}{void}", spread(samples)).trim().to_owned()]
 }
 
-fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
-    writeln!(text, "{line}").expect("a string takes it");
+/// Empty where there is none.
+fn median(samples: &Samples) -> String {
+    samples.median().map(number).unwrap_or_default()
+}
+
+/// Empty where it would be the median.
+fn spread(samples: &Samples) -> String {
+    match samples.spread() {
+        Some((least, most)) if samples.count() > 1 => format!("{} to {}", number(least), number(most)),
+        _ => String::new(),
+    }
 }

@@ -1,12 +1,14 @@
 //! The rounds: in each, every workload is put on every peer once, one peer after the other, in an order that turns.
 
 use crate::documents::Exchange;
-use crate::http::{Reply, Target};
+use crate::http::Reply;
 use crate::load::{Caller, Load, Way};
 use crate::peers::{Programs, Running};
 use crate::plan::{Form, Generator, PEERS, Peer, Workload};
+use crate::processor;
 use crate::samples::Samples;
-use crate::wrk::Wrk;
+use crate::target::Target;
+use crate::wrk::{Counted, Wrk};
 use hotcall::xmlrpc::{DecodeLimits, Value, decode_response};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,23 +17,47 @@ use std::time::Duration;
 /// Why there are no results.
 pub const STOPPED: &str = "it was stopped by a signal";
 
-/// Calls per second, by workload and peer.
+/// What was measured, by workload and peer.
 #[derive(Default)]
-pub struct Rates(BTreeMap<(&'static str, &'static str), Samples>);
+pub struct Measured(BTreeMap<(&'static str, &'static str), Figures>);
 
-impl Rates {
+/// Of one workload on one peer.
+#[derive(Default)]
+pub struct Figures {
+    /// Calls per second.
+    pub rates: Samples,
+    /// Microseconds of processor time that the server took for each; only of wrk's loads.
+    pub processor_us: Samples,
+}
+
+/// Those of one round.
+struct Round {
+    rate: f64,
+    processor_us: Option<f64>,
+}
+
+impl Measured {
     /// Of a workload on a peer; none when it makes no sense there.
-    pub fn of(&self, workload: &Workload, peer: &Peer) -> Option<&Samples> {
+    pub fn of(&self, workload: &Workload, peer: &Peer) -> Option<&Figures> {
         self.0.get(&(workload.name, peer.name))
     }
 
-    fn add(&mut self, workload: &Workload, peer: &Peer, sample: Result<f64, String>) {
+    fn add(&mut self, workload: &Workload, peer: &Peer, round: Result<Round, String>) {
         let (workload, peer) = (workload.name, peer.name);
-        match &sample {
-            Ok(rate) => eprintln!("{workload:<30} {peer:<26} {rate:>10.1}/s"),
-            Err(why) => eprintln!("{workload:<30} {peer:<26} void: {why}"),
+        let figures = self.0.entry((workload, peer)).or_default();
+        match round {
+            Ok(Round { rate, processor_us }) => {
+                let shown = processor_us.map_or_else(String::new, |time| format!(", {time:.1} us each"));
+                eprintln!("{workload:<30} {peer:<26} {rate:>10.1}/s{shown}");
+                figures.rates.add(Ok(rate));
+                processor_us.into_iter().for_each(|time| figures.processor_us.add(Ok(time)));
+            }
+            Err(why) => {
+                eprintln!("{workload:<30} {peer:<26} void: {why}");
+                figures.rates.add(Err(why.clone()));
+                figures.processor_us.add(Err(why));
+            }
         }
-        self.0.entry((workload, peer)).or_default().add(sample);
     }
 }
 
@@ -43,7 +69,7 @@ pub fn run(
     programs: &Programs,
     form: &Form,
     round: usize,
-    rates: &mut Rates,
+    measured: &mut Measured,
     stop: &AtomicBool,
 ) -> Result<(), String> {
     let running: Result<Vec<_>, _> = PEERS.into_iter().map(|peer| programs.start(peer)).collect();
@@ -56,8 +82,8 @@ pub fn run(
             if stop.load(Ordering::Relaxed) {
                 return Err(STOPPED.to_owned());
             }
-            let sample = measure(programs, form, running, workload, &exchange);
-            rates.add(workload, &running.peer, sample);
+            let round = measure(form, running, workload, &exchange);
+            measured.add(workload, &running.peer, round);
         }
         running.rotate_right(turn);
     }
@@ -65,19 +91,23 @@ pub fn run(
 }
 
 fn measure(
-    programs: &Programs,
     form: &Form,
     running: &Running,
     workload: &Workload,
     exchange: &Exchange,
-) -> Result<f64, String> {
+) -> Result<Round, String> {
     let target = Target::of(&running.url);
     let reply = look_at_one(&target, exchange)?;
     let seconds = form.point_s * workload.stretch;
     match workload.generator {
         Generator::Wrk => {
-            let wrk = Wrk::new(programs.directory(), &exchange.document);
-            wrk.run(&running.url, workload.connections, reply.bytes, form.warm_up, seconds)
+            let wrk = Wrk::new(&exchange.document);
+            let (url, connections) = (&running.url, workload.connections);
+            wrk.warm_up(url, connections, form.warm_up)?;
+            let before = processor::taken_by(running.pid())?;
+            let Counted { replies, seconds } = wrk.run(url, connections, reply.bytes, seconds)?;
+            let taken = processor::taken_by(running.pid())?.saturating_sub(before);
+            Ok(Round { rate: replies / seconds, processor_us: Some(taken.as_secs_f64() * 1e6 / replies) })
         }
         Generator::Own(way) => {
             let load = Load {
@@ -87,7 +117,8 @@ fn measure(
                 connections: workload.connections,
                 way,
             };
-            load.run(form.warm_up, Duration::from_secs(seconds))
+            let rate = load.run(form.warm_up, Duration::from_secs(seconds))?;
+            Ok(Round { rate, processor_us: None })
         }
     }
 }

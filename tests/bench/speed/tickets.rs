@@ -1,6 +1,7 @@
 //! Sessions of TLS that a client keeps from one connection to the next.
 #![allow(unsafe_code, reason = "OpenSSL's own condition on a session cannot be said in a type")]
 
+use crate::pinned;
 use openssl::error::ErrorStack;
 use openssl::ssl::{
     ConnectConfiguration, SslConnector, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode,
@@ -17,11 +18,12 @@ impl Tickets {
     /// None yet. Whose the server's certificate is, is not looked at: that costs the client, and is the same for all peers.
     ///
     /// # Errors
-    /// OpenSSL has no memory.
+    /// OpenSSL has no memory, or not what all clients offer.
     pub fn new() -> Result<Self, ErrorStack> {
         let last = Arc::<Mutex<Option<SslSession>>>::default();
         let kept = last.clone();
         let mut connector = SslConnector::builder(SslMethod::tls())?;
+        pinned::pin(&mut connector)?;
         connector.set_verify(SslVerifyMode::NONE);
         connector.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
         connector.set_new_session_callback(move |_, session| {
@@ -35,17 +37,20 @@ impl Tickets {
         &self.connector
     }
 
-    /// The last session.
+    /// A copy of the last session. Of its own accord OpenSSL takes up a session of TLS 1.3 once only, and Node gives none with one that
+    /// is taken up.
     pub fn last(&self) -> Option<SslSession> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().and_then(|session| SslSession::from_der(&session.to_der().ok()?).ok())
     }
 }
 
-/// Has the next handshake ask for this session, which must come from a connection of the same [`Tickets`].
+/// Has the next handshake ask for this session, which must be of the same [`Tickets`].
 ///
 /// # Errors
 /// OpenSSL cannot use it.
 pub fn offer(configured: &mut ConnectConfiguration, session: &SslSession) -> Result<(), ErrorStack> {
-    // SAFETY: the session comes from a connection of the same context, since each caller has a `Tickets` of its own.
+    // SAFETY: the session comes from a connection of the same context, or is a copy of one, since each caller has a `Tickets` of its
+    // own.
     unsafe { configured.set_session(session) }
 }

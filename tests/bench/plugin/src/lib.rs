@@ -1,7 +1,7 @@
 //! What the peers of the bench `speed` answer too, besides the bundled `add` and `sum`.
 #![forbid(unsafe_code)]
 
-use hotcall_plugin::{IntoValue, method, plugin};
+use hotcall_plugin::{FromValue, IntoValue, Mismatch, Tree, Type, View, method, plugin};
 use std::thread;
 use std::time::Duration;
 
@@ -40,7 +40,33 @@ fn length(text: &str) -> i64 {
     i64::try_from(text.len()).unwrap_or(i64::MAX)
 }
 
+/// How many items an array has. None of them is copied, so that what a call takes is the server's.
+struct Count(usize);
+
+impl<'a> FromValue<'a> for Count {
+    const TYPE: Type = Type::Array;
+
+    fn from_value(value: Tree<'a>) -> Result<Self, Mismatch> {
+        match value.view()? {
+            View::Array(items) => Ok(Self(items.len())),
+            other => Err(Mismatch::new("array", &other)),
+        }
+    }
+}
+
+/// How many items an array has.
+#[method]
+fn count(items: Count) -> i32 {
+    i32::try_from(items.0).unwrap_or(i32::MAX)
+}
+
+/// Answers with the strings that it is given.
+#[method]
+fn echo_strings(strings: Vec<&str>) -> Vec<&str> {
+    strings
+}
+
 plugin! {
     name: "benched",
-    methods: [structs, echo, block10ms, length],
+    methods: [structs, echo, block10ms, length, count, echo_strings],
 }
