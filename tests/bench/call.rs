@@ -8,7 +8,7 @@ use hotcall::limits::Limits;
 use hotcall::registry::{CallContext, Cancellation};
 use hotcall::rpc::Dispatcher;
 use hotcall::web::{App, Begun, Request, Way};
-use hotcall::xmlrpc::{EncodeOptions, Value, encode_call};
+use hotcall::xmlrpc::{DecodeLimits, EncodeOptions, Store, Value, decode_call_in, encode_call};
 use hotcall_tests::artifacts;
 use hotcall_tests::loaded::Loaded;
 use std::sync::Arc;
@@ -31,14 +31,18 @@ fn context() -> CallContext {
     CallContext::of_the_server("bench", Instant::now() + Duration::from_secs(3_600))
 }
 
-/// The registry's lookup, the call through the ABI, the arena.
+/// The registry's lookup, the call through the ABI, the arena. The parameters are as a client's call is decoded.
 #[divan::bench(sample_size = 10_000)]
 fn dispatch(bencher: Bencher<'_, '_>) {
     let (loaded, context) = (loaded(), context());
-    bencher.bench_local(|| {
-        let snapshot = loaded.registry().glance();
-        let method = snapshot.get(black_box("add")).unwrap();
-        method.instance.invoke(method.index, black_box(&PARAMS).into(), &context)
+    let document = encode_call("add", &PARAMS, &EncodeOptions::default()).unwrap();
+    Store::with(|store| {
+        let call = decode_call_in(&document, &DecodeLimits::default(), store).unwrap();
+        bencher.bench_local(|| {
+            let snapshot = loaded.registry().glance();
+            let method = snapshot.get(black_box("add")).unwrap();
+            method.instance.invoke(method.index, black_box(call.params.items()), &context)
+        });
     });
 }
 

@@ -1,8 +1,10 @@
-//! Dispatch without XML: the registry's lookup, the call through the ABI, and the arena.
+//! Dispatch without XML: the registry's lookup, the call through the ABI, and the arena. The parameters are as a client's call is
+//! decoded.
 
+use crate::documents;
 use crate::samples::Samples;
 use hotcall::registry::CallContext;
-use hotcall::xmlrpc::Value;
+use hotcall::xmlrpc::{DecodeLimits, Items, Store, Value, decode_call_in};
 use hotcall_tests::artifacts;
 use hotcall_tests::loaded::Loaded;
 use std::hint::black_box;
@@ -13,13 +15,20 @@ const CALLS: u32 = 10_000;
 
 /// Nanoseconds for one `add`, of batches of calls on one thread.
 pub fn measure() -> Samples {
+    let add = documents::add();
+    Store::with(|store| {
+        let call = decode_call_in(add.document.as_bytes(), &DecodeLimits::default(), store).unwrap();
+        batches(call.params.items())
+    })
+}
+
+fn batches(params: Items<'_>) -> Samples {
     let loaded = Loaded::new(&artifacts::release("arithmetic", &[]));
     let context = CallContext::of_the_server("bench", Instant::now() + Duration::from_secs(60));
-    let params = [Value::Int(2), Value::Int(3)];
     let call = || {
         let snapshot = loaded.registry().glance();
         let method = snapshot.get(black_box("add")).unwrap();
-        method.instance.invoke(method.index, black_box(&params).into(), &context)
+        method.instance.invoke(method.index, black_box(params), &context)
     };
     assert_eq!(call(), Ok(Value::Int(5)), "the plugin is loaded");
     let batch = |_| {
