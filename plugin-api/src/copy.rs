@@ -13,7 +13,11 @@ const VALUE_BYTES: usize = 8;
 /// See [`Tree::to_value`].
 #[inline]
 pub(crate) fn copy(tree: Tree<'_>, limits: ReadLimits) -> Result<Value, Defect> {
-    Reader { limits, values: 0, bytes_left: limits.bytes_max }.read(tree)
+    let mut reader = Reader { limits, values: 0, bytes_left: limits.bytes_max };
+    match reader.start(tree, 0)? {
+        Started::Whole(value) => Ok(value),
+        Started::Container(container) => reader.finish(container),
+    }
 }
 
 struct Reader {
@@ -42,32 +46,19 @@ enum Started<'a> {
 }
 
 impl Reader {
-    /// Without recursion: what is open stands in a list whose length is the depth.
-    #[inline]
-    fn read(&mut self, mut tree: Tree<'_>) -> Result<Value, Defect> {
-        let mut open: Vec<Container<'_>> = Vec::new();
+    /// Reads what is in the outermost array or struct, without recursion: those round the one that is read stand in a list.
+    fn finish<'a>(&mut self, mut container: Container<'a>) -> Result<Value, Defect> {
+        let mut outer: Vec<Container<'a>> = Vec::new();
         loop {
-            let mut value = match self.start(tree, open.len())? {
-                Started::Whole(value) => value,
-                Started::Container(mut container) => match container.next(self)? {
-                    Some(item) => {
-                        tree = item;
-                        open.push(container);
-                        continue;
-                    }
-                    None => container.whole(),
+            match container.next(self)? {
+                Some(item) => match self.start(item, outer.len() + 1)? {
+                    Started::Whole(value) => container.put(value),
+                    Started::Container(inner) => outer.push(mem::replace(&mut container, inner)),
                 },
-            };
-            // Hand the whole value outwards until some container has another one to read.
-            loop {
-                let Some(container) = open.last_mut() else { return Ok(value) };
-                container.put(value);
-                if let Some(item) = container.next(self)? {
-                    tree = item;
-                    break;
-                }
-                let Some(container) = open.pop() else { return Ok(Value::Nil) };
-                value = container.whole();
+                None => match outer.pop() {
+                    Some(next) => container.put_into(next),
+                    None => return Ok(container.whole()),
+                },
             }
         }
     }
@@ -141,6 +132,12 @@ impl<'a> Container<'a> {
             Self::Array { values, .. } => values.push(value),
             Self::Struct { whole, name, .. } => whole.push((mem::take(name), value)),
         }
+    }
+
+    /// Ends this one and goes on with the one round it.
+    fn put_into(&mut self, outer: Self) {
+        let whole = mem::replace(self, outer).whole();
+        self.put(whole);
     }
 
     fn whole(self) -> Value {
