@@ -31,19 +31,19 @@ pub struct Store {
 
 /// One value. It cannot outlive the text and the store that it was made of.
 #[derive(Clone, Copy)]
-pub struct Lent<'a> {
+pub(crate) struct Lent<'a> {
     raw: abi::Value,
     from: PhantomData<&'a [u8]>,
 }
 
 /// The values of an array whose end is still to come.
-pub struct List<'a> {
+pub(crate) struct List<'a> {
     raw: Vec<abi::Value>,
     from: PhantomData<&'a [u8]>,
 }
 
 /// The members of a struct whose end is still to come.
-pub struct MemberList<'a> {
+pub(crate) struct MemberList<'a> {
     raw: Vec<abi::Member>,
     from: PhantomData<&'a [u8]>,
 }
@@ -72,26 +72,26 @@ impl Store {
 
     /// An empty list, to be filled and given back to [`Store::array`] or [`Store::items`].
     #[inline]
-    pub fn list<'a>(&self) -> List<'a> {
+    pub(crate) fn list<'a>(&self) -> List<'a> {
         List { raw: self.values.spare(), from: PhantomData }
     }
 
     /// The same for [`Store::structure`].
     #[inline]
-    pub fn member_list<'a>(&self) -> MemberList<'a> {
+    pub(crate) fn member_list<'a>(&self) -> MemberList<'a> {
         MemberList { raw: self.members.spare(), from: PhantomData }
     }
 
     /// The list, to be read.
     #[inline]
-    pub fn items<'a>(&'a self, list: List<'a>) -> Items<'a> {
+    pub(crate) fn items<'a>(&'a self, list: List<'a>) -> Items<'a> {
         // SAFETY: `Lent` and `List` hold only what safe code gave them for 'a: numbers, and slices of texts and of this store.
         unsafe { Items::new(self.values.keep(list.raw, &self.small)) }
     }
 
     /// The list as an array.
     #[inline]
-    pub fn array<'a>(&'a self, list: List<'a>) -> Lent<'a> {
+    pub(crate) fn array<'a>(&'a self, list: List<'a>) -> Lent<'a> {
         let items = self.values.keep(list.raw, &self.small);
         let array = abi::Items { ptr: items.as_ptr(), len: items.len() };
         Lent::new(abi::ARRAY, abi::Payload { array })
@@ -99,7 +99,7 @@ impl Store {
 
     /// The list as a struct.
     #[inline]
-    pub fn structure<'a>(&'a self, list: MemberList<'a>) -> Lent<'a> {
+    pub(crate) fn structure<'a>(&'a self, list: MemberList<'a>) -> Lent<'a> {
         let members = self.members.keep(list.raw, &self.small);
         let structure = abi::Members { ptr: members.as_ptr(), len: members.len() };
         Lent::new(abi::STRUCT, abi::Payload { structure })
@@ -107,7 +107,7 @@ impl Store {
 
     /// Text that lives as long as the store at least.
     #[inline]
-    pub fn text<'a>(&'a self, text: Cow<'a, str>) -> &'a str {
+    pub(crate) fn text<'a>(&'a self, text: Cow<'a, str>) -> &'a str {
         match text {
             Cow::Borrowed(text) => text,
             Cow::Owned(text) => {
@@ -119,7 +119,7 @@ impl Store {
     }
 
     /// The same for bytes.
-    pub fn bytes<'a>(&'a self, bytes: Cow<'a, [u8]>) -> &'a [u8] {
+    pub(crate) fn bytes<'a>(&'a self, bytes: Cow<'a, [u8]>) -> &'a [u8] {
         match bytes {
             Cow::Borrowed(bytes) => bytes,
             Cow::Owned(bytes) if bytes.len() <= COPIED_BYTES_MAX => self.small.alloc_slice_copy(&bytes),
@@ -140,45 +140,45 @@ impl Store {
 
 impl<'a> Lent<'a> {
     /// No value.
-    pub const NIL: Self = Self::new(abi::NIL, abi::Payload { long: 0 });
+    pub(crate) const NIL: Self = Self::new(abi::NIL, abi::Payload { long: 0 });
 
     /// A boolean.
-    pub fn boolean(value: bool) -> Self {
+    pub(crate) fn boolean(value: bool) -> Self {
         Self::new(abi::BOOL, abi::Payload { boolean: value.into() })
     }
 
     /// 32 bits.
-    pub const fn int(int: i32) -> Self {
+    pub(crate) const fn int(int: i32) -> Self {
         Self::new(abi::INT, abi::Payload { int })
     }
 
     /// 64 bits.
-    pub const fn long(long: i64) -> Self {
+    pub(crate) const fn long(long: i64) -> Self {
         Self::new(abi::LONG, abi::Payload { long })
     }
 
     /// A double.
-    pub const fn double(double: f64) -> Self {
+    pub(crate) const fn double(double: f64) -> Self {
         Self::new(abi::DOUBLE, abi::Payload { double })
     }
 
     /// Text.
-    pub const fn string(text: &'a str) -> Self {
+    pub(crate) const fn string(text: &'a str) -> Self {
         Self::new(abi::STRING, abi::Payload { string: abi::Str::new(text) })
     }
 
     /// Bytes.
-    pub const fn binary(bytes: &'a [u8]) -> Self {
+    pub(crate) const fn binary(bytes: &'a [u8]) -> Self {
         Self::new(abi::BINARY, abi::Payload { binary: abi::Str { ptr: bytes.as_ptr(), len: bytes.len() } })
     }
 
     /// A date and time.
-    pub fn date_time(value: DateTime) -> Self {
+    pub(crate) fn date_time(value: DateTime) -> Self {
         Self::new(abi::DATETIME, abi::Payload { datetime: value.into() })
     }
 
     /// The value, to be read.
-    pub const fn tree(&self) -> Tree<'_> {
+    pub(crate) const fn tree(&self) -> Tree<'_> {
         // SAFETY: as in `Store::items`.
         unsafe { Tree::new(&self.raw) }
     }
@@ -191,7 +191,7 @@ impl<'a> Lent<'a> {
 impl<'a> List<'a> {
     /// Puts a value behind the others.
     #[inline]
-    pub fn push(&mut self, value: Lent<'a>) {
+    pub(crate) fn push(&mut self, value: Lent<'a>) {
         self.raw.push(value.raw);
     }
 }
@@ -199,12 +199,12 @@ impl<'a> List<'a> {
 impl<'a> MemberList<'a> {
     /// Puts a member behind the others.
     #[inline]
-    pub fn push(&mut self, name: &'a str, value: Lent<'a>) {
+    pub(crate) fn push(&mut self, name: &'a str, value: Lent<'a>) {
         self.raw.push(abi::Member { name: abi::Str::new(name), value: value.raw });
     }
 
     /// Has each name once: the last of a name wins and stands where the first stood.
-    pub fn deduplicate(&mut self) {
+    pub(crate) fn deduplicate(&mut self) {
         if !self.has_duplicates() {
             return;
         }
