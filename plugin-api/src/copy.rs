@@ -7,6 +7,9 @@ use std::mem;
 /// What a value counts for besides its text and bytes: the least that any takes when encoded.
 const VALUE_BYTES: usize = 8;
 
+/// Memory for no more items is taken at once before they are read: a tree may name the same long array again and again.
+const RESERVED_MAX: usize = 1 << 10;
+
 /// Copies all of it.
 ///
 /// # Errors
@@ -86,19 +89,14 @@ impl Reader {
                 Value::Binary(value.to_vec())
             }
             View::Array(items) => {
-                let values = Vec::with_capacity(items.len().min(self.values_left()));
+                let values = Vec::with_capacity(items.len().min(RESERVED_MAX));
                 return Ok(Started::Container(Container::Array { items, values }));
             }
             View::Struct(members) => {
-                let whole = Vec::with_capacity(members.len().min(self.values_left()));
+                let whole = Vec::with_capacity(members.len().min(RESERVED_MAX));
                 return Ok(Started::Container(Container::Struct { members, whole, name: String::new() }));
             }
         }))
-    }
-
-    /// What an array's length says before its items are read, no more memory is taken for.
-    const fn values_left(&self) -> usize {
-        self.limits.values_max.saturating_sub(self.values)
     }
 
     fn text(&mut self, text: &str) -> Result<String, Defect> {

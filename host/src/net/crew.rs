@@ -221,10 +221,10 @@ impl<J: Send + 'static> Crew<J> {
         }
     }
 
-    /// Whether more jobs wait than threads are free, and another may run.
+    /// Whether more jobs wait than threads are free, and another may run. Once it is closed none may, because it would not be waited for.
     fn is_short(&self, state: &State) -> bool {
         let free = self.idle.load(Ordering::SeqCst) + state.starting;
-        self.take.len() > free && state.running < state.running_max
+        self.take.len() > free && state.running < state.running_max && !state.is_closed
     }
 
     /// One thread less may run. Whether the calling one is to end therefore.
