@@ -75,6 +75,8 @@ fn look_after(mut judge: Judge, stopped: &Receiver<()>) {
 struct Judge {
     /// The least that was held.
     least: Option<u64>,
+    /// What was still held after the last try.
+    left: u64,
     /// Looks until the next try.
     wait: u32,
     patience: u32,
@@ -88,7 +90,8 @@ impl Judge {
             (self.wait, self.patience) = (0, 0);
             return false;
         }
-        if self.wait > 0 {
+        // What has come since may go, whatever did not before.
+        if self.wait > 0 && held < self.left + SLACK_BYTES {
             self.wait -= 1;
             return false;
         }
@@ -99,6 +102,7 @@ impl Judge {
         let is_worth_it = before.saturating_sub(after) >= SLACK_BYTES / 2;
         self.patience = if is_worth_it { 0 } else { (2 * self.patience + 1).min(PATIENCE_MAX) };
         self.wait = self.patience;
+        self.left = after;
     }
 }
 
@@ -148,6 +152,10 @@ mod tests {
             tries[6..].windows(2).all(|pair| pair[1] - pair[0] <= 1 + PATIENCE_MAX as usize),
             "{tries:?}"
         );
+        // A request comes that takes much besides.
+        assert!(!judge.wants_trim(held + SLACK_BYTES - 1));
+        assert!(judge.wants_trim(held + SLACK_BYTES));
+        judge.trimmed(held + SLACK_BYTES, held);
         // A plugin lets go of its state.
         while !judge.wants_trim(held) {}
         judge.trimmed(held, least);
