@@ -27,6 +27,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+/// Calls may block, so there may be more workers than cores. One that is never needed is never started.
+const WORKERS_PER_CORE: usize = 4;
+
 /// Everything that is chosen before a start.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -117,8 +120,6 @@ impl Options {
     /// # Errors
     /// What in the config does not fit together.
     pub fn new(config: Config, handed: Vec<Bind>) -> Result<Self, Error> {
-        /// Calls may block, so there may be more workers than cores. One that is never needed is never started.
-        const WORKERS_PER_CORE: usize = 4;
         const WORKERS_DEFAULT_MIN: usize = 32;
         const WORKERS_MAX: usize = 1_024;
         const DEFAULT_HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
@@ -318,7 +319,9 @@ impl Prepared {
     pub fn start(self) -> Result<Server, Error> {
         let Self { options, listeners, tls, policy } = self;
         let tls = tls.map(Tls::new).map(Arc::new);
-        let access = Arc::new(Access::new(policy, options.workers).map_err(Error::Options)?);
+        // Of those that run as soon as they are needed: nobody should wait for others' passwords until it is clear that more must.
+        let for_passwords = options.workers.min(cores() * WORKERS_PER_CORE);
+        let access = Arc::new(Access::new(policy, for_passwords).map_err(Error::Options)?);
         let registry = Arc::new(Registry::default());
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
         let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
@@ -330,6 +333,7 @@ impl Prepared {
             tls: tls.as_ref(),
             private: &options.state_dir,
             workers: options.workers + reserve(&options),
+            workers_freely: cores() * WORKERS_PER_CORE + reserve(&options),
             reactors: cores(),
             direct_lane: options.direct_lane,
             limits: &options.limits,

@@ -129,6 +129,8 @@ pub struct Settings<'a> {
     pub private: &'a Path,
     /// How many threads may run plugins' code at a time.
     pub workers: usize,
+    /// And how many of them are started as soon as they are needed. Others are when calls do not get on.
+    pub workers_freely: usize,
     /// Threads that serve connections.
     pub reactors: usize,
     /// Whether calls go to the workers without passing through tiny_http.
@@ -222,13 +224,13 @@ pub fn start(
 ) -> Result<Front, Error> {
     /// Beside the direct lane, tiny_http has little to do.
     const CARRIERS: usize = 2;
-    let Settings { tls, private, workers, reactors, direct_lane, limits } = *settings;
+    let Settings { tls, private, workers, workers_freely, reactors, direct_lane, limits } = *settings;
     let workers = workers.max(1);
     if let Some(listener) = listeners.iter().find(|listener| tls.is_none() && listener.needs_tls()) {
         return Err(Error::Tls(format!("{} needs a certificate: give --cert and --key", listener.url())));
     }
     let urls = listeners.iter().map(|listener| listener.url().to_owned()).collect();
-    let pool = Pool::start(workers, limits, Arc::clone(&handler))?;
+    let pool = Pool::start([workers_freely, workers], limits, Arc::clone(&handler))?;
     let crew = pool.workers();
     let carriers = if direct_lane { CARRIERS } else { workers };
     let (way_in, lane) = lane::start(private, carriers, limits, &pool)?;

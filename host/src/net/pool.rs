@@ -10,10 +10,8 @@ use super::service::overload;
 use super::{Error, Handler};
 use crate::limits::Limits;
 use crate::web::Response;
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Instant;
 
 /// The way to the workers. They end with the last clone of it.
@@ -55,18 +53,18 @@ enum Work {
 }
 
 impl Pool {
-    /// Of so many workers at most.
-    pub(super) fn start(workers: usize, limits: &Limits, handler: Arc<dyn Handler>) -> Result<Self, Error> {
-        /// So many may compute or wait at a time before it is asked which.
-        const STARTED_FREELY_PER_CORE: usize = 4;
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    /// Of so many workers as are started freely, and at most.
+    pub(super) fn start(
+        [freely, most]: [usize; 2],
+        limits: &Limits,
+        handler: Arc<dyn Handler>,
+    ) -> Result<Self, Error> {
         let stuck = Arc::new(Stuck { replaced_max: limits.stuck_workers_max, counts: Mutex::default() });
         let work = {
             let stuck = Arc::clone(&stuck);
             move |job: Job| job.run(&*handler) && stuck.is_back()
         };
-        let crew = Crew::start(cores * STARTED_FREELY_PER_CORE, workers, limits.queue_len_max, work)
-            .map_err(Error::Thread)?;
+        let crew = Crew::start(freely, most, limits.queue_len_max, work).map_err(Error::Thread)?;
         Ok(Self(Arc::new(WayIn { crew, stuck })))
     }
 
