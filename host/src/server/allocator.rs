@@ -90,8 +90,8 @@ impl Judge {
             (self.wait, self.patience) = (0, 0);
             return false;
         }
-        // What has come since may go, whatever did not before.
-        if self.wait > 0 && held < self.left + SLACK_BYTES {
+        // What has come since may go, and where some has gone more may: a call has ended.
+        if self.wait > 0 && held.abs_diff(self.left) < SLACK_BYTES {
             self.wait -= 1;
             return false;
         }
@@ -155,7 +155,10 @@ mod tests {
         // A request comes that takes much besides.
         assert!(!judge.wants_trim(held + SLACK_BYTES - 1));
         assert!(judge.wants_trim(held + SLACK_BYTES));
-        judge.trimmed(held + SLACK_BYTES, held);
+        judge.trimmed(held + SLACK_BYTES, held + SLACK_BYTES);
+        // Its large pieces go when it ends.
+        assert!(judge.wants_trim(held));
+        judge.trimmed(held, held);
         // A plugin lets go of its state.
         while !judge.wants_trim(held) {}
         judge.trimmed(held, least);
