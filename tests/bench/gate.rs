@@ -73,7 +73,8 @@ fn main() -> ExitCode {
         "connections_per_address_max = 10_000\nhandshake_ms_max = {handshake}\nidle_ms_max = {idle}\nrequest_ms_max = {request}\n"
     );
     let start = |limits: &str| {
-        let config = format!("[limits]\n{limits}");
+        // Workers are started as calls need them, so with one the number of threads is of the connections alone.
+        let config = format!("workers = 1\n[limits]\n{limits}");
         Setup::new().program(&program).log("warn").plugin("version.so", &plugin).config(&config).start()
     };
     let mut claims = Claims(Vec::new());

@@ -59,6 +59,8 @@ fn main() -> ExitCode {
     let server = Setup::new()
         .program(&program)
         .log("warn")
+        // Workers are started as calls need them: with one, each thread more is a leak. The method is quick and needs none.
+        .argument("--workers=1")
         .plugin("echo.so", &folder.path().join("version-0.so"))
         .start();
 

@@ -119,7 +119,9 @@ fn silent_and_slow_clients() {
     /// From one byte of a slow client to its next.
     const DRIP: Duration = Duration::from_millis(100);
     let limits = "[limits]\nhandshake_ms_max = 3000\nidle_ms_max = 3000\nrequest_ms_max = 3000\n";
-    let server = setup().argument("--https=127.0.0.1:0").config(limits).log("warn").start();
+    // With one worker, which is there from the start, each thread more is of a connection.
+    let server =
+        setup().argument("--https=127.0.0.1:0").argument("--workers=1").config(limits).log("warn").start();
     let [secure, plain] = server.urls() else { panic!("two listeners: {:?}", server.urls()) };
     let normal = Client::builder(secure).ca_file(server.ca()).build().unwrap();
     let call = || assert_eq!(normal.call::<i32>("add", (2, 3)).unwrap(), 5);
