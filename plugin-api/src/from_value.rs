@@ -79,7 +79,7 @@ pub struct Mismatch {
 impl Mismatch {
     /// `wants {wanted}, got {the type of got}`.
     pub fn new(wanted: impl fmt::Display, got: &View<'_>) -> Self {
-        Self::because(format!("wants {wanted}, got {}", Type::of(got).name()))
+        Self::because(format!("wants {wanted}, got {}", got.type_name()))
     }
 
     /// A reason in other words, to follow the name of the parameter: `must not be empty`.

@@ -4,7 +4,7 @@
 //! The host reads results with it and the SDK reads parameters. Must not know of methods or calls.
 #![allow(unsafe_code, reason = "pointers of the other side of the ABI become references here")]
 
-use crate::{DateTime, Value, abi, copy};
+use crate::{DateTime, Type, Value, abi, copy};
 use std::iter::Map;
 use std::{fmt, slice};
 
@@ -183,18 +183,7 @@ impl<'a> From<&'a Vec<Value>> for Items<'a> {
 impl<'a> View<'a> {
     /// As [`Value::type_name`] has it.
     pub const fn type_name(&self) -> &'static str {
-        match self {
-            Self::Nil => "nil",
-            Self::Bool(_) => "boolean",
-            Self::Int(_) => "int",
-            Self::Long(_) => "i8",
-            Self::Double(_) => "double",
-            Self::String(_) => "string",
-            Self::DateTime(_) => "dateTime.iso8601",
-            Self::Binary(_) => "base64",
-            Self::Array(_) => "array",
-            Self::Struct(_) => "struct",
-        }
+        Type::of(self).name()
     }
 }
 

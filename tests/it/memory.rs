@@ -2,12 +2,10 @@
 
 use crate::trial;
 use hotcall_tests::idle::status;
-use hotcall_tests::wire::{Wire, address};
+use hotcall_tests::wire::{self, Wire};
 use hotcall_tests::{Server, Setup, artifacts, wait_until};
 use libtest_mimic::Trial;
 use std::fs;
-use std::io::Write;
-use std::net::TcpStream;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -38,12 +36,9 @@ fn document(method: &str, item: &str, bytes: usize) -> String {
 
 /// What is answered.
 fn post(server: &Server, document: &str) -> String {
-    let mut stream = TcpStream::connect(address(server.url())).unwrap();
-    let length = document.len();
-    let head = format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(document.as_bytes()).unwrap();
-    Wire::on(stream).answer().text()
+    let mut wire = Wire::to(server);
+    wire.send(wire::post("", document));
+    wire.answer().text()
 }
 
 /// Whatever the request is full of. Of values that have no text at all there are a million at most.

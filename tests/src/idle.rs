@@ -61,10 +61,18 @@ impl Idle {
 
 /// The numbers that the kernel has of the server, by key: `Threads:`, `VmRSS:` in kB.
 pub fn status(server: &Server, key: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("the server runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("the kernel has no number {key}"))
+    status_of(server.pid(), key).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The same of any process.
+///
+/// # Errors
+/// It does not run, or the kernel has no such number.
+pub fn status_of(pid: u32, key: &str) -> Result<u64, String> {
+    let file = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    let number = status.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).ok_or_else(|| format!("{file} has no number {key}"))
 }
 
 /// What connections are made with, whosever the server's certificate is.

@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 const STALL: Duration = Duration::from_millis(2);
 /// Whoever comes back so late from waiting for that is short of processors, and so are the others.
 const STALL_SEEN_MAX: Duration = Duration::from_millis(3);
-
 /// How often a thread looks before it sleeps.
 const SEARCHES: usize = 8;
 
@@ -34,10 +33,10 @@ pub(super) struct Crew<J> {
     take: Receiver<J>,
     /// Jobs ever taken.
     taken: AtomicU64,
-    /// Changed under the lock only, as the next two, and looked at without it.
-    idle: AtomicUsize,
     /// Whether a thread is about to become idle, but looks once more.
     is_searching: AtomicBool,
+    /// Changed under the lock only, as the next two, and looked at without it.
+    idle: AtomicUsize,
     /// Whether an idle thread was woken and has not come yet.
     is_waking: AtomicBool,
     /// Whether there is neither a thread to be started nor the lookout to be sent.

@@ -7,8 +7,8 @@
 //!
 //! `listener` accepts, if `places` has a place, from what `unix` or it has bound or was `handed` over; a `reactor` has each
 //! `connection` go on when its `stream` or its `timers` say so; `framing` tells requests apart, which `head` and `claims` vet; a
-//! `request` goes to the `crew` of the `pool`, straight or by the `lane` to the `upstream`; a `call` knows who waits for it, and a `reply` is what
-//! comes back. The `service` is what connections share; `pulse` shows that the threads come round.
+//! `request` goes to the `crew` of the `pool`, straight or by the `lane` to the `upstream`; a `call` knows who waits for it, and a
+//! `reply` is what comes back. The `service` is what connections share; `pulse` shows that the threads come round.
 
 mod budget;
 mod buffer;

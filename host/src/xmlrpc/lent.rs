@@ -2,14 +2,14 @@
 //! as they are. So a call needs no memory for each of its values, and none of them is copied on its way. Must not know XML.
 #![allow(unsafe_code, reason = "what is lent is read through the pointers of the ABI")]
 
+use super::unique::unique;
 use bumpalo::Bump;
 use hotcall_plugin::tree::{Items, Tree};
 use hotcall_plugin::{DateTime, abi};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
-use std::slice;
+use std::{mem, slice};
 
 /// What a thread keeps of a store between documents.
 const KEPT_BYTES_MAX: usize = 256 << 10;
@@ -17,9 +17,6 @@ const KEPT_BYTES_MAX: usize = 256 << 10;
 const COPIED_BYTES_MAX: usize = 16 << 10;
 /// Lists that wait to be filled again: more are in use only where so many arrays and structs are within each other.
 const SPARES_MAX: usize = 16;
-/// Up to so many members, comparing each name with each is cheaper than hashing them.
-const COMPARED_MEMBERS_MAX: usize = 8;
-
 /// The memory of one document's values.
 #[derive(Default)]
 pub struct Store {
@@ -205,33 +202,10 @@ impl<'a> MemberList<'a> {
 
     /// Has each name once: the last of a name wins and stands where the first stood.
     pub(crate) fn deduplicate(&mut self) {
-        if !self.has_duplicates() {
-            return;
-        }
-        let mut places = HashMap::with_capacity(self.raw.len());
-        let mut kept: Vec<abi::Member> = Vec::with_capacity(self.raw.len());
-        for member in &self.raw {
-            let place = *places.entry(self.name(member)).or_insert(kept.len());
-            match kept.get_mut(place) {
-                Some(first) => *first = *member,
-                None => kept.push(*member),
-            }
-        }
-        self.raw = kept;
-    }
-
-    fn has_duplicates(&self) -> bool {
-        let names = || self.raw.iter().map(|member| self.name(member));
-        if self.raw.len() <= COMPARED_MEMBERS_MAX {
-            return (1..).zip(names()).any(|(after, name)| names().skip(after).any(|other| other == name));
-        }
-        let mut seen = HashSet::with_capacity(self.raw.len());
-        !names().all(|name| seen.insert(name))
-    }
-
-    const fn name(&self, member: &abi::Member) -> &'a [u8] {
-        // SAFETY: `push` had it of a `str` that lives for 'a.
-        unsafe { slice::from_raw_parts(member.name.ptr, member.name.len) }
+        self.raw = unique(mem::take(&mut self.raw), |member| {
+            // SAFETY: `push` had the name of a `str` that lives for 'a.
+            unsafe { slice::from_raw_parts(member.name.ptr, member.name.len) }
+        });
     }
 }
 

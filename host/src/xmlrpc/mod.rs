@@ -16,6 +16,7 @@ mod properties;
 mod style;
 #[cfg(test)]
 mod tests;
+mod unique;
 
 pub use date::parse_date_time;
 pub(crate) use decode::fault_of;

@@ -1,5 +1,6 @@
 //! What of a process is resident, by what the kernel says of its mappings.
 
+use hotcall_tests::idle::status_of;
 use std::fs;
 
 /// What a server that does nothing holds, in MB.
@@ -63,9 +64,5 @@ impl Resident {
 /// # Errors
 /// It does not run.
 pub fn status_mb(pid: u32, key: &str) -> Result<f64, String> {
-    let file = format!("/proc/{pid}/status");
-    let status = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
-    let number = status.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next());
-    let kb: f64 = number.and_then(|kb| kb.parse().ok()).ok_or_else(|| format!("{file} has no {key}"))?;
-    Ok(kb * 1024.0 / 1e6)
+    Ok(status_of(pid, key)? as f64 * 1024.0 / 1e6)
 }

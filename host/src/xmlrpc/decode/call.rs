@@ -1,7 +1,7 @@
 //! What a request document comes to. Must not know how it is read.
 
 use crate::xmlrpc::Value;
-use hotcall_plugin::tree::{Items, ReadLimits};
+use hotcall_plugin::tree::{Items, ReadLimits, Tree};
 use std::borrow::Cow;
 
 /// One method call, as a client sent it.
@@ -53,15 +53,19 @@ impl Params<'_> {
 
     /// The parameters, by themselves.
     pub fn into_values(self) -> Vec<Value> {
-        /// A document's values were within its own limits.
-        const ALL: ReadLimits =
-            ReadLimits { depth_max: usize::MAX, values_max: usize::MAX, bytes_max: usize::MAX };
         match self.0 {
             // What was decoded has none of the defects that a plugin's values may have.
-            Held::Lent(items) => items.iter().map(|item| item.to_value(ALL).unwrap_or_default()).collect(),
+            Held::Lent(items) => items.iter().map(|item| owned(item).unwrap_or_default()).collect(),
             Held::Owned(values) => values,
         }
     }
+}
+
+/// A copy of a value that was decoded, and so was within the limits of its document.
+pub(super) fn owned(tree: Tree<'_>) -> Option<Value> {
+    const ALL: ReadLimits =
+        ReadLimits { depth_max: usize::MAX, values_max: usize::MAX, bytes_max: usize::MAX };
+    tree.to_value(ALL).ok()
 }
 
 impl<'a> From<Items<'a>> for Params<'a> {

@@ -3,10 +3,7 @@
 use super::reader::{Event, shown};
 use super::{DecodeError, Decoder, scalars};
 use crate::xmlrpc::Value;
-use std::collections::{HashMap, HashSet};
-
-/// Up to so many members, comparing each name with each is cheaper than hashing them.
-const COMPARED_MEMBERS_MAX: usize = 8;
+use crate::xmlrpc::unique::unique;
 
 /// An array or struct whose end is still to come.
 enum Container {
@@ -162,7 +159,7 @@ impl Decoder<'_> {
         self.close("value")?;
         Ok(match container {
             Container::Array(values) => Value::Array(values),
-            Container::Struct(members) => Value::Struct(unique(members.whole)),
+            Container::Struct(members) => Value::Struct(unique(members.whole, |(name, _)| name.as_bytes())),
         })
     }
 }
@@ -174,29 +171,4 @@ impl Container {
             Self::Struct(members) => members.value = Some(value),
         }
     }
-}
-
-/// Members with unique names: the last of a name wins and stands where the first stood.
-fn unique(members: Vec<(String, Value)>) -> Vec<(String, Value)> {
-    let repeated = if members.len() <= COMPARED_MEMBERS_MAX {
-        (1..)
-            .zip(&members)
-            .any(|(after, (name, _))| members.iter().skip(after).any(|(other, _)| other == name))
-    } else {
-        let mut seen = HashSet::with_capacity(members.len());
-        !members.iter().all(|(name, _)| seen.insert(name))
-    };
-    if !repeated {
-        return members;
-    }
-    let mut places = HashMap::with_capacity(members.len());
-    let mut kept: Vec<(String, Value)> = Vec::with_capacity(members.len());
-    for (name, value) in members {
-        let place = *places.entry(name.clone()).or_insert(kept.len());
-        match kept.get_mut(place) {
-            Some(first) => first.1 = value,
-            None => kept.push((name, value)),
-        }
-    }
-    kept
 }

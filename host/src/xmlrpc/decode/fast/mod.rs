@@ -14,10 +14,10 @@ mod scanner;
 mod tests;
 mod values;
 
+use super::call::owned;
 use super::{BorrowedCall, DEPTH_CEILING, DecodeLimits, fault_of, scalars};
 use crate::xmlrpc::lent::{Lent, Store};
 use crate::xmlrpc::{Fault, Value};
-use hotcall_plugin::tree::ReadLimits;
 use scanner::Scanner;
 use std::borrow::Cow;
 use values::Container;
@@ -99,7 +99,7 @@ impl<'a> Decoder<'a> {
         self.scanner.skip_space()?;
         let response = if self.scanner.eat("<params>") {
             match self.param()? {
-                Some(result) => self.param()?.is_none().then_some(Ok(owned(&result)?))?,
+                Some(result) => self.param()?.is_none().then_some(Ok(owned(result.tree())?))?,
                 None => Ok(Value::Nil),
             }
         } else if self.scanner.eat("<params/>") {
@@ -107,7 +107,7 @@ impl<'a> Decoder<'a> {
         } else {
             self.scanner.expect("<fault>")?;
             let fault = self.only_value("</fault>")?;
-            Err(fault_of(&owned(&fault)?)?)
+            Err(fault_of(&owned(fault.tree())?)?)
         };
         self.scanner.skip_space()?;
         self.end("</methodResponse>")?;
@@ -154,13 +154,6 @@ impl<'a> Decoder<'a> {
         self.scanner.expect(end)?;
         Some(value)
     }
-}
-
-fn owned(value: &Lent<'_>) -> Option<Value> {
-    /// They were within the limits of decoding.
-    const ALL: ReadLimits =
-        ReadLimits { depth_max: usize::MAX, values_max: usize::MAX, bytes_max: usize::MAX };
-    value.tree().to_value(ALL).ok()
 }
 
 /// Whether what stands between `<?xml` and `?>` is a version, and perhaps an encoding and `standalone`. What the encoding
