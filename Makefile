@@ -1,6 +1,7 @@
 # Hotcall's tasks; `make` lists them. cargo does the work, but for packages, npm's too, and the plugins in C.
 
 CARGO  ?= cargo
+RUSTC  ?= rustc
 TARGET  = $(or $(CARGO_TARGET_DIR),target)
 PLUGINS = $(TARGET)/plugins
 NODE    = $(TARGET)/foreign/node
@@ -15,6 +16,16 @@ PROFILE   ?= release
 STATE_DIR ?= $(TARGET)/hotcall
 ARGS      ?=
 BIN        = $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/hotcall
+
+# Release builds contain no path of the machine, so the same source gives the same bytes in every folder.
+# rustc applies the last prefix that matches. cargo splits these flags at the ASCII unit separator, so
+# paths may contain spaces.
+CARGO_SOURCES = $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src
+REMAPPED = CARGO_ENCODED_RUSTFLAGS="$$(set -- $(RUSTFLAGS) \
+    "--remap-path-prefix=$(CURDIR)=." \
+    "--remap-path-prefix=$(if $(filter /%,$(TARGET)),,$(CURDIR)/)$(TARGET)=target" \
+    "--remap-path-prefix=$(CARGO_SOURCES)=registry" \
+    && IFS=$$(printf '\037') && printf %s "$$*")"
 
 RUST_PLUGINS = $(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
 C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
@@ -31,11 +42,11 @@ run: install-packages build ## installs what is missing, builds, and serves plug
 	exec $(BIN) dev plugins --state-dir $(STATE_DIR) $(ARGS)
 
 build: ## builds target/release/hotcall
-	$(CARGO) build --profile $(PROFILE) --package hotcall
+	$(if $(filter dev,$(PROFILE)),,$(REMAPPED)) $(CARGO) build --locked --profile $(PROFILE) --package hotcall
 
 # Each file comes in one step, so that a server may serve the directory meanwhile.
 plugins: c-plugins ## builds the bundled plugins, in Rust and in C, into target/plugins
-	$(CARGO) build --release $(addprefix --package ,$(RUST_PLUGINS))
+	$(REMAPPED) $(CARGO) build --locked --release $(addprefix --package ,$(RUST_PLUGINS))
 	for name in $(subst -,_,$(RUST_PLUGINS)); do \
 	    install -m 644 $(TARGET)/release/lib$$name.so $(PLUGINS)/.$$name.new && \
 	    mv -f $(PLUGINS)/.$$name.new $(PLUGINS)/lib$$name.so || exit 1; \
@@ -48,10 +59,10 @@ c-plugins:
 	done
 
 test: install-packages c-plugins node-modules ## installs what is missing, builds everything, and runs all tests
-	$(CARGO) build --workspace --all-targets
+	$(CARGO) build --locked --workspace --all-targets
 	rm -rf $(FUZZ)/smoke
 	$(call run-fuzzers,smoke,-runs=$(FUZZ_RUNS) -seed=1 -verbosity=0)
-	$(CARGO) test --workspace
+	$(CARGO) test --locked --workspace
 
 # Inputs for each target in `make test`, its corpus counted: some seconds.
 FUZZ_RUNS = 300
@@ -88,27 +99,27 @@ $(NODE)/node_modules/.package-lock.json: tests/foreign/node/package.json tests/f
 # tests/bench/peers/dxr is built here only: the tests need nothing of it.
 bench bench-short: SECTIONS = run test bench
 bench: install-packages node-modules ## measures Hotcall beside other servers in 25 minutes; see tests/bench/RESULTS.md
-	$(CARGO) bench --package hotcall-tests --bench speed
+	$(CARGO) bench --locked --package hotcall-tests --bench speed
 
 bench-short: install-packages node-modules ## the same in 4 minutes, into target/bench
-	$(CARGO) bench --package hotcall-tests --bench speed -- --short
+	$(CARGO) bench --locked --package hotcall-tests --bench speed -- --short
 
 bench-micro: SECTIONS = run
 bench-micro: install-packages ## times what a call is made of: codec, vetting, dispatch; and counts its allocations
-	$(CARGO) bench --package hotcall --features fuzz --bench codec --bench gate
-	$(CARGO) bench --package hotcall-tests --bench call
+	$(CARGO) bench --locked --package hotcall --features fuzz --bench codec --bench gate
+	$(CARGO) bench --locked --package hotcall-tests --bench call
 
 bench-reload: SECTIONS = run
 bench-reload: install-packages ## reloads a plugin 1,000 times under load and prints what it costs; see tests/bench/RELOAD.md
-	$(CARGO) bench --package hotcall-tests --bench reload
+	$(CARGO) bench --locked --package hotcall-tests --bench reload
 
 bench-harm: SECTIONS = run
 bench-harm: install-packages ## puts harmful plugins into a server and prints how long others' calls take; see tests/bench/RELOAD.md
-	$(CARGO) bench --package hotcall-tests --bench harm
+	$(CARGO) bench --locked --package hotcall-tests --bench harm
 
 bench-gate: SECTIONS = run bench
 bench-gate: install-packages ## attacks a server with silent and slow clients and prints what a good one notices; see tests/bench/GATE.md
-	$(CARGO) bench --package hotcall-tests --bench gate
+	$(CARGO) bench --locked --package hotcall-tests --bench gate
 
 SECTIONS = run test
 install-packages: ## installs the Debian packages of .ci/packages that are missing

@@ -26,6 +26,7 @@ mod readme;
 mod reload;
 mod serving;
 mod sessions;
+mod supply;
 mod tls;
 mod trust;
 mod watching;
@@ -66,6 +67,7 @@ fn main() {
         reload::trials(),
         serving::trials(),
         sessions::trials(),
+        supply::trials(),
         tls::trials(),
         trust::trials(),
         watching::trials(),

@@ -27,7 +27,7 @@ pub fn release(package: &str, variables: &[(&str, &str)]) -> PathBuf {
 pub fn release_beside(manifest: &Path, binary: &str) -> PathBuf {
     let (manifest, target) = (format!("--manifest-path={}", manifest.display()), target().join("peers"));
     let target = format!("--target-dir={}", target.display());
-    let files = cargo_build(&["--release", "--locked", &manifest, &target], &[]);
+    let files = cargo_build(&["--release", &manifest, &target], &[]);
     files.get(binary).unwrap_or_else(|| panic!("cargo built no {binary}: {files:?}")).clone()
 }
 
@@ -87,7 +87,7 @@ fn built(target: &str) -> &'static Path {
 fn cargo_build(arguments: &[&str], variables: &[(&str, &str)]) -> HashMap<String, PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.current_dir(repository()).args(["build", "--message-format=json"]).args(arguments);
+    build.current_dir(repository()).args(["build", "--locked", "--message-format=json"]).args(arguments);
     run(build.envs(variables.iter().copied())).lines().filter_map(file_of_message).collect()
 }
 
