@@ -9,13 +9,13 @@ use libtest_mimic::Trial;
 pub fn trials() -> Vec<Trial> {
     vec![
         trial_with("python3", "calls::python_calls_every_method_of_arithmetic", || {
-            foreign::python("arithmetic.py", &bundled().start());
+            foreign::python("arithmetic", &bundled().start());
         }),
         trial_with("python3", "calls::python_sends_every_type_there_and_back", || {
-            foreign::python("types.py", &Setup::new().plugin("echo.so", artifacts::plugin("echo")).start());
+            foreign::python("types", &Setup::new().plugin("echo.so", artifacts::plugin("echo")).start());
         }),
         trial_with("python3", "calls::python_introspects_and_calls_in_batches", || {
-            foreign::python("introspection.py", &bundled().start());
+            foreign::python("introspection", &bundled().start());
         }),
         trial("calls::a_panic_stays_in_its_call", a_panic_stays_in_its_call),
         trial("calls::a_plugin_knows_its_caller_and_its_configuration", a_plugin_knows_its_circumstances),

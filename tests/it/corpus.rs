@@ -4,13 +4,13 @@ use crate::{trial, trial_with};
 use hotcall::xmlrpc::Value;
 use hotcall_tests::corpus::{Case, Kind, Outcome, cases, root};
 use hotcall_tests::notation::value_of;
-use hotcall_tests::repository;
+use hotcall_tests::{foreign, repository};
 use libtest_mimic::Trial;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -115,8 +115,7 @@ fn list(items: &[Value]) -> String {
 
 /// Runs Python once over all documents.
 fn python(cases: &[Case]) -> Vec<Json> {
-    let mut child = Command::new("python3")
-        .arg(repository().join("tests/corpus/loads.py"))
+    let mut child = foreign::python_alone(&repository().join("tests/corpus/loads.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -2,7 +2,7 @@
 
 use crate::{trial, trial_with};
 use hotcall::client::Client;
-use hotcall_tests::{Server, Setup, artifacts, repository, wait_for};
+use hotcall_tests::{Server, Setup, artifacts, foreign, repository, wait_for};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::fs;
@@ -94,8 +94,8 @@ fn sockets_are_refused() {
     ];
     for (socket, says) in rows {
         let script = repository().join("tests/foreign/python/systemd.py");
-        let mut serve = Command::new("python3");
-        serve.arg(script).args([socket, "--"]).arg(artifacts::hotcall()).arg("serve");
+        let mut serve = foreign::python_alone(&script);
+        serve.args([socket, "--"]).arg(artifacts::hotcall()).arg("serve");
         serve.arg("--state-dir").arg(root.path().join("state")).env("RUST_LOG", "error");
         let output = serve.current_dir(root.path()).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();

@@ -2,12 +2,12 @@
 
 use crate::{trial, trial_with};
 use hotcall::xmlrpc::{DateTime, EncodeOptions, Value, encode_response};
-use hotcall_tests::{Server, Setup, artifacts, repository};
+use hotcall_tests::{Server, Setup, artifacts, foreign};
 use libtest_mimic::Trial;
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -86,8 +86,7 @@ fn python_reads_every_plain_date() {
         lines += &format!("{}\n", json!([[day.0, day.1, day.2, time.0, time.1, time.2, time.3], document]));
     }
     assert!(written > 1_000 && refused > 100, "{written} written, {refused} refused");
-    let mut python = Command::new("python3")
-        .arg(repository().join("tests/foreign/python/dates.py"))
+    let mut python = foreign::python_module("dates")
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

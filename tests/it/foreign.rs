@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 pub fn trials() -> Vec<Trial> {
     use Language::{C, Java, Node, Perl, Php, Python, Ruby};
     vec![
+        needing(Python, "foreign::no_module_of_ours_shadows_one_of_python", || {
+            artifacts::run(&mut foreign::python_module("names"));
+        }),
         client(Python, "foreign::python_calls_hotcall"),
         client(Perl, "foreign::perl_calls_hotcall"),
         client(Php, "foreign::php_calls_hotcall"),

@@ -35,7 +35,7 @@ fn server() -> Server {
 fn python() {
     let server = server();
     for url in server.urls() {
-        foreign::python_at("too_large.py", url, &server);
+        foreign::python_at("too_large", url, &server);
     }
 }
 

@@ -69,7 +69,7 @@ fn python_session() {
         }
     }
     assert_eq!(checks, 6, "{session}");
-    run(Command::new("python3").arg("-c").arg(script));
+    run(Command::new("python3").args(["-I", "-c"]).arg(script));
 }
 
 /// `sh`, in `directory`, with this build's `hotcall` first on the path.

@@ -30,14 +30,31 @@ fn succeeds(probe: &mut Command) -> bool {
     probe.status().is_ok_and(|status| status.success())
 }
 
-/// Runs one of `tests/foreign/python` against a server; the script gets the URL and the CA file and fails by raising.
-pub fn python(script: &str, server: &Server) {
-    python_at(script, server.url(), server);
+/// Runs one of `tests/foreign/python` against a server. The module gets the URL and the CA file, and fails by raising.
+pub fn python(module: &str, server: &Server) {
+    python_at(module, server.url(), server);
 }
 
 /// As [`python`], against another listener of the server.
-pub fn python_at(script: &str, url: &str, server: &Server) {
-    run(Command::new("python3").arg(source("python").join(script)).arg(url).arg(server.ca()));
+pub fn python_at(module: &str, url: &str, server: &Server) {
+    run(python_module(module).arg(url).arg(server.ca()));
+}
+
+/// Python that runs one of `tests/foreign/python` as a module of a package. A script would put its
+/// directory on the module path, where our `types.py` shadows Python's own.
+pub fn python_module(name: &str) -> Command {
+    let mut python = Command::new("python3");
+    python.arg("-m").arg(format!("python.{name}")).env("PYTHONPATH", source(""));
+    // Keeps the current directory off the module path, and bytecode out of the source tree.
+    python.env("PYTHONSAFEPATH", "1").env("PYTHONDONTWRITEBYTECODE", "1");
+    python
+}
+
+/// Python that runs a script which imports only Python's own modules.
+pub fn python_alone(script: &Path) -> Command {
+    let mut python = Command::new("python3");
+    python.arg("-I").arg(script);
+    python
 }
 
 /// Runs one of `tests/foreign/node` against a listener of a server.
@@ -93,7 +110,7 @@ impl Language {
     pub fn client(self, server: &Server) {
         let build = tempfile::tempdir().expect("a temporary directory");
         let mut client = match self {
-            Self::Python => script("python3", "python/client.py"),
+            Self::Python => python_module("client"),
             Self::Perl => script("perl", "perl/client.pl"),
             Self::Php => script("php", "php/client.php"),
             Self::Ruby => script("ruby", "ruby/client.rb"),

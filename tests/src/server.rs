@@ -121,7 +121,7 @@ impl Setup {
         }
         let script = repository().join("tests/foreign/python/systemd.py");
         let own = self.prelude.as_deref().map_or_else(String::new, |own| format!("{own}; "));
-        Some(format!("{own}exec python3 {} {} -- \"$0\" \"$@\"", script.display(), self.handed.join(" ")))
+        Some(format!("{own}exec python3 -I {} {} -- \"$0\" \"$@\"", script.display(), self.handed.join(" ")))
     }
 
     /// Starts it and waits until it listens.

@@ -1,6 +1,6 @@
 """Every method of the bundled arithmetic plugin, as a Python user calls it."""
 
-from hotcall_testing import equal, fault, proxy
+from .hotcall_testing import equal, fault, proxy
 
 INVALID_PARAMS = -32602
 

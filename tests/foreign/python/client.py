@@ -3,7 +3,7 @@
 import datetime
 import xmlrpc.client
 
-from hotcall_testing import equal, fault, proxy
+from .hotcall_testing import equal, fault, proxy
 
 TEXT = " Zoë <b>&amp; \"it's\" ]]> €\U0001f600\n\ttwo  "
 BYTES = bytes(range(256))

@@ -2,7 +2,7 @@
 
 import xmlrpc.client
 
-from hotcall_testing import equal, fault, proxy
+from .hotcall_testing import equal, fault, proxy
 
 ARITHMETIC = ["absolute", "add", "divide", "mean", "modulo", "multiply", "negate", "power", "subtract", "sum"]
 TEXT = ["count", "lower", "reverse", "upper"]

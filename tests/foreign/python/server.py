@@ -1,6 +1,6 @@
 """Python's SimpleXMLRPCServer over TLS, for Hotcall's client: echoes, a fault, introspection and batches.
 
-    python3 server.py CERTIFICATE KEY
+    python3 -m python.server CERTIFICATE KEY
 """
 
 import ssl

@@ -2,7 +2,7 @@
 
 import xmlrpc.client
 
-from hotcall_testing import equal, proxy
+from .hotcall_testing import equal, proxy
 
 MB = 10**6
 

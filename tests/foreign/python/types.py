@@ -3,7 +3,7 @@
 import datetime
 import xmlrpc.client
 
-from hotcall_testing import equal, fault, proxy
+from .hotcall_testing import equal, fault, proxy
 
 
 class Long:

@@ -1,6 +1,6 @@
 //! A server that others wrote, on loopback, for as long as a test runs.
 
-use super::{Language, compiled, script};
+use super::{Language, compiled, python_module, script};
 use crate::artifacts::run;
 use hotcall::client::{Builder, Client, Error};
 use hotcall::xmlrpc::Value;
@@ -67,7 +67,7 @@ fn builder(url: &str, process: &Process) -> Builder {
 fn command(language: Language, directory: &Path) -> Command {
     match language {
         Language::Python => {
-            let mut python = script("python3", "python/server.py");
+            let mut python = python_module("server");
             python.args(make_certificate(directory));
             python
         }
