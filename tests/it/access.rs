@@ -7,8 +7,10 @@ use hotcall_tests::{Server, Setup, artifacts, wait_until};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -19,6 +21,8 @@ pub fn trials() -> Vec<Trial> {
         trial("access::a_listed_page_may_read_what_it_is_answered", a_listed_page_may_read),
         trial("access::users_are_asked_for_their_passwords", users_are_asked),
         trial("access::wrong_passwords_are_slowed_down", wrong_passwords_are_slowed_down),
+        trial("access::whatever_is_wrong_with_credentials_counts", whatever_is_wrong_counts),
+        trial("access::many_wrong_passwords_are_few_lines_in_the_log", few_lines),
         trial("access::passwords_leave_workers_to_who_is_known", passwords_leave_workers),
         trial("access::passwd_asks_twice_without_echo", passwd_asks_twice),
     ]
@@ -201,6 +205,106 @@ fn wrong_passwords_are_slowed_down() {
         &post("/ HTTP/1.1", "Host: localhost\r\nAuthorization: Basic YW5uOndyb25n\r\n"),
     );
     assert!(status == 429 && head.contains("Retry-After: 60"), "{head}");
+}
+
+/// A hash that no password has, and that is quick to compute.
+const QUICK_HASH: &str =
+    "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Writes a users file with `ann`, whose password nobody knows.
+fn quick_users(path: &Path) {
+    fs::write(path, format!("ann:{QUICK_HASH}\n")).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
+fn basic(user: impl AsRef<[u8]>) -> String {
+    format!("Authorization: Basic {}\r\n", openssl::base64::encode_block(user.as_ref()))
+}
+
+/// A connection from another address of this machine.
+fn connect_from(address: [u8; 4], server: &Server) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let to: SocketAddr = server.url().split('/').nth(2).unwrap().parse().unwrap();
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::from((address, 0))).unwrap();
+    connect(&socket, &to).unwrap();
+    socket.into()
+}
+
+/// From outside, all wrong credentials look alike.
+fn whatever_is_wrong_counts() {
+    let root = tempfile::tempdir().unwrap();
+    let users = root.path().join("users");
+    quick_users(&users);
+    let rows = [
+        ("a password", basic("ann:wrong")),
+        ("a password of 1,025 bytes", basic(format!("ann:{}", "x".repeat(1_025)))),
+        ("a password of 9,000 bytes", basic(format!("ann:{}", "x".repeat(9_000)))),
+        ("a name", basic("nobody:wrong")),
+        ("a name of 9,000 bytes", basic(format!("{}:wrong", "x".repeat(9_000)))),
+        ("no name", basic(":wrong")),
+        ("neither", basic(":")),
+        ("no password", basic("ann")),
+        ("not UTF-8", basic(b"ann:\xff")),
+        ("not base64", "Authorization: Basic !\r\n".into()),
+        ("nothing", "Authorization: Basic\r\n".into()),
+        ("two, each readable", basic("ann:wrong") + &basic("ann:wrong")),
+        ("not ASCII", "Authorization: Basic \u{e9}\r\n".into()),
+    ];
+    let dateless = |head: String| -> String {
+        head.lines().filter(|line| !line.starts_with("Date: ")).collect::<Vec<_>>().join("\n")
+    };
+    for direct_lane in [true, false] {
+        for users_there in [true, false] {
+            if !users_there {
+                fs::write(&users, "").unwrap();
+            }
+            let config = format!("users = {users:?}\nallow_anonymous = true\ndirect_lane = {direct_lane}\n");
+            let server = plain().config(&config).start();
+            let (mut first, mut last) = (None, None);
+            for (number, (what, field)) in (2..).zip(&rows) {
+                let mut stream = connect_from([127, 0, 0, number], &server);
+                let request = post("/ HTTP/1.1", &format!("Host: localhost\r\n{field}"));
+                for number in 1..=11 {
+                    let (status, head, body) = exchange(&mut stream, &request);
+                    let scene = format!("{what}, number {number}, {direct_lane} {users_there}");
+                    assert_eq!(status, if number > 10 { 429 } else { 401 }, "{scene}: {head}{body}");
+                    let answer = (dateless(head), body);
+                    let like = if number > 10 { &mut last } else { &mut first };
+                    assert_eq!(&answer, like.get_or_insert_with(|| answer.clone()), "{scene}");
+                }
+            }
+            quick_users(&users);
+        }
+    }
+}
+
+/// An address is throttled, so it logs little. A Unix socket has no address.
+fn few_lines() {
+    const TRIES: usize = 1_000;
+    let root = tempfile::tempdir().unwrap();
+    let (users, socket) = (root.path().join("users"), root.path().join("s"));
+    quick_users(&users);
+    let server = plain()
+        .argument(format!("--unix={}", socket.display()))
+        .config(&format!("users = {users:?}\n"))
+        .start();
+    let long = basic(format!("ann:{}", "x".repeat(1_025)));
+    let [long, malformed] =
+        [long, basic("ann")].map(|field| post("/ HTTP/1.1", &format!("Host: localhost\r\n{field}")));
+    let (mut tcp, mut unix) = (connect(&server), UnixStream::connect(&socket).unwrap());
+    for _ in 0..TRIES / 10 {
+        assert!([401, 429].contains(&exchange(&mut tcp, &long).0));
+        assert!([401, 429].contains(&exchange(&mut tcp, &malformed).0));
+    }
+    for _ in 0..TRIES {
+        assert_eq!(exchange(&mut unix, &long).0, 401);
+    }
+    server.wait_for_log(&["from a Unix socket: number 256 within a minute"]);
+    let log = server.log();
+    let lines = |from: &str| log.matches(&format!("a wrong name or password from {from}")).count();
+    assert_eq!(lines("127.0.0.1"), 10, "{log}");
+    assert!(lines("a Unix socket") < TRIES / 5, "{log}");
 }
 
 /// In both lanes, with many workers and with the fewest.

@@ -7,6 +7,7 @@ use hotcall::xmlrpc::{Value, code};
 use hotcall_tests::authority::{Authority, Issued};
 use hotcall_tests::{Server, Setup, artifacts, wait_until};
 use libtest_mimic::Trial;
+use openssl::asn1::Asn1Type;
 use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
@@ -16,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("permits::who_callers_are_and_who_is_let_in", who_is_let_in),
         trial("permits::names_of_users_and_of_certificates_are_one_kind", names_are_of_one_kind),
+        trial("permits::a_certificate_with_the_bytes_of_a_name_is_not_that_user", bytes_are_no_name),
         trial("permits::who_may_call_what", who_may_call_what),
         trial("permits::nobody_serves_the_network_by_mistake", nobody_serves_by_mistake),
     ]
@@ -173,6 +175,39 @@ fn names_are_of_one_kind() {
                 let outcome = outcome(&client, method, vec![]);
                 assert_eq!(outcome.is_ok(), is_allowed, "{name}: {method}: {outcome:?}");
                 assert!(is_allowed || outcome == Err(403), "{name}: {method}: {outcome:?}");
+            }
+        }
+    }
+}
+
+/// The bytes of `root` are a BMPString of two other characters, and a TeletexString of unknown ones.
+fn bytes_are_no_name() {
+    let authority = Authority::new();
+    let config = format!(
+        "client_ca = {:?}\nclient_auth = 'optional'\nallow_anonymous = true\n\
+         [[allow]]\nusers = ['root']\nmethods = ['echo.caller', 'hotcall.*']\n",
+        authority.ca()
+    );
+    let root = tempfile::tempdir().unwrap();
+    let server = on_three_listeners(root.path()).config(&config).start();
+    for (kind, is_root) in [
+        (Asn1Type::UTF8STRING, true),
+        (Asn1Type::PRINTABLESTRING, true),
+        (Asn1Type::IA5STRING, true),
+        (Asn1Type::BMPSTRING, false),
+        (Asn1Type::T61STRING, false),
+    ] {
+        let issued = authority.issue_typed("root", "root", kind, &[]);
+        let client = Client::builder(server.url())
+            .ca_file(server.ca())
+            .client_certificate(&issued.cert, &issued.key)
+            .build()
+            .unwrap();
+        for method in ["echo.caller", "hotcall.plugins"] {
+            let called = client.call::<Value>(method, ());
+            match (&called, is_root) {
+                (Ok(_), true) | (Err(Error::Transport { .. }), false) => {}
+                _ => panic!("type {}: {method}: {called:?}", kind.as_raw()),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A certificate authority for tests: issues certificates to servers and clients, and revokes them.
 
-use openssl::asn1::{Asn1Integer, Asn1Time};
+use openssl::asn1::{Asn1Integer, Asn1Time, Asn1Type};
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -9,7 +9,7 @@ use openssl::pkey::{PKey, Private};
 use openssl::x509::extension::{
     AuthorityKeyIdentifier, BasicConstraints, KeyUsage, SubjectAlternativeName, SubjectKeyIdentifier,
 };
-use openssl::x509::{CrlNumber, X509, X509CrlBuilder, X509NameBuilder, X509RevokedBuilder};
+use openssl::x509::{CrlNumber, X509, X509CrlBuilder, X509Name, X509NameBuilder, X509RevokedBuilder};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ impl Authority {
     #[expect(clippy::new_without_default, reason = "two of them are not equal")]
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (certificate, key) = make("Test authority", |_| (), None);
+        let (certificate, key) = make(subject("Test authority", Asn1Type::UTF8STRING), |_| (), None);
         fs::write(directory.path().join("ca.pem"), certificate.to_pem().unwrap()).unwrap();
         Self { directory, certificate, key }
     }
@@ -52,8 +52,13 @@ impl Authority {
     /// Issues a certificate to this common name, with these hosts and addresses, into `NAME.pem` and `NAME.key`, which it
     /// replaces in one step each.
     pub fn issue(&self, name: &str, common_name: &str, hosts: &[&str]) -> Issued {
+        self.issue_typed(name, common_name, Asn1Type::UTF8STRING, hosts)
+    }
+
+    /// As [`Self::issue`], with these bytes as a common name of another string type.
+    pub fn issue_typed(&self, name: &str, common_name: &str, kind: Asn1Type, hosts: &[&str]) -> Issued {
         let (certificate, key) = make(
-            common_name,
+            subject(common_name, kind),
             |names| {
                 for host in hosts {
                     match host.parse::<std::net::IpAddr>() {
@@ -116,8 +121,14 @@ fn serial() -> Asn1Integer {
     number.to_asn1_integer().unwrap()
 }
 
+fn subject(common_name: &str, kind: Asn1Type) -> X509Name {
+    let mut name = X509NameBuilder::new().unwrap();
+    name.append_entry_by_nid_with_type(Nid::COMMONNAME, common_name, kind).unwrap();
+    name.build()
+}
+
 fn make(
-    common_name: &str,
+    name: X509Name,
     name_it: impl FnOnce(&mut SubjectAlternativeName),
     issuer: Option<(&X509, &PKey<Private>)>,
 ) -> (X509, PKey<Private>) {
@@ -125,9 +136,6 @@ fn make(
         EcKey::generate(&EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap()).unwrap(),
     );
     let key = key.unwrap();
-    let mut name = X509NameBuilder::new().unwrap();
-    name.append_entry_by_text("CN", common_name).unwrap();
-    let name = name.build();
     let mut builder = X509::builder().unwrap();
     builder.set_version(2).unwrap();
     builder.set_serial_number(&serial()).unwrap();

@@ -1,46 +1,62 @@
 //! HTTP Basic (RFC 7617): from an `Authorization` field to a user's name or a refusal.
 
+use super::failures::FailureLog;
 use super::throttle::{RETRY_AFTER, Throttle};
 use super::users::Users;
-use super::verify::{Credentials, Verdict, Verifier};
+use super::verify::{Credentials, Verdict, Verifier, refuse};
 use super::{Refusal, Visit, Way};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 const CHALLENGE: (&str, &str) = ("WWW-Authenticate", "Basic realm=\"Hotcall\", charset=\"UTF-8\"");
 
-/// The user whose credentials came, or `None` when none came.
-///
-/// # Errors
-/// They are wrong, came where others could read them, or cannot be verified now.
-pub(super) fn user(
-    users: &Users,
-    verifier: &Verifier,
-    visit: &Visit<'_>,
-    throttle: &Throttle,
-) -> Result<Option<String>, Refusal> {
-    let Some(encoded) = visit.authorization.and_then(encoded) else { return Ok(None) };
-    check_secret(visit)?;
-    let decoded = BASE64.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let Some((name, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
-        return Err(wrong());
-    };
-    match verifier.verify(users, &Credentials { name, password }, visit.address, throttle) {
-        Verdict::Right => Ok(Some(name.to_owned())),
-        Verdict::Wrong => {
-            // Without the name: some type their password there.
-            let from =
-                visit.address.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
-            log::warn!("a wrong name or password from {from}");
-            Err(wrong())
-        }
-        Verdict::Throttled => {
-            let why = "Too many requests: too many wrong names or passwords came from this address.";
-            Err(Refusal::new(429, why).with_header("Retry-After", RETRY_AFTER))
-        }
-        Verdict::Busy => {
-            let why = "Overloaded: too many passwords are being verified.";
-            Err(Refusal::new(503, why).with_header("Retry-After", "1"))
+/// Takes names and passwords. It outlives policies, so a reload gives nobody new tries.
+pub(super) struct Basic {
+    verifier: Verifier,
+    throttle: Throttle,
+    failures: FailureLog,
+}
+
+impl Basic {
+    /// Passwords take at most half of so many workers, but for the only one.
+    ///
+    /// # Errors
+    /// OpenSSL has no random numbers.
+    pub(super) fn new(workers: usize) -> Result<Self, String> {
+        let (throttle, failures) = (Throttle::default(), FailureLog::default());
+        Ok(Self { verifier: Verifier::new(workers)?, throttle, failures })
+    }
+
+    /// The user whose credentials came, or `None` when none came. All wrong credentials count, also those that
+    /// are malformed.
+    ///
+    /// # Errors
+    /// They are wrong, came where others could read them, or cannot be verified now.
+    pub(super) fn user(&self, users: &Users, visit: &Visit<'_>) -> Result<Option<String>, Refusal> {
+        let Some(encoded) = visit.authorization.and_then(encoded) else { return Ok(None) };
+        check_secret(visit)?;
+        let decoded = BASE64.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let given = decoded.as_deref().and_then(|text| text.split_once(':'));
+        let verdict = match given {
+            Some((name, password)) => {
+                self.verifier.verify(users, &Credentials { name, password }, visit.address, &self.throttle)
+            }
+            None => refuse(visit.address, &self.throttle),
+        };
+        match verdict {
+            Verdict::Right => Ok(given.map(|(name, _)| name.to_owned())),
+            Verdict::Wrong => {
+                self.failures.note(visit.address);
+                Err(wrong())
+            }
+            Verdict::Throttled => {
+                let why = "Too many requests: too many wrong names or passwords came from this address.";
+                Err(Refusal::new(429, why).with_header("Retry-After", RETRY_AFTER))
+            }
+            Verdict::Busy => {
+                let why = "Overloaded: too many passwords are being verified.";
+                Err(Refusal::new(503, why).with_header("Retry-After", "1"))
+            }
         }
     }
 }
@@ -75,7 +91,8 @@ fn check_secret(visit: &Visit<'_>) -> Result<(), Refusal> {
     Err(Refusal::new(403, why))
 }
 
+/// The credentials, perhaps empty, if the scheme is Basic.
 fn encoded(authorization: &str) -> Option<&str> {
-    let (scheme, rest) = authorization.split_once(' ')?;
+    let (scheme, rest) = authorization.split_once(' ').unwrap_or((authorization, ""));
     scheme.eq_ignore_ascii_case("basic").then(|| rest.trim())
 }

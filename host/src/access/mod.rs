@@ -1,10 +1,11 @@
 //! Who may call: from what is known of a request's sender to a permission or a refusal.
 //!
 //! [`Access`] holds what an operator chose and decides by it. `site` is about hosts and browsers; `basic` takes names and
-//! passwords, which `verify` verifies against `users`, as often as `throttle` lets; `rules` say who may call what. Knows no sockets, no XML and no
+//! passwords, which `verify` verifies against `users`, as often as `throttle` lets, and `failures` logs the wrong ones; `rules` say who may call what. Knows no sockets, no XML and no
 //! dispatch: what it judges is a [`Visit`].
 
 mod basic;
+mod failures;
 mod rules;
 mod site;
 mod throttle;
@@ -14,15 +15,14 @@ mod verify;
 pub use rules::{Permit, RuleKeys};
 
 use arc_swap::ArcSwap;
+use basic::Basic;
 use rules::Rules;
 use site::Sites;
 use smol_str::SmolStr;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use throttle::Throttle;
 use users::Users;
-use verify::Verifier;
 
 /// What an operator chooses of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -151,9 +151,7 @@ impl Refusal {
 /// What decides. Its policy can be replaced as a whole while requests are judged by it.
 pub struct Access {
     policy: ArcSwap<Policy>,
-    // These outlive policies. A reload gives nobody new tries, and takes no more workers.
-    throttle: Throttle,
-    verifier: Verifier,
+    basic: Basic,
 }
 
 /// Settings, understood.
@@ -201,8 +199,7 @@ impl Access {
     /// # Errors
     /// OpenSSL has no random numbers.
     pub fn new(policy: Policy, workers: usize) -> Result<Self, String> {
-        let (throttle, verifier) = (Throttle::default(), Verifier::new(workers)?);
-        Ok(Self { policy: ArcSwap::from_pointee(policy), throttle, verifier })
+        Ok(Self { policy: ArcSwap::from_pointee(policy), basic: Basic::new(workers)? })
     }
 
     /// From now on decides by this.
@@ -230,7 +227,7 @@ impl Access {
     /// Credentials name the caller; else what was proven below HTTP does. Names of both are one kind, and either will do.
     fn identify(&self, policy: &Policy, visit: &Visit<'_>) -> Result<SmolStr, Refusal> {
         if let Some(users) = &policy.users
-            && let Some(user) = basic::user(users, &self.verifier, visit, &self.throttle)?
+            && let Some(user) = self.basic.user(users, visit)?
         {
             return Ok(user.into());
         }
@@ -253,10 +250,10 @@ mod tests {
         assert_eq!(Way::of_name("x"), None);
     }
 
-    /// `ann:one`, `ann:two`, what is no base64, no pair, and no Basic.
+    /// `ann:one`, `ann:two`, then no base64, no pair and nothing.
     const RIGHT: &str = "Basic YW5uOm9uZQ==";
     const WRONG: &str = "Basic YW5uOnR3bw==";
-    const BROKEN: [&str; 2] = ["Basic !", "Basic YW5u"];
+    const BROKEN: [&str; 3] = ["Basic !", "Basic YW5u", "Basic"];
 
     fn access(allow_anonymous: bool) -> Access {
         let dir = tempfile::tempdir().unwrap();
@@ -283,7 +280,7 @@ mod tests {
         let unix = Visit { way: Way::Unix, ..network };
         let with =
             |visit: Visit<'static>, authorization| Visit { authorization: Some(authorization), ..visit };
-        let rows: [Row<'_>; 17] = [
+        let rows: [Row<'_>; 18] = [
             (tls, Err(401), Ok("")),
             (loopback, Err(401), Ok("")),
             (network, Err(403), Ok("")),
@@ -297,6 +294,7 @@ mod tests {
             (with(unix, WRONG), Err(401), Err(401)),
             (with(tls, BROKEN[0]), Err(401), Err(401)),
             (with(tls, BROKEN[1]), Err(401), Err(401)),
+            (with(tls, BROKEN[2]), Err(401), Err(401)),
             (with(tls, "Bearer x"), Err(401), Ok("")),
             (Visit { name: "cert", ..tls }, Ok("cert"), Ok("cert")),
             (Visit { name: "cert", ..with(tls, RIGHT) }, Ok("ann"), Ok("ann")),

@@ -1,7 +1,7 @@
 //! `[[allow]]`: which callers may call which methods. With any rule, what no rule allows is denied.
 
 use super::Way;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -151,10 +151,21 @@ impl Place {
         }
         let one = || text.parse::<IpAddr>().map(IpNet::from);
         let net = text.parse::<IpNet>().or_else(|_| one());
-        net.map(|net| Self::Net(net.trunc())).map_err(|_| {
+        net.map(|net| Self::Net(canonical(net.trunc()))).map_err(|_| {
             format!("addresses has {text:?}: give networks as in \"10.0.0.0/8\", addresses, or \"{UNIX}\"")
         })
     }
+}
+
+/// The same network of IPv4 if this is one written in IPv6, because callers' addresses are compared in that form.
+fn canonical(net: IpNet) -> IpNet {
+    /// `::ffff:0:0/96` (RFC 4291, section 2.5.5.2).
+    const MAPPED_BITS: u8 = 96;
+    let v4 = match net {
+        IpNet::V6(v6) => v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(MAPPED_BITS)),
+        IpNet::V4(_) => None,
+    };
+    v4.and_then(|(address, bits)| Ipv4Net::new(address, bits).ok()).map_or(net, IpNet::V4)
 }
 
 impl Pattern {
@@ -197,6 +208,8 @@ mod tests {
                 keys(&["op"], &[], &["hotcall.*"]),
                 keys(&["half"], &[], &["hotcall.plugins"]),
                 keys(&[], &["unix", "2001:db8::1"], &["local"]),
+                keys(&["mapped"], &["::ffff:10.0.0.0/104", "::ffff:192.0.2.1"], &["near"]),
+                keys(&["mapped"], &["::/0"], &["six"]),
             ],
             true,
         )
@@ -211,6 +224,10 @@ mod tests {
             ("ann", "10.9.9.9", "add anything system.x", "hotcall.plugins hotcall."),
             ("ann", "::ffff:10.0.0.1", "anything", ""),
             ("bert", "10.9.9.9", "add", "anything"),
+            ("mapped", "10.9.9.9", "near", "six"),
+            ("mapped", "::ffff:192.0.2.1", "near", "six"),
+            ("mapped", "192.0.2.2", "", "near six"),
+            ("mapped", "2001:db8::2", "six", "near"),
             ("op", "1.2.3.4", "hotcall.plugins hotcall.reload system.x", "add"),
             ("half", "1.2.3.4", "hotcall.plugins", "hotcall.reload"),
             ("", "1.2.3.4", "", "add system.listMethods hotcall.plugins local"),

@@ -95,8 +95,9 @@ impl Verifier {
         from: Option<IpAddr>,
         throttle: &Throttle,
     ) -> Verdict {
+        // Nobody has such a password, so it is not hashed.
         if given.password.len() > PASSWORD_BYTES_MAX {
-            return Verdict::Wrong;
+            return refuse(from, throttle);
         }
         let entry = users.get(given.name);
         let Ok(tag) = self.tag(given, entry.map_or("", |entry| &entry.text)) else { return Verdict::Busy };
@@ -104,7 +105,7 @@ impl Verifier {
         // credentials, and the result does not count.
         let number =
             tag.iter().take(size_of::<u32>()).fold(0, |number, byte| number << 8 | usize::from(*byte));
-        let Some(against) = entry.or_else(|| users.any(number)) else { return Verdict::Wrong };
+        let Some(against) = entry.or_else(|| users.any(number)) else { return refuse(from, throttle) };
         let turn = match self.enter(tag, from, throttle) {
             Entry::Known => return Verdict::Right,
             Entry::Refused(verdict) => return verdict,
@@ -202,6 +203,11 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// Counts a try that is wrong without any verification.
+pub(super) fn refuse(from: Option<IpAddr>, throttle: &Throttle) -> Verdict {
+    if throttle.begin(from, Instant::now()) { Verdict::Wrong } else { Verdict::Throttled }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +290,24 @@ mod tests {
         assert!(tries[wrong..].iter().all(|verdict| *verdict == Verdict::Throttled), "{tries:?}");
         assert_eq!(trial.verify("bert", "two", &throttle), Verdict::Throttled);
         assert_eq!(trial.verify("ann", "one", &throttle), Verdict::Right);
+    }
+
+    #[test]
+    fn what_cannot_be_right_counts_and_is_not_verified() {
+        let mut trial = trial();
+        let long = "x".repeat(PASSWORD_BYTES_MAX + 1);
+        // Nobody can be verified meanwhile.
+        trial.verifier.lock().callers = trial.verifier.callers_max;
+        assert_eq!(trial.verify("ann", &long[1..], &Throttle::default()), Verdict::Busy);
+        for (users, password) in
+            [(std::mem::take(&mut trial.users), long.as_str()), (Users::default(), "one")]
+        {
+            let throttle = Throttle::default();
+            trial.users = users;
+            let verdicts: Vec<_> = (0..12).map(|_| trial.verify("ann", password, &throttle)).collect();
+            assert_eq!(verdicts[..10], [Verdict::Wrong; 10], "{} bytes", password.len());
+            assert_eq!(verdicts[10..], [Verdict::Throttled; 2], "{} bytes", password.len());
+        }
     }
 
     #[test]

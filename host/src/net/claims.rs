@@ -8,8 +8,10 @@ use smol_str::SmolStr;
 const HOST_BYTES_MAX: usize = 300;
 const ORIGIN_BYTES_MAX: usize = 400;
 const FETCH_SITE_BYTES_MAX: usize = 20;
-/// A name and a password of some length, in base64.
-const AUTHORIZATION_BYTES_MAX: usize = 4_096;
+/// `header_bytes_max` limits it: credentials that are too long are still credentials.
+const AUTHORIZATION_BYTES_MAX: usize = usize::MAX;
+/// Stands for credentials that cannot be read. They are nobody's.
+const UNREADABLE: &str = "Basic";
 
 /// The fields, each of visible ASCII and spaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub(super) struct Claims {
     pub(super) origin: Option<SmolStr>,
     /// `Sec-Fetch-Site`, which newer browsers set.
     pub(super) fetch_site: Option<SmolStr>,
-    /// `Authorization`, when it can be understood.
+    /// `Authorization`.
     pub(super) authorization: Option<SmolStr>,
 }
 
@@ -46,11 +48,12 @@ impl Claims {
         };
         Ok(Self {
             host: host.map(SmolStr::new),
-            // What cannot be read must not pass for what is not there: these two exclude.
+            // What cannot be read must not pass for what is not there: these exclude.
             origin: only(fields, "origin", ORIGIN_BYTES_MAX).map(|origin| origin.unwrap_or("null").into()),
             fetch_site: only(fields, "sec-fetch-site", FETCH_SITE_BYTES_MAX)
                 .map(|site| site.unwrap_or("cross-site").into()),
-            authorization: only(fields, "authorization", AUTHORIZATION_BYTES_MAX).flatten().map(SmolStr::new),
+            authorization: only(fields, "authorization", AUTHORIZATION_BYTES_MAX)
+                .map(|authorization| authorization.unwrap_or(UNREADABLE).into()),
         })
     }
 }
@@ -116,6 +119,6 @@ mod tests {
             |name: &str| read("/ HTTP/1.1", &format!("Host: h\r\n{name}: a\r\n{name}: b\r\n")).unwrap();
         assert_eq!(twice("Origin").origin.as_deref(), Some("null"));
         assert_eq!(twice("Sec-Fetch-Site").fetch_site.as_deref(), Some("cross-site"));
-        assert_eq!(twice("Authorization").authorization, None);
+        assert_eq!(twice("Authorization").authorization.as_deref(), Some("Basic"));
     }
 }

@@ -13,7 +13,7 @@ use super::places::Place;
 use super::reactor::Inbox;
 use super::reply::{Outgoing, Reply};
 use super::request::{Passage, Peer};
-use super::service::{Service, Submitted, broken, crowded};
+use super::service::{Service, Submitted, broken, crowded, outdated};
 use super::stream::Stream;
 use super::timers::Alarm;
 use super::tls::Context;
@@ -264,7 +264,12 @@ impl Connection {
 
     /// Whether it ends with the answer to what has begun.
     fn is_last(&self, home: &Home<'_>) -> bool {
-        home.service.is_draining() || self.tls.as_ref().is_some_and(|tls| tls.is_outdated())
+        home.service.is_draining() || self.is_outdated()
+    }
+
+    /// Whether its handshake was made with requirements for clients that are not the current ones any more.
+    fn is_outdated(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_outdated())
     }
 
     /// The server has ended. Nobody waits for what still runs. Whether the client had all that it was to have.
@@ -289,6 +294,11 @@ impl Connection {
             .map_err(|error| io::Error::other(format!("no TLS handshake: {error}")))?;
         if !is_done {
             return Err(ErrorKind::WouldBlock.into());
+        }
+        if self.is_outdated() {
+            log::debug!("{}: the requirements for clients changed during its handshake", self.peer.address);
+            self.refuse(outdated().into());
+            return Ok(());
         }
         match self.stream.caller_name(self.tls.as_deref()) {
             Ok(name) if !name.is_empty() => {

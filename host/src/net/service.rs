@@ -122,6 +122,12 @@ pub(super) fn crowded() -> Response {
     Response::text(503, why).with_header("Retry-After", "1")
 }
 
+/// What is answered when the requirements for clients changed while this one shook hands.
+pub(super) fn outdated() -> Response {
+    let why = "Unavailable: what is asked of clients changed during the TLS handshake. Connect again.";
+    Response::text(503, why).with_header("Retry-After", "1")
+}
+
 /// What is answered when something within has failed.
 pub(super) fn broken(id: &str) -> Response {
     log::error!("request {id}: no answer from within");

@@ -5,20 +5,22 @@
 //! cannot be used change nothing. Sessions and connections outlive new certificates of the server's, and end when anything changes that
 //! is asked of clients. Knows no sockets and no HTTP.
 //!
-//! `files` reads; `identity` is a certificate and its key; `peer` is what is asked of clients; `context` makes OpenSSL's side
+//! `files` reads; `identity` is a certificate and its key; `peer` is what is asked of clients, and `name` who they are; `context` makes OpenSSL's side
 //! of all that; `watch` looks at the files.
 
 mod context;
 mod development;
 mod files;
 mod identity;
+mod name;
 mod peer;
 #[cfg(test)]
 mod trials;
 mod watch;
 
 pub use development::development_certificate;
-pub use peer::{ClientAuth, ClientName};
+pub use name::ClientName;
+pub use peer::ClientAuth;
 pub(super) use watch::Watch;
 
 use super::Error;

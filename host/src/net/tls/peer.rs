@@ -1,8 +1,8 @@
-//! Certificates of clients: who issued those that are believed, which were revoked, and whose name stands in one.
+//! Certificates of clients: who issued those that are believed, which were revoked, and who shows one.
 
+use super::name::{ClientName, name_of};
 use super::{Error, files};
 use openssl::asn1::Asn1Time;
-use openssl::nid::Nid;
 use openssl::ssl::{SslAcceptorBuilder, SslFiletype, SslRef, SslVerifyMode};
 use openssl::stack::Stack;
 use openssl::x509::store::{X509Lookup, X509StoreBuilder, X509StoreBuilderRef};
@@ -14,8 +14,6 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-/// A longer name is none.
-const NAME_BYTES_MAX: usize = 256;
 const CRL_BEGIN: &str = "-----BEGIN X509 CRL-----";
 
 /// Which certificates of clients are believed, and for what.
@@ -29,19 +27,6 @@ pub struct ClientAuth {
     pub crl: Option<PathBuf>,
     /// What in a certificate is the caller's name.
     pub name: ClientName,
-}
-
-/// What in a client's certificate is the caller's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientName {
-    /// The subject's common name, if it has one only.
-    Cn,
-    /// The first host name of the subjectAltName.
-    Dns,
-    /// The first mail address of the subjectAltName.
-    Email,
-    /// The first URI of the subjectAltName.
-    Uri,
 }
 
 impl ClientAuth {
@@ -108,7 +93,7 @@ pub(super) fn caller_name(ssl: &SslRef, kind: ClientName) -> Result<String, &'st
         }
         // OpenSSL looks at it in a session's first handshake only.
         Some(certificate) if has_expired(&certificate) => Err("the client's certificate has expired"),
-        Some(certificate) => name_of(&certificate, kind).ok_or("the client's certificate says no name"),
+        Some(certificate) => name_of(&certificate, kind).map_err(|_| "the client's certificate names nobody"),
     }
 }
 
@@ -121,34 +106,13 @@ fn has_name(context: &mut X509StoreContextRef, kind: ClientName) -> bool {
     if context.error_depth() > 0 {
         return true;
     }
-    let has_name = context.current_cert().is_some_and(|certificate| name_of(certificate, kind).is_some());
-    if !has_name {
-        context.set_error(X509VerifyResult::APPLICATION_VERIFICATION);
+    match context.current_cert().map(|certificate| name_of(certificate, kind)) {
+        Some(Ok(_)) => return true,
+        Some(Err(why)) => log::debug!("a client's certificate names nobody: {why}"),
+        None => {}
     }
-    has_name
-}
-
-/// `None` also for a name that could be taken for another: empty, with control characters, not in UTF-8, or too long.
-fn name_of(certificate: &X509Ref, kind: ClientName) -> Option<String> {
-    let alternative = certificate.subject_alt_names();
-    let mut alternatives = alternative.iter().flatten();
-    let name = match kind {
-        ClientName::Cn => {
-            let mut entries = certificate.subject_name().entries_by_nid(Nid::COMMONNAME);
-            let first = entries.next()?;
-            // Two readers could choose differently.
-            if entries.next().is_some() {
-                return None;
-            }
-            // All bytes: OpenSSL's own conversion ends at a NUL.
-            std::str::from_utf8(first.data().as_slice()).ok()?.to_owned()
-        }
-        ClientName::Dns => alternatives.find_map(|name| name.dnsname())?.to_owned(),
-        ClientName::Email => alternatives.find_map(|name| name.email())?.to_owned(),
-        ClientName::Uri => alternatives.find_map(|name| name.uri())?.to_owned(),
-    };
-    let is_clear = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains(char::is_control);
-    is_clear.then_some(name)
+    context.set_error(X509VerifyResult::APPLICATION_VERIFICATION);
+    false
 }
 
 fn read_crl(path: &Path) -> Result<Vec<u8>, Error> {
@@ -188,38 +152,9 @@ mod tests {
     use super::super::trials::Made;
     use super::*;
 
-    fn named(made: &Made) -> [Option<String>; 4] {
-        let certificate = made.make(None).certificate;
-        [ClientName::Cn, ClientName::Dns, ClientName::Email, ClientName::Uri]
-            .map(|kind| name_of(&certificate, kind))
-    }
-
-    #[test]
-    fn the_name_is_where_the_configuration_says() {
-        let made =
-            Made::new("Ann").host("a.example").host("b.example").email("ann@a.example").uri("spiffe://a/ann");
-        let names = ["Ann", "a.example", "ann@a.example", "spiffe://a/ann"].map(|name| Some(name.to_owned()));
-        assert_eq!(named(&made), names);
-        assert_eq!(named(&Made::new("Jörg")), [Some("Jörg".to_owned()), None, None, None]);
-    }
-
     #[test]
     fn a_session_does_not_outlive_its_certificate() {
         assert!(has_expired(&Made::new("ann").expired().make(None).certificate));
         assert!(!has_expired(&Made::new("ann").make(None).certificate));
-    }
-
-    #[test]
-    fn a_name_that_could_be_taken_for_another_is_none() {
-        let long = "x".repeat(NAME_BYTES_MAX + 1);
-        for made in [
-            Made::new("root").common_name("ann"),
-            Made::nameless(),
-            Made::new("ann\nroot"),
-            Made::nameless().host("ann\0.example"),
-            Made::nameless().host(&long),
-        ] {
-            assert_eq!(named(&made), [const { None }; 4]);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Certificates for the tests of this folder.
 
 use super::CertificateFiles;
-use openssl::asn1::Asn1Time;
+use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -9,7 +9,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::symm::Cipher;
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
-use openssl::x509::{X509, X509NameBuilder};
+use openssl::x509::{X509, X509Extension, X509Name, X509NameBuilder};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -17,10 +17,14 @@ use std::path::Path;
 /// What a certificate is to have.
 #[derive(Clone, Default)]
 pub(super) struct Made {
-    common_names: Vec<String>,
+    common_name: Option<String>,
     hosts: Vec<String>,
     emails: Vec<String>,
     uris: Vec<String>,
+    /// The subject in DER, instead of the common name.
+    subject: Option<Vec<u8>>,
+    /// More lists of alternative names, each in DER.
+    alternatives: Vec<Vec<u8>>,
     is_expired: bool,
     is_authority: bool,
 }
@@ -33,7 +37,7 @@ pub(super) struct Pair {
 
 impl Made {
     pub(super) fn new(common_name: &str) -> Self {
-        Self { common_names: vec![common_name.to_owned()], ..Self::default() }
+        Self { common_name: Some(common_name.to_owned()), ..Self::default() }
     }
 
     pub(super) fn host(mut self, name: &str) -> Self {
@@ -45,11 +49,6 @@ impl Made {
         Self::default()
     }
 
-    pub(super) fn common_name(mut self, name: &str) -> Self {
-        self.common_names.push(name.to_owned());
-        self
-    }
-
     pub(super) fn email(mut self, address: &str) -> Self {
         self.emails.push(address.to_owned());
         self
@@ -57,6 +56,16 @@ impl Made {
 
     pub(super) fn uri(mut self, uri: &str) -> Self {
         self.uris.push(uri.to_owned());
+        self
+    }
+
+    pub(super) fn subject(mut self, der: Vec<u8>) -> Self {
+        self.subject = Some(der);
+        self
+    }
+
+    pub(super) fn alternatives(mut self, der: Vec<u8>) -> Self {
+        self.alternatives.push(der);
         self
     }
 
@@ -75,10 +84,13 @@ impl Made {
         let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
         let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
         let mut name = X509NameBuilder::new().unwrap();
-        for common_name in &self.common_names {
+        if let Some(common_name) = &self.common_name {
             name.append_entry_by_text("CN", common_name).unwrap();
         }
-        let name = name.build();
+        let name = match &self.subject {
+            Some(der) => X509Name::from_der(der).unwrap(),
+            None => name.build(),
+        };
         let mut serial = BigNum::new().unwrap();
         serial.rand(64, MsbOption::MAYBE_ZERO, false).unwrap();
         let mut builder = X509::builder().unwrap();
@@ -106,6 +118,11 @@ impl Made {
             }
             let names = names.build(&builder.x509v3_context(None, None)).unwrap();
             builder.append_extension(names).unwrap();
+        }
+        for der in &self.alternatives {
+            let kind = Asn1Object::from_str("subjectAltName").unwrap();
+            let der = Asn1OctetString::new_from_bytes(der).unwrap();
+            builder.append_extension(X509Extension::new_from_der(&kind, false, &der).unwrap()).unwrap();
         }
         builder.sign(issuer.map_or(&key, |issuer| &issuer.key), MessageDigest::sha256()).unwrap();
         Pair { certificate: builder.build(), key }
