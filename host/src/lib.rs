@@ -14,6 +14,7 @@
 //! - [`net`]: sockets, TLS, HTTP framing, the bounded worker pool.
 //! - [`web`]: from a complete HTTP request to its response.
 //! - [`access`]: who may call.
+//! - `address`: client addresses as limits count them.
 //! - [`xmlrpc`]: values, decode, encode, faults; pure.
 //! - [`rpc`]: dispatch, `system.*`, multicall.
 //! - [`registry`]: an immutable snapshot of methods, swapped atomically.
@@ -29,6 +30,7 @@
 //!   it before its first line. The probe keeps out a constructor that hangs, not a slow one.
 
 pub mod access;
+mod address;
 pub mod cli;
 pub mod client;
 pub mod config;

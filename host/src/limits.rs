@@ -11,7 +11,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Open connections of clients. Further ones are closed at once.
     pub connections_max: usize,
-    /// Of them, those from one address.
+    /// Of them, those from one address. An IPv6 /64 counts as one address.
     pub connections_per_address_max: usize,
     /// A TLS handshake, from the connection's acceptance.
     pub handshake_ms_max: u64,

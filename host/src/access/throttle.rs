@@ -1,7 +1,8 @@
 //! How often an address may try passwords: a bounded table of those that failed lately.
 
+use crate::address::ClientNetwork;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ const ADDRESSES_MAX: usize = 10_000;
 
 /// Failed tries by address. What has no address, on a Unix socket, is not counted.
 #[derive(Default)]
-pub(super) struct Throttle(Mutex<HashMap<IpAddr, Tries>>);
+pub(super) struct Throttle(Mutex<HashMap<ClientNetwork, Tries>>);
 
 struct Tries {
     failed: u32,
@@ -26,14 +27,14 @@ impl Throttle {
     /// Whether this address may try.
     pub(super) fn allows(&self, address: Option<IpAddr>, now: Instant) -> bool {
         let table = self.lock();
-        let tries = address.and_then(|address| table.get(&network(address)));
+        let tries = address.and_then(|address| table.get(&address.into()));
         tries.is_none_or(|tries| tries.failed < FAILURES_MAX || tries.has_rested(now))
     }
 
     /// Counts a try as failed before its result is known, so that many at once are no more than many in a row.
     /// `false` when it is one too many.
     pub(super) fn begin(&self, address: Option<IpAddr>, now: Instant) -> bool {
-        let Some(address) = address.map(network) else { return true };
+        let Some(address) = address.map(ClientNetwork::from) else { return true };
         let mut table = self.lock();
         if table.len() >= ADDRESSES_MAX && !table.contains_key(&address) {
             make_room(&mut table, now);
@@ -52,7 +53,7 @@ impl Throttle {
 
     /// Takes back one count. Not all of them: whoever has one password may not try others' without end.
     pub(super) fn succeeded(&self, address: Option<IpAddr>) {
-        let Some(address) = address.map(network) else { return };
+        let Some(address) = address.map(ClientNetwork::from) else { return };
         let mut table = self.lock();
         if let Some(tries) = table.get_mut(&address) {
             tries.failed = tries.failed.saturating_sub(1);
@@ -62,7 +63,7 @@ impl Throttle {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Tries>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ClientNetwork, Tries>> {
         // Nothing panics under the lock, so a poisoned table is whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,21 +75,12 @@ impl Tries {
     }
 }
 
-fn make_room(table: &mut HashMap<IpAddr, Tries>, now: Instant) {
+fn make_room(table: &mut HashMap<ClientNetwork, Tries>, now: Instant) {
     table.retain(|_, tries| !tries.has_rested(now));
     if table.len() >= ADDRESSES_MAX
         && let Some(oldest) = table.iter().min_by_key(|(_, tries)| tries.last).map(|(address, _)| *address)
     {
         table.remove(&oldest);
-    }
-}
-
-/// One customer has a whole /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    const HOST_BITS: u32 = 64;
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> HOST_BITS << HOST_BITS)),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -147,6 +139,6 @@ mod tests {
             assert!(throttle.begin(nth(number), now + Duration::from_micros(number.into())));
         }
         assert_eq!(throttle.lock().len(), ADDRESSES_MAX);
-        assert!(!throttle.lock().contains_key(&nth(0).unwrap()));
+        assert!(!throttle.lock().contains_key(&nth(0).unwrap().into()));
     }
 }

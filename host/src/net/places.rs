@@ -1,5 +1,6 @@
 //! How many connections there may be, in all and from one address. Knows no sockets.
 
+use crate::address::ClientNetwork;
 use crate::limits::Limits;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,13 +16,13 @@ pub(super) struct Places {
 #[derive(Default)]
 struct Taken {
     count: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<ClientNetwork, usize>,
 }
 
 /// A connection's place, until it is dropped.
 pub(super) struct Place {
     places: Arc<Places>,
-    address: Option<IpAddr>,
+    address: Option<ClientNetwork>,
 }
 
 impl Places {
@@ -34,11 +35,12 @@ impl Places {
         }
     }
 
-    /// A place for one more connection, from an address in its own family.
+    /// Takes a place for one more connection.
     ///
     /// # Errors
     /// The limit that is reached.
     pub(super) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, &'static str> {
+        let address = address.map(ClientNetwork::from);
         let mut taken = self.lock();
         if taken.count >= self.connections_max {
             return Err("connections_max, or what the limit of open files leaves of it, is reached");
@@ -46,7 +48,7 @@ impl Places {
         if let Some(address) = address {
             let count = taken.by_address.entry(address).or_insert(0);
             if *count >= self.per_address_max {
-                return Err("connections_per_address_max is reached");
+                return Err("connections_per_address_max is reached (an IPv6 /64 counts as one address)");
             }
             *count += 1;
         }
@@ -95,5 +97,23 @@ mod tests {
         drop(first);
         assert!(places.take(address(1)).is_ok());
         assert_eq!(Places::new(&limits, 1).connections_max, 1);
+    }
+
+    #[test]
+    fn a_64_of_ipv6_has_the_places_of_one_address() {
+        let limits = Limits { connections_per_address_max: 2, ..Limits::default() };
+        let places = Arc::new(Places::new(&limits, 100));
+        let take = |address: &str| places.take(Some(address.parse().unwrap()));
+        let first = take("2001:db8::1").unwrap();
+        let _second = take("2001:db8::2").unwrap();
+        assert!(take("2001:db8::ffff:ffff:ffff:ffff").is_err_and(|why| why.contains("per_address")));
+        let _neighbour = take("2001:db8:0:1::1").unwrap();
+        let _v4 = take("192.0.2.1").unwrap();
+        let _mapped = take("::ffff:192.0.2.1").unwrap();
+        assert!(take("192.0.2.1").is_err());
+        assert!(take("::ffff:192.0.2.2").is_ok(), "not one /64 for all of IPv4");
+        drop(first);
+        assert!(take("2001:db8::3").is_ok());
+        assert_eq!(places.lock().by_address.len(), 3, "no count stays behind at 0");
     }
 }
