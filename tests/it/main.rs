@@ -22,6 +22,7 @@ mod memory;
 mod new;
 mod permits;
 mod privileges;
+mod readers;
 mod readme;
 mod reload;
 mod serving;
@@ -62,6 +63,7 @@ fn main() {
         new::trials(),
         permits::trials(),
         privileges::trials(),
+        readers::trials(),
         readme::trials(),
         reload::trials(),
         serving::trials(),
