@@ -17,14 +17,19 @@ pub struct Limits {
     pub handshake_ms_max: u64,
     /// A request's line and header fields.
     pub header_bytes_max: usize,
-    /// From a request's first byte to its last, and for a response to be taken: that has a second more for each 64 KiB.
+    /// From a request's first byte to its last; and for a response, from one piece that its client takes to the next.
     pub request_ms_max: u64,
+    /// What a client takes of a response per second, on average, once `request_ms_max` has passed. 0: any piece in time will do.
+    pub response_bytes_per_second_min: usize,
     /// Between two requests of a connection.
     pub idle_ms_max: u64,
     /// A request body.
     pub body_bytes_max: usize,
     /// Bodies of requests and of responses on their way, of all connections together; the first 64 KiB of each are free.
     pub bodies_bytes_max: usize,
+    /// Of them, those of one address, in percent; in any case one of the largest. An IPv6 /64 counts as one address, and Unix sockets
+    /// have none, so only `bodies_bytes_max` holds there.
+    pub bodies_per_address_percent_max: usize,
     /// Arrays and structs within each other, in requests and results.
     pub xml_depth_max: usize,
     /// Values of all kinds in one request or result.
@@ -96,9 +101,11 @@ impl Default for Limits {
             handshake_ms_max: 10_000,
             header_bytes_max: 16_384,
             request_ms_max: 30_000,
+            response_bytes_per_second_min: 64 << 10,
             idle_ms_max: 75_000,
             body_bytes_max: 16 << 20,
             bodies_bytes_max: 256 << 20,
+            bodies_per_address_percent_max: 25,
             xml_depth_max: 128,
             xml_values_max: 1_000_000,
             xml_text_bytes_max: 16 << 20,
@@ -137,6 +144,7 @@ impl Limits {
     pub fn check(&self) -> Result<(), String> {
         /// Dropping and comparing nested values takes stack for each level.
         const DEPTH_MAX: usize = 1_000;
+        const PERCENT_MAX: usize = 100;
         /// A loader that looks more often does nothing else.
         const RESCAN_MS_MIN: u64 = 10;
         /// Room for XML-RPC's own names, the prefix of an extension included.
@@ -152,6 +160,12 @@ impl Limits {
             return Err(format!(
                 "limits.xml_depth_max is {} and may be 1 to {DEPTH_MAX}",
                 self.xml_depth_max
+            ));
+        }
+        if !(1..=PERCENT_MAX).contains(&self.bodies_per_address_percent_max) {
+            return Err(format!(
+                "limits.bodies_per_address_percent_max is {} and may be 1 to {PERCENT_MAX}",
+                self.bodies_per_address_percent_max
             ));
         }
         let names = ("xml_element_name_bytes_max", self.xml_element_name_bytes_max, ELEMENT_NAME_BYTES_MIN);
@@ -219,6 +233,14 @@ impl Limits {
         if bytes > BYTES_MIN { bytes } else { BYTES_MIN }
     }
 
+    /// What the bodies of one address may take: its percentage, and room for one of the largest.
+    pub fn bodies_per_address_bytes_max(&self) -> usize {
+        let (bytes, percent) = (self.bodies_bytes_max, self.bodies_per_address_percent_max);
+        // Without overflow.
+        let share = bytes / 100 * percent + bytes % 100 * percent / 100;
+        share.max(self.body_bytes_max).max(self.response_bytes_max)
+    }
+
     /// `idle_ms_max` as a duration.
     pub const fn idle_max(&self) -> Duration {
         Duration::from_millis(self.idle_ms_max)
@@ -249,10 +271,23 @@ impl Limits {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_address_has_its_percentage_and_room_for_the_largest_body() {
+        let share = |limits: Limits| limits.bodies_per_address_bytes_max();
+        assert_eq!(share(Limits::default()), 64 << 20);
+        let small = Limits { body_bytes_max: 1 << 20, response_bytes_max: 2 << 20, ..Limits::default() };
+        assert_eq!(share(Limits { bodies_bytes_max: 10_000_000, ..small.clone() }), 2_500_000);
+        assert_eq!(share(Limits { bodies_bytes_max: 2 << 20, ..small.clone() }), 2 << 20);
+        assert_eq!(share(Limits { bodies_per_address_percent_max: 100, ..small.clone() }), 256 << 20);
+        let why = Limits { bodies_per_address_percent_max: 101, ..small }.check().unwrap_err();
+        assert_eq!(why, "limits.bodies_per_address_percent_max is 101 and may be 1 to 100");
+    }
+
     /// Also a key that is new must be thought of.
     #[test]
     fn what_is_needed_may_not_be_0_and_what_is_not_may() {
-        const MAY_BE_0: [&str; 9] = [
+        const MAY_BE_0: [&str; 10] = [
+            "response_bytes_per_second_min",
             "xml_name_bytes_max",
             "xml_attributes_max",
             "multicall_calls_max",

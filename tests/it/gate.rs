@@ -213,7 +213,8 @@ fn half_a_request_holds_up_no_end() {
 
 fn bodies_have_a_limit() {
     const BODY: usize = 7 << 20;
-    let config = "[limits]\nbody_bytes_max = 8_388_608\nresponse_bytes_max = 8_388_608\nbodies_bytes_max = 12_582_912\n";
+    let config = "[limits]\nbody_bytes_max = 8_388_608\nresponse_bytes_max = 8_388_608\nbodies_bytes_max = 12_582_912\n\
+                  bodies_per_address_percent_max = 100\n";
     let server = setup().config(config).start();
     let text = i32::try_from(BODY).unwrap();
     let large_request = || post("", &(call("echo", 1) + &" ".repeat(BODY)));

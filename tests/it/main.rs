@@ -22,6 +22,7 @@ mod memory;
 mod new;
 mod permits;
 mod privileges;
+mod readers;
 mod readme;
 mod reload;
 mod serving;
@@ -63,6 +64,7 @@ fn main() {
         new::trials(),
         permits::trials(),
         privileges::trials(),
+        readers::trials(),
         readme::trials(),
         reload::trials(),
         serving::trials(),

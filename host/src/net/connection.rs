@@ -10,6 +10,7 @@ use super::call::{Call, Ticket};
 use super::framing::{Reader, Step};
 use super::head::{Head, Version};
 use super::places::Place;
+use super::progress;
 use super::reactor::Inbox;
 use super::reply::{Outgoing, Reply};
 use super::request::{Passage, Peer};
@@ -18,6 +19,7 @@ use super::stream::Stream;
 use super::timers::Alarm;
 use super::tls::Context;
 use crate::web::{Cancellation, Response};
+use log::Level;
 use smol_str::SmolStr;
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
@@ -31,8 +33,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const DRAIN_HANDSHAKE: Duration = Duration::from_secs(1);
 /// A plugin that heeds its deadline, and a fault that says more than that it passed, get so much longer.
 const OVERDUE_GRACE: Duration = Duration::from_millis(250);
-/// A client has a second more than `request_ms_max` to take a response for so many bytes of it.
-const RESPONSE_BYTES_PER_SECOND_MIN: usize = 64 << 10;
 /// Steps that one connection takes before it is others' turn.
 const STEPS_MAX: usize = 32;
 
@@ -130,13 +130,13 @@ impl Connection {
         Self {
             stream,
             tls,
+            share: service.share(peer.ip),
             peer: Arc::new(peer),
             reader: Reader::new(),
             state: State::Handshaking,
             deadline: Instant::now() + service.limits().handshake_max(),
             is_read_closed: false,
             cancellation: Cancellation::default(),
-            share: service.share(),
             alarm: Alarm::default(),
             _place: place,
         }
@@ -205,7 +205,10 @@ impl Connection {
                 Flow::Close
             }
             State::Writing(outgoing, _) => {
-                log::info!("{}: did not take its answer in time: {outgoing}", self.peer.address);
+                let is_due = home.service.slow_clients().allows(home.now);
+                let level = if is_due { Level::Info } else { Level::Debug };
+                log::log!(level, "{}: did not take its answer in time: {outgoing}", self.peer.address);
+                self.stream.abort();
                 Flow::Close
             }
             // Idle clients are let go without a word: one is sent only to a client that waits for it.
@@ -328,11 +331,13 @@ impl Connection {
         }
         let State::Reading(begun) = self.state else { return self.fill(home) };
         match self.reader.next(home.service.limits(), home.spare) {
-            Ok(Step::Wanting) if !self.share.resize(self.reader.body_bytes()) => {
-                self.refuse(crowded().into());
-                Ok(())
-            }
-            Ok(Step::Wanting) => self.fill(home),
+            Ok(Step::Wanting) => match self.share.resize(self.reader.body_bytes()) {
+                Ok(()) => self.fill(home),
+                Err(exceeded) => {
+                    self.refuse(crowded(exceeded).into());
+                    Ok(())
+                }
+            },
             Ok(Step::Continue) => {
                 let told = b"HTTP/1.1 100 Continue\r\n\r\n".to_vec();
                 self.state = State::Writing(Outgoing::from(told), Then::Resume(begun));
@@ -393,15 +398,15 @@ impl Connection {
 
     /// Begins to write an answer.
     fn reply(&mut self, reply: Reply, form: Form, home: &Home<'_>) {
-        let reply = if self.share.resize(reply.body.len()) { reply } else { crowded().into() };
+        let reply = match self.share.resize(reply.body.len()) {
+            Ok(()) => reply,
+            Err(exceeded) => crowded(exceeded).into(),
+        };
         let reply = if form.is_head { reply.without_body() } else { reply };
-        let reply_bytes = reply.body.len();
         let keeps = form.keep_alive && !self.is_last(home);
         let then = if keeps { Then::NextRequest } else { Then::Linger };
         self.state = State::Writing(reply.framed(form.version, keeps), then);
-        let seconds = reply_bytes / RESPONSE_BYTES_PER_SECOND_MIN;
-        let patience = Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
-        self.deadline = home.now + home.service.limits().request_max() + patience;
+        self.deadline = home.now + home.service.limits().request_max();
     }
 
     /// Begins to write why the connection cannot go on.
@@ -414,11 +419,17 @@ impl Connection {
 
     fn write(&mut self, home: &Home<'_>) -> io::Result<()> {
         let State::Writing(outgoing, then) = &mut self.state else { return Ok(()) };
-        outgoing.write_to(&mut self.stream)?;
+        let before = outgoing.written();
+        if let Err(error) = outgoing.write_to(&mut self.stream) {
+            let taken = outgoing.written() - before;
+            self.deadline = progress::deadline(self.deadline, home.now, taken, home.service.limits());
+            return Err(error);
+        }
         match *then {
             Then::Resume(begun) => self.state = State::Reading(begun),
             Then::NextRequest => self.rest(home),
             Then::Linger => {
+                self.share.give_back();
                 self.stream.finish()?;
                 let limits = home.service.limits();
                 let longest = if home.service.is_draining() { LINGER } else { limits.request_max() };

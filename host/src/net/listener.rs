@@ -9,6 +9,7 @@ use super::places::Places;
 use super::pulse::Turns;
 use super::reactor::{Inbox, Message};
 use super::request::Peer;
+use super::seldom::Seldom;
 use super::service::Service;
 use super::stream::{Socket, Stream};
 use super::tls::Tls;
@@ -27,8 +28,6 @@ use std::time::{Duration, Instant};
 
 /// Rest after `accept` failed: descriptors may come free.
 const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(100);
-/// The same complaint is logged so often.
-const COMPLAINT_WAIT: Duration = Duration::from_secs(10);
 /// No listener has this number.
 const STOP: Token = Token(usize::MAX);
 
@@ -146,7 +145,7 @@ impl Acceptor {
             stop: Arc::clone(&stop),
             turn: 0,
             reserve: None,
-            complained: None,
+            complaints: Seldom::default(),
         };
         accepting.register()?;
         accepting.reserve();
@@ -184,7 +183,7 @@ struct Accepting {
     turn: usize,
     /// Given up for a moment when no descriptor is left, so that who waits can be turned away instead of waiting for ever.
     reserve: Option<File>,
-    complained: Option<Instant>,
+    complaints: Seldom,
 }
 
 impl Accepting {
@@ -295,9 +294,8 @@ impl Accepting {
     }
 
     /// Logs a warning, but not each time.
-    fn complain(&mut self, why: &str) {
-        if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT_WAIT) {
-            self.complained = Some(Instant::now());
+    fn complain(&self, why: &str) {
+        if self.complaints.allows(Instant::now()) {
             log::warn!("{why}");
         } else {
             log::debug!("{why}");

@@ -109,6 +109,11 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
+    /// How many bytes the stream has taken.
+    pub(super) const fn written(&self) -> usize {
+        self.written
+    }
+
     /// Writes what is left, as far as the stream takes it, which is offered all of it each time. Done when the stream holds none back.
     ///
     /// # Errors

@@ -1,15 +1,17 @@
 //! What all connections share: the limits, and the ways to an answer.
 
 use super::Handler;
-use super::budget::{Budget, Share};
+use super::budget::{Budget, Exceeded, Share};
 use super::call::{Call, Ticket};
 use super::lane::Lane;
 use super::pool::Pool;
 use super::reply::Reply;
 use super::request::Passage;
+use super::seldom::Seldom;
 use crate::limits::Limits;
 use crate::web::{Begun, Cancellation, Response};
 use smol_str::{SmolStr, format_smolstr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,6 +27,7 @@ pub(super) struct Service {
     is_draining: AtomicBool,
     ids: Ids,
     budget: Arc<Budget>,
+    slow_clients: Seldom,
 }
 
 /// What has become of a request.
@@ -43,7 +46,7 @@ impl Service {
         has_direct_lane: bool,
     ) -> Self {
         Self {
-            budget: Budget::new(limits.bodies_bytes_max),
+            budget: Budget::new(&limits),
             limits,
             handler,
             pool,
@@ -51,6 +54,7 @@ impl Service {
             has_direct_lane,
             is_draining: AtomicBool::new(false),
             ids: Ids::new(),
+            slow_clients: Seldom::default(),
         }
     }
 
@@ -91,8 +95,13 @@ impl Service {
     }
 
     /// A connection's share of the memory for bodies.
-    pub(super) fn share(&self) -> Share {
-        self.budget.share()
+    pub(super) fn share(&self, address: Option<IpAddr>) -> Share {
+        self.budget.share(address)
+    }
+
+    /// Log lines about clients that do not take their responses.
+    pub(super) const fn slow_clients(&self) -> &Seldom {
+        &self.slow_clients
     }
 
     /// From now on connections end with their answers.
@@ -116,9 +125,17 @@ pub(super) fn overload() -> Response {
     Response::text(503, why).with_header("Retry-After", "1")
 }
 
-/// What is answered when all connections' bodies take as much memory as they may.
-pub(super) fn crowded() -> Response {
-    let why = "Overloaded: large requests and answers of others take the memory for them (bodies_bytes_max). Try again in a moment.";
+/// The response to a request whose body, or whose response, exceeds a limit of the memory for bodies.
+pub(super) fn crowded(exceeded: Exceeded) -> Response {
+    let why = match exceeded {
+        Exceeded::All => {
+            "Overloaded: large requests and answers of others take the memory for them (bodies_bytes_max). Try again in a moment."
+        }
+        Exceeded::Address => {
+            "Overloaded: other large requests and answers of your address take its share of the memory for them \
+             (bodies_per_address_percent_max). Try again once they are done."
+        }
+    };
     Response::text(503, why).with_header("Retry-After", "1")
 }
 

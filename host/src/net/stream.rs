@@ -7,12 +7,13 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslStream};
-use rustix::net::sockopt::socket_peercred;
+use rustix::net::sockopt::{set_socket_linger, socket_peercred};
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use rustix::process::{Uid, geteuid};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::time::Duration;
 
 /// What is read at once when nobody wants it.
 const DISCARD_BYTES: usize = 16 << 10;
@@ -224,6 +225,15 @@ impl Stream {
             drop(tls.shutdown());
         }
         self.socket().shutdown(Shutdown::Write)
+    }
+
+    /// Has the connection reset once this is dropped: the kernel then frees at once what it still holds for the client.
+    pub(super) fn abort(&self) {
+        if let Kind::Tcp(socket) = &self.socket().kind
+            && let Err(error) = set_socket_linger(socket, Some(Duration::ZERO))
+        {
+            log::debug!("a connection is not reset, but closed: {error}");
+        }
     }
 
     /// Reads once and forgets what came; how much that was, and 0 is the connection's end. Nothing else can be read
