@@ -18,6 +18,7 @@ struct Rule {
 
 /// One row for each module of the crate but the [`FREE`] ones.
 const RULES: &[Rule] = &[
+    Rule { module: "text", may: &[], why: "text is characters, whoever wrote them" },
     Rule { module: "limits", may: &[], why: "limits are numbers" },
     Rule { module: "access", may: &[], why: "who may call is decided by facts, wherever they come from" },
     Rule { module: "xmlrpc", may: &[], why: "documents are pure: no I/O, no clock, no plugins" },
@@ -39,7 +40,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "plugin",
-        may: &["registry", "xmlrpc", "limits"],
+        may: &["registry", "xmlrpc", "limits", "text"],
         why: "the life cycle writes the registry and is asked by nobody",
     },
     Rule {
