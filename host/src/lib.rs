@@ -23,6 +23,7 @@
 //! - [`client`]: the other side of the wire.
 //! - [`dev`]: builds plugins while their sources change.
 //! - [`cli`]: the commands.
+//! - [`text`]: what reaches a log or a terminal, cleaned.
 //! - [`docs`]: no code; Hotcall beside other XML-RPC libraries, and where they are the better choice.
 //!
 //! # Known problems
@@ -45,5 +46,6 @@ pub mod plugin;
 pub mod registry;
 pub mod rpc;
 pub mod server;
+pub mod text;
 pub mod web;
 pub mod xmlrpc;

@@ -18,6 +18,7 @@ struct Rule {
 
 /// One row for each module of the crate but the [`FREE`] ones.
 const RULES: &[Rule] = &[
+    Rule { module: "text", may: &[], why: "text is characters, whoever wrote them" },
     Rule { module: "limits", may: &[], why: "limits are numbers" },
     Rule { module: "address", may: &[], why: "a key of counts knows nothing that is counted" },
     Rule {
@@ -44,7 +45,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "plugin",
-        may: &["registry", "xmlrpc", "limits"],
+        may: &["registry", "xmlrpc", "limits", "text"],
         why: "the life cycle writes the registry and is asked by nobody",
     },
     Rule {

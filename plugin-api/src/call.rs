@@ -3,6 +3,7 @@
 
 use crate::abi;
 use crate::tree::str_of;
+use std::cell::Cell;
 use std::fmt::Display;
 use std::ptr::NonNull;
 use std::time::Duration;
@@ -46,11 +47,38 @@ pub struct Call {
     raw: NonNull<abi::Call>,
 }
 
+thread_local! {
+    /// The call that this thread makes. It has no destructor, which would keep the library from being unmapped.
+    static CURRENT: Cell<Option<NonNull<abi::Call>>> = const { Cell::new(None) };
+}
+
+/// Puts the call back that ran before.
+struct Restore(Option<NonNull<abi::Call>>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
+    }
+}
+
 impl Call {
     /// # Safety
     /// `raw` must be the host's call table, valid and used by this thread alone for as long as the `Call` is.
     pub(crate) const unsafe fn new(raw: NonNull<abi::Call>) -> Self {
         Self { raw }
+    }
+
+    /// Runs `work` as this thread's current call.
+    pub(crate) fn run<R>(&self, work: impl FnOnce(&Self) -> R) -> R {
+        let _restore = Restore(CURRENT.replace(Some(self.raw)));
+        work(self)
+    }
+
+    /// Gives the call that this thread runs, if it runs one, to `work`.
+    pub(crate) fn with_current<R>(work: impl FnOnce(&Self) -> R) -> Option<R> {
+        let raw = CURRENT.get()?;
+        // SAFETY: `run` put it there on this thread and takes it away before its call ends, so the call still runs.
+        Some(work(&unsafe { Self::new(raw) }))
     }
 
     /// The time until the caller gives up; zero when it has passed.

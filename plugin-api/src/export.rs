@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::method::Spec;
 use crate::state::{Handover, State};
 use crate::tree::{Items, Tree, View};
-use crate::{FromValue, Host, IntoValue, Value, abi};
+use crate::{FromValue, Host, IntoValue, Value, abi, panics};
 use std::any::Any;
 use std::borrow::Cow;
 use std::ffi::c_void;
@@ -131,9 +131,22 @@ const fn same(mut a: &[u8], mut b: &[u8]) -> bool {
     true
 }
 
+/// The instance of a plugin without state. It only lasts as long as its host's table, to which panics are reported.
+struct Stateless;
+
+impl State for Stateless {
+    fn create(_: Host) -> Result<Self, Fault> {
+        Ok(Self)
+    }
+}
+
 /// The table of a plugin without state.
 pub const fn stateless(about: About, methods: &'static [Listed<()>]) -> abi::Plugin {
-    table(about, methods)
+    abi::Plugin {
+        create: Some(create::<Stateless>),
+        destroy: Some(destroy::<Stateless>),
+        ..table(about, methods)
+    }
 }
 
 /// The table of a plugin with state.
@@ -263,6 +276,7 @@ unsafe extern "C" fn create<S: State>(
         // SAFETY: the host's table is valid until `destroy` has returned, and `destroy` closes the handle; when
         // there is no instance to destroy, it is closed below.
         let host = unsafe { Host::new(table) }?;
+        panics::report_to(&host);
         let closer = CloseOnDrop(&host);
         let state = S::create(host.clone())?;
         // From here on `destroy` closes it.
@@ -354,14 +368,18 @@ unsafe fn guarded(
     let call = unsafe { NonNull::new_unchecked(call) };
     // SAFETY: passed on from this function's own contract.
     let call = unsafe { Call::new(call) };
-    let (status, code, message) = match catch_unwind(AssertUnwindSafe(|| work(&call))) {
-        Ok(Ok(())) => return abi::OK,
+    // Dropping what a panic threw runs the author's code too.
+    let (status, code, message) = call.run(|call| match catch_unwind(AssertUnwindSafe(|| work(call))) {
+        Ok(Ok(())) => (abi::OK, None, Cow::Borrowed("")),
         Ok(Err(failure)) => {
             let code = failure.code();
             (if code.is_some() { abi::FAULT } else { abi::ERROR }, code, failure.into_message())
         }
         Err(payload) => (abi::PANIC, None, panic_text(payload)),
-    };
+    });
+    if status == abi::OK {
+        return status;
+    }
     let message = match message {
         Cow::Borrowed(text) => abi::Str::new(text),
         Cow::Owned(text) => abi::Str::new(
@@ -377,9 +395,11 @@ unsafe fn guarded(
 
 /// Runs author's code that has no way to report a failure but the log.
 fn report_panic(host: &Host, what: &str, work: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
-        host.error(format_args!("{what} panicked: {}", panic_text(payload)));
-    }
+    host.run(|| {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
+            host.error(format_args!("{what} panicked: {}", panic_text(payload)));
+        }
+    });
 }
 
 /// What a panic said. The payload may panic itself when it is dropped, and so may what that throws; the second is

@@ -9,10 +9,11 @@ use crate::abi;
 use crate::call::Level;
 use crate::fault::Fault;
 use crate::tree::{Tree, str_of};
+use std::cell::Cell;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 
 /// The host, as one instance of a plugin sees it: configuration, data directory, log. Cheap to clone; any thread.
 ///
@@ -56,6 +57,20 @@ struct Table(NonNull<abi::Host>);
 unsafe impl Send for Table {}
 // SAFETY: as above; the table is never written while it is valid.
 unsafe impl Sync for Table {}
+
+thread_local! {
+    /// The host whose instance this thread ends. It has no destructor, which would keep the library from being unmapped.
+    static CURRENT: Cell<Option<NonNull<Host>>> = const { Cell::new(None) };
+}
+
+/// Puts the host back that was current before.
+struct Restore(Option<NonNull<Host>>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
+    }
+}
 
 impl Host {
     /// # Safety
@@ -108,12 +123,8 @@ impl Host {
     /// Writes a line to the server's log, with the plugin's name. After the instance has ended it does nothing.
     pub fn log(&self, level: Level, message: impl Display) {
         let message = message.to_string();
-        self.with_table(|table| {
-            // SAFETY: the table is valid while `with_table` runs this.
-            let log = unsafe { (*table.as_ptr()).log };
-            // SAFETY: the table's function with the table itself; the host reads `message` before it returns.
-            unsafe { log(table.as_ptr(), level as u32, abi::Str::new(&message)) }
-        });
+        // SAFETY: the table is valid while `with_table` runs this.
+        self.with_table(|table| unsafe { write_line(table, level, &message) });
     }
 
     /// [`Host::log`] at [`Level::Error`].
@@ -141,6 +152,32 @@ impl Host {
         self.log(Level::Trace, message);
     }
 
+    /// Runs `work` as code of this host's instance, outside a call.
+    pub(crate) fn run<R>(&self, work: impl FnOnce() -> R) -> R {
+        let _restore = Restore(CURRENT.replace(Some(NonNull::from(self))));
+        work()
+    }
+
+    /// Gives the host of [`Host::run`], if this thread is in it, to `work`.
+    pub(crate) fn with_current<R>(work: impl FnOnce(&Self) -> R) -> Option<R> {
+        let host = CURRENT.get()?;
+        // SAFETY: `run` put it there on this thread, borrows it, and takes it away before it returns.
+        Some(work(unsafe { host.as_ref() }))
+    }
+
+    /// [`Host::error`] from a panic hook, which must not wait for the lock. Whether the line was logged.
+    pub(crate) fn try_error(&self, line: &str) -> bool {
+        let table = match self.0.table.try_read() {
+            Ok(table) => table,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        let Some(Table(raw)) = *table else { return false };
+        // SAFETY: the table is valid while its lock is held.
+        unsafe { write_line(raw, Level::Error, line) };
+        true
+    }
+
     /// Takes the table back: when this returns, no clone of the handle uses it any more.
     pub(crate) fn close(&self) {
         *self.0.table.write().unwrap_or_else(PoisonError::into_inner) = None;
@@ -150,6 +187,15 @@ impl Host {
         let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
         table.map(|Table(raw)| work(raw))
     }
+}
+
+/// # Safety
+/// `table` is a host's table that is valid until this returns.
+unsafe fn write_line(table: NonNull<abi::Host>, level: Level, message: &str) {
+    // SAFETY: by this function's contract.
+    let log = unsafe { (*table.as_ptr()).log };
+    // SAFETY: the table's function with the table itself; the host reads `message` before it returns.
+    unsafe { log(table.as_ptr(), level as u32, abi::Str::new(message)) }
 }
 
 /// Stands for a configuration that was not given.

@@ -14,6 +14,7 @@ mod deploy;
 mod encoding;
 mod foreign;
 mod gate;
+mod hostile;
 mod http;
 mod killed;
 mod lanes;
@@ -56,6 +57,7 @@ fn main() {
         encoding::trials(),
         foreign::trials(),
         gate::trials(),
+        hostile::trials(),
         http::trials(),
         killed::trials(),
         lanes::trials(),

@@ -139,7 +139,7 @@ pub struct Server {
     child: Child,
     command: String,
     urls: Vec<String>,
-    log: Arc<Mutex<String>>,
+    log: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Server {
@@ -191,7 +191,7 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{shown}: {error}"));
-        let log = Arc::new(Mutex::new(String::new()));
+        let log = Arc::new(Mutex::new(Vec::new()));
         collect(child.stderr.take().unwrap(), log.clone());
         let listening = lines_of(child.stdout.take().unwrap());
         let ca = PathBuf::new();
@@ -243,6 +243,11 @@ impl Server {
 
     /// All that it has logged.
     pub fn log(&self) -> String {
+        String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
+    }
+
+    /// The same, byte for byte.
+    pub fn log_bytes(&self) -> Vec<u8> {
         self.log.lock().unwrap().clone()
     }
 
@@ -301,11 +306,11 @@ impl Drop for Server {
     }
 }
 
-fn collect(mut from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
+fn collect(mut from: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) {
     thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
-            into.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+            into.lock().unwrap().extend_from_slice(&buffer[..count]);
         }
     });
 }

@@ -6,7 +6,7 @@ mod progress;
 mod repeat;
 
 use super::connection::{Connection, failure};
-use super::{Failure, json, print};
+use super::{Failure, json, print, print_document};
 use crate::client::{Client, Error};
 use crate::xmlrpc::Value;
 use std::io;
@@ -25,7 +25,8 @@ pub(super) struct Args {
     /// The parameters, each in JSON or with a type in front: see below
     #[arg(allow_negative_numbers = true)]
     pub(super) args: Vec<String>,
-    /// Print the response document as it came, instead of JSON
+    /// Print the response document as it came, instead of JSON; on a terminal, with control and invisible characters
+    /// escaped
     #[arg(long, conflicts_with = "multicall")]
     xml: bool,
     /// Call so many times (up to 1,000,000), one after the other, and print the last result; how long the calls took
@@ -60,7 +61,7 @@ How to write ARGS:
 Standard input can be read once, up to 64 MiB.
 
 In the result, a date and time is printed as a string like \"2026-01-31T12:00:00\", bytes as a string in base64, and
-numbers that JSON does not have as \"NaN\", \"inf\" or \"-inf\". A fault is printed on standard error; the exit status is
+numbers that JSON does not have as \"NaN\", \"inf\" or \"-inf\". Control and invisible characters are printed as \\u escapes. A fault is printed on standard error; the exit status is
 then 1.
 
 FILE of --multicall has one call on each line, in one of these forms; empty lines are skipped:
@@ -88,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     match args.repeat {
         Some(times) => repeat::run(&call, times, args.keep_going),
-        None => print(call.make()?.text()?),
+        None => call.make()?.print(),
     }
 }
 
@@ -116,7 +117,7 @@ impl Call<'_> {
             return result.map(Answer::Result).map_err(failed);
         }
         if let Err(error) = result {
-            print(&exchange.response)?;
+            print_document(&exchange.response)?;
             return Err(failed(error));
         }
         Ok(Answer::Document(exchange.response))
@@ -124,10 +125,10 @@ impl Call<'_> {
 }
 
 impl Answer {
-    fn text(&self) -> Result<Vec<u8>, Failure> {
+    fn print(&self) -> Result<(), Failure> {
         match self {
-            Self::Document(document) => Ok(document.clone()),
-            Self::Result(value) => Ok((json::text(value)? + "\n").into_bytes()),
+            Self::Document(document) => print_document(document),
+            Self::Result(value) => print(json::text(value)? + "\n"),
         }
     }
 }

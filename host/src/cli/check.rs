@@ -5,9 +5,10 @@ use crate::config::Config;
 use crate::plugin::inspect::{self, Report, STEPS};
 use crate::registry::MethodInfo;
 use crate::server::Options;
+use crate::text;
 use clap::Args;
-use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Flags of `check`.
 #[derive(Args, Clone, Debug)]
@@ -44,17 +45,14 @@ pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
 
 /// One block for each file: a row of steps, then what the plugin says of itself.
 fn table(reports: &[Report]) -> String {
-    let mut text = String::new();
-    for report in reports {
-        // Writing to a String cannot fail.
-        let _ = write_report(&mut text, report);
-    }
-    text
+    let lines = reports.iter().flat_map(report_lines);
+    // Each is one line, whatever the file has put into it.
+    lines.fold(String::new(), |text, line| text + &text::line(&line) + "\n")
 }
 
-fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
+fn report_lines(report: &Report) -> Vec<String> {
     let verdict = if report.is_passed() { "ok" } else { "refused" };
-    writeln!(out, "{}  {verdict}", report.file.display())?;
+    let mut lines = vec![format!("{}  {verdict}", report.file.display())];
     for (index, step) in STEPS.iter().enumerate() {
         let verdict = match (index.cmp(&report.passed.len()), &report.refusal) {
             (std::cmp::Ordering::Less, _) if report.off.contains(step) => "off",
@@ -62,25 +60,24 @@ fn write_report(out: &mut String, report: &Report) -> std::fmt::Result {
             (std::cmp::Ordering::Equal, Some(refusal)) => refusal,
             _ => "-",
         };
-        writeln!(out, "  {step:<11}  {verdict}")?;
+        lines.push(format!("  {step:<11}  {verdict}"));
     }
     if let Some(sha256) = &report.sha256 {
-        writeln!(out, "  {:<11}  {sha256}", "sha256")?;
+        lines.push(format!("  {:<11}  {sha256}", "sha256"));
     }
     if let Some((major, minor)) = report.abi {
-        writeln!(out, "  {:<11}  {major}.{minor}", "abi")?;
+        lines.push(format!("  {:<11}  {major}.{minor}", "abi"));
     }
     if let Some((name, version)) = &report.plugin {
-        writeln!(out, "  {:<11}  {name} {version}", "plugin")?;
+        lines.push(format!("  {:<11}  {name} {version}", "plugin"));
     }
-    for warning in &report.warnings {
-        writeln!(out, "  {:<11}  {warning}", "warning")?;
-    }
+    lines.extend(report.warnings.iter().map(|warning| format!("  {:<11}  {warning}", "warning")));
     let width = report.methods.iter().map(|method| method.name.len()).max().unwrap_or_default();
-    for method in &report.methods {
-        writeln!(out, "  {:<11}  {:width$}  {}", "method", method.name, signatures(method))?;
-    }
-    Ok(())
+    let method = |method: &Arc<MethodInfo>| {
+        format!("  {:<11}  {:width$}  {}", "method", method.name, signatures(method))
+    };
+    lines.extend(report.methods.iter().map(method));
+    lines
 }
 
 /// `(int, int) -> int`, one after the other.
@@ -95,7 +92,6 @@ fn signatures(method: &MethodInfo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[test]
     fn a_refusal_stands_at_its_step() {

@@ -1,11 +1,13 @@
 //! Values from and to what is typed and read on a command line: JSON, and prefixes for what JSON does not have.
 
 use super::Failure;
+use crate::text;
 use crate::xmlrpc::{DateTime, Value, parse_date_time};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
+use std::fmt::Write as _;
 use std::{fmt, fs};
 
 /// Reads one argument of `hotcall call`.
@@ -37,14 +39,37 @@ pub(super) fn argument(text: &str) -> Result<Value, Failure> {
 
 /// A result as pretty JSON, struct members in the order in which they came.
 pub(super) fn text(value: &Value) -> Result<String, Failure> {
-    serde_json::to_string_pretty(&Printed(value))
-        .map_err(|error| Failure::new(format!("cannot print the result as JSON: {error}")))
+    serde_json::to_string_pretty(&Printed(value)).map(escaped).map_err(unprintable)
 }
 
 /// A result as JSON on one line.
 pub(super) fn line(value: &Value) -> Result<String, Failure> {
-    serde_json::to_string(&Printed(value))
-        .map_err(|error| Failure::new(format!("cannot print the result as JSON: {error}")))
+    serde_json::to_string(&Printed(value)).map(escaped).map_err(unprintable)
+}
+
+fn unprintable(error: serde_json::Error) -> Failure {
+    Failure::new(format!("cannot print the result as JSON: {error}"))
+}
+
+/// The same JSON with `\u` escapes for what a terminal must not get. Such characters stand in strings only, but for the
+/// line breaks between values.
+fn escaped(json: String) -> String {
+    let is_plain = |c| c == '\n' || !text::is_escaped(c);
+    if json.chars().all(is_plain) {
+        return json;
+    }
+    let mut clean = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_plain(c) {
+            clean.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(clean, "\\u{unit:04x}");
+        }
+    }
+    clean
 }
 
 /// All JSON values in a text, one at least. `place` is what messages call it.
@@ -278,6 +303,20 @@ mod tests {
             ),
         ] {
             assert_eq!(text(&value).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_must_not_get_is_escaped_and_means_the_same() {
+        let hostile = "a\u{1b}[2J\u{7f}\u{9b}31m\u{2028}\u{202e}\u{e0041}\n\\ é";
+        let value = Value::Struct(vec![(hostile.into(), Value::Array(vec![hostile.into()]))]);
+        for json in [text(&value).unwrap(), line(&value).unwrap()] {
+            assert!(
+                json.contains("\\u001b[2J\\u007f\\u009b31m\\u2028\\u202e\\udb40\\udc41\\n\\\\ é"),
+                "{json}"
+            );
+            assert!(json.chars().all(|c| c == '\n' || !text::is_escaped(c)), "{json}");
+            assert_eq!(from_json(&json), Ok(value.clone()));
         }
     }
 }

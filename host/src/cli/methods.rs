@@ -3,8 +3,8 @@
 use super::connection::{Connection, failure};
 use super::{Failure, print};
 use crate::client::{Client, Error, Signature};
+use crate::text;
 use crate::xmlrpc::{Value, code};
-use std::fmt::Write;
 
 /// Lists a server's methods, or tells all about one
 #[derive(clap::Args)]
@@ -35,7 +35,7 @@ fn one(client: &Client, name: &str) -> Result<String, Error> {
     let signatures = or_default(client.method_signatures(name))?;
     let mut listing = signature_lines(name, &signatures);
     for line in help.trim().lines() {
-        put(&mut listing, format_args!("{}\n", format!("    {line}").trim_end()));
+        put(&mut listing, format!("    {line}").trim_end());
     }
     Ok(listing)
 }
@@ -48,7 +48,7 @@ fn all(client: &Client) -> Result<String, Error> {
         for (name, (signatures, help)) in names.iter().zip(ask(client, names, &mut multicall)?) {
             listing += &signature_lines(name, &signatures);
             if let Some(line) = help.lines().map(str::trim).find(|line| !line.is_empty()) {
-                put(&mut listing, format_args!("    {line}\n"));
+                put(&mut listing, &format!("    {line}"));
             }
         }
     }
@@ -97,15 +97,20 @@ fn or_default<T: Default>(result: Result<T, Error>) -> Result<T, Error> {
 
 /// A line `name(int, int) -> int` for each signature.
 fn signature_lines(name: &str, signatures: &[Signature]) -> String {
+    let mut lines = String::new();
     if signatures.is_empty() {
-        return format!("{name}(...)\n");
+        put(&mut lines, &format!("{name}(...)"));
     }
-    signatures.iter().map(|signature| format!("{name}{signature}\n")).collect()
+    for signature in signatures {
+        put(&mut lines, &format!("{name}{signature}"));
+    }
+    lines
 }
 
-fn put(listing: &mut String, line: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _ = listing.write_fmt(line);
+/// Adds one line, whatever the server put into it.
+fn put(listing: &mut String, line: &str) {
+    *listing += &text::line(line);
+    listing.push('\n');
 }
 
 #[cfg(test)]

@@ -15,11 +15,14 @@ mod probe;
 mod serve;
 mod signals;
 
-use crate::plugin;
+use crate::{plugin, text};
 use clap::{Parser, Subcommand};
-use std::fmt;
-use std::io::{self, Read, Write};
+use env_logger::fmt::{ConfigurableFormat, Formatter};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, IsTerminal, Read, Write};
+use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
+use std::{env, fmt, thread};
 
 /// An XML-RPC server whose methods are compiled plugins, and its client.
 #[derive(Parser)]
@@ -54,19 +57,20 @@ enum Command {
 pub struct Failure(String);
 
 impl Failure {
-    /// A failure with this text. Line breaks become spaces.
+    /// A failure with this text, cleaned for a terminal. Line breaks and tabs become spaces.
     pub fn new(what: impl fmt::Display) -> Self {
         let mut line = what.to_string();
-        if line.contains(char::is_control) {
-            line = line.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        if line.contains(['\n', '\r', '\t']) {
+            let parts = line.split(['\n', '\r', '\t']).filter(|part| !part.is_empty());
+            line = parts.collect::<Vec<_>>().join(" ");
         }
-        Self(line)
+        Self(text::line(&line).into_owned())
     }
 
     /// The same with what to do about it.
     #[must_use]
     pub fn hint(self, what_to_do: &str) -> Self {
-        Self(format!("{} ({what_to_do})", self.0))
+        Self(format!("{} ({})", self.0, text::line(what_to_do)))
     }
 }
 
@@ -81,11 +85,16 @@ impl std::error::Error for Failure {}
 /// Runs the command that the process was started with. A usage error ends the process with status 2.
 pub fn run() -> ExitCode {
     crate::server::allocator::give_back_large_memory();
-    let command = Cli::parse().command;
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return refuse(&error),
+    };
     // A server keeps a log; the other commands say what they have to say themselves.
     let level =
         if matches!(command, Command::Serve(_) | Command::Dev(_)) { "info,notify=error" } else { "error" };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+    let mut logger = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level));
+    logger.format(write_record).init();
+    panic::set_hook(Box::new(report_panic));
     let result = match command {
         Command::Serve(args) => serve::run(args),
         Command::Dev(args) => dev::run(args),
@@ -109,10 +118,53 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Answers a usage error, `--help` or `--version`, and ends the process. clap repeats arguments as they were given, so it
+/// is given clean ones for that.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let clean = env::args_os().map(|argument| text::line(&argument.to_string_lossy()).into_owned());
+    if let Err(error) = Cli::try_parse_from(clean) {
+        error.exit();
+    }
+    // Nothing is wrong with the clean ones.
+    // A standard error that is closed has nobody to tell.
+    let _ = write!(io::stderr(), "{}", text::lines(&error.render().to_string()));
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// Writes a record of the log in one line, whoever chose its text.
+fn write_record(to: &mut Formatter, record: &log::Record<'_>) -> io::Result<()> {
+    let text = record.args().to_string();
+    let args = format_args!("{}", text::line(&text));
+    let record = log::Record::builder().level(record.level()).target(record.target()).args(args).build();
+    ConfigurableFormat::default().format(to, &record)
+}
+
+/// Logs a panic of the server's own code, whose message may hold a client's text.
+fn report_panic(info: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
+    log::error!("thread {name} panicked{place}: {}", info.payload_as_str().unwrap_or("a panic without text"));
+    let trace = Backtrace::capture();
+    if trace.status() == BacktraceStatus::Captured {
+        trace.to_string().lines().for_each(|line| log::error!("{line}"));
+    }
+}
+
+/// Writes text to standard output, cleaned for a terminal but for its line breaks.
+fn print(output: impl AsRef<str>) -> Result<(), Failure> {
+    write(text::lines(output.as_ref()).as_bytes())
+}
+
+/// Writes a server's document to standard output: as it came, for another program, or cleaned for a terminal.
+fn print_document(document: &[u8]) -> Result<(), Failure> {
+    if io::stdout().is_terminal() { print(String::from_utf8_lossy(document)) } else { write(document) }
+}
+
 /// Writes to standard output. A reader that has gone (`hotcall methods | head`) is no failure.
-fn print(output: impl AsRef<[u8]>) -> Result<(), Failure> {
+fn write(output: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(output.as_ref()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(output).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(format!("cannot write to standard output: {error}")))
         }
@@ -145,8 +197,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_one_line() {
-        let failure = Failure::new("a\r\n b\tc").hint("do d");
-        assert_eq!(failure.to_string(), "a  b c (do d)");
+        let failure = Failure::new("a\r\n b\tc\u{1b}\u{9b}").hint("do d\u{202e}");
+        assert_eq!(failure.to_string(), r"a  b c\u{1b}\u{9b} (do d\u{202e})");
     }
 
     #[test]

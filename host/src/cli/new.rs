@@ -5,6 +5,7 @@ mod name;
 mod place;
 
 use super::Failure;
+use crate::text;
 use clap::Args;
 use name::Name;
 use place::{Api, Surroundings};
@@ -69,14 +70,14 @@ pub(super) fn run(args: &NewArgs) -> Result<(), Failure> {
     let Plan { templates, values, advice, api } = if args.c { c(&args.name) } else { rust(args, &folder)? };
     let files = templates.iter().map(|(path, text)| (fill(path, &values), fill(text, &values)));
     let files = files.collect::<Vec<_>>();
-    let shown = args.path.join(args.name.as_str());
-    let shown = shown.strip_prefix(".").unwrap_or(&shown).display();
+    let made = args.path.join(args.name.as_str());
+    let made = shown(made.strip_prefix(".").unwrap_or(&made));
     make(&folder, &files, api.as_deref()).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::new(format!("{shown} exists and is left as it is"))
+        io::ErrorKind::AlreadyExists => Failure::new(format!("{made} exists and is left as it is"))
             .hint("choose another name, or remove it"),
-        _ => Failure::new(format!("cannot make {shown}: {error}")),
+        _ => Failure::new(format!("cannot make {made}: {error}")),
     })?;
-    super::print(format!("made {shown}; in it:\n{advice}"))
+    super::print(format!("made {made}; in it:\n{advice}"))
 }
 
 /// What is to be made.
@@ -102,14 +103,14 @@ fn rust(args: &NewArgs, folder: &Path) -> Result<Plan, Failure> {
     let Api { path, missing: api } = place::api(args.api.as_deref(), folder, &surroundings)?;
     let target = surroundings.target_of(folder);
     let library = target.join(format!("release/lib{}.so", args.name.ident())).display().to_string();
-    let mut advice = advice("cargo test", "cargo build --release", &library);
+    let mut advice = advice("cargo test", "cargo build --release", &text::line(&library));
     if let Some(api) = &api {
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(
             advice,
             "It depends on hotcall-plugin {}, whose sources are in {}, since no registry has them.",
             env!("CARGO_PKG_VERSION"),
-            api.display()
+            shown(api)
         );
     }
     let mut workspace = "";
@@ -119,7 +120,7 @@ fn rust(args: &NewArgs, folder: &Path) -> Result<Plan, Failure> {
             advice,
             "It lies in the workspace of {} and is none of it; to join, list it in `members` there and remove \
              [workspace] from its own Cargo.toml.",
-            root.display()
+            shown(root)
         );
     }
     let mut values = values(&args.name, library);
@@ -130,6 +131,11 @@ fn rust(args: &NewArgs, folder: &Path) -> Result<Plan, Failure> {
 
 fn values(name: &Name, library: String) -> Values {
     vec![("{{name}}", name.to_string()), ("{{ident}}", name.ident()), ("{{library}}", library)]
+}
+
+/// A path in one line.
+fn shown(path: &Path) -> String {
+    text::line(&path.to_string_lossy()).into_owned()
 }
 
 fn advice(test: &str, build: &str, library: &str) -> String {

@@ -3,6 +3,7 @@
 use super::connection::{Connection, failure};
 use super::{Failure, print};
 use crate::client::Error;
+use crate::text;
 use crate::xmlrpc::Value;
 use std::fmt::Write as _;
 
@@ -95,7 +96,7 @@ fn line(cells: &[String], widths: &[usize]) -> String {
 /// One line of text; what is not there is a dash.
 fn cell(value: Option<&Value>) -> String {
     match value {
-        Some(Value::String(text)) => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        Some(Value::String(text)) => text::line(text).into_owned(),
         Some(Value::Int(number)) => number.to_string(),
         Some(Value::Long(number)) => number.to_string(),
         Some(Value::DateTime(moment)) => moment.to_string(),
@@ -128,7 +129,7 @@ mod tests {
 PLUGIN   VERSION  STATE    GENERATION  CALLS  FAULTS  KEPT  LOADED  FILE
 counter  -        serving  12          -      -       -     -       /p/counter.so
 -        -        refused  -           -      -       -     -       /p/x.so
-  error: no good
+  error: no\\ngood
   warning: careful
 ";
         assert_eq!(table(&[good, bad]), expected);

@@ -6,6 +6,7 @@ use super::{Failure, print};
 use crate::config::{Config, EXAMPLE, WatchName};
 use crate::net::Handed;
 use crate::server::{Options, Prepared, allocator};
+use crate::text;
 use clap::Args;
 use std::fs::File;
 use std::io::{self, Write};
@@ -223,7 +224,7 @@ fn announce(urls: &[String]) {
     let mut out = io::stdout().lock();
     for url in urls {
         // Nobody reading is no reason not to serve.
-        drop(writeln!(out, "listening {url}"));
+        drop(writeln!(out, "listening {}", text::line(url)));
     }
     drop(out.flush());
 }

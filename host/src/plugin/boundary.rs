@@ -5,14 +5,14 @@
 //! told where to look.
 #![allow(unsafe_code, reason = "calls a plugin's functions and reads what they return")]
 
-use super::callbacks::{self, Frame};
+use super::callbacks::{self, Frame, LOG_BYTES_MAX};
 use super::ledger::Count;
 use super::library::{Image, Table};
 use super::refusal::Refusal;
-use super::text::{self, FAULT_BYTES_MAX, LOG_BYTES_MAX};
 use super::{arena, lend};
 use crate::limits::Limits;
 use crate::registry::CallContext;
+use crate::text;
 use crate::xmlrpc::{Fault, Items, Value, code};
 use bumpalo::Bump;
 use hotcall_plugin::abi;
@@ -21,6 +21,9 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
+
+/// The message of a plugin's fault.
+const FAULT_BYTES_MAX: usize = 64 << 10;
 
 /// A plugin's instance: created, not yet destroyed.
 pub(super) struct Live {
@@ -273,7 +276,7 @@ impl Live {
     }
 
     fn panicked(&self, method: &str, context: &CallContext, fault: &abi::Fault) -> Fault {
-        let (id, text) = (&context.request_id, text::one_line(said(fault).as_bytes(), LOG_BYTES_MAX));
+        let (id, text) = (&context.request_id, text::line_of(said(fault).as_bytes(), LOG_BYTES_MAX));
         log::error!(target: &self.target, "[{id}] {method} panicked: {text}");
         let public = format!("method {method} panicked; the server's log has the details under request {id}");
         Fault::new(code::PLUGIN_PANICKED, public)
@@ -343,7 +346,7 @@ const fn empty_fault() -> abi::Fault {
 
 /// Why `save_state` or `load_state` failed, in one line.
 fn failed(status: abi::Status, fault: &abi::Fault) -> String {
-    let said = text::one_line(said(fault).as_bytes(), LOG_BYTES_MAX);
+    let said = text::line_of(said(fault).as_bytes(), LOG_BYTES_MAX);
     match status {
         abi::FAULT | abi::ERROR => said,
         abi::PANIC => format!("it panicked: {said}"),

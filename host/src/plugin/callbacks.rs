@@ -1,8 +1,8 @@
 //! What the host offers to a plugin: the functions behind `hotcall_call` and `hotcall_host`.
 #![allow(unsafe_code, reason = "a plugin calls these with the pointers that it was given")]
 
-use super::text::{self, LOG_BYTES_MAX};
 use crate::registry::CallContext;
+use crate::text;
 use bumpalo::Bump;
 use hotcall_plugin::{abi, tree};
 use log::Level;
@@ -13,6 +13,8 @@ use std::mem::size_of;
 use std::ptr;
 use std::time::Instant;
 
+/// A line that a plugin logs.
+pub(super) const LOG_BYTES_MAX: usize = 8 << 10;
 /// `hotcall_call.alloc` refuses more.
 const ALIGN_MAX: usize = 64;
 
@@ -134,7 +136,7 @@ unsafe fn log_line(message: abi::Str) -> String {
     let len = message.len.min(LOG_BYTES_MAX + 1);
     // SAFETY: passed on; the length is not longer than the plugin's.
     let bytes = unsafe { tree::slice_of(message.ptr, len) };
-    bytes.map_or_else(|defect| format!("(a log message with {defect})"), |b| text::one_line(b, LOG_BYTES_MAX))
+    bytes.map_or_else(|defect| format!("(a log message with {defect})"), |b| text::line_of(b, LOG_BYTES_MAX))
 }
 
 const fn log_level(level: u32) -> Level {

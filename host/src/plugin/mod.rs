@@ -47,7 +47,6 @@ mod scan;
 mod slot;
 mod status;
 mod store;
-mod text;
 mod threads;
 mod trials;
 mod trust;

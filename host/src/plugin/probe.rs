@@ -17,8 +17,8 @@ mod settings;
 
 use super::Config;
 use super::refusal::Refusal;
-use super::text;
 use crate::limits::Limits;
+use crate::text;
 use crate::xmlrpc::Value;
 use guard::Guard;
 use line::Line;
@@ -310,7 +310,7 @@ impl Trial {
             thread::sleep(TICK);
         }
         self.read();
-        log::debug!("the probe's output ended with: {}", text::one_line(&self.printed, OUTPUT_BYTES_MAX));
+        log::debug!("the probe's output ended with: {}", text::line_of(&self.printed, OUTPUT_BYTES_MAX));
     }
 
     fn verdict(mut self, ended: Option<&WaitIdStatus>, limits: &Limits) -> Verdict {
@@ -346,7 +346,7 @@ impl Trial {
     /// The last line that was printed, which often is why.
     fn last_words(&self) -> String {
         let last = self.printed.rsplit(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
-        last.map_or_else(String::new, |line| format!(", saying {:?}", text::one_line(line, SAID_BYTES_MAX)))
+        last.map_or_else(String::new, |line| format!(", saying \"{}\"", text::line_of(line, SAID_BYTES_MAX)))
     }
 }
 

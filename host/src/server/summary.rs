@@ -2,12 +2,14 @@
 
 use super::tls::{self, Source};
 use super::{Options, Watch};
-use crate::access;
+use crate::{access, text};
 use std::fmt;
 
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |what: &str, value: &dyn fmt::Display| writeln!(f, "{what:<12} {value}");
+        let mut line = |what: &str, value: &dyn fmt::Display| {
+            writeln!(f, "{what:<12} {}", text::line(&value.to_string()))
+        };
         for bind in self.listeners() {
             line("listen", bind)?;
         }

@@ -97,6 +97,26 @@ fn panics_are_caught_with_their_text() {
 }
 
 #[test]
+fn panics_are_logged_by_their_call_with_the_place() {
+    let instance = Instance::new();
+    let context = Context::default();
+    let none = "a panic without text";
+    for (how, texts) in
+        [("text", &["plain"][..]), ("format", &["number 6"]), ("other", &[none]), ("bomb", &[none; 2])]
+    {
+        instance.call_in(&context, "panics", &[how.into()]).unwrap_err();
+        let log = std::mem::take(&mut *context.log.lock().unwrap());
+        // Where RUST_BACKTRACE is set, a backtrace follows each.
+        let lines: Vec<_> = log.iter().filter(|(_, line)| line.starts_with("panicked at ")).collect();
+        assert_eq!(lines.len(), texts.len(), "{how}: {log:?}");
+        for ((level, line), text) in lines.into_iter().zip(texts) {
+            assert!(line.contains("tests/sdk/plugin.rs:") && line.ends_with(&format!(": {text}")), "{line}");
+            assert_eq!(*level, 1);
+        }
+    }
+}
+
+#[test]
 fn a_result_past_the_calls_memory_is_a_fault() {
     let instance = Instance::new();
     let context = |arena_bytes_max| Context { arena_bytes_max, ..Context::default() };

@@ -72,6 +72,15 @@ fn panics(text: &str) -> Result<(), Fault> {
     panic!("{text}")
 }
 
+/// Panics on a thread of its own. Whether it did.
+#[expect(clippy::panic, reason = "what becomes of a panic is what is tested")]
+#[method(name = "echo.panic_elsewhere")]
+fn panics_elsewhere(text: String) -> Result<bool, Fault> {
+    let thread = thread::Builder::new().name("elsewhere".into()).spawn(move || panic!("{text}"));
+    let thread: thread::JoinHandle<()> = thread.map_err(|error| Fault::error(error.to_string()))?;
+    Ok(thread.join().is_err())
+}
+
 /// Answers after this many milliseconds.
 #[method(name = "echo.sleep")]
 fn sleep(call: &Call, ms: i32) -> i32 {
@@ -143,6 +152,6 @@ plugin! {
     name: "echo",
     state: Echo,
     methods: [
-        echo, version, types, fail, error, panics, sleep, until, wait, nap, text, caller, log, Echo::config, Echo::hoard
+        echo, version, types, fail, error, panics, panics_elsewhere, sleep, until, wait, nap, text, caller, log, Echo::config, Echo::hoard
     ],
 }

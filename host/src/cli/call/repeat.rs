@@ -1,7 +1,7 @@
 //! `hotcall call --repeat`: one call many times, and how long it took.
 
 use super::progress::Progress;
-use super::{Answer, Call, print};
+use super::{Answer, Call};
 use crate::cli::Failure;
 use std::fmt;
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ pub(super) fn run(call: &Call<'_>, times: NonZeroU32, keep_going: bool) -> Resul
     let mut tally = Tally::default();
     let (last, first_failure) = make(call, times, keep_going, &mut tally);
     if let Some(answer) = &last {
-        print(answer.text()?)?;
+        answer.print()?;
     }
     // A standard error that is closed has nobody to tell.
     let _ = writeln!(io::stderr(), "{tally}");

@@ -11,7 +11,7 @@ macro_rules! sources {
 }
 
 /// All that it is built from, but for the manifests: those of the repository speak of its workspace.
-const SOURCES: [Template; 25] = sources![
+const SOURCES: [Template; 26] = sources![
     "include/hotcall_plugin.h",
     "macros/src/derive.rs",
     "macros/src/lib.rs",
@@ -33,6 +33,7 @@ const SOURCES: [Template; 25] = sources![
     "src/lib.rs",
     "src/members.rs",
     "src/method.rs",
+    "src/panics.rs",
     "src/state.rs",
     "src/tree.rs",
     "src/types.rs",

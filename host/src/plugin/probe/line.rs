@@ -1,6 +1,6 @@
 //! The lines by which a probe tells what it has done. One word, then text to the line's end.
 
-use crate::plugin::text;
+use crate::text;
 
 /// How much text a line has.
 const TEXT_BYTES_MAX: usize = 8 << 10;
@@ -39,7 +39,7 @@ impl Line {
             Self::Refused(text) => ("refused", text.as_str()),
             Self::Failed(text) => ("failed", text.as_str()),
         };
-        format!("{word} {}\n", text::one_line(text.as_bytes(), TEXT_BYTES_MAX))
+        format!("{word} {}\n", text::line_of(text.as_bytes(), TEXT_BYTES_MAX))
     }
 
     /// None for what [`Line::print`] does not write.
@@ -73,7 +73,7 @@ mod tests {
             assert_eq!(Line::parse(line.print().as_bytes()), Some(line));
         }
         let broken = Line::Refused("one\ndestroyed \n".into()).print();
-        assert_eq!(broken, "refused one destroyed  \n");
+        assert_eq!(broken, "refused one\\ndestroyed \\n\n");
         assert_eq!(Line::parse(b"\xff \n"), None);
         assert_eq!(Line::parse(b"ready"), None);
     }

@@ -1,0 +1,146 @@
+//! Text for logs and terminals. Clients, plugins, servers and file names choose much of what is shown there.
+//!
+//! [`line`] and [`lines`] escape each character that could forge a line, steer a terminal, reorder what is read or
+//! hide: control characters, line and paragraph separators, format characters (bidirectional, zero width, tags), and
+//! what no font draws (private use, unassigned). They are called where text leaves the process, by the log's formatter
+//! and by the printer of the command line, so that no source can be forgotten.
+
+use std::borrow::Cow;
+use std::iter;
+
+/// One line of a log or of a message, in bytes.
+pub const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// What marks a cut.
+const CUT: char = '…';
+
+/// One line: what [`is_escaped`] is written as `\n` or `\u{9b}`. Cut at [`LINE_BYTES_MAX`].
+pub fn line(text: &str) -> Cow<'_, str> {
+    escaped(text, LINE_BYTES_MAX, |_| false)
+}
+
+/// As [`line`], of bytes that may not be UTF-8, and cut at `bytes_max`.
+pub fn line_of(bytes: &[u8], bytes_max: usize) -> String {
+    /// Enough that the cut is seen, however it splits a character.
+    const MORE: usize = 4;
+    let head = bytes.get(..bytes_max.saturating_add(MORE)).unwrap_or(bytes);
+    escaped(&String::from_utf8_lossy(head), bytes_max, |_| false).into_owned()
+}
+
+/// Output of several lines: line breaks and tabs stay, and nothing is cut. Whoever puts text of others between them
+/// uses [`line`] for it.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escaped(text, usize::MAX, |c| matches!(c, '\n' | '\t'))
+}
+
+/// At most `bytes_max` bytes as text, with a mark when something was cut off. For values, not for terminals.
+pub fn cut(bytes: &[u8], bytes_max: usize) -> String {
+    let Some((head, _)) = bytes.split_at_checked(bytes_max).filter(|(_, tail)| !tail.is_empty()) else {
+        return String::from_utf8_lossy(bytes).into_owned();
+    };
+    // A character that the cut splits is dropped rather than shown as damage.
+    let whole = head.utf8_chunks().map(|chunk| chunk.valid());
+    whole.chain(iter::once(CUT.encode_utf8(&mut [0; 4]) as &str)).collect()
+}
+
+/// Whether a log or a terminal gets an escape instead of this character.
+pub fn is_escaped(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+        return true;
+    }
+    // The standard library escapes what is not printable, of which wide and unbreakable spaces are harmless.
+    let is_bare = c.is_whitespace() || c.escape_debug().next() != Some('\\');
+    // It escapes a combining mark only where no letter is before it.
+    !is_bare && String::from_iter(['a', c]).escape_debug().nth(1) == Some('\\')
+}
+
+fn escaped(text: &str, bytes_max: usize, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let is_plain = |c| stays(c) || !is_escaped(c);
+    if text.len() <= bytes_max && text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len().min(bytes_max));
+    for c in text.chars() {
+        let before = clean.len();
+        if is_plain(c) {
+            clean.push(c);
+        } else {
+            clean.extend(c.escape_default());
+        }
+        if clean.len() > bytes_max {
+            clean.truncate(before);
+            clean.push(CUT);
+            break;
+        }
+    }
+    Cow::Owned(clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_forges_steers_reorders_or_hides_is_escaped() {
+        for (text, clean) in [
+            ("a\nb\r\tc", r"a\nb\r\tc"),
+            ("\0\u{1b}[31m\u{7f}", r"\u{0}\u{1b}[31m\u{7f}"),
+            ("\u{85}\u{9b}31m", r"\u{85}\u{9b}31m"),
+            ("\u{2028}\u{2029}", r"\u{2028}\u{2029}"),
+            (
+                "\u{202e}\u{2066}\u{200b}\u{200d}\u{feff}\u{ad}",
+                r"\u{202e}\u{2066}\u{200b}\u{200d}\u{feff}\u{ad}",
+            ),
+            ("\u{e0041}\u{e000}\u{fdd0}\u{378}", r"\u{e0041}\u{e000}\u{fdd0}\u{378}"),
+        ] {
+            assert_eq!(line(text), clean);
+        }
+    }
+
+    #[test]
+    fn what_people_write_stays() {
+        for text in ["\"it's\" C:\\n", "grüß e\u{301} हिन्दी ภาษาไทย", "日本\u{3000}語 10\u{a0}€ 🦀 \u{fffd}"]
+        {
+            assert!(matches!(line(text), Cow::Borrowed(same) if same == text), "{}", line(text));
+        }
+        assert_eq!(lines("a\n\tb\r\n"), "a\n\tb\\r\n");
+    }
+
+    #[test]
+    fn a_line_is_cut_between_characters_and_escapes() {
+        assert_eq!(line(&"x".repeat(LINE_BYTES_MAX)).len(), LINE_BYTES_MAX);
+        let long = line(&"\u{9b}".repeat(LINE_BYTES_MAX)).into_owned();
+        assert!(long.len() <= LINE_BYTES_MAX + CUT.len_utf8() && long.ends_with(r"\u{9b}…"), "{long}");
+        for (bytes, clean) in [
+            ("üü".as_bytes(), "ü…"),
+            (b"abcd", "abc…"),
+            (b"abc", "abc"),
+            (b"\xff", "\u{fffd}"),
+            (b"\x1b", "…"),
+            ("abü".as_bytes(), "ab…"),
+        ] {
+            assert_eq!(line_of(bytes, 3), clean);
+        }
+    }
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        assert_eq!(cut("üü".as_bytes(), 3), "ü…");
+        assert_eq!(cut(b"abc", 3), "abc");
+    }
+
+    /// By the Unicode categories in the names of the ranges.
+    #[test]
+    fn whole_ranges_are_escaped() {
+        let controls = ('\0'..='\u{1f}').chain('\u{7f}'..='\u{9f}');
+        let formats = ('\u{200b}'..='\u{200f}').chain('\u{202a}'..='\u{202e}').chain('\u{2060}'..='\u{206f}');
+        let others =
+            ('\u{e0001}'..='\u{e007f}').chain('\u{e000}'..='\u{f8ff}').chain('\u{f0000}'..='\u{10ffff}');
+        for c in controls.chain(formats).chain(others) {
+            assert!(is_escaped(c), "{c:?}");
+        }
+    }
+}
