@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 const CHALLENGE: (&str, &str) = ("WWW-Authenticate", "Basic realm=\"Hotcall\", charset=\"UTF-8\"");
 
-/// Takes names and passwords. It outlives policies, so a reload gives nobody new tries.
+/// Takes names and passwords. Outlives policies: a reload gives nobody new tries, and takes no more workers.
 pub(super) struct Basic {
     verifier: Verifier,
     throttle: Throttle,
@@ -27,8 +27,8 @@ impl Basic {
         Ok(Self { verifier: Verifier::new(workers)?, throttle, failures })
     }
 
-    /// The user whose credentials came, or `None` when none came. All wrong credentials count, also those that
-    /// are malformed.
+    /// Returns the user whose credentials came, or `None` when none came. Malformed credentials count as wrong
+    /// ones.
     ///
     /// # Errors
     /// They are wrong, came where others could read them, or cannot be verified now.

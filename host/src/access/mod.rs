@@ -1,7 +1,8 @@
 //! Who may call: from what is known of a request's sender to a permission or a refusal.
 //!
 //! [`Access`] holds what an operator chose and decides by it. `site` is about hosts and browsers; `basic` takes names and
-//! passwords, which `verify` verifies against `users`, as often as `throttle` lets, and `failures` logs the wrong ones; `rules` say who may call what. Knows no sockets, no XML and no
+//! passwords, which `verify` verifies against `users`, as often as `throttle` lets; `failures` logs those that
+//! are wrong; `rules` say who may call what. Knows no sockets, no XML and no
 //! dispatch: what it judges is a [`Visit`].
 
 mod basic;

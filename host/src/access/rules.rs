@@ -157,7 +157,7 @@ impl Place {
     }
 }
 
-/// The same network of IPv4 if this is one written in IPv6, because callers' addresses are compared in that form.
+/// Converts an IPv4 network that is written in IPv6. Callers' addresses are compared in this form.
 fn canonical(net: IpNet) -> IpNet {
     /// `::ffff:0:0/96` (RFC 4291, section 2.5.5.2).
     const MAPPED_BITS: u8 = 96;

@@ -5,8 +5,8 @@
 //! cannot be used change nothing. Sessions and connections outlive new certificates of the server's, and end when anything changes that
 //! is asked of clients. Knows no sockets and no HTTP.
 //!
-//! `files` reads; `identity` is a certificate and its key; `peer` is what is asked of clients, and `name` who they are; `context` makes OpenSSL's side
-//! of all that; `watch` looks at the files.
+//! `files` reads; `identity` is a certificate and its key; `peer` is what is asked of clients, and `name`
+//! reads their names; `context` makes OpenSSL's side of all that; `watch` looks at the files.
 
 mod context;
 mod development;
