@@ -77,6 +77,11 @@ pub struct Limits {
     pub probe_address_space_bytes_max: u64,
     /// How long a plugin file must stay as it is before it is loaded. 0: from one look to the next.
     pub settle_ms: u64,
+    /// How long the loader waits before it tries a plugin file again that it could not read, copy or try; twice as long each
+    /// time.
+    pub plugin_retry_ms: u64,
+    /// The longest such wait.
+    pub plugin_retry_ms_max: u64,
     /// How long a plugin file must be gone before its methods go. 0: they go at once.
     pub removal_ms: u64,
     /// From one look at the plugins directory to the next when nothing hints at a change.
@@ -129,6 +134,8 @@ impl Default for Limits {
             probe_ms_max: 5_000,
             probe_address_space_bytes_max: 4 << 30,
             settle_ms: 100,
+            plugin_retry_ms: 1_000,
+            plugin_retry_ms_max: 300_000,
             removal_ms: 1_000,
             rescan_ms: 1_000,
             certificate_rescan_ms: 1_000,
@@ -145,8 +152,8 @@ impl Limits {
         /// Dropping and comparing nested values takes stack for each level.
         const DEPTH_MAX: usize = 1_000;
         const PERCENT_MAX: usize = 100;
-        /// A loader that looks more often does nothing else.
-        const RESCAN_MS_MIN: u64 = 10;
+        /// A loader that looks or tries more often does nothing else.
+        const WAIT_MS_MIN: u64 = 10;
         /// Room for XML-RPC's own names, the prefix of an extension included.
         const ELEMENT_NAME_BYTES_MIN: usize = 32;
         /// Room for a prolog's encoding, and for the namespace of Apache's elements.
@@ -181,9 +188,19 @@ impl Limits {
                 return Err(format!("limits.bodies_bytes_max is {all} and must be at least {key}, {bytes}"));
             }
         }
-        let rescans = [("rescan_ms", self.rescan_ms), ("certificate_rescan_ms", self.certificate_rescan_ms)];
-        if let Some((key, ms)) = rescans.into_iter().find(|(_, ms)| *ms < RESCAN_MS_MIN) {
-            return Err(format!("limits.{key} is {ms} and must be at least {RESCAN_MS_MIN}"));
+        let waits = [
+            ("rescan_ms", self.rescan_ms),
+            ("certificate_rescan_ms", self.certificate_rescan_ms),
+            ("plugin_retry_ms", self.plugin_retry_ms),
+        ];
+        if let Some((key, ms)) = waits.into_iter().find(|(_, ms)| *ms < WAIT_MS_MIN) {
+            return Err(format!("limits.{key} is {ms} and must be at least {WAIT_MS_MIN}"));
+        }
+        let (first, longest) = (self.plugin_retry_ms, self.plugin_retry_ms_max);
+        if longest < first {
+            return Err(format!(
+                "limits.plugin_retry_ms_max is {longest} and must be at least plugin_retry_ms, {first}"
+            ));
         }
         Ok(())
     }

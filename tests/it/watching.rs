@@ -10,8 +10,8 @@ use hotcall_tests::load::{End, Load};
 use hotcall_tests::{Server, Setup, artifacts, repository, wait_until};
 use libtest_mimic::Trial;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::process::Signal;
-use std::fs;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use std::fs::{self, OpenOptions};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +24,8 @@ pub fn trials() -> Vec<Trial> {
         trial("watching::polling_does_no_more_work", polling),
         trial("watching::a_directory_is_swapped_under_load", directory_swapped),
         trial("watching::a_burst_of_events_is_few_looks", burst),
+        trial("watching::what_cannot_be_copied_is_tried_seldom_and_told_once", state_directory_full),
+        trial("watching::what_is_blocked_is_tried_at_once_when_something_changes", tried_at_once),
     ]
 }
 
@@ -216,4 +218,91 @@ fn burst() {
         wait_for_answer(&server, "version", 2);
         work.is_bounded(&server, 0);
     });
+}
+
+/// The plugins of a server whose state directory takes no file as large as these.
+const LARGE: [&str; 4] = ["p1", "p2", "p3", "p4"];
+const LARGE_BYTES: u64 = 4 << 20;
+
+/// A server that can write small files only, as when the disk is full, with [`LARGE`] in its directory.
+fn full(builds: &Builds, config: &str) -> Server {
+    let setup = Setup::new().after("trap '' XFSZ; ulimit -S -f 512");
+    let server = setup.config(config).start();
+    for plugin in LARGE {
+        let file = builds.of(plugin, 1);
+        // Bytes after an ELF file's end mean nothing to it.
+        OpenOptions::new().write(true).open(&file).unwrap().set_len(LARGE_BYTES).unwrap();
+        put(&server, &file, &format!("{plugin}.so"));
+    }
+    for plugin in LARGE {
+        server.wait_for_log(&[
+            "ERROR",
+            &format!("{plugin}.so is not served: cannot copy it"),
+            "trying again",
+        ]);
+    }
+    server
+}
+
+/// What an operator does who makes room.
+fn make_room(server: &Server) {
+    let pid = Pid::from_raw(server.pid().cast_signed());
+    prlimit(pid, Resource::Fsize, Rlimit { current: None, maximum: None }).unwrap();
+}
+
+/// Each hint, of which a busy directory has many, is a look. It was a reading of every file, too.
+fn state_directory_full() {
+    const LOOKS: u128 = 150;
+    let builds = Builds::new();
+    let server = full(&builds, "");
+    let work = Work::begin(&server);
+    let [one, two] = [server.plugins().join("one.tmp"), server.plugins().join("two.tmp")];
+    fs::write(&one, "").unwrap();
+    wait_until("many looks", || {
+        fs::rename(&one, &two).unwrap();
+        fs::rename(&two, &one).unwrap();
+        work.looks(&server) >= LOOKS
+    });
+    for plugin in LARGE {
+        let name = format!("{plugin}.so");
+        let (reads, elapsed) = (work.count(&server, &["TRACE", "reading ", &name]), work.since.elapsed());
+        // Waits of one second, two and so on; one may have begun before.
+        let most = u128::from(elapsed.as_secs().saturating_add(1).ilog2()) + 2;
+        assert!(
+            reads <= most,
+            "{name} was read {reads} times in {elapsed:?} and {} looks",
+            work.looks(&server)
+        );
+        assert_eq!(work.count(&server, &["ERROR", &name]), 0, "{}", server.log());
+    }
+    make_room(&server);
+    for plugin in LARGE {
+        server.wait_for_log(&["INFO", &format!("{plugin}.so is loaded now")]);
+        wait_for_answer(&server, plugin, 1);
+    }
+}
+
+/// With waits that no test outlasts.
+fn tried_at_once() {
+    let builds = Builds::new();
+    let server = full(&builds, "[limits]\nplugin_retry_ms = 3_600_000\nplugin_retry_ms_max = 3_600_000\n");
+    let [p1, p2, p3, p4] = LARGE;
+    let file = |plugin: &str| server.plugins().join(format!("{plugin}.so"));
+    let told = |plugin: &str| server.log().matches(&format!("{plugin}.so is not served")).count();
+
+    // Tried in vain, it is told anew.
+    OpenOptions::new().append(true).open(file(p1)).unwrap().set_len(LARGE_BYTES + 1).unwrap();
+    wait_until("another refusal", || told(p1) == 2);
+    assert_eq!([p2, p3, p4].map(told), [1; 3], "{}", server.log());
+    make_room(&server);
+    OpenOptions::new().append(true).open(file(p1)).unwrap().set_len(LARGE_BYTES).unwrap();
+    wait_for_answer(&server, p1, 1);
+    fs::set_permissions(file(p2), fs::metadata(file(p2)).unwrap().permissions()).unwrap();
+    wait_for_answer(&server, p2, 1);
+    assert_eq!([p3, p4].map(told), [1; 2], "{}", server.log());
+    server.signal(Signal::HUP);
+    for plugin in [p3, p4] {
+        server.wait_for_log(&["INFO", &format!("{plugin}.so is loaded now")]);
+        wait_for_answer(&server, plugin, 1);
+    }
 }

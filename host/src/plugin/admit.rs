@@ -11,7 +11,7 @@ use super::vitals::Vitals;
 use super::{Unload, handover, probe, quarantine};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Loading that takes longer is told: clients may notice it.
 const SLOW_LOAD_MS: u128 = 200;
@@ -259,10 +259,11 @@ impl Loader {
         let is_known = is_told_once && slot.last_error.as_ref() == Some(&text);
         let running = slot.running.as_ref().map(|r| (r.descriptor.version.clone(), r.id));
         if !is_known {
+            let again = if refusal.may_pass() { "; trying again" } else { "" };
             match running {
-                None => log::error!("plugin file {} is not served: {text}", path.display()),
+                None => log::error!("plugin file {} is not served: {text}{again}", path.display()),
                 Some((version, id)) => log::error!(
-                    "plugin file {} is not served: {text}; version {version}, generation {id}, keeps serving",
+                    "plugin file {} is not served: {text}{again}; version {version}, generation {id}, keeps serving",
                     path.display()
                 ),
             }
@@ -279,11 +280,11 @@ impl Loader {
         slot.last_error = Some(text);
         self.is_status_stale = true;
         if refusal.may_pass() {
-            // Without a stamp the next look tries again.
-            slot.stamp = None;
+            slot.block(&self.config.limits);
+        } else {
+            (slot.wait, slot.is_blocked) = (Duration::ZERO, false);
+            slot.state = State::Refused;
         }
-        let state = if slot.stamp.is_some() { State::Refused } else { State::Unreadable };
-        self.set_state(name, state);
     }
 
     pub(super) fn set_plugin(&mut self, name: &OsStr, plugin: Option<String>) {
@@ -293,7 +294,12 @@ impl Loader {
     }
 
     fn serving(&mut self, name: &OsStr) {
+        let path = self.path(name);
         if let Some(slot) = self.slots.get_mut(name) {
+            if std::mem::take(&mut slot.is_blocked) {
+                log::info!("plugin file {} is loaded now", path.display());
+            }
+            slot.wait = Duration::ZERO;
             slot.last_error = None;
         }
         self.set_state(name, State::Serving);

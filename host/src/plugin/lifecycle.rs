@@ -125,7 +125,10 @@ impl Loader {
             self.end_start();
             match self.mailbox.next(self.due()) {
                 Event::Hint => self.look_at(self.last_look + LOOK_GAP),
-                Event::Asked => self.look(),
+                Event::Asked => {
+                    self.unblock();
+                    self.look();
+                }
                 Event::Settings(settings) => self.reconfigure(settings),
                 Event::Reload(reload) => self.reload(reload),
                 Event::Due => {
@@ -161,7 +164,10 @@ impl Loader {
     pub(super) fn look(&mut self) {
         if let Some(watcher) = &mut self.watcher {
             // Before the listing: a change after it then comes with a hint.
-            watcher.renew();
+            if watcher.renew() {
+                // Its owner or mode may be another.
+                self.unblock();
+            }
         }
         let attention = Attention {
             follows_links: self.config.follow_symlinks,
@@ -243,8 +249,17 @@ impl Loader {
             }
             State::Settling { stamp, hash, .. } => Some((stamp, hash)),
             State::Missing { .. } => None,
-            _ if slot.stamp != Some(entry.stamp) || slot.signature != entry.signature => None,
+            _ if slot.stamp != Some(entry.stamp) || slot.signature != entry.signature => {
+                if !std::mem::take(&mut slot.wait).is_zero() {
+                    // What keeps the new content from being loaded is told anew.
+                    slot.last_error = None;
+                }
+                None
+            }
             State::Retrying { hash, due, .. } if due <= Instant::now() => Some((entry.stamp, Some(hash))),
+            State::Blocked { hash, due } if due <= Instant::now() => {
+                hash.map(|hash| (entry.stamp, Some(hash)))
+            }
             _ => return,
         };
         (slot.stamp, slot.hash, slot.signature) = (None, None, entry.signature);
@@ -259,11 +274,16 @@ impl Loader {
             }
             Ok(content) => self.settle(&entry.name, content.stamp, Some(content.hash)),
             Err(refusal) => {
-                if matches!(refusal, Refusal::TooLarge { .. } | Refusal::NotElf(_)) {
-                    self.set_stamp(entry);
-                }
+                self.set_stamp(entry);
                 self.refuse(&entry.name, &refusal);
             }
+        }
+    }
+
+    /// Has what is blocked tried at the next look: an operator wishes it, or may have removed the cause.
+    pub(super) fn unblock(&mut self) {
+        for slot in self.slots.values_mut().filter(|slot| matches!(slot.state, State::Blocked { .. })) {
+            slot.stamp = None;
         }
     }
 

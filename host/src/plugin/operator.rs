@@ -47,6 +47,7 @@ impl Loader {
                 log::info!("the configuration of plugin {name} changed; it is not loaded");
             }
         }
+        self.unblock();
         self.look();
     }
 

@@ -2,11 +2,13 @@
 
 use super::candidate::Candidate;
 use super::generation::Generation;
+use super::lifecycle::later;
 use super::scan::{ContentHash, Stamp};
 use super::status::{FileState, PluginStatus, Row};
+use crate::limits::Limits;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is known of the file's present content. What serves is apart from it: an older generation serves on
 /// through every state.
@@ -27,8 +29,11 @@ pub(super) enum State {
     Retrying { hash: ContentHash, tries: u32, due: Instant },
     /// Not to be loaded until the content changes.
     Refused,
-    /// Could not be read or copied; tried again at every look.
-    Unreadable,
+    /// Could not be read, copied or tried, which may pass without a change of the file; tried again at `due`. Loaded then
+    /// if it still has this hash; without one it was not read.
+    Blocked { hash: Option<ContentHash>, due: Instant },
+    /// Never read.
+    New,
     /// The file is gone; what serves for it goes at `due`.
     Missing { due: Instant },
 }
@@ -42,7 +47,7 @@ impl State {
             Self::Serving => FileState::Serving,
             Self::Waiting { .. } => FileState::Waiting,
             Self::Conflicting(_) => FileState::Conflicting,
-            Self::Refused | Self::Retrying { .. } | Self::Unreadable => FileState::Refused,
+            Self::Refused | Self::Retrying { .. } | Self::Blocked { .. } | Self::New => FileState::Refused,
             Self::Missing { .. } => FileState::Missing,
         }
     }
@@ -65,13 +70,17 @@ pub(super) struct Slot {
     pub(super) plugin: Option<String>,
     /// The next settled content is loaded even if it is what runs.
     pub(super) is_forced: bool,
+    /// The last wait of a [`State::Blocked`]; zero for a content that was not blocked yet.
+    pub(super) wait: Duration,
+    /// The last try to load something was blocked.
+    pub(super) is_blocked: bool,
 }
 
 impl Slot {
     /// A file that was never read.
     pub(super) const fn new() -> Self {
         Self {
-            state: State::Unreadable,
+            state: State::New,
             stamp: None,
             hash: None,
             signature: None,
@@ -79,6 +88,8 @@ impl Slot {
             last_error: None,
             plugin: None,
             is_forced: false,
+            wait: Duration::ZERO,
+            is_blocked: false,
         }
     }
 
@@ -99,13 +110,22 @@ impl Slot {
         serves && content_is_other
     }
 
+    /// Puts its next try off, twice as long as the last time.
+    pub(super) fn block(&mut self, limits: &Limits) {
+        let (first, longest) = (limits.plugin_retry_ms, limits.plugin_retry_ms_max);
+        self.wait = (self.wait * 2).max(Duration::from_millis(first)).min(Duration::from_millis(longest));
+        self.is_blocked = true;
+        self.state = State::Blocked { hash: self.hash, due: later(Instant::now(), self.wait) };
+    }
+
     /// When it wants to be looked at.
     pub(super) const fn due(&self) -> Option<Instant> {
         match self.state {
             State::Settling { due, .. }
             | State::Missing { due }
             | State::Waiting { due, .. }
-            | State::Retrying { due, .. } => Some(due),
+            | State::Retrying { due, .. }
+            | State::Blocked { due, .. } => Some(due),
             _ => None,
         }
     }
@@ -139,5 +159,22 @@ impl Slot {
             kept_file_bytes: 0,
         };
         Row { status, vitals: running.map(|running| Arc::clone(&running.vitals)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_the_longest() {
+        let limits = Limits { plugin_retry_ms: 100, plugin_retry_ms_max: 500, ..Limits::default() };
+        let mut slot = Slot::new();
+        for ms in [100, 200, 400, 500, 500] {
+            let before = Instant::now();
+            slot.block(&limits);
+            assert_eq!(slot.wait, Duration::from_millis(ms));
+            assert!(slot.due().is_some_and(|due| due >= before + slot.wait));
+        }
     }
 }

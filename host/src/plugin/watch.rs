@@ -45,8 +45,9 @@ impl Watcher {
         Ok(watcher)
     }
 
-    /// Watches what now stands under the two names, if that is something else than before.
-    pub(super) fn renew(&mut self) {
+    /// Watches what now stands under the two names, if that is something else than before. Whether the directory itself
+    /// changed, and not only what is in it.
+    pub(super) fn renew(&mut self) -> bool {
         let is_stale = self.stale.swap(false, Ordering::Relaxed);
         let parent = self.directory.parent().map(Path::to_owned);
         let paths = [Some(self.directory.clone()), parent];
@@ -70,6 +71,7 @@ impl Watcher {
                 Err(_) => {}
             }
         }
+        is_stale
     }
 }
 

@@ -4,6 +4,7 @@ use crate::scene::Scene;
 use hotcall::plugin::{FileState, Watch};
 use hotcall::xmlrpc::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -250,4 +251,70 @@ fn one_plugin_s_destroys_that_hang_leave_room_for_another_s() {
     scene.until("the other one is destroyed", || {
         fs::read_to_string(&journal).is_ok_and(|journal| journal.contains("destroy 1"))
     });
+}
+
+/// How often [`look_often`] does.
+const LOOKS: i32 = 20;
+
+/// Has the loader look at the directory many times, which a new file shows each time.
+fn look_often(scene: &Scene) {
+    for number in 0..LOOKS {
+        let name = format!("text-{number}.so");
+        fs::write(scene.file(&name), format!("text number {number}")).unwrap();
+        scene.until_state(&name, FileState::Refused);
+        fs::remove_file(scene.file(&name)).unwrap();
+    }
+}
+
+/// As where no process can be started for a while: the program only ends, until there is a file.
+#[test]
+fn a_probe_that_cannot_start_is_tried_seldom_and_at_once_when_asked() {
+    let mut scene = probing();
+    let [program, starts, open] = ["program", "starts", "open"].map(|name| scene.root.path().join(name));
+    let script = format!(
+        "#!/bin/sh\n[ $1 = guard-probe ] && exec {hotcall} \"$@\"\necho >> {starts}\n[ -e {open} ] && exec {hotcall} \"$@\"\n",
+        hotcall = env!("CARGO_BIN_EXE_hotcall"),
+        starts = starts.display(),
+        open = open.display()
+    );
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    scene.probe = Some(program);
+    (scene.limits.plugin_retry_ms, scene.limits.plugin_retry_ms_max) = (FOR_EVER_MS, FOR_EVER_MS);
+    scene.start(Watch::Auto);
+    put(&scene, scene.life("p", "m", 1), "p.so");
+    let error = scene.until_state("p.so", FileState::Refused).last_error.unwrap();
+    assert!(error.contains("cannot probe it"), "{error}");
+    look_often(&scene);
+    let count = || fs::read_to_string(&starts).unwrap().lines().count();
+    assert_eq!(count(), 1);
+    fs::write(&open, "").unwrap();
+    scene.running().rescan();
+    scene.until_answer("m", Some(1));
+    assert_eq!((count(), scene.status_of("p.so").unwrap().last_error), (2, None));
+}
+
+#[test]
+fn a_scratch_directory_that_cannot_be_made_is_tried_seldom_and_at_once_when_asked() {
+    const TRIES: usize = 100;
+    let mut scene = probing();
+    (scene.limits.plugin_retry_ms, scene.limits.plugin_retry_ms_max) = (FOR_EVER_MS, FOR_EVER_MS);
+    scene.start(Watch::Auto);
+    let run = fs::read_dir(scene.root.path().join("state")).unwrap().flatten();
+    let run = run.map(|entry| entry.path()).find(|path| path.is_dir() && !path.ends_with("data")).unwrap();
+    // Something else has the name of each try.
+    let taken = |number: usize| run.join(format!("probe-{number:06}"));
+    (0..TRIES).for_each(|number| fs::write(taken(number), "").unwrap());
+    put(&scene, scene.life("p", "m", 1), "p.so");
+    let error = scene.until_state("p.so", FileState::Refused).last_error.unwrap();
+    assert!(error.contains("cannot make a scratch directory"), "{error}");
+    look_often(&scene);
+    assert_eq!(scene.answer("m"), None);
+    (0..TRIES).for_each(|number| fs::remove_file(taken(number)).unwrap());
+    look_often(&scene);
+    assert_eq!(scene.answer("m"), None, "it is not tried by itself so soon");
+    let served = reload(&scene, "p.so").unwrap();
+    // Each content that is tried gets a number: the texts, the first try, and the reload.
+    let number = Value::Int(2 * LOOKS + 2);
+    assert_eq!((served.get("generation"), scene.answer("m")), (Some(&number), Some(1)));
 }
