@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial_with("python3", "deploy::sockets_without_names_are_https_or_unix", sockets_without_names),
         trial_with("python3", "deploy::sockets_that_cannot_be_served_are_refused", sockets_are_refused),
         trial("deploy::systemd_is_told_of_start_reload_and_stop", systemd_is_told),
+        trial("deploy::a_manager_that_reads_nothing_holds_up_nothing", nobody_reads_notices),
         trial("deploy::the_watchdog_is_fed_only_while_reactors_come_round", watchdog_is_fed),
         trial_with("systemd-analyze", "deploy::the_units_are_right_and_as_tight_as_the_page_says", units),
     ]
@@ -166,6 +167,21 @@ fn systemd_is_told() {
         None,
         "nobody feeds a watchdog that was not asked for"
     );
+}
+
+fn nobody_reads_notices() {
+    let root = tempfile::tempdir().unwrap();
+    let notices = Notices::new(root.path());
+    let other = UnixDatagram::unbound().unwrap();
+    other.set_nonblocking(true).unwrap();
+    while other.send_to(b"STATUS=\n", &notices.1).is_ok() {}
+    let mut server = Setup::new()
+        .after(&notices.prelude(Some(WATCHDOG)))
+        .plugin("deployed.so", &deployed(root.path(), &[]))
+        .start();
+    server.wait_for_log(&["the service manager at NOTIFY_SOCKET does not hear"]);
+    assert!(server.client().call::<String>("inherited", ()).is_ok());
+    assert_eq!(server.stop().code(), Some(0));
 }
 
 /// A plugin that breaks its promise to be quick holds up the reactor that trusted it.

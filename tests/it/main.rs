@@ -19,6 +19,7 @@ mod http;
 mod killed;
 mod lanes;
 mod large;
+mod log;
 mod memory;
 mod new;
 mod permits;
@@ -62,6 +63,7 @@ fn main() {
         killed::trials(),
         lanes::trials(),
         large::trials(),
+        log::trials(),
         memory::trials(),
         new::trials(),
         permits::trials(),

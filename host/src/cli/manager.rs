@@ -9,6 +9,8 @@ use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use std::convert::Infallible;
 use std::env;
+use std::io;
+use std::os::unix::net::UnixDatagram;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,9 @@ const WATCHDOG_USEC: &str = "WATCHDOG_USEC";
 const FIRST: usize = 3;
 /// From one look whether the status has changed to the next.
 const STATUS_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a notice waits for a manager that has many to read.
+const NOTICE_MAX: Duration = Duration::from_secs(1);
 
 /// Takes the sockets that this process was handed. Nothing that it starts gets them or hears of them. To be called before there
 /// is a second thread.
@@ -105,9 +110,19 @@ impl Manager {
 }
 
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    if let Err(error) = send(states) {
         log::warn!("the service manager at {NOTIFY_SOCKET} does not hear: {error}");
     }
+}
+
+/// Not `sd_notify::notify`, which waits without end for a manager that takes no notices.
+fn send(states: &[NotifyState<'_>]) -> io::Result<()> {
+    let Some(path) = env::var_os(NOTIFY_SOCKET) else { return Ok(()) };
+    let notice: String = states.iter().map(|state| format!("{state}\n")).collect();
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(NOTICE_MAX))?;
+    socket.connect(path)?;
+    socket.send(notice.as_bytes()).map(drop)
 }
 
 /// Says again and again that the server is alive, when its manager wants to hear that, and only when it is: every reactor and the

@@ -6,6 +6,7 @@ mod check;
 mod connection;
 mod dev;
 mod json;
+mod logger;
 mod manager;
 mod methods;
 mod new;
@@ -17,12 +18,9 @@ mod signals;
 
 use crate::{plugin, text};
 use clap::{Parser, Subcommand};
-use env_logger::fmt::{ConfigurableFormat, Formatter};
-use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Read, Write};
-use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
-use std::{env, fmt, thread};
+use std::{env, fmt};
 
 /// An XML-RPC server whose methods are compiled plugins, and its client.
 #[derive(Parser)]
@@ -90,11 +88,8 @@ pub fn run() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     // A server keeps a log; the other commands say what they have to say themselves.
-    let level =
-        if matches!(command, Command::Serve(_) | Command::Dev(_)) { "info,notify=error" } else { "error" };
-    let mut logger = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level));
-    logger.format(write_record).init();
-    panic::set_hook(Box::new(report_panic));
+    let serves = matches!(command, Command::Serve(_) | Command::Dev(_));
+    logger::init(if serves { "info,notify=error" } else { "error" }, serves);
     let result = match command {
         Command::Serve(args) => serve::run(args),
         Command::Dev(args) => dev::run(args),
@@ -108,14 +103,11 @@ pub fn run() -> ExitCode {
         Command::Probe(args) => probe::run(&args),
         Command::Guard => probe::guard(),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            // A standard error that is closed has nobody to tell.
-            let _ = writeln!(io::stderr(), "hotcall: {failure}");
-            ExitCode::FAILURE
-        }
+    if let Err(failure) = &result {
+        logger::say(&format!("hotcall: {failure}"));
     }
+    logger::flush();
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Answers a usage error, `--help` or `--version`, and ends the process. clap repeats arguments as they were given, so it
@@ -129,26 +121,6 @@ fn refuse(error: &clap::Error) -> ExitCode {
     // A standard error that is closed has nobody to tell.
     let _ = write!(io::stderr(), "{}", text::lines(&error.render().to_string()));
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
-}
-
-/// Writes a record of the log in one line, whoever chose its text.
-fn write_record(to: &mut Formatter, record: &log::Record<'_>) -> io::Result<()> {
-    let text = record.args().to_string();
-    let args = format_args!("{}", text::line(&text));
-    let record = log::Record::builder().level(record.level()).target(record.target()).args(args).build();
-    ConfigurableFormat::default().format(to, &record)
-}
-
-/// Logs a panic of the server's own code, whose message may hold a client's text.
-fn report_panic(info: &PanicHookInfo<'_>) {
-    let thread = thread::current();
-    let name = thread.name().unwrap_or("without a name");
-    let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
-    log::error!("thread {name} panicked{place}: {}", info.payload_as_str().unwrap_or("a panic without text"));
-    let trace = Backtrace::capture();
-    if trace.status() == BacktraceStatus::Captured {
-        trace.to_string().lines().for_each(|line| log::error!("{line}"));
-    }
 }
 
 /// Writes text to standard output, cleaned for a terminal but for its line breaks.
