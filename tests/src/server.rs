@@ -185,11 +185,8 @@ impl Server {
         }
         command.args(&setup.arguments).env("RUST_LOG", setup.log.as_deref().unwrap_or(LOG));
         let ca = setup.ca.unwrap_or_else(|| state.join("dev-cert.pem"));
-        let mut server = Self::spawn(root, plugins, state, command, setup.handed.len());
+        let mut server = Self::spawn(root, plugins, state, command, setup.handed.len(), setup.is_log_unread);
         server.ca = ca;
-        if !setup.is_log_unread {
-            server.read_log();
-        }
         server
     }
 
@@ -199,6 +196,7 @@ impl Server {
         state: PathBuf,
         mut command: Command,
         handed: usize,
+        is_log_unread: bool,
     ) -> Self {
         let shown = format!("{command:?}");
         let mut child = command
@@ -213,6 +211,9 @@ impl Server {
         let ca = PathBuf::new();
         let mut server =
             Self { root, plugins, state, ca, child, command: shown, urls: Vec::new(), log, unread };
+        if !is_log_unread {
+            server.read_log();
+        }
         let listeners =
             handed + server.command.matches("--http").count() + server.command.matches("--unix").count();
         while server.urls.len() < listeners {
