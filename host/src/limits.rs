@@ -83,6 +83,8 @@ pub struct Limits {
     pub rescan_ms: u64,
     /// From one look at the files of certificates to the next.
     pub certificate_rescan_ms: u64,
+    /// Log lines that standard error has not taken yet. Further ones are dropped, and counted.
+    pub log_queue_bytes_max: usize,
 }
 
 /// What calls of one method may take, where that is less than [`Limits`] allow.
@@ -132,6 +134,7 @@ impl Default for Limits {
             removal_ms: 1_000,
             rescan_ms: 1_000,
             certificate_rescan_ms: 1_000,
+            log_queue_bytes_max: 1 << 20,
         }
     }
 }
@@ -151,6 +154,8 @@ impl Limits {
         const ELEMENT_NAME_BYTES_MIN: usize = 32;
         /// Room for a prolog's encoding, and for the namespace of Apache's elements.
         const ATTRIBUTE_BYTES_MIN: usize = 64;
+        /// Room for the longest line of a plugin.
+        const LOG_QUEUE_BYTES_MIN: usize = 16 << 10;
         if let Some((key, _)) = self.needed().into_iter().find(|(_, is_there)| !is_there) {
             return Err(format!(
                 "limits.{key} is 0 and must be at least 1: with 0 no call could be answered"
@@ -170,7 +175,9 @@ impl Limits {
         }
         let names = ("xml_element_name_bytes_max", self.xml_element_name_bytes_max, ELEMENT_NAME_BYTES_MIN);
         let values = ("xml_attribute_bytes_max", self.xml_attribute_bytes_max, ATTRIBUTE_BYTES_MIN);
-        if let Some((key, bytes, min)) = [names, values].into_iter().find(|(_, bytes, min)| bytes < min) {
+        let log = ("log_queue_bytes_max", self.log_queue_bytes_max, LOG_QUEUE_BYTES_MIN);
+        if let Some((key, bytes, min)) = [names, values, log].into_iter().find(|(_, bytes, min)| bytes < min)
+        {
             return Err(format!("limits.{key} is {bytes} and must be at least {min}"));
         }
         for (key, bytes) in

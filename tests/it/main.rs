@@ -18,6 +18,7 @@ mod http;
 mod killed;
 mod lanes;
 mod large;
+mod log;
 mod memory;
 mod new;
 mod permits;
@@ -59,6 +60,7 @@ fn main() {
         killed::trials(),
         lanes::trials(),
         large::trials(),
+        log::trials(),
         memory::trials(),
         new::trials(),
         permits::trials(),

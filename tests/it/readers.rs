@@ -4,7 +4,7 @@ use crate::trial;
 use hotcall_tests::idle::connector;
 use hotcall_tests::load::End;
 use hotcall_tests::wire::{Answer, Wire, address, call, post};
-use hotcall_tests::{Server, Setup, artifacts, wait_until};
+use hotcall_tests::{Server, Setup, WAIT_MAX, artifacts, wait_until};
 use libtest_mimic::Trial;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{AddressFamily, SocketType, socket};
@@ -53,7 +53,9 @@ fn url<'a>(server: &'a Server, beginning: &str) -> &'a str {
 /// To a listener of one address: the client then has the same.
 fn from(server: &Server, address_of_both: &str) -> Wire<TcpStream> {
     let url = url(server, &format!("http://{address_of_both}:"));
-    Wire::on(TcpStream::connect(address(url)).unwrap())
+    let stream = TcpStream::connect(address(url)).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
+    Wire::on(stream)
 }
 
 fn answer(server: &Server, from_address: &str, request: &str) -> Answer {

@@ -13,7 +13,7 @@ pub mod requests;
 mod server;
 pub mod wire;
 
-pub use server::{Server, Setup};
+pub use server::{Server, Setup, fill};
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};

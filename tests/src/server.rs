@@ -3,11 +3,14 @@
 use crate::{WAIT_MAX, artifacts, repository, wait_for};
 use hotcall::client::Client;
 use hotcall::xmlrpc::Value;
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
@@ -28,6 +31,7 @@ pub struct Setup {
     without_directory: bool,
     ca: Option<PathBuf>,
     handed: Vec<String>,
+    is_log_unread: bool,
 }
 
 impl Setup {
@@ -100,6 +104,13 @@ impl Setup {
         self
     }
 
+    /// Nobody reads its log until [`Server::read_log`].
+    #[must_use]
+    pub fn unread_log(mut self) -> Self {
+        self.is_log_unread = true;
+        self
+    }
+
     /// With a plugins directory that does not exist.
     #[must_use]
     pub fn without_directory(mut self) -> Self {
@@ -140,6 +151,8 @@ pub struct Server {
     command: String,
     urls: Vec<String>,
     log: Arc<Mutex<String>>,
+    /// Where the log waits that nobody reads yet.
+    unread: Option<ChildStderr>,
 }
 
 impl Server {
@@ -172,7 +185,7 @@ impl Server {
         }
         command.args(&setup.arguments).env("RUST_LOG", setup.log.as_deref().unwrap_or(LOG));
         let ca = setup.ca.unwrap_or_else(|| state.join("dev-cert.pem"));
-        let mut server = Self::spawn(root, plugins, state, command, setup.handed.len());
+        let mut server = Self::spawn(root, plugins, state, command, setup.handed.len(), setup.is_log_unread);
         server.ca = ca;
         server
     }
@@ -183,6 +196,7 @@ impl Server {
         state: PathBuf,
         mut command: Command,
         handed: usize,
+        is_log_unread: bool,
     ) -> Self {
         let shown = format!("{command:?}");
         let mut child = command
@@ -192,10 +206,14 @@ impl Server {
             .spawn()
             .unwrap_or_else(|error| panic!("{shown}: {error}"));
         let log = Arc::new(Mutex::new(String::new()));
-        collect(child.stderr.take().unwrap(), log.clone());
+        let unread = child.stderr.take();
         let listening = lines_of(child.stdout.take().unwrap());
         let ca = PathBuf::new();
-        let mut server = Self { root, plugins, state, ca, child, command: shown, urls: Vec::new(), log };
+        let mut server =
+            Self { root, plugins, state, ca, child, command: shown, urls: Vec::new(), log, unread };
+        if !is_log_unread {
+            server.read_log();
+        }
         let listeners =
             handed + server.command.matches("--http").count() + server.command.matches("--unix").count();
         while server.urls.len() < listeners {
@@ -244,6 +262,21 @@ impl Server {
     /// All that it has logged.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Reads its log from now on.
+    pub fn read_log(&mut self) {
+        if let Some(unread) = self.unread.take() {
+            collect(unread, self.log.clone());
+        }
+    }
+
+    /// Fills the pipe that its log goes to with empty lines, until not a byte fits.
+    ///
+    /// # Panics
+    /// The log is read.
+    pub fn fill_log(&self) {
+        fill(self.unread.as_ref().expect("a log that nobody reads"));
     }
 
     /// Waits until the log has a line with all these parts, and gives it.
@@ -298,6 +331,17 @@ impl Drop for Server {
             drop(self.child.kill());
             drop(self.child.wait());
         }
+    }
+}
+
+/// Fills a pipe with empty lines until not a byte fits, by any of its ends.
+pub fn fill(pipe: &impl AsRawFd) {
+    // Opened anew: only this writer must not wait.
+    let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let mut pipe = fs::File::options().write(true).custom_flags(flags).open(path).expect("a pipe");
+    for piece in [&[b'\n'; 4096][..], b"\n"] {
+        while pipe.write(piece).is_ok() {}
     }
 }
 

@@ -1,8 +1,8 @@
 //! `hotcall dev`: builds plugin sources, serves them, and rebuilds what changes.
 
-use super::Failure;
 use super::serve::{CommonArgs, tell_what_is_off, until_signal};
 use super::signals::Kept;
+use super::{Failure, logger};
 use crate::config::Config;
 use crate::dev::{self, Interrupt, Options as Building};
 use crate::plugin;
@@ -34,7 +34,9 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::default();
     let on_early_end = interrupt.clone();
     let signals = Kept::new()?.hear(move || on_early_end.end())?;
+    logger::start()?;
     let config = args.common.config()?;
+    logger::limit(&config.limits);
     tell_what_is_off(&config);
     let is_checked = config.check_permissions.unwrap_or(true);
     let first = options(config)?;

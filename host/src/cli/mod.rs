@@ -6,6 +6,7 @@ mod check;
 mod connection;
 mod dev;
 mod json;
+mod logger;
 mod manager;
 mod methods;
 mod new;
@@ -83,9 +84,8 @@ pub fn run() -> ExitCode {
     crate::server::allocator::give_back_large_memory();
     let command = Cli::parse().command;
     // A server keeps a log; the other commands say what they have to say themselves.
-    let level =
-        if matches!(command, Command::Serve(_) | Command::Dev(_)) { "info,notify=error" } else { "error" };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+    let serves = matches!(command, Command::Serve(_) | Command::Dev(_));
+    logger::init(if serves { "info,notify=error" } else { "error" }, serves);
     let result = match command {
         Command::Serve(args) => serve::run(args),
         Command::Dev(args) => dev::run(args),
@@ -99,14 +99,11 @@ pub fn run() -> ExitCode {
         Command::Probe(args) => probe::run(&args),
         Command::Guard => probe::guard(),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            // A standard error that is closed has nobody to tell.
-            let _ = writeln!(io::stderr(), "hotcall: {failure}");
-            ExitCode::FAILURE
-        }
+    if let Err(failure) = &result {
+        logger::say(&format!("hotcall: {failure}"));
     }
+    logger::flush();
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Writes to standard output. A reader that has gone (`hotcall methods | head`) is no failure.

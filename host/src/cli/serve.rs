@@ -2,7 +2,7 @@
 
 use super::manager::{self, Manager, Watchdog};
 use super::signals::{Kept, Signals, Wish};
-use super::{Failure, print};
+use super::{Failure, logger, print};
 use crate::config::{Config, EXAMPLE, WatchName};
 use crate::net::Handed;
 use crate::server::{Options, Prepared, allocator};
@@ -139,11 +139,14 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let places: Vec<_> = handed.iter().map(Handed::bind).collect();
     let kept = Kept::new()?;
     let config = args.config()?;
+    logger::limit(&config.limits);
     tell_what_is_off(&config);
     tell_of_root(&config);
     let options = |config| Options::new(config, places.clone()).map_err(Failure::new);
     let prepared = Prepared::new(options(config)?, handed).map_err(Failure::new)?;
     args.common.warn_of_unreadable_config();
+    // Not before root is given up: threads would keep it.
+    logger::start()?;
     until_signal(&kept.hear(|| ())?, prepared, || options(args.config()?))
 }
 

@@ -1,6 +1,6 @@
 //! What signals do to a command that serves, from its first moment to its last.
 
-use super::Failure;
+use super::{Failure, logger};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals as Caught;
@@ -59,10 +59,12 @@ impl Kept {
                     (_, false) => {
                         log::info!("stopped before anything was served");
                         clean_up();
+                        logger::flush();
                         process::exit(0);
                     }
                     (_, true) if is_stopping => {
                         log::warn!("stopped at once by a second signal");
+                        logger::flush();
                         process::exit(1);
                     }
                     (_, true) => {

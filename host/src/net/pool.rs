@@ -145,17 +145,17 @@ impl Stuck {
             return false;
         }
         counts.stuck += 1;
+        let stuck = counts.stuck;
         let is_replaced = counts.replaced < self.replaced_max;
         counts.replaced += usize::from(is_replaced);
+        drop(counts);
         if is_replaced {
             log::warn!(
-                "a worker is stuck in a call past its deadline, as {} in all; another takes its place",
-                counts.stuck
+                "a worker is stuck in a call past its deadline, as {stuck} in all; another takes its place"
             );
         } else {
             log::error!(
-                "{} workers are stuck in calls past their deadlines; stuck_workers_max of them have been replaced, and this one is not",
-                counts.stuck
+                "{stuck} workers are stuck in calls past their deadlines; stuck_workers_max of them have been replaced, and this one is not"
             );
         }
         is_replaced

@@ -1,0 +1,306 @@
+//! The log: from records to lines on standard error.
+//!
+//! A command that serves queues its lines, and a thread writes them: no other thread waits for the reader of standard error. A
+//! full queue drops lines, and a line in their place says how many. The other commands write each line at once.
+
+use super::Failure;
+use crate::limits::Limits;
+use anstream::AutoStream;
+use env_logger::{Builder, Env, Target};
+use memchr::{memchr, memrchr};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, Write};
+use std::panic::{self, PanicHookInfo};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{env, thread};
+
+/// How long the end of the process waits until queued lines are written.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+/// How long a thread that panics waits for that: the process may go on, and others may wait for the thread.
+const PANIC_FLUSH_MAX: Duration = Duration::from_millis(100);
+/// A pipe takes this much in one piece (`PIPE_BUF`), so that what others write to it does not stand within a line.
+const PIECE_BYTES_MAX: usize = 4_096;
+/// Memory that the queue keeps when it is empty.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+
+/// This process' queue.
+static QUEUE: Queue = Queue::new();
+
+struct Queue {
+    state: Mutex<State>,
+    has_lines: Condvar,
+    is_written: Condvar,
+}
+
+struct State {
+    phase: Phase,
+    lines: Vec<u8>,
+    bytes_max: usize,
+    /// Lines that were dropped behind `lines`.
+    dropped: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Lines are not queued.
+    Direct,
+    /// No thread writes yet.
+    Waiting,
+    /// The thread has written what it took.
+    Idle,
+    Writing,
+}
+
+/// Logs from now on, by `RUST_LOG` or else this filter. With a queue, lines wait for [`start`] or [`flush`].
+pub(super) fn init(filter: &str, is_queued: bool) {
+    let mut builder = Builder::from_env(Env::default().default_filter_or(filter));
+    if is_queued {
+        let mut state = QUEUE.lock();
+        (state.phase, state.bytes_max) = (Phase::Waiting, Limits::default().log_queue_bytes_max);
+        drop(state);
+        builder.target(Target::Pipe(Box::new(&QUEUE)));
+        if !matches!(env::var("RUST_LOG_STYLE").as_deref(), Ok("always" | "never")) {
+            // What env_logger would choose for standard error.
+            builder.write_style(AutoStream::choice(&io::stderr()).into());
+        }
+    }
+    builder.init();
+    panic::set_hook(Box::new(report_panic));
+}
+
+/// Takes the queue's limit from a configuration.
+pub(super) fn limit(limits: &Limits) {
+    QUEUE.lock().bytes_max = limits.log_queue_bytes_max;
+}
+
+/// Starts the thread that writes queued lines.
+///
+/// # Errors
+/// The system has no thread.
+pub(super) fn start() -> Result<(), Failure> {
+    let mut state = QUEUE.lock();
+    if state.phase == Phase::Waiting {
+        let write = || {
+            let mut lines = Vec::new();
+            loop {
+                QUEUE.take(&mut lines);
+                write_lines(&lines);
+            }
+        };
+        thread::Builder::new()
+            .name("log".into())
+            .spawn(write)
+            .map_err(|error| Failure::new(format!("cannot start the thread that writes the log: {error}")))?;
+        state.phase = Phase::Idle;
+    }
+    Ok(())
+}
+
+/// Writes a line that is not part of the log, behind all that was logged.
+pub(super) fn say(line: &str) {
+    if QUEUE.lock().phase == Phase::Direct {
+        // A standard error that is closed has nobody to tell.
+        let _ = writeln!(io::stderr(), "{line}");
+    } else {
+        QUEUE.change(|state| state.append(&format!("{line}\n")));
+    }
+}
+
+/// Waits until queued lines are written, but not for long: nobody may read them. To be called before the process ends.
+pub(super) fn flush() {
+    flush_within(FLUSH_MAX);
+}
+
+fn flush_within(max: Duration) {
+    if start().is_err() {
+        let mut lines = Vec::new();
+        QUEUE.lock().give(&mut lines);
+        return write_lines(&lines);
+    }
+    let is_unwritten = |state: &mut State| state.phase == Phase::Writing || !state.is_empty();
+    drop(QUEUE.is_written.wait_timeout_while(QUEUE.lock(), max, is_unwritten));
+}
+
+/// Logs a panic of the server's own code. It may end the process, so this waits a moment for the log.
+fn report_panic(info: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
+    log::error!("thread {name} panicked{place}: {}", info.payload_as_str().unwrap_or("a panic without text"));
+    let trace = Backtrace::capture();
+    if trace.status() == BacktraceStatus::Captured {
+        trace.to_string().lines().for_each(|line| log::error!("{line}"));
+    }
+    flush_within(if name == "main" { FLUSH_MAX } else { PANIC_FLUSH_MAX });
+}
+
+/// Writes lines to standard error, however long that takes. A line that does not fit into a piece is written by itself.
+fn write_lines(mut lines: &[u8]) {
+    while !lines.is_empty() {
+        let piece = lines.get(..PIECE_BYTES_MAX).unwrap_or(lines);
+        let end = memrchr(b'\n', piece).or_else(|| memchr(b'\n', lines)).map_or(lines.len(), |end| end + 1);
+        let (piece, rest) = lines.split_at(end);
+        if write_all(piece).is_err() {
+            return;
+        }
+        lines = rest;
+    }
+}
+
+/// Without the standard library's lock, for which a panic of a thread would wait.
+fn write_all(mut bytes: &[u8]) -> Result<(), Errno> {
+    let stderr = io::stderr();
+    while !bytes.is_empty() {
+        match rustix::io::write(&stderr, bytes) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            // Whoever shares it may have made it non-blocking.
+            Err(Errno::AGAIN) => {
+                poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl Queue {
+    const fn new() -> Self {
+        let state = State { phase: Phase::Direct, lines: Vec::new(), bytes_max: 0, dropped: 0 };
+        Self { state: Mutex::new(state), has_lines: Condvar::new(), is_written: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics under the lock, so a poisoned queue is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts something into the queue, and wakes the thread if it sleeps.
+    fn change(&self, put: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        put(&mut state);
+        let is_idle = state.phase == Phase::Idle;
+        drop(state);
+        if is_idle {
+            self.has_lines.notify_one();
+        }
+    }
+
+    /// For the thread that writes: it has written what it took, and takes what there is, or waits for it.
+    fn take(&self, lines: &mut Vec<u8>) {
+        let mut state = self.lock();
+        state.phase = Phase::Idle;
+        self.is_written.notify_all();
+        while state.is_empty() {
+            state = self.has_lines.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.phase = Phase::Writing;
+        state.give(lines);
+    }
+}
+
+impl State {
+    const fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.dropped == 0
+    }
+
+    /// Adds a line of the log, or drops it when the queue is full. Once one is dropped so is each that follows, until the queue
+    /// is taken: the number that were dropped has one place.
+    fn push(&mut self, line: &[u8]) {
+        if self.dropped > 0 || self.lines.len() + line.len() > self.bytes_max {
+            self.dropped += 1;
+        } else {
+            self.lines.extend_from_slice(line);
+        }
+    }
+
+    /// Adds a line, however full the queue is.
+    fn append(&mut self, line: &str) {
+        self.note_dropped();
+        self.lines.extend_from_slice(line.as_bytes());
+    }
+
+    /// Exchanges all lines for an empty list.
+    fn give(&mut self, lines: &mut Vec<u8>) {
+        self.note_dropped();
+        lines.clear();
+        lines.shrink_to(KEPT_BYTES_MAX);
+        std::mem::swap(&mut self.lines, lines);
+    }
+
+    /// Adds the number of dropped lines, as `env_logger` formats it, but whatever the filter.
+    fn note_dropped(&mut self) {
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped > 0 {
+            let notice = format!(
+                "[{:.0} WARN  {}] {dropped} log lines were dropped here: standard error did not take them in time \
+                 (log_queue_bytes_max)\n",
+                jiff::Timestamp::now(),
+                module_path!()
+            );
+            self.lines.extend_from_slice(notice.as_bytes());
+        }
+    }
+}
+
+/// Where `env_logger` writes each line, whole.
+impl Write for &Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.change(|state| state.push(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(bytes_max: usize) -> State {
+        State { phase: Phase::Waiting, lines: Vec::new(), bytes_max, dropped: 0 }
+    }
+
+    fn given(state: &mut State) -> String {
+        let mut lines = b"those before".to_vec();
+        state.give(&mut lines);
+        assert!(state.is_empty());
+        String::from_utf8(lines).unwrap()
+    }
+
+    #[test]
+    fn lines_past_the_limit_are_counted_where_they_would_stand() {
+        let mut state = state(10);
+        for line in ["one\n", "two\n", "three\n", "4\n", "5\n"] {
+            state.push(line.as_bytes());
+        }
+        let lines = given(&mut state);
+        assert!(lines.starts_with("one\ntwo\n[2"), "{lines}");
+        let notice = lines.lines().last().unwrap();
+        assert!(notice.contains("Z WARN  hotcall::cli::logger] 3 log lines were dropped here: "), "{lines}");
+        state.push(b"six\n");
+        assert_eq!(given(&mut state), "six\n");
+        state.push(b"longer than all\n");
+        assert!(!state.is_empty(), "the thread must write that it was dropped");
+        assert!(given(&mut state).contains(" 1 log lines"));
+    }
+
+    #[test]
+    fn what_is_said_last_comes_last_and_is_never_dropped() {
+        let mut state = state(4);
+        state.push(b"one\n");
+        state.push(b"two\n");
+        state.append("hotcall: why\n");
+        let lines = given(&mut state);
+        let lines: Vec<_> = lines.lines().collect();
+        assert!(
+            matches!(lines[..], ["one", notice, "hotcall: why"] if notice.contains(" 1 log lines")),
+            "{lines:?}"
+        );
+    }
+}
