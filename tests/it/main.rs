@@ -21,6 +21,7 @@ mod lanes;
 mod large;
 mod memory;
 mod new;
+mod panics;
 mod permits;
 mod privileges;
 mod readme;
@@ -62,6 +63,7 @@ fn main() {
         large::trials(),
         memory::trials(),
         new::trials(),
+        panics::trials(),
         permits::trials(),
         privileges::trials(),
         readme::trials(),
