@@ -67,10 +67,18 @@ pub struct Limits {
     pub plugin_methods_max: usize,
     /// Retired generations that stay mapped before the log warns of them. 0: of the first.
     pub generations_kept_max: usize,
-    /// Calls of one plugin that panic in a row, within `panics_ms_max`, before no call enters it any more.
+    /// Calls of one plugin that panic in a row, within `panics_ms_max`, before it is out of service.
     pub panics_max: u32,
     /// How far apart those panics may be, from the first to the last. 0: hardly any are so near.
     pub panics_ms_max: u64,
+    /// Calls of one caller that panic in a row before its calls of that plugin are refused, and further ones do not count
+    /// against the plugin. Less than `panics_max` in any case. 0: callers are not told apart.
+    pub caller_panics_max: u32,
+    /// How long a plugin is out of service, or a caller is refused, before one call is tried; twice as long each time that
+    /// this call panics too.
+    pub panic_retry_ms: u64,
+    /// The longest such wait.
+    pub panic_retry_ms_max: u64,
     /// How long the trial of a new plugin content in a child process may take.
     pub probe_ms_max: u64,
     /// All memory that such a trial maps, code and reserved memory included.
@@ -133,6 +141,9 @@ impl Default for Limits {
             generations_kept_max: 1_000,
             panics_max: 5,
             panics_ms_max: 60_000,
+            caller_panics_max: 3,
+            panic_retry_ms: 1_000,
+            panic_retry_ms_max: 300_000,
             probe_ms_max: 5_000,
             probe_address_space_bytes_max: 4 << 30,
             settle_ms: 100,
@@ -199,15 +210,17 @@ impl Limits {
             ("rescan_ms", self.rescan_ms),
             ("certificate_rescan_ms", self.certificate_rescan_ms),
             ("plugin_retry_ms", self.plugin_retry_ms),
+            ("panic_retry_ms", self.panic_retry_ms),
         ];
         if let Some((key, ms)) = waits.into_iter().find(|(_, ms)| *ms < WAIT_MS_MIN) {
             return Err(format!("limits.{key} is {ms} and must be at least {WAIT_MS_MIN}"));
         }
-        let (first, longest) = (self.plugin_retry_ms, self.plugin_retry_ms_max);
-        if longest < first {
-            return Err(format!(
-                "limits.plugin_retry_ms_max is {longest} and must be at least plugin_retry_ms, {first}"
-            ));
+        let plugin = ("plugin_retry_ms", self.plugin_retry_ms, self.plugin_retry_ms_max);
+        let panic = ("panic_retry_ms", self.panic_retry_ms, self.panic_retry_ms_max);
+        if let Some((key, first, longest)) =
+            [plugin, panic].into_iter().find(|(_, first, longest)| longest < first)
+        {
+            return Err(format!("limits.{key}_max is {longest} and must be at least {key}, {first}"));
         }
         Ok(())
     }
@@ -310,7 +323,7 @@ mod tests {
     /// Also a key that is new must be thought of.
     #[test]
     fn what_is_needed_may_not_be_0_and_what_is_not_may() {
-        const MAY_BE_0: [&str; 10] = [
+        const MAY_BE_0: [&str; 11] = [
             "response_bytes_per_second_min",
             "xml_name_bytes_max",
             "xml_attributes_max",
@@ -319,6 +332,7 @@ mod tests {
             "drain_ms_max",
             "generations_kept_max",
             "panics_ms_max",
+            "caller_panics_max",
             "settle_ms",
             "removal_ms",
         ];

@@ -8,6 +8,7 @@ use crate::xmlrpc::{Fault, Items, Value};
 use arc_swap::{ArcSwap, Guard};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
@@ -117,6 +118,8 @@ pub struct CallContext {
     pub caller_name: SmolStr,
     /// Where the call came from, as text; empty when there is no address.
     pub caller_address: SmolStr,
+    /// The same without the port.
+    pub caller_ip: Option<IpAddr>,
     /// The id under which the log speaks of this request.
     pub request_id: SmolStr,
     /// Whether its caller has gone.
@@ -131,6 +134,7 @@ impl CallContext {
             deadline,
             caller_name: SmolStr::default(),
             caller_address: SmolStr::default(),
+            caller_ip: None,
             request_id: what.into(),
             cancellation: Cancellation::default(),
         }

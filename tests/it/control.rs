@@ -156,14 +156,30 @@ fn plugins_are_shown() {
 }
 
 fn out_of_service() {
-    let operated = Operated::start(both().config("[limits]\npanics_max = 3\n"));
+    let config = "[limits]\npanics_max = 3\npanic_retry_ms = 3_600_000\npanic_retry_ms_max = 3_600_000\n";
+    let operated = Operated::start(both().config(config));
     let server = &operated.server;
-    for _ in 0..5 {
-        assert_eq!(code_of(server.call("echo.panic", vec!["boom".into()])), code::PLUGIN_PANICKED);
+    let boom = || vec!["boom".into()];
+    // One caller alone does not take it out of service.
+    for _ in 0..4 {
+        assert_eq!(code_of(server.call("echo.panic", boom())), code::PLUGIN_PANICKED);
+    }
+    assert_eq!(
+        (operated.text("echo", "state"), operated.int("echo", "callers_refused")),
+        ("serving".into(), 1)
+    );
+    for _ in 0..2 {
+        assert_eq!(code_of(operated.client.call("echo.panic", boom())), code::PLUGIN_PANICKED);
     }
     assert_eq!(code_of(server.call("echo", vec![Value::Int(1)])), code::PLUGIN_PANICKED);
     assert_eq!(server.call("counter.value", vec![]).unwrap(), Value::Int(0));
     assert_eq!(operated.text("echo", "state"), "poisoned");
+    let table = String::from_utf8(hotcall(&["plugins", &operated.url]).stdout).unwrap();
+    for part in
+        ["error: out of service: its calls panicked, 3 in a row", "next try: 20", "callers refused: 1"]
+    {
+        assert!(table.contains(part), "{part}: {table}");
+    }
     // The log comes through a pipe, a moment after the answers.
     let errors = |part: &str| {
         server.log().lines().filter(|line| line.contains("ERROR") && line.contains(part)).count()

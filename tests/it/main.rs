@@ -22,6 +22,7 @@ mod large;
 mod log;
 mod memory;
 mod new;
+mod panics;
 mod permits;
 mod privileges;
 mod readers;
@@ -66,6 +67,7 @@ fn main() {
         log::trials(),
         memory::trials(),
         new::trials(),
+        panics::trials(),
         permits::trials(),
         privileges::trials(),
         readers::trials(),

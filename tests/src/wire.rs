@@ -2,8 +2,9 @@
 //! library would and see what a library hides.
 
 use crate::{Server, WAIT_MAX};
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 /// One answer of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +44,29 @@ pub fn call(method: &str, number: i32) -> String {
     )
 }
 
+/// A call with one text, which must hold nothing that XML escapes.
+pub fn call_with_text(method: &str, text: &str) -> String {
+    format!(
+        "<methodCall><methodName>{method}</methodName><params><param><value>{text}</value></param></params></methodCall>"
+    )
+}
+
 impl Wire<TcpStream> {
     /// To a server's first listener, which speaks plain HTTP.
     pub fn to(server: &Server) -> Self {
-        let stream = TcpStream::connect(address(server.url())).expect("a connection");
+        Self::over(TcpStream::connect(address(server.url())).expect("a connection"))
+    }
+
+    /// The same from this address, of which loopback has many.
+    pub fn from(source: [u8; 4], server: &Server) -> Self {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&socket, &SocketAddr::from((source, 0))).expect("an address of loopback");
+        let address: SocketAddr = address(server.url()).parse().expect("an address");
+        connect(&socket, &address).expect("a connection");
+        Self::over(TcpStream::from(socket))
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("no delay");
         stream.set_read_timeout(Some(WAIT_MAX)).expect("a timeout");
         Self::on(stream)

@@ -79,8 +79,10 @@ fn table(plugins: &[Value]) -> String {
             Some(Value::Array(warnings)) => warnings.as_slice(),
             _ => &[],
         };
-        let notes = plugin.get("last_error").into_iter().map(|note| ("error", note));
-        for (kind, note) in notes.chain(warnings.iter().map(|note| ("warning", note))) {
+        let of = |kind, member| plugin.get(member).into_iter().map(move |note| (kind, note));
+        let notes = of("error", "last_error").chain(of("next try", "retry_at"));
+        let refused = of("callers refused", "callers_refused").filter(|(_, count)| **count != Value::Int(0));
+        for (kind, note) in notes.chain(refused).chain(warnings.iter().map(|note| ("warning", note))) {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {kind}: {}", cell(Some(note)));
         }
@@ -117,12 +119,15 @@ mod tests {
             ("name", "counter".into()),
             ("state", "serving".into()),
             ("generation", 12.into()),
+            ("callers_refused", 0.into()),
             ("file", "/p/counter.so".into()),
         ]);
         let bad = plugin(vec![
             ("state", "refused".into()),
             ("file", "/p/x.so".into()),
             ("last_error", "no\ngood".into()),
+            ("retry_at", Value::DateTime(crate::xmlrpc::parse_date_time("20260131T12:00:00Z").unwrap())),
+            ("callers_refused", 2.into()),
             ("warnings", Value::Array(vec!["careful".into()])),
         ]);
         let expected = "\
@@ -130,6 +135,8 @@ PLUGIN   VERSION  STATE    GENERATION  CALLS  FAULTS  KEPT  LOADED  FILE
 counter  -        serving  12          -      -       -     -       /p/counter.so
 -        -        refused  -           -      -       -     -       /p/x.so
   error: no\\ngood
+  next try: 20260131T12:00:00Z
+  callers refused: 2
   warning: careful
 ";
         assert_eq!(table(&[good, bad]), expected);

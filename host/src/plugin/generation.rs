@@ -4,6 +4,7 @@
 //! the loader, which destroys the instance.
 
 use super::boundary::{Failure, Live, Saved};
+use super::breaker::{Change, Closed};
 use super::events::{Ended, Mailbox};
 use super::ledger::Count;
 use super::library::Descriptor;
@@ -13,7 +14,7 @@ use super::vitals::{Outcome, Vitals};
 use crate::registry::{CallContext, Instance, Method, Promise};
 use crate::xmlrpc::{Fault, Items, Value, code};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// What a generation is made of.
 pub(super) struct Origin {
@@ -121,9 +122,7 @@ impl Instance for Generation {
         let Some(info) = self.descriptor.methods.get(index) else {
             return Err(Fault::new(code::INTERNAL, "internal error: no such method index"));
         };
-        if self.vitals.is_poisoned() {
-            return Err(self.out_of_service());
-        }
+        let entry = self.vitals.enter(context).map_err(|closed| self.closed(&info.name, closed))?;
         threads::note_caller();
         let result = self.live.invoke(index, &info.name, params, context);
         let outcome = match &result {
@@ -131,13 +130,8 @@ impl Instance for Generation {
             Err(Failure::Fault(_)) => Outcome::Fault,
             Err(Failure::Panic(_)) => Outcome::Panic,
         };
-        if self.vitals.ended(outcome) {
-            let (plugin, panics) = (&self.descriptor.name, self.vitals.panics_max());
-            log::error!(
-                "plugin {plugin}, generation {}, is out of service: its calls panicked, {panics} in a row; \
-                 put a corrected version into the plugins directory, or reload it",
-                self.id
-            );
+        if let Some(change) = self.vitals.ended(outcome, entry, context) {
+            self.tell(&change);
         }
         result.map_err(|failure| match failure {
             Failure::Fault(fault) | Failure::Panic(fault) => fault,
@@ -146,11 +140,50 @@ impl Instance for Generation {
 }
 
 impl Generation {
-    fn out_of_service(&self) -> Fault {
+    /// Why a method is not called.
+    fn closed(&self, method: &str, closed: Closed) -> Fault {
         let plugin = &self.descriptor.name;
-        let why = format!("plugin {plugin} is out of service: its calls panicked too often in a row");
+        let why = match closed {
+            Closed::ToAll { wait } => format!(
+                "plugin {plugin} is out of service: its calls panicked too often in a row; try again in {} s",
+                seconds(wait)
+            ),
+            Closed::ToCaller { panics, wait } => format!(
+                "{method} was not called: {panics} calls of this caller panicked in a row in plugin {plugin}; try again in {} s",
+                seconds(wait)
+            ),
+        };
         Fault::new(code::PLUGIN_PANICKED, why)
     }
+
+    /// Tells operators who may call it no more, or again.
+    fn tell(&self, change: &Change) {
+        let whose = format!("plugin {}, generation {},", self.descriptor.name, self.id);
+        match change {
+            Change::CallerRefused { caller, panics, wait } => log::warn!(
+                "{whose} refuses {caller} for {} s: its calls panicked, {panics} in a row",
+                seconds(*wait)
+            ),
+            Change::Opened { wait } => log::error!(
+                "{whose} is out of service: its calls panicked, {} in a row; one call is tried in {} s; \
+                 put a corrected version into the plugins directory",
+                self.vitals.panics_max(),
+                seconds(*wait)
+            ),
+            Change::StaysOpen { wait } => log::warn!(
+                "{whose} stays out of service: the call that was tried panicked too; the next is tried in {} s",
+                seconds(*wait)
+            ),
+            Change::Closed => {
+                log::info!("{whose} is in service again: the call that was tried did not panic")
+            }
+        }
+    }
+}
+
+/// Whole seconds, rounded up.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)
 }
 
 impl Drop for Generation {

@@ -23,6 +23,7 @@
 mod admit;
 mod arena;
 mod boundary;
+mod breaker;
 mod callbacks;
 mod candidate;
 mod control;

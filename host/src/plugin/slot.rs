@@ -8,7 +8,7 @@ use super::status::{FileState, PluginStatus, Row};
 use crate::limits::Limits;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What is known of the file's present content. What serves is apart from it: an older generation serves on
 /// through every state.
@@ -130,6 +130,15 @@ impl Slot {
         }
     }
 
+    /// When what went wrong is tried again.
+    fn retry_at(&self) -> Option<SystemTime> {
+        let due = match self.state {
+            State::Waiting { due, .. } | State::Retrying { due, .. } | State::Blocked { due, .. } => due,
+            _ => return None,
+        };
+        SystemTime::now().checked_add(due.saturating_duration_since(Instant::now()))
+    }
+
     /// What the operator is told.
     pub(super) fn status(&self, file: &Path) -> Row {
         let candidate = match &self.state {
@@ -154,6 +163,8 @@ impl Slot {
             last_error: self.last_error.clone().filter(|_| !matches!(self.state, State::Probing { .. })),
             warnings: running.map(|running| running.warnings.clone()).unwrap_or_default(),
             loaded_at: running.map(|running| running.loaded_at),
+            retry_at: self.retry_at(),
+            callers_refused: 0,
             kept_generations: 0,
             kept_bytes: 0,
             kept_file_bytes: 0,

@@ -36,6 +36,11 @@ pub struct PluginStatus {
     pub warnings: Vec<String>,
     /// When the serving generation was made.
     pub loaded_at: Option<SystemTime>,
+    /// When the server tries again by itself what it could not do: to load the file, or to let a call into a plugin that is
+    /// out of service.
+    pub retry_at: Option<SystemTime>,
+    /// Callers that are refused because calls of theirs panicked.
+    pub callers_refused: usize,
     /// Retired generations of this plugin that are still mapped.
     pub kept_generations: usize,
     /// The address space that they take.
@@ -53,7 +58,7 @@ pub enum FileState {
     Probing,
     /// It serves.
     Serving,
-    /// It serves no more: its calls panicked too often in a row.
+    /// It is out of service: its calls panicked too often in a row. One call is tried now and then.
     Poisoned,
     /// It waits for the running version's state, which cannot be saved at this moment.
     Waiting,
@@ -100,7 +105,9 @@ impl Row {
             }
             let why = || format!("out of service: its calls panicked, {} in a row", vitals.panics_max());
             status.last_error.get_or_insert_with(why);
+            status.retry_at = vitals.next_try().and_then(|wait| SystemTime::now().checked_add(wait));
         }
+        status.callers_refused = vitals.callers_refused();
         status
     }
 

@@ -1,12 +1,13 @@
-//! What is counted of one generation's calls, and when it has panicked so often that it is taken out of service.
+//! What is counted of one generation's calls, and whether calls may enter it.
 //!
-//! Every call passes here, on any thread. One that ends with a result reads two atomics and adds to a third, which all
-//! threads share; a fault adds to one more. Only a panic takes a lock.
+//! Every call passes here, on any thread. As long as no call panicked lately, one that ends with a result reads an atomic
+//! twice and adds to another, which all threads share; a fault adds to one more. While a panic is remembered, calls take
+//! the lock of [`Breaker`].
 
+use super::breaker::{Breaker, Caller, Change, Closed, Entry};
 use crate::limits::Limits;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use crate::registry::CallContext;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// One generation's counters. They outlive it in the status, which does not keep it alive.
@@ -14,13 +15,8 @@ use std::time::{Duration, Instant};
 pub(super) struct Vitals {
     calls: AtomicU64,
     faults: AtomicU64,
-    /// Panics since the last call that ended in order. Written by such a call only when it is not zero.
-    panics_in_row: AtomicU32,
-    /// When those panics were: at most `panics_max`.
-    panics: Mutex<VecDeque<Instant>>,
-    is_poisoned: AtomicBool,
+    breaker: Breaker,
     panics_max: u32,
-    window: Duration,
 }
 
 /// How a call ended.
@@ -39,18 +35,24 @@ impl Vitals {
         Self {
             calls: AtomicU64::new(0),
             faults: AtomicU64::new(0),
-            panics_in_row: AtomicU32::new(0),
-            panics: Mutex::default(),
-            is_poisoned: AtomicBool::new(false),
+            breaker: Breaker::new(limits),
             panics_max: limits.panics_max.max(1),
-            window: Duration::from_millis(limits.panics_ms_max),
         }
     }
 
-    /// Whether it is out of service: no call enters it any more.
-    #[inline]
+    /// Whether it is out of service: no call enters it but one now and then, to try.
     pub(super) fn is_poisoned(&self) -> bool {
-        self.is_poisoned.load(Ordering::Relaxed)
+        self.breaker.is_open()
+    }
+
+    /// When it is out of service, how long it is until a call is let in to try.
+    pub(super) fn next_try(&self) -> Option<Duration> {
+        self.breaker.next_try(Instant::now())
+    }
+
+    /// How many callers are refused, because calls of theirs panicked.
+    pub(super) fn callers_refused(&self) -> usize {
+        self.breaker.callers_refused(Instant::now())
     }
 
     /// Calls that entered the plugin and came back.
@@ -68,76 +70,29 @@ impl Vitals {
         self.panics_max
     }
 
-    /// Counts a call. True for the one panic that takes the generation out of service.
+    /// Lets a call in.
+    ///
+    /// # Errors
+    /// It is closed to this caller or to all.
     #[inline]
-    pub(super) fn ended(&self, outcome: Outcome) -> bool {
+    pub(super) fn enter(&self, context: &CallContext) -> Result<Entry, Closed> {
+        if self.breaker.is_calm() {
+            return Ok(Entry::Usual);
+        }
+        self.breaker.enter(&Caller::of(context), Instant::now())
+    }
+
+    /// Counts a call that was let in. What it changes for others.
+    #[inline]
+    pub(super) fn ended(&self, outcome: Outcome, entry: Entry, context: &CallContext) -> Option<Change> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         if outcome != Outcome::Result {
             self.faults.fetch_add(1, Ordering::Relaxed);
         }
-        if outcome == Outcome::Panic {
-            return self.panicked(Instant::now());
+        let is_panic = outcome == Outcome::Panic;
+        if !is_panic && self.breaker.is_calm() {
+            return None;
         }
-        if self.panics_in_row.load(Ordering::Relaxed) != 0 {
-            self.panics_in_row.store(0, Ordering::Relaxed);
-        }
-        false
-    }
-
-    fn panicked(&self, now: Instant) -> bool {
-        // Only numbers and moments change under the lock, so what a panic leaves there is whole.
-        let mut panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.panics_in_row.load(Ordering::Relaxed) == 0 {
-            panics.clear();
-        }
-        panics.push_back(now);
-        panics.retain(|panic| now.saturating_duration_since(*panic) <= self.window);
-        let in_row = u32::try_from(panics.len()).unwrap_or(u32::MAX);
-        self.panics_in_row.store(in_row, Ordering::Relaxed);
-        if in_row < self.panics_max {
-            return false;
-        }
-        panics.pop_front();
-        !self.is_poisoned.swap(true, Ordering::Relaxed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn vitals(panics_max: u32) -> Vitals {
-        Vitals::new(&Limits { panics_max, panics_ms_max: 60_000, ..Limits::default() })
-    }
-
-    #[test]
-    fn so_many_panics_in_a_row_and_not_one_less() {
-        let vitals = vitals(3);
-        let outcomes = [Outcome::Panic, Outcome::Panic, Outcome::Result, Outcome::Panic, Outcome::Panic];
-        for outcome in outcomes.into_iter().chain([Outcome::Fault, Outcome::Panic, Outcome::Panic]) {
-            assert!(!vitals.ended(outcome) && !vitals.is_poisoned(), "{outcome:?}");
-        }
-        assert!(vitals.ended(Outcome::Panic) && vitals.is_poisoned());
-        assert!(!vitals.ended(Outcome::Panic), "it is said once");
-        assert_eq!((vitals.calls(), vitals.faults()), (10, 9));
-    }
-
-    #[test]
-    fn panics_further_apart_than_the_window_do_not_add_up() {
-        let (vitals, start) = (vitals(2), Instant::now());
-        let after = |ms| start + Duration::from_millis(ms);
-        assert!(!vitals.panicked(start));
-        assert!(!vitals.panicked(after(60_001)));
-        assert!(!vitals.panicked(after(120_002)));
-        assert!(vitals.panicked(after(120_003)));
-    }
-
-    #[test]
-    fn nothing_grows_without_end() {
-        let vitals = vitals(2);
-        for _ in 0..100 {
-            vitals.ended(Outcome::Panic);
-        }
-        assert!(vitals.panics.lock().unwrap().len() <= 2);
+        self.breaker.ended(Caller::of(context), entry, is_panic, Instant::now())
     }
 }

@@ -57,6 +57,7 @@ fn context() -> CallContext {
         deadline: Instant::now() + Duration::from_secs(60),
         caller_name: SmolStr::default(),
         caller_address: SmolStr::default(),
+        caller_ip: None,
         request_id: "test".into(),
         cancellation: Cancellation::default(),
     }

@@ -234,6 +234,7 @@ impl App {
             deadline: request.arrived + self.dispatcher.limits().call_max(),
             caller_name: caller.name.clone(),
             caller_address: request.caller_address.clone(),
+            caller_ip: request.caller_ip,
             request_id: request.id.clone(),
             cancellation: request.cancellation.clone(),
         }

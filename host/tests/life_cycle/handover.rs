@@ -93,8 +93,8 @@ fn a_refused_state_binds_the_content_to_the_generation_that_has_it() {
 #[test]
 fn a_state_that_cannot_be_saved_keeps_the_old_one() {
     for (define, reason) in [
-        ("SAVE_STATUS=HOTCALL_FAULT", "cannot save its state for it: no state today; trying again"),
-        ("SAVE_STATUS=HOTCALL_PANIC", "it panicked: no state today"),
+        ("SAVE_STATUS=HOTCALL_FAULT", r"cannot save its state for it: no state\ntoday; trying again"),
+        ("SAVE_STATUS=HOTCALL_PANIC", r"it panicked: no state\ntoday"),
         ("SAVE_STATUS=77", "unknown status 77"),
         ("ENDLESS", "the state has"),
         ("LARGE=200000", "larger than 100000 bytes"),

@@ -1,10 +1,12 @@
 //! What operators see and ask for: counters, plugins out of service, reloads and new configurations.
 
-use crate::scene::Scene;
+use crate::scene::{Scene, context};
 use hotcall::plugin::{FileState, Trust, Watch};
+use hotcall::registry::CallContext;
 use hotcall::xmlrpc::{Fault, Value, code};
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 fn scene(panics_max: u32) -> Scene {
@@ -12,6 +14,7 @@ fn scene(panics_max: u32) -> Scene {
     scene.limits.panics_max = panics_max;
     // Neither a new look nor a pause can be what ends a row of panics.
     scene.limits.panics_ms_max = 3_600_000;
+    (scene.limits.panic_retry_ms, scene.limits.panic_retry_ms_max) = (3_600_000, 3_600_000);
     fs::rename(scene.build("answers.c", &[]), scene.file("answers.so")).unwrap();
     fs::copy(scene.life("p", "m", 1), scene.file("p.so")).unwrap();
     scene.start(Watch::Auto);
@@ -22,9 +25,13 @@ fn reload(scene: &Scene, plugin: &str) -> Result<Value, Fault> {
     scene.running().control().reload(plugin, Instant::now() + Duration::from_secs(30))
 }
 
+/// Calls of as many callers, none of which called before.
 fn panics(scene: &Scene, count: u32) {
+    static CALLER_NEXT: AtomicU32 = AtomicU32::new(0);
     for _ in 0..count {
-        let fault = scene.call("panic_", &[]).unwrap_err();
+        let caller = CALLER_NEXT.fetch_add(1, Ordering::Relaxed);
+        let context = CallContext { caller_name: format!("caller {caller}").into(), ..context() };
+        let fault = scene.call_as("panic_", &[], &context).unwrap_err();
         assert_eq!(fault.code, code::PLUGIN_PANICKED);
         assert!(fault.message.contains("panicked;"), "it entered the plugin: {fault}");
     }
@@ -48,8 +55,50 @@ fn panics_in_a_row_take_a_plugin_out_of_service_and_no_other() {
     assert_eq!((status.state, status.generation), (FileState::Poisoned, Some(1)));
     assert_eq!((status.calls, status.faults), (9, 8), "what did not enter it is not counted");
     assert!(status.last_error.unwrap().contains("out of service: its calls panicked, 3 in a row"));
+    assert!(status.retry_at.is_some_and(|at| at > SystemTime::now() + Duration::from_secs(3_000)));
     assert_eq!(scene.answer("m"), Some(1));
     assert_eq!(scene.status_of("p.so").unwrap().state, FileState::Serving);
+}
+
+#[test]
+fn one_caller_is_refused_before_the_plugin_is_out_of_service() {
+    let scene = scene(3);
+    for _ in 0..2 {
+        let fault = scene.call("panic_", &[]).unwrap_err();
+        assert!(fault.message.contains("panicked;"), "it entered the plugin: {fault}");
+    }
+    for method in ["panic_", "align_"] {
+        let fault = scene.call(method, &[]).unwrap_err();
+        assert_eq!(fault.code, code::PLUGIN_PANICKED);
+        assert!(
+            fault.message.contains("was not called: 2 calls of this caller panicked in a row"),
+            "{fault}"
+        );
+        assert!(fault.message.contains("try again in 3600 s"), "{fault}");
+    }
+    assert_eq!(scene.answer("m"), Some(1), "of another plugin");
+    let other = CallContext { caller_name: "bert".into(), ..context() };
+    assert_eq!(scene.call_as("align_", &[], &other), Ok(Value::Int(1)));
+    let status = scene.status_of("answers.so").unwrap();
+    assert_eq!((status.state, status.callers_refused), (FileState::Serving, 1));
+    assert_eq!((status.calls, status.faults), (3, 2), "what did not enter it is not counted");
+    reload(&scene, "answers").unwrap();
+    assert_eq!(scene.call("align_", &[]), Ok(Value::Int(1)), "a new generation begins from none");
+}
+
+#[test]
+fn a_call_that_works_puts_it_back_into_service() {
+    let mut scene = Scene::new();
+    scene.limits.panics_max = 3;
+    // However slow this machine is, one call in between is refused.
+    (scene.limits.panic_retry_ms, scene.limits.panic_retry_ms_max) = (2_000, 2_000);
+    fs::rename(scene.build("answers.c", &[]), scene.file("answers.so")).unwrap();
+    scene.start(Watch::Off);
+    panics(&scene, 3);
+    assert!(is_out_of_service(&scene));
+    scene.until("one is tried", || scene.call("align_", &[]).is_ok());
+    let status = scene.status_of("answers.so").unwrap();
+    assert_eq!((status.state, status.last_error, status.retry_at), (FileState::Serving, None, None));
 }
 
 #[test]

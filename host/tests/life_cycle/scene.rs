@@ -168,6 +168,7 @@ pub(crate) fn context() -> CallContext {
         deadline: Instant::now() + PATIENCE,
         caller_name: "alice".into(),
         caller_address: "192.0.2.1:5".into(),
+        caller_ip: Some([192, 0, 2, 1].into()),
         request_id: "r-17".into(),
         cancellation: Cancellation::default(),
     }
