@@ -119,7 +119,7 @@ pub fn passwd(file: &Path, name: &str, password: &str) -> Output {
 /// A client of one of the server's listeners, with a name or without.
 pub fn asked(server: &Server, index: usize, user: Option<(&str, &str)>) -> Client {
     let url = &server.urls()[index];
-    let builder = Client::builder(url);
+    let builder = hotcall_tests::client(url);
     let builder = if url.starts_with("https:") { builder.ca_file(server.ca()) } else { builder };
     match user {
         Some((name, password)) => builder.basic(name, password).build().unwrap(),

@@ -104,7 +104,7 @@ fn call_says_what_went_wrong() {
     let nobody = hotcall(&["call", "http://127.0.0.1:1", "add", "2", "3"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(text(&nobody.stderr).contains("127.0.0.1:1"), "{}", text(&nobody.stderr));
-    let slow = call(&server, &["--timeout", "0.3", "echo.sleep", "2000"]).unwrap_err();
+    let slow = call(&server, &["--timeout", "0.3", "echo.sleep", "60000"]).unwrap_err();
     assert!(slow.contains("time"), "{slow}");
 }
 
@@ -188,7 +188,7 @@ fn dev_rebuilds_what_changes() {
     }
     let dev = Dev::start(root.path());
     let certificate = root.path().join("state/dev-cert.pem");
-    let client = hotcall::client::Client::builder(&dev.url).ca_file(certificate).build().unwrap();
+    let client = hotcall_tests::client(&dev.url).ca_file(certificate).build().unwrap();
     let add = || client.call("add", vec![Value::Int(2), Value::Int(3)]).ok();
     assert_eq!(wait_for("add", add), Value::Int(5));
 

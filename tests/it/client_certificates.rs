@@ -3,7 +3,7 @@
 use crate::http::exchange;
 use crate::tls::address;
 use crate::trial;
-use hotcall::client::{Builder, Client, Error};
+use hotcall::client::{Builder, Error};
 use hotcall::xmlrpc::Value;
 use hotcall_tests::authority::{Authority, Issued};
 use hotcall_tests::{Server, Setup, WAIT_MAX, artifacts, wait_until};
@@ -31,7 +31,7 @@ fn start(authority: &Authority, keys: &str) -> Server {
 }
 
 fn builder(server: &Server) -> Builder {
-    Client::builder(server.url()).ca_file(server.ca())
+    hotcall_tests::client(server.url()).ca_file(server.ca())
 }
 
 fn caller(builder: Builder) -> Result<Value, Error> {

@@ -111,7 +111,7 @@ fn codings() {
     assert!(String::from_utf8(damaged.body).unwrap().contains("Content-Encoding"));
     assert_eq!(connection.send("POST /RPC2", "", &echo("still here")).result(), Value::from("still here"));
 
-    let client = hotcall::client::Client::builder(server.url()).gzip(true).build().unwrap();
+    let client = hotcall_tests::client(server.url()).gzip(true).build().unwrap();
     assert_eq!(client.call::<String>("echo", long.as_str()).unwrap(), long);
 }
 

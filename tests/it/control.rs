@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 
@@ -45,7 +45,7 @@ impl Operated {
         let server = setup.start();
         let url = format!("unix:{}", socket.display());
         assert!(server.urls().contains(&url), "as announced");
-        let client = Client::builder(&url).build().unwrap();
+        let client = hotcall_tests::client(&url).build().unwrap();
         Self { server, url, client, _socket: dir }
     }
 
@@ -245,7 +245,10 @@ fn reloads_leave_workers() {
     Load::during(server, 2, "version", is_right, |load| {
         thread::scope(|scope| {
             let first: thread::ScopedJoinHandle<Result<Value, _>> = scope.spawn(|| {
-                Client::builder(&operated.url).build().unwrap().call("hotcall.reload", ["harmful".into()])
+                hotcall_tests::client(&operated.url)
+                    .build()
+                    .unwrap()
+                    .call("hotcall.reload", ["harmful".into()])
             });
             server.wait_for_log(&["harmful is reloaded as an operator asked"]);
             for _ in 0..8 {
@@ -364,27 +367,29 @@ fn wrong_config_file() {
 
 fn drain_limit() {
     let mut operated = Operated::start(both().config("[limits]\ndrain_ms_max = 200\n"));
-    let sleep = |ms: i32| {
-        let client = operated.server.client();
-        thread::spawn(move || client.call::<Value>("echo.sleep", vec![Value::Int(ms)]))
+    let until = |path: &Path| {
+        let (client, path) = (operated.server.client(), path.display().to_string());
+        thread::spawn(move || client.call::<Value>("echo.until", vec![path.into()]))
     };
-    let short = sleep(8_000);
-    operated.server.wait_for_log(&["sleeping"]);
+    let file = operated.server.beside("done");
+    let first = until(&file);
+    operated.server.wait_for_log(&["waiting for a file"]);
     operated.client.call::<Value>("hotcall.reload", ["echo".into()]).unwrap();
     operated.server.wait_for_log(&["of plugin echo", "has not drained in 200 ms"]);
+    fs::write(&file, "").unwrap();
     assert_eq!(
-        short.join().unwrap().unwrap(),
-        Value::Int(8_000),
+        first.join().unwrap().unwrap(),
+        Value::Bool(true),
         "the call in the old generation is answered"
     );
 
-    let long = sleep(60_000);
-    wait_until("the long call", || operated.server.log().matches("sleeping").count() == 2);
+    let endless = until(&operated.server.beside("never"));
+    wait_until("the endless call", || operated.server.log().matches("waiting for a file").count() == 2);
     let status = operated.server.stop();
     assert_eq!(status.code(), Some(1));
     operated.server.wait_for_log(&["plugin echo is not destroyed", "calls of it, or its quiesce, still run"]);
     operated
         .server
         .wait_for_log(&["hotcall: calls were still running at the drain limit, or their answers not taken"]);
-    assert!(long.join().unwrap().is_err());
+    assert!(endless.join().unwrap().is_err());
 }

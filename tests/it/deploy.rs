@@ -2,7 +2,7 @@
 
 use crate::{trial, trial_with};
 use hotcall::client::Client;
-use hotcall_tests::{Server, Setup, artifacts, foreign, repository, wait_for};
+use hotcall_tests::{Server, Setup, artifacts, foreign, repository, wait_for, wait_until};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::fs;
@@ -37,7 +37,7 @@ pub fn deployed(root: &Path, flags: &[&str]) -> PathBuf {
 
 /// A client of one of the server's listeners.
 fn client(server: &Server, url: &str) -> Client {
-    let builder = Client::builder(url);
+    let builder = hotcall_tests::client(url);
     let builder = if url.starts_with("https:") { builder.ca_file(server.ca()) } else { builder };
     builder.build().unwrap()
 }
@@ -200,9 +200,11 @@ fn watchdog_is_fed() {
     let client = server.client();
     let path = release.to_str().unwrap().to_owned();
     let held = thread::spawn(move || client.call::<i32>("hold", (path,)).unwrap());
+    wait_until("the held reactor", || release.with_extension("held").exists());
     server.wait_for_log(&["the watchdog is not fed", "reactor-"]);
-    while notices.next(Duration::from_millis(1)).is_some() {}
-    assert_eq!(notices.next(WATCHDOG), None, "systemd would restart it now");
+    // Those that were on their way come first.
+    wait_until("a time in which systemd would restart it", || notices.next(WATCHDOG).is_none());
+    assert_eq!(notices.next(WATCHDOG), None, "fed although a reactor is held up");
     fs::write(&release, "").unwrap();
     assert_eq!(held.join().unwrap(), 1);
     assert_eq!(notices.wait_for("WATCHDOG"), "WATCHDOG=1\n");

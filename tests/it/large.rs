@@ -1,7 +1,7 @@
 //! What a client hears whose request is too large: clients write all of it before they look for an answer.
 
 use crate::trial;
-use hotcall::client::{Client, Error};
+use hotcall::client::Error;
 use hotcall_tests::foreign::{self, Language};
 use hotcall_tests::wire::{Wire, address};
 use hotcall_tests::{Server, Setup, artifacts};
@@ -50,7 +50,7 @@ fn hotcall() {
     let server = server();
     let file = server.beside("large");
     for url in server.urls() {
-        let client = Client::builder(url).ca_file(server.ca()).build().unwrap();
+        let client = hotcall_tests::client(url).ca_file(server.ca()).build().unwrap();
         match client.call::<i32>("add", "x".repeat(SIZES[0])) {
             Err(Error::Http { status: 413, first_line }) => {
                 assert!(first_line.contains("at most 16777216 bytes"), "{first_line}");

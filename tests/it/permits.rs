@@ -131,7 +131,7 @@ fn on_three_listeners(directory: &Path) -> Setup {
 /// What a cell says of this caller.
 fn seen(server: &Server, listener: usize, caller: &str, bert: &Issued) -> String {
     let url = &server.urls()[listener];
-    let mut builder = Client::builder(url);
+    let mut builder = hotcall_tests::client(url);
     if url.starts_with("https:") {
         builder = builder.ca_file(server.ca());
     }
@@ -165,7 +165,7 @@ fn names_are_of_one_kind() {
     let server = on_three_listeners(root.path()).config(&config).start();
     for (name, is_allowed) in [("ann", true), ("bert", false)] {
         let issued = authority.issue(name, name, &[]);
-        let by_certificate = Client::builder(server.url())
+        let by_certificate = hotcall_tests::client(server.url())
             .ca_file(server.ca())
             .client_certificate(&issued.cert, &issued.key)
             .build()

@@ -101,8 +101,7 @@ fn plugin_in_rust() {
     let url = served.line.strip_prefix("listening ").unwrap();
     let bring = printed[3].replace("https://127.0.0.1:8443", url);
     assert_eq!(run(&mut sh(&bring, package)).trim(), "\"Hello, world!\"");
-    let client =
-        hotcall::client::Client::builder(url).ca_file(package.join("state/dev-cert.pem")).build().unwrap();
+    let client = hotcall_tests::client(url).ca_file(package.join("state/dev-cert.pem")).build().unwrap();
     let loud: String = client.call("greet", ("world", true)).unwrap();
     assert_eq!(loud, "HELLO, WORLD!");
     assert!(client.call::<String>("greet", "").unwrap_err().to_string().contains("nobody to greet"));
@@ -146,8 +145,7 @@ fn make_run() {
     make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MAKEOVERRIDES");
     let served = Served::start(make, "listening ");
     let url = served.line.strip_prefix("listening ").unwrap();
-    let client =
-        hotcall::client::Client::builder(url).ca_file(state.path().join("dev-cert.pem")).build().unwrap();
+    let client = hotcall_tests::client(url).ca_file(state.path().join("dev-cert.pem")).build().unwrap();
     let call = |method: &str, params: Vec<Value>| {
         wait_for(method, || client.call::<Value>(method, params.clone()).ok())
     };

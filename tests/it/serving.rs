@@ -119,7 +119,7 @@ fn several_listeners() {
     );
     assert!(third.starts_with("http://127.0.0.1:"), "{third}");
     for url in server.urls() {
-        let client = hotcall::client::Client::builder(url).ca_file(server.ca()).build().unwrap();
+        let client = hotcall_tests::client(url).ca_file(server.ca()).build().unwrap();
         assert_eq!(client.call::<Value>("echo", vec![Value::Int(1)]).unwrap(), Value::Int(1), "{url}");
     }
 }

@@ -316,7 +316,7 @@ fn new_pins() {
     };
     let server = Setup::new().plugin("version.so", &built.version(1)).config(&pins(&[1])).start();
     let hang_up = |config: String| {
-        fs::write(server.beside("hotcall.toml"), config).unwrap();
+        server.configure(&config);
         server.signal(Signal::HUP);
     };
     put(&server, &built.version(2), "version.so");

@@ -2,6 +2,7 @@
 
 use crate::repository;
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -37,19 +38,19 @@ pub fn target() -> PathBuf {
     repository().join(target.unwrap_or_else(|| "target".into()))
 }
 
-/// The bundled plugin in C, built by its own Makefile.
+/// The bundled plugin in C, built by its own Makefile where `make plugins` builds it.
 pub fn text_c() -> &'static Path {
-    static BUILT: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = BUILT.get_or_init(|| {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = dir.path().join("text-c.so");
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let directory = target().join("plugins");
+        fs::create_dir_all(&directory).expect("a directory");
+        let path = directory.join("text-c.so");
         let mut make = Command::new("make");
         make.arg("-C").arg(repository().join("plugins/text-c")).arg(format!("OUT={}", path.display()));
         // A parent make's flags and variables are not this one's.
         run(make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MAKEOVERRIDES"));
-        (dir, path)
-    });
-    path
+        path
+    })
 }
 
 /// Compiles a C source into a plugin, with the given extra arguments for `cc`.

@@ -15,18 +15,24 @@ pub mod wire;
 
 pub use server::{Server, Setup, fill};
 
+use hotcall::client::{Builder, Client};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest that any condition is waited for.
-pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// The longest wait for any condition. A passing test never waits so long, on however busy a machine.
+pub const WAIT_MAX: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(10);
 
 /// The repository's root.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository").to_owned()
+}
+
+/// Begins a client that waits as long as tests do.
+pub fn client(url: &str) -> Builder {
+    Client::builder(url).connect_timeout(WAIT_MAX).timeout(WAIT_MAX)
 }
 
 /// Waits until `condition` gives something.

@@ -1,7 +1,6 @@
 //! Clients that call one method all the time, while a test does something to the server.
 
-use crate::{Server, wait_until};
-use hotcall::client::Client;
+use crate::{Server, client, wait_until};
 use hotcall::xmlrpc::Value;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -9,10 +8,6 @@ use std::time::Duration;
 
 /// From one call of a client to its next: what is tested needs the processor too.
 const PAUSE: Duration = Duration::from_millis(2);
-
-/// The longest that a call may take. No bound on latency, which the bench `harm` prints: on a busy machine any call may be
-/// slow for a moment. It is far below the hour for which tests have a plugin hang, so a call that waits for that fails.
-const CALL_MAX: Duration = Duration::from_secs(20);
 
 /// What the clients have done so far.
 #[derive(Default)]
@@ -26,7 +21,9 @@ impl Load {
     /// Runs `test` while as many clients call `method`, without parameters, each on one connection.
     ///
     /// # Panics
-    /// When a call fails, takes longer than 20 seconds, or answers anything but an int that `is_right`.
+    /// When a call fails, takes longer than [`crate::WAIT_MAX`], or answers anything but an int that `is_right`. That is
+    /// no bound on latency, which the bench `harm` prints, but far below the hour for which tests have a plugin
+    /// hang: a call that waits for that fails.
     pub fn during<R>(
         server: &Server,
         clients: u64,
@@ -36,8 +33,7 @@ impl Load {
     ) -> R {
         let load = Self { clients, ..Self::default() };
         let caller = || {
-            let client = Client::builder(server.url()).ca_file(server.ca()).timeout(CALL_MAX);
-            let client = client.build().expect("a client");
+            let client = client(server.url()).ca_file(server.ca()).build().expect("a client");
             while !load.done.load(Ordering::Relaxed) {
                 match client.call(method, vec![]).expect("no call fails") {
                     Value::Int(answer) if is_right(answer) => load.calls.fetch_add(1, Ordering::Relaxed),

@@ -14,8 +14,17 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
+/// The config file's name, in the directory of the server's own.
+const CONFIG: &str = "hotcall.toml";
+
 /// What is logged: with the life cycle's looks, which tests count.
 const LOG: &str = "debug,hotcall::plugin::lifecycle=trace";
+
+/// Limits of the server that are longer than [`WAIT_MAX`] unless a test sets them: a busy machine must not
+/// pass them. They are shorter than the hour for which some tests let a plugin hang.
+const PATIENT_LIMITS: [&str; 6] =
+    ["handshake_ms_max", "request_ms_max", "idle_ms_max", "call_ms_max", "probe_ms_max", "drain_ms_max"];
+const PATIENT_MS: u128 = 2 * WAIT_MAX.as_millis();
 
 /// What a server is started with.
 #[derive(Default)]
@@ -54,7 +63,7 @@ impl Setup {
         self
     }
 
-    /// With this config file.
+    /// With this config file, to which the limits of time that it does not set are added.
     #[must_use]
     pub fn config(mut self, text: &str) -> Self {
         self.config = Some(text.to_owned());
@@ -174,9 +183,9 @@ impl Server {
         command.arg("serve").arg("--plugins").arg(&plugins);
         let state = setup.state_dir.unwrap_or_else(|| root.path().join("state"));
         command.arg("--state-dir").arg(&state);
-        if let Some(text) = &setup.config {
-            let path = root.path().join("hotcall.toml");
-            fs::write(&path, text).unwrap();
+        if !setup.arguments.iter().any(|argument| argument.starts_with("--config")) {
+            let path = root.path().join(CONFIG);
+            fs::write(&path, patient(setup.config.as_deref().unwrap_or_default())).unwrap();
             command.arg("--config").arg(path);
         }
         let is_told_where = |argument: &String| argument.starts_with("--http");
@@ -254,6 +263,11 @@ impl Server {
         self.root.path().join(name)
     }
 
+    /// Replaces its config file, as [`Setup::config`] wrote it.
+    pub fn configure(&self, text: &str) {
+        fs::write(self.root.path().join(CONFIG), patient(text)).unwrap();
+    }
+
     /// The process's id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -295,7 +309,7 @@ impl Server {
 
     /// A client of its own.
     pub fn client(&self) -> Client {
-        Client::builder(self.url()).ca_file(self.ca()).build().expect("a client")
+        crate::client(self.url()).ca_file(self.ca()).build().expect("a client")
     }
 
     /// Calls a method, as one client would.
@@ -347,6 +361,17 @@ pub fn fill(pipe: &impl AsRawFd) {
     let mut pipe = fs::File::options().write(true).custom_flags(flags).open(path).expect("a pipe");
     for piece in [&[b'\n'; 4096][..], b"\n"] {
         while pipe.write(piece).is_ok() {}
+    }
+}
+
+/// The text of a config file with [`PATIENT_LIMITS`].
+fn patient(config: &str) -> String {
+    const TABLE: &str = "[limits]\n";
+    let unset = PATIENT_LIMITS.iter().filter(|key| !config.contains(**key));
+    let lines: String = unset.map(|key| format!("{key} = {PATIENT_MS}\n")).collect();
+    match config.split_once(TABLE) {
+        Some((before, after)) => format!("{before}{TABLE}{lines}{after}"),
+        None => format!("{config}\n{TABLE}{lines}"),
     }
 }
 

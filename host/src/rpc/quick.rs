@@ -1,6 +1,6 @@
 //! Whether a method that promises to be quick is.
 
-use crate::registry::Method;
+use crate::registry::{Method, Promise};
 use std::cell::RefCell;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -28,12 +28,8 @@ impl Watch {
     /// The call is done. If it took too long, its method may not be taken for quick any more.
     pub(super) fn stop(&self, method: &Method) {
         let taken = self.begun.elapsed();
-        if taken <= QUICK_MAX {
-            return method.promise.keep();
-        }
-        let own = taken.saturating_sub(self.waits_within());
-        let is_broken = own > SLOW_MAX || (own > QUICK_MAX && method.promise.doubt());
-        if is_broken && method.promise.break_for_good() {
+        let own = if taken <= QUICK_MAX { taken } else { taken.saturating_sub(self.waits_within()) };
+        if is_broken_by(&method.promise, own) && method.promise.break_for_good() {
             log::warn!(
                 "method {} is flagged quick and took {} microseconds: the workers answer it from now on",
                 method.info.name,
@@ -47,6 +43,15 @@ impl Watch {
         let now = Waits::with(|waits| waits.now(Instant::now()));
         now.zip(self.waited).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before))
     }
+}
+
+/// Counts a call that took so long. `true` when its method cannot be taken for quick any more.
+fn is_broken_by(promise: &Promise, own: Duration) -> bool {
+    if own <= QUICK_MAX {
+        promise.keep();
+        return false;
+    }
+    own > SLOW_MAX || promise.doubt()
 }
 
 /// What Linux tells of how long this thread has waited for a processor: `/proc/thread-self/schedstat`. Reading it for each call
@@ -87,5 +92,23 @@ impl Waits {
         let waited = Duration::from_nanos(text.split_whitespace().nth(1)?.parse().ok()?);
         self.read = Some((moment, waited));
         Some(waited)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_calls_within_a_hundred_break_the_promise_and_a_much_longer_one_alone() {
+        const MORE: Duration = Duration::from_nanos(1);
+        let promise = Promise::new(true);
+        let call = |own| is_broken_by(&promise, own);
+        assert!(!call(QUICK_MAX + MORE));
+        assert!((0..100).all(|_| !call(QUICK_MAX)));
+        assert!(!call(SLOW_MAX), "the one before is forgotten");
+        assert!((0..99).all(|_| !call(QUICK_MAX)));
+        assert!(call(QUICK_MAX + MORE));
+        assert!(is_broken_by(&Promise::new(true), SLOW_MAX + MORE));
     }
 }

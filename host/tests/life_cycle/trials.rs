@@ -1,12 +1,12 @@
 //! Contents on trial, and plugins that do not return: neither holds up what has nothing to do with them.
 
-use crate::scene::Scene;
+use crate::scene::{PATIENCE, Scene};
 use hotcall::plugin::{FileState, Watch};
 use hotcall::xmlrpc::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Longer than any test: who waits for a plugin that hangs waits in vain.
 const FOR_EVER_MS: u64 = 3_600_000;
@@ -22,7 +22,7 @@ fn put(scene: &Scene, built: PathBuf, name: &str) {
 }
 
 fn reload(scene: &Scene, wanted: &str) -> Result<Value, String> {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     scene.running().control().reload(wanted, deadline).map_err(|fault| fault.message)
 }
 
@@ -67,6 +67,7 @@ fn the_start_waits_for_what_hangs_no_longer_than_for_one_probe() {
 fn a_good_plugin_serves_behind_many_constructors_that_hang() {
     const HANGING: usize = 45;
     let mut scene = probing();
+    scene.limits.probe_ms_max = 5_000;
     for number in 0..HANGING {
         let harm = format!("NUMBER={number}");
         put(&scene, scene.build("harmful.c", &["CONSTRUCTOR=hang", &harm]), &format!("a{number}.so"));

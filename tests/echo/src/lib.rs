@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// From one look at what is waited for to the next.
 const POLL: Duration = Duration::from_millis(5);
 /// The longest that [`until`] waits.
-const UNTIL_MAX: Duration = Duration::from_secs(60);
+const UNTIL_MAX: Duration = Duration::from_secs(600);
 
 struct Echo {
     config: Value,

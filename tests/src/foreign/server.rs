@@ -56,7 +56,7 @@ impl ForeignServer {
 }
 
 fn builder(url: &str, process: &Process) -> Builder {
-    let builder = Client::builder(url);
+    let builder = crate::client(url);
     match url.starts_with("https:") {
         true => builder.ca_file(process.directory.path().join(CERTIFICATE)),
         false => builder,
