@@ -7,7 +7,7 @@ use hotcall::xmlrpc::{Fault, Value, code};
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 fn scene(panics_max: u32) -> Scene {
     let mut scene = Scene::new();
