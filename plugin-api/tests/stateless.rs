@@ -20,7 +20,7 @@ fn only_methods_and_an_instance_are_exported() {
     assert_eq!(one(), 1);
     assert_eq!(TABLE.methods_len, 1);
     assert!(TABLE.create.is_some() && TABLE.destroy.is_some());
-    assert!(TABLE.quiesce.is_none());
+    assert!(TABLE.extension.is_none() && TABLE.quiesce.is_none());
     assert!(TABLE.save_state.is_none() && TABLE.load_state.is_none());
 }
 

@@ -125,6 +125,12 @@ pub(super) fn overload() -> Response {
     Response::text(503, why).with_header("Retry-After", "1")
 }
 
+/// What is answered when as many calls wait for a plugin that is being replaced as may.
+pub(super) fn waiting() -> Response {
+    let why = "Overloaded: too many calls wait for a plugin that is being replaced. Try again in a moment.";
+    Response::text(503, why).with_header("Retry-After", "1")
+}
+
 /// The response to a request whose body, or whose response, exceeds a limit of the memory for bodies.
 pub(super) fn crowded(exceeded: Exceeded) -> Response {
     let why = match exceeded {

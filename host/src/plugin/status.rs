@@ -1,6 +1,7 @@
 //! What the operator is told of the plugins: put together by the loader at each change, with the counters of the moment
 //! of asking. Knows no files and loads nothing.
 
+use super::ReloadMode;
 use super::ledger::Count;
 use super::vitals::Vitals;
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ pub struct PluginStatus {
     pub last_error: Option<String>,
     /// What an operator should know of what serves, and of what served before.
     pub warnings: Vec<String>,
+    /// How it is replaced; known with the plugin.
+    pub reload: Option<ReloadMode>,
     /// When the serving generation was made.
     pub loaded_at: Option<SystemTime>,
     /// When the server tries again by itself what it could not do: to load the file, or to let a call into a plugin that is
@@ -60,8 +63,10 @@ pub enum FileState {
     Serving,
     /// It is out of service: its calls panicked too often in a row. One call is tried now and then.
     Poisoned,
-    /// It waits for the running version's state, which cannot be saved at this moment.
+    /// It waits for the running version, which cannot give way at this moment.
     Waiting,
+    /// It replaces a version that has to end first: calls wait.
+    Replacing,
     /// It waits for a name that another file's plugin has.
     Conflicting,
     /// It is not loaded; `last_error` says why.
@@ -79,6 +84,7 @@ impl FileState {
             Self::Serving => "serving",
             Self::Poisoned => "poisoned",
             Self::Waiting => "waiting",
+            Self::Replacing => "replacing",
             Self::Conflicting => "conflicting",
             Self::Refused => "refused",
             Self::Missing => "missing",
