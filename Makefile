@@ -32,7 +32,7 @@ C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run build plugins c-plugins test test-reloads fuzz node-modules bench bench-short bench-micro bench-reload bench-harm bench-gate install-packages clean
+.PHONY: help run build plugins c-plugins test test-reloads fuzz node-modules bench bench-short bench-micro bench-linear bench-reload bench-harm bench-gate install-packages clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -111,6 +111,10 @@ bench-micro: SECTIONS = run
 bench-micro: install-packages ## times what a call is made of: codec, vetting, dispatch; and counts its allocations
 	$(CARGO) bench --locked --package hotcall --features fuzz --bench codec --bench gate
 	$(CARGO) bench --locked --package hotcall-tests --bench call
+
+bench-linear: SECTIONS = run
+bench-linear: install-packages ## checks that reading a document takes time in proportion to its length, whatever it is made of
+	$(CARGO) bench --locked --package hotcall --bench linear
 
 bench-reload: SECTIONS = run
 bench-reload: install-packages ## reloads a plugin 1,000 times under load and prints what it costs; see tests/bench/RELOAD.md

@@ -5,8 +5,12 @@
 //! an [`Instance`] is whatever can be called.
 
 mod gate;
+mod memory;
 
 pub use gate::{Gate, Inside, Pause, Resumed};
+#[cfg(test)]
+pub(crate) use memory::Little;
+pub use memory::{Claim, Memory, Unlimited};
 
 use crate::xmlrpc::{Fault, Items, Value};
 use arc_swap::{ArcSwap, Guard};

@@ -9,6 +9,7 @@ mod content;
 mod control;
 mod corpus;
 mod deadlines;
+mod decoding;
 mod defects;
 mod deploy;
 mod encoding;
@@ -55,6 +56,7 @@ fn main() {
         control::trials(),
         corpus::trials(),
         deadlines::trials(),
+        decoding::trials(),
         defects::trials(),
         deploy::trials(),
         encoding::trials(),

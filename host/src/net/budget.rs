@@ -4,6 +4,7 @@
 use super::seldom::Seldom;
 use crate::address::ClientNetwork;
 use crate::limits::Limits;
+use crate::web::Memory;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,9 +13,9 @@ use std::time::Instant;
 /// This much of each connection is free: small requests are served whatever the large ones take.
 const FREE_BYTES: usize = 64 << 10;
 
-/// What all connections may take together, and those of one address.
+/// What all connections and the calls that they make may take together, and those of one address.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub struct Budget {
     bytes_max: usize,
     per_address_bytes_max: usize,
     taken: Mutex<Taken>,
@@ -51,7 +52,8 @@ pub(super) enum Exceeded {
 }
 
 impl Budget {
-    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+    /// The budget of these limits, of which nothing is taken.
+    pub fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             bytes_max: limits.bodies_bytes_max,
             per_address_bytes_max: limits.bodies_per_address_bytes_max(),
@@ -68,6 +70,20 @@ impl Budget {
     fn lock(&self) -> MutexGuard<'_, Taken> {
         // Nothing panics under the lock, so poisoned counts are right.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes bytes, if they are within both limits, and logs the first refusal since there was room.
+    fn add(&self, bytes: usize, address: Option<ClientNetwork>) -> Result<(), Exceeded> {
+        let mut taken = self.lock();
+        let added = taken.add(bytes, address, self);
+        if let Err(exceeded) = added {
+            let is_due = taken.refuse(exceeded, address, &self.complaints);
+            drop(taken);
+            if is_due {
+                self.complain(exceeded, address);
+            }
+        }
+        added
     }
 
     fn complain(&self, exceeded: Exceeded, address: Option<ClientNetwork>) {
@@ -133,6 +149,20 @@ impl Amount {
     }
 }
 
+impl Memory for Budget {
+    fn take(&self, bytes: usize, address: Option<IpAddr>) -> bool {
+        self.add(bytes, address.map(Into::into)).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize, address: Option<IpAddr>) {
+        self.lock().subtract(bytes, address.map(Into::into), self);
+    }
+
+    fn bytes_max(&self, address: Option<IpAddr>) -> usize {
+        if address.is_some() { self.per_address_bytes_max.min(self.bytes_max) } else { self.bytes_max }
+    }
+}
+
 impl Share {
     /// Gives all of it back.
     pub(super) fn give_back(&mut self) {
@@ -149,15 +179,7 @@ impl Share {
     pub(super) fn resize(&mut self, bytes: usize) -> Result<(), Exceeded> {
         let wanted = bytes.saturating_sub(FREE_BYTES);
         if wanted > self.bytes {
-            let mut taken = self.budget.lock();
-            if let Err(exceeded) = taken.add(wanted - self.bytes, self.address, &self.budget) {
-                let is_due = taken.refuse(exceeded, self.address, &self.budget.complaints);
-                drop(taken);
-                if is_due {
-                    self.budget.complain(exceeded, self.address);
-                }
-                return Err(exceeded);
-            }
+            self.budget.add(wanted - self.bytes, self.address)?;
         } else if wanted < self.bytes {
             self.budget.lock().subtract(self.bytes - wanted, self.address, &self.budget);
         }

@@ -40,14 +40,15 @@ pub(super) enum Submitted {
 impl Service {
     pub(super) fn new(
         limits: Limits,
+        budget: Arc<Budget>,
         handler: Arc<dyn Handler>,
         pool: Pool,
         lane: Lane,
         has_direct_lane: bool,
     ) -> Self {
         Self {
-            budget: Budget::new(&limits),
             limits,
+            budget,
             handler,
             pool,
             lane,

@@ -14,7 +14,7 @@ pub use concurrency::Concurrency;
 use crate::access::Permit;
 use crate::limits::Limits;
 use crate::registry::{CallContext, Control, Inside, Method, Pause, Registry, Snapshot};
-use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Items, Value, View, code};
+use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Items, Resources, Value, View, code};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -75,7 +75,7 @@ impl Dispatcher {
         &self.encode
     }
 
-    /// Answers one call, which may be a batch. Its faults are
+    /// Answers one call, which may be a batch, whose results take memory of `resources`. Its faults are
     /// -32004 for a name that the caller may not call, whether it exists or not, -32601 for a name that nobody registered or that is for operators when the caller is none, -32000 when the deadline passed before the method began or before it answered,
     /// -32602 for parameters that a method of the server's own does not take, and whatever the method answers.
     ///
@@ -87,6 +87,7 @@ impl Dispatcher {
         params: impl Into<Items<'a>>,
         context: &CallContext,
         permit: &Permit,
+        resources: &dyn Resources,
     ) -> Result<Result<Value, Fault>, Pause> {
         let snapshot = self.registry.snapshot();
         let params = params.into();
@@ -102,7 +103,7 @@ impl Dispatcher {
         }
         let _inside = scope.enter(method, params)?;
         Ok(match method {
-            multicall::NAME => multicall::run(&scope, params, &self.limits, &self.encode),
+            multicall::NAME => multicall::run(&scope, params, &self.limits, &self.encode, resources),
             _ => call_one(&scope, method, params),
         })
     }

@@ -2,6 +2,7 @@
 
 use super::chars::forbidden;
 use super::date::plain;
+use super::resources::{Resources, Unlimited};
 use super::style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};
 use super::{DateTime, Fault, Value, code};
 use base64::Engine;
@@ -45,22 +46,40 @@ const PROLOG: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 /// assert!(String::from_utf8(document).unwrap().contains("<value><string>a &lt; b</string></value>"));
 /// ```
 pub fn encode_response(result: &Value, options: &EncodeOptions) -> Result<Vec<u8>, Fault> {
-    let mut document = Writer::new(*options, "result");
+    encode_response_in(result, options, &Unlimited)
+}
+
+/// As [`encode_response`], with memory that is taken as the document grows.
+///
+/// # Errors
+/// As [`encode_response`]; and -32001 when there is not so much memory.
+pub fn encode_response_in(
+    result: &Value,
+    options: &EncodeOptions,
+    resources: &dyn Resources,
+) -> Result<Vec<u8>, Fault> {
+    let mut document = Writer::new(*options, "result", resources);
     document.root("methodResponse")?;
     document.put("<params><param>")?;
     document.value(result)?;
     document.put("</param></params></methodResponse>\n")?;
-    Ok(document.bytes)
+    Ok(document.finish())
 }
 
 /// What a value takes in a document, in bytes.
 ///
 /// # Errors
-/// As [`encode_response`], were this the result.
-pub(crate) fn encoded_len(value: &Value, options: &EncodeOptions) -> Result<usize, Fault> {
-    let mut document = Writer { bytes: Vec::new(), options: *options, subject: "result" };
-    document.value(value)?;
-    Ok(document.bytes.len())
+/// As [`encode_response_in`], were this the result.
+pub(crate) fn encoded_len(
+    value: &Value,
+    options: &EncodeOptions,
+    resources: &dyn Resources,
+) -> Result<usize, Fault> {
+    let mut document =
+        Writer { bytes: Vec::new(), granted: 0, resources, options: *options, subject: "result" };
+    let written = document.value(value);
+    resources.give_back(document.granted);
+    written.map(|()| document.bytes.len())
 }
 
 /// A response document with this fault. Cannot fail: characters that XML cannot carry are replaced, and a
@@ -100,7 +119,7 @@ pub(crate) fn fault_value(fault: &Fault) -> Value {
 /// # Errors
 /// As [`encode_response`], of the parameters.
 pub fn encode_call(method: &str, params: &[Value], options: &EncodeOptions) -> Result<Vec<u8>, Fault> {
-    let mut document = Writer::new(*options, "call");
+    let mut document = Writer::new(*options, "call", &Unlimited);
     document.root("methodCall")?;
     document.put("<methodName>")?;
     document.text(method)?;
@@ -111,12 +130,15 @@ pub fn encode_call(method: &str, params: &[Value], options: &EncodeOptions) -> R
         document.put("</param>")?;
     }
     document.put("</params></methodCall>\n")?;
-    Ok(document.bytes)
+    Ok(document.finish())
 }
 
 /// A document that grows up to its limit.
-struct Writer {
+struct Writer<'r> {
     bytes: Vec<u8>,
+    /// So long it may become with the memory that has been taken.
+    granted: usize,
+    resources: &'r dyn Resources,
     options: EncodeOptions,
     /// What messages call it.
     subject: &'static str,
@@ -128,11 +150,17 @@ enum Open<'a> {
     Struct(slice::Iter<'a, (String, Value)>),
 }
 
-impl Writer {
-    fn new(options: EncodeOptions, subject: &'static str) -> Self {
+impl<'r> Writer<'r> {
+    fn new(options: EncodeOptions, subject: &'static str, resources: &'r dyn Resources) -> Self {
         let mut bytes = Vec::with_capacity(512);
         bytes.extend_from_slice(PROLOG.as_bytes());
-        Self { bytes, options, subject }
+        Self { bytes, granted: 0, resources, options, subject }
+    }
+
+    /// The document. What is left of its room does not count any more.
+    fn finish(self) -> Vec<u8> {
+        self.resources.give_back(self.granted.saturating_sub(self.bytes.len()));
+        self.bytes
     }
 
     /// Writes the start tag of the document's element. The namespace is declared whenever the style may need it, as
@@ -335,11 +363,27 @@ impl Writer {
         Ok(())
     }
 
-    fn room(&self, bytes: usize) -> Result<(), Fault> {
-        if self.bytes.len().saturating_add(bytes) <= self.options.bytes_max {
-            return Ok(());
+    /// Makes room for so many bytes more.
+    #[inline]
+    fn room(&mut self, bytes: usize) -> Result<(), Fault> {
+        let wanted = self.bytes.len().saturating_add(bytes);
+        if wanted <= self.granted { Ok(()) } else { self.grow(wanted) }
+    }
+
+    /// Makes room up to a length, and for half as much more than there was.
+    #[cold]
+    fn grow(&mut self, wanted: usize) -> Result<(), Fault> {
+        /// Most answers are shorter.
+        const BYTES_MIN: usize = 512;
+        let max = self.options.bytes_max;
+        if wanted > max {
+            return Err(self.too_large());
         }
-        Err(self.too_large())
+        let granted = wanted.max(self.granted + self.granted / 2).max(BYTES_MIN).min(max);
+        self.resources.take(granted - self.granted)?;
+        self.granted = granted;
+        self.bytes.reserve_exact(granted.saturating_sub(self.bytes.len()));
+        Ok(())
     }
 
     #[cold]

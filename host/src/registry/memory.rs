@@ -1,0 +1,173 @@
+//! Memory that all calls share. Must not know what takes it, nor where it comes from.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+
+/// Memory for bodies, documents and values, so much for all connections and calls together.
+pub trait Memory: Send + Sync {
+    /// Takes so many bytes for a call from this address. `false`, and nothing has changed, when fewer are left.
+    fn take(&self, bytes: usize, address: Option<IpAddr>) -> bool;
+
+    /// Gives back bytes that were taken for a call from this address.
+    fn give_back(&self, bytes: usize, address: Option<IpAddr>);
+
+    /// How much there is for this address when nobody takes anything.
+    fn bytes_max(&self, address: Option<IpAddr>) -> usize;
+}
+
+/// Memory without a limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unlimited;
+
+impl Memory for Unlimited {
+    fn take(&self, _: usize, _: Option<IpAddr>) -> bool {
+        true
+    }
+
+    fn give_back(&self, _: usize, _: Option<IpAddr>) {}
+
+    fn bytes_max(&self, _: Option<IpAddr>) -> usize {
+        usize::MAX
+    }
+}
+
+/// So much of each claim is free: small calls are served whatever the large ones take, and pay nothing for the count.
+const FREE_BYTES: usize = 64 << 10;
+/// What is taken at a time beyond that. Others are not asked for each value.
+const STEP_BYTES: usize = 64 << 10;
+
+/// What one call takes of the memory, until this is dropped.
+pub struct Claim<'a> {
+    memory: &'a dyn Memory,
+    /// Where the call comes from.
+    address: Option<IpAddr>,
+    /// What the call has asked for.
+    used: Cell<usize>,
+    /// What has been taken for that: less, as the first bytes are free, or a little more.
+    taken: Cell<usize>,
+}
+
+impl<'a> Claim<'a> {
+    /// Nothing of it yet.
+    pub const fn new(memory: &'a dyn Memory, address: Option<IpAddr>) -> Self {
+        Self { memory, address, used: Cell::new(0), taken: Cell::new(0) }
+    }
+
+    /// Takes so many bytes more. `false`, and nothing has changed, when they are not left.
+    pub fn take(&self, bytes: usize) -> bool {
+        let used = self.used.get().saturating_add(bytes);
+        let missing = counted(used).saturating_sub(self.taken.get());
+        if missing > 0 {
+            if !self.memory.take(missing, self.address) {
+                return false;
+            }
+            self.taken.set(self.taken.get() + missing);
+        }
+        self.used.set(used);
+        true
+    }
+
+    /// Gives back bytes that were taken.
+    pub fn give_back(&self, bytes: usize) {
+        let used = self.used.get().saturating_sub(bytes);
+        self.used.set(used);
+        let surplus = self.taken.get().saturating_sub(counted(used));
+        if surplus > 0 {
+            self.taken.set(self.taken.get() - surplus);
+            self.memory.give_back(surplus, self.address);
+        }
+    }
+
+    /// Whether the call could take so many bytes more, and these besides, if there were no other.
+    pub fn is_possible(&self, more: usize, besides: usize) -> bool {
+        let wanted = self.used.get().saturating_add(more).saturating_add(besides);
+        wanted.saturating_sub(FREE_BYTES) <= self.memory.bytes_max(self.address)
+    }
+}
+
+/// What of so many bytes counts.
+const fn counted(used: usize) -> usize {
+    let bytes = used.saturating_sub(FREE_BYTES);
+    match bytes.checked_next_multiple_of(STEP_BYTES) {
+        Some(bytes) => bytes,
+        None => bytes,
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let taken = self.taken.take();
+        if taken > 0 {
+            self.memory.give_back(taken, self.address);
+        }
+    }
+}
+
+/// Memory for tests.
+#[cfg(test)]
+pub(crate) struct Little {
+    taken: std::sync::atomic::AtomicUsize,
+    bytes_max: usize,
+}
+
+#[cfg(test)]
+impl Little {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { taken: 0.into(), bytes_max }
+    }
+
+    /// What is not given back.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+impl Memory for Little {
+    fn take(&self, bytes: usize, _: Option<IpAddr>) -> bool {
+        use std::sync::atomic::Ordering::Relaxed;
+        let fits = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= self.bytes_max);
+        self.taken.fetch_update(Relaxed, Relaxed, fits).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize, _: Option<IpAddr>) {
+        let before = self.taken.fetch_sub(bytes, std::sync::atomic::Ordering::Relaxed);
+        assert!(before >= bytes, "{bytes} of {before}");
+    }
+
+    fn bytes_max(&self, _: Option<IpAddr>) -> usize {
+        self.bytes_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_take_steps_past_what_is_free_and_give_all_back() {
+        let memory = Little::new(4 * STEP_BYTES);
+        let (one, two) = (Claim::new(&memory, None), Claim::new(&memory, None));
+        assert!(one.take(FREE_BYTES) && two.take(FREE_BYTES));
+        assert_eq!(memory.taken(), 0);
+        assert!(one.take(1));
+        assert_eq!(memory.taken(), STEP_BYTES);
+        assert!(one.take(STEP_BYTES - 1));
+        assert_eq!(memory.taken(), STEP_BYTES);
+        assert!(one.take(STEP_BYTES) && two.take(2 * STEP_BYTES));
+        assert!(!two.take(1) && !one.take(usize::MAX));
+        assert!(two.is_possible(2 * STEP_BYTES, 0) && !two.is_possible(2 * STEP_BYTES, 1));
+        one.give_back(1);
+        assert_eq!(memory.taken(), 4 * STEP_BYTES);
+        one.give_back(STEP_BYTES - 1);
+        assert_eq!(memory.taken(), 3 * STEP_BYTES);
+        assert!(two.take(STEP_BYTES));
+        drop(two);
+        assert_eq!(memory.taken(), STEP_BYTES);
+        one.give_back(usize::MAX);
+        assert_eq!(memory.taken(), 0);
+        assert!(one.take(FREE_BYTES + 1));
+        drop(one);
+        assert_eq!(memory.taken(), 0);
+    }
+}

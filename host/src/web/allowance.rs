@@ -1,0 +1,63 @@
+//! What one request may take until it is answered: time up to its deadline, and memory. Must not know what it is for.
+
+use super::{Cancellation, Request, Response};
+use crate::registry::{Claim, Memory};
+use crate::xmlrpc::{Resources, Stop};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// One request's time and memory. All that it took is given back when it is dropped.
+pub(super) struct Allowance<'a> {
+    claim: Claim<'a>,
+    /// What was asked for last when there was not so much.
+    missing: Cell<Option<usize>>,
+    body_bytes: usize,
+    deadline: Instant,
+    cancellation: &'a Cancellation,
+}
+
+impl<'a> Allowance<'a> {
+    pub(super) fn new(request: &'a Request, call_max: Duration, memory: &'a dyn Memory) -> Self {
+        Self {
+            claim: Claim::new(memory, request.caller_ip),
+            missing: Cell::new(None),
+            body_bytes: request.body.capacity(),
+            deadline: request.arrived + call_max,
+            cancellation: &request.cancellation,
+        }
+    }
+
+    /// Whether there was no memory for something.
+    pub(super) const fn is_crowded(&self) -> bool {
+        self.missing.get().is_some()
+    }
+
+    /// The response to a request that could not be read for want of memory.
+    pub(super) fn crowded(&self) -> Response {
+        // Its connection has taken the memory for its body.
+        if self.claim.is_possible(self.missing.get().unwrap_or_default(), self.body_bytes) {
+            return Response::crowded();
+        }
+        let why = "Request too large: once it is read, it takes more than the memory for all requests (bodies_bytes_max).";
+        Response::text(413, why)
+    }
+}
+
+impl Resources for Allowance<'_> {
+    fn check(&self) -> Result<(), Stop> {
+        let is_late = self.cancellation.is_cancelled() || Instant::now() >= self.deadline;
+        if is_late { Err(Stop::Late) } else { Ok(()) }
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), Stop> {
+        if self.claim.take(bytes) {
+            return Ok(());
+        }
+        self.missing.set(Some(bytes));
+        Err(Stop::Crowded)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.claim.give_back(bytes);
+    }
+}
