@@ -180,7 +180,9 @@ typedef struct hotcall_host {
     uint32_t reserved;
     void *host_data;            /* the host's own */
     hotcall_str version;        /* for example "hotcall 0.1.0" */
-    hotcall_str data_directory; /* absolute; only this plugin uses it; it outlives reloads */
+    /* Absolute; only this plugin uses it; it outlives reloads. Two versions use it at once for a moment
+     * unless the plugin is exclusive: see "Exclusive reload" for databases. */
+    hotcall_str data_directory;
     const hotcall_value *config; /* the plugin's configuration: a struct, empty when none was given */
     void (*log)(const struct hotcall_host *host, uint32_t level, hotcall_str message);
     /* An optional feature of the host by its id and least revision; NULL when it has none such. */
@@ -225,7 +227,8 @@ enum {
 /* The plugin. Static. Functions that may be NULL say so. create, save_state and load_state run on the
  * host's loader thread, quiesce and destroy each on a thread of its own that ends after it; of one
  * instance never two at a time. A new content is tried in a process of its own first, where create and
- * destroy run once more, with a data directory that is removed afterwards. */
+ * destroy run once more, with a data directory that is removed afterwards. The order in which functions
+ * of two versions run is that of an overlapping reload; see also "Exclusive reload". */
 typedef struct hotcall_plugin {
     uint32_t struct_size;
     uint32_t abi_major;
@@ -266,6 +269,27 @@ typedef struct hotcall_plugin {
     /* An optional feature of the plugin by its id and least revision. Any thread. May be NULL. */
     const void *(*extension)(const char *id, uint32_t revision);
 } hotcall_plugin;
+
+/* ---- Exclusive reload ------------------------------------------------------------------------ */
+
+/* A plugin of which no two instances may live at the same time says so by the extension
+ * "hotcall.exclusive", revision 1: .extension = hotcall_exclusive. It needs that when it holds a port, a
+ * lock file or a device, or keeps a database with its own copy of SQLite, LMDB or the like: file locks
+ * of POSIX are per process, so two copies of SQLite in one process lose each other's commits.
+ *
+ * A reload is then exclusive: new calls wait, running ones end, the old instance gets save_state,
+ * quiesce and destroy, then the new one gets create and load_state, and the waiting calls go on in it.
+ * When the new version refuses, create and load_state of the old version run again, in the same
+ * library: create must work again after destroy. The trial in a process of its own runs create only
+ * while no instance lives.
+ *
+ * The operator's setting `reload` for the plugin comes first. A host without this feature never asks. */
+static inline const void *hotcall_exclusive(const char *id, uint32_t revision) {
+    static const char name[] = "hotcall.exclusive";
+    size_t i = 0;
+    while (name[i] != '\0' && id[i] == name[i]) i++;
+    return id[i] == name[i] && revision <= 1 ? name : NULL;
+}
 
 /* ---- The ELF note ---------------------------------------------------------------------------- */
 

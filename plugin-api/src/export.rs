@@ -16,7 +16,7 @@ use crate::tree::{Items, Tree, View};
 use crate::{FromValue, Host, IntoValue, Value, abi};
 use std::any::Any;
 use std::borrow::Cow;
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_void};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,6 +60,8 @@ pub struct About {
     pub version: &'static str,
     /// For people.
     pub description: &'static str,
+    /// No two instances may live at the same time.
+    pub is_exclusive: bool,
 }
 
 impl Method<AnyPlugin> {
@@ -172,8 +174,20 @@ const fn table<S>(about: About, methods: &'static [Listed<S>]) -> abi::Plugin {
         save_state: None,
         load_state: None,
         destroy: None,
-        extension: None,
+        extension: if about.is_exclusive { Some(exclusive) } else { None },
     }
+}
+
+/// Declares that no two instances may live at the same time, and no other feature.
+///
+/// # Safety
+/// As the ABI has it: `id` ends with a NUL.
+unsafe extern "C" fn exclusive(id: *const c_char, revision: u32) -> *const c_void {
+    const ID: &CStr = c"hotcall.exclusive";
+    const REVISION: u32 = 1;
+    // SAFETY: the host's text ends with a NUL.
+    let is_it = unsafe { CStr::from_ptr(id) } == ID && revision <= REVISION;
+    if is_it { ID.as_ptr().cast() } else { ptr::null() }
 }
 
 /// The tables are some hundred bytes long.

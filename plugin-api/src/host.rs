@@ -96,6 +96,11 @@ impl Host {
     }
 
     /// A directory that only this plugin uses. It outlives reloads and restarts.
+    ///
+    /// During a reload the old and the new version both use it for a moment. This is unsafe for files that a library guards
+    /// with POSIX locks, which are per process: with its own copy of SQLite (rusqlite's feature `bundled`), LMDB or the like
+    /// in each version, committed data is lost. Such a plugin says `reload: exclusive` in [`plugin!`](crate::plugin), or
+    /// links the system's shared library.
     pub fn data_directory(&self) -> &Path {
         &self.0.data_directory
     }

@@ -89,6 +89,11 @@
 //! gets [`State::quiesce`], its last calls end, and it is dropped. What should survive goes through [`Handover`] or
 //! into the data directory. When the new version cannot be created, the old one goes on.
 //!
+//! A plugin that must be the only one says `reload: exclusive` in [`plugin!`]: one that binds a port, takes a lock file, or
+//! keeps a database with its own copy of SQLite or LMDB. Its calls then wait while the old state is saved, gets
+//! [`State::quiesce`] and is dropped, and the new one is created and loaded; they go on in the new one, and no call fails.
+//! When the new version cannot be created, the old one is created again, with its state.
+//!
 //! # Known problems
 //!
 //! - Every loaded version has statics of its own. A counter in a `static` starts anew with each reload; two versions

@@ -57,6 +57,9 @@ pub trait State: Send + Sync + Sized + 'static {
 /// state fail with a code that says "try again", until [`State::quiesce`] or for a second at most: when the new
 /// version is refused, this one goes on and is told nothing.
 ///
+/// With `reload: exclusive` no call runs between `save` and the new version's first call, so nothing is lost. `save` then
+/// comes before the new instance is created, and a version that has both functions may also get its own state back.
+///
 /// # Examples
 /// ```
 /// # use hotcall_plugin::{Fault, Handover, Host, State, Value, method};

@@ -19,6 +19,7 @@ unsafe extern "C" {
 fn only_methods_are_exported() {
     assert_eq!(one(), 1);
     assert_eq!(TABLE.methods_len, 1);
+    assert!(TABLE.extension.is_none());
     assert!(TABLE.create.is_none() && TABLE.quiesce.is_none() && TABLE.destroy.is_none());
     assert!(TABLE.save_state.is_none() && TABLE.load_state.is_none());
 }

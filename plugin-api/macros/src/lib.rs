@@ -36,6 +36,9 @@ pub fn method(options: TokenStream, item: TokenStream) -> TokenStream {
 /// - `methods: [add, math::mean, Counter::increment]`: paths of functions with `#[hotcall_plugin::method]`.
 /// - `state: Counter` (optional): the type that methods take as `&self`; it implements `State`.
 /// - `handover: true` (optional): the state implements `Handover` and survives a reload.
+/// - `reload: exclusive` (optional): no two versions of the plugin may live at the same time, because it holds a port, a
+///   lock file or a device, or its own copy of SQLite, LMDB or the like. Calls wait while one replaces the other. By
+///   default, `reload: overlap`, the new version is created beside the old one.
 /// - `version: "1.0.0"` and `description: "..."` (optional): by default those of the crate's manifest.
 #[proc_macro]
 pub fn plugin(input: TokenStream) -> TokenStream {

@@ -20,13 +20,14 @@ struct Input {
     description: Option<Expr>,
     state: Option<Type>,
     handover: bool,
+    is_exclusive: bool,
     methods: Vec<ExprPath>,
 }
 
 impl Parse for Input {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let (mut name, mut version, mut description) = (None, None, None);
-        let (mut state, mut handover, mut methods) = (None, None, None);
+        let (mut state, mut handover, mut reload, mut methods) = (None, None, None, None);
         while !input.is_empty() {
             let key: Ident = input.parse()?;
             input.parse::<Token![:]>()?;
@@ -36,9 +37,10 @@ impl Parse for Input {
                 "description" => once(&key, &mut description, input.parse()?)?,
                 "state" => once(&key, &mut state, input.parse()?)?,
                 "handover" => once(&key, &mut handover, input.parse::<LitBool>()?)?,
+                "reload" => once(&key, &mut reload, is_exclusive(input)?)?,
                 "methods" => once(&key, &mut methods, paths(&key, input)?)?,
                 other => {
-                    let known = "name, version, description, state, handover, methods";
+                    let known = "name, version, description, state, handover, reload, methods";
                     return Err(Error::new(
                         key.span(),
                         format!("unknown key `{other}`; the keys are {known}"),
@@ -58,7 +60,8 @@ impl Parse for Input {
             given => given.is_some_and(|literal| literal.value),
         };
         let methods = methods.ok_or_else(|| missing("methods: [...]"))?;
-        Ok(Self { name, version, description, state, handover, methods })
+        let is_exclusive = reload.unwrap_or(false);
+        Ok(Self { name, version, description, state, handover, is_exclusive, methods })
     }
 }
 
@@ -77,6 +80,7 @@ impl Input {
             (Some(_), false) => quote!(stateful::<State>),
             (Some(_), true) => quote!(stateful_with_handover::<State>),
         };
+        let is_exclusive = self.is_exclusive;
         let constants: Vec<_> = self.methods.iter().map(constant).collect();
         let here = |constant: &ExprPath| Span::mixed_site().located_at(constant.span());
         let listed = constants.iter().map(|constant| {
@@ -108,6 +112,7 @@ impl Input {
                             name: #name,
                             version: #version,
                             description: #description,
+                            is_exclusive: #is_exclusive,
                         },
                         METHODS,
                     );
@@ -116,6 +121,19 @@ impl Input {
                 #[unsafe(link_section = ".note.hotcall")]
                 static NOTE: ::hotcall_plugin::__private::Note = ::hotcall_plugin::__private::Note::THIS;
             };
+        }
+    }
+}
+
+/// Reads the word after `reload:`.
+fn is_exclusive(input: ParseStream<'_>) -> Result<bool> {
+    let mode: Ident = input.parse()?;
+    match mode.to_string().as_str() {
+        "overlap" => Ok(false),
+        "exclusive" => Ok(true),
+        other => {
+            let why = format!("unknown reload mode `{other}`; the modes are overlap, exclusive");
+            Err(Error::new(mode.span(), why))
         }
     }
 }

@@ -249,6 +249,7 @@ plugin! {
     version: "9.8.7",
     state: Counter,
     handover: true,
+    reload: exclusive,
     methods: [
         echo_bool, echo_i8, echo_i16, echo_i32, echo_i64, echo_u8, echo_u16, echo_u32, echo_f64, echo_string,
         echo_str, echo_cow, echo_slice, echo_bytes, echo_datetime, echo_value, echo_vec, echo_option,

@@ -3,6 +3,7 @@
 use crate::host::table;
 use hotcall_plugin::abi;
 use hotcall_plugin::tree::{slice_of, str_of};
+use std::ffi::CStr;
 
 pub(crate) fn method(name: &str) -> &'static abi::Method {
     let table = table();
@@ -30,6 +31,15 @@ fn signatures(name: &str) -> Vec<Vec<u32>> {
 }
 
 #[test]
+fn an_exclusive_plugin_says_so_and_has_no_other_feature() {
+    let extension = table().extension.unwrap();
+    // SAFETY: the texts end with a NUL.
+    let has = |id: &CStr, revision| !unsafe { extension(id.as_ptr(), revision) }.is_null();
+    assert!(has(c"hotcall.exclusive", 1));
+    assert!(!has(c"hotcall.exclusive", 2) && !has(c"hotcall.exclusiv", 1) && !has(c"hotcall.exclusive2", 1));
+}
+
+#[test]
 fn the_head_says_what_the_author_wrote_and_the_manifest() {
     let table = table();
     assert_eq!(table.struct_size as usize, size_of::<abi::Plugin>());
@@ -38,7 +48,7 @@ fn the_head_says_what_the_author_wrote_and_the_manifest() {
     assert_eq!(text(table.version), "9.8.7");
     assert_eq!(text(table.description), env!("CARGO_PKG_DESCRIPTION"));
     assert_eq!(table.methods_len, 42);
-    assert!(table.extension.is_none());
+    assert!(table.extension.is_some(), "it is exclusive");
 }
 
 #[test]
