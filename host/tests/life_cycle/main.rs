@@ -10,6 +10,7 @@
 mod abi;
 mod calls;
 mod changes;
+mod exclusive;
 mod handover;
 mod operator;
 mod probe;
