@@ -167,7 +167,9 @@ fn toml_text(begins: &str) -> String {
 fn nothing_of_plugins_reaches_the_log() {
     let builds = tempfile::tempdir().unwrap();
     let build = |name: &str, defines: &[&str]| hostile_c(builds.path(), name, defines);
-    let server = Setup::new().argument("--http=127.0.0.1:0").log("trace").start();
+    let socket = builds.path().join("operator");
+    let unix = format!("--unix={}", socket.display());
+    let server = Setup::new().argument("--http=127.0.0.1:0").argument(unix).log("trace").start();
     let name = format!("{IN_NAME}.so");
 
     put(&server, &build("first.so", &["SAVE=HOTCALL_ERROR"]), &name);
@@ -197,6 +199,16 @@ fn nothing_of_plugins_reaches_the_log() {
 
     symlink(HOSTILE, server.plugins().join(format!("link-{name}"))).unwrap();
     until_logged(&server, &["it is a symbolic link", MARK]);
+    // XML does not have this one.
+    fs::write(server.plugins().join("h4x\u{ffff}.so"), "no plugin").unwrap();
+    until_logged(&server, &[r"h4x\u{ffff}.so is not served", "not a shared library"]);
+    let shown = hotcall(&["plugins", &format!("unix:{}", socket.display())]);
+    assert_shown("the plugins", &shown);
+    assert!(
+        String::from_utf8_lossy(&shown).contains(r"h4x\u{ffff}.so"),
+        "{}",
+        String::from_utf8_lossy(&shown)
+    );
 }
 
 /// A server whose signatures count, with signature files whose comments are hostile.

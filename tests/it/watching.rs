@@ -10,7 +10,7 @@ use hotcall_tests::load::{End, Load};
 use hotcall_tests::{Server, Setup, artifacts, repository, wait_until};
 use libtest_mimic::Trial;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use rustix::process::{Pid, Resource, Signal, getrlimit, prlimit};
 use std::fs::{self, OpenOptions};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -247,7 +247,8 @@ fn full(builds: &Builds, config: &str) -> Server {
 /// What an operator does who makes room.
 fn make_room(server: &Server) {
     let pid = Pid::from_raw(server.pid().cast_signed());
-    prlimit(pid, Resource::Fsize, Rlimit { current: None, maximum: None }).unwrap();
+    // The server's was the same at first.
+    prlimit(pid, Resource::Fsize, getrlimit(Resource::Fsize)).unwrap();
 }
 
 /// Each hint, of which a busy directory has many, is a look. It was a reading of every file, too.

@@ -301,7 +301,7 @@ impl Loader {
         slot.last_error = Some(text);
         self.is_status_stale = true;
         if refusal.may_pass() {
-            slot.block(&self.config.limits);
+            slot.block(&self.config.limits, self.config.watch);
         } else {
             (slot.wait, slot.is_blocked) = (Duration::ZERO, false);
             slot.state = State::Refused;

@@ -4,6 +4,7 @@ use super::Shared;
 use super::events::{Mailbox, Reload, ReloadError};
 use super::status::PluginStatus;
 use crate::registry::Control;
+use crate::text;
 use crate::xmlrpc::{DateTime, Fault, Value, code};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use jiff::tz::Offset;
@@ -106,15 +107,16 @@ fn shown(plugin: &str) -> String {
     plugin.chars().take(ECHOED_CHARS_MAX).collect()
 }
 
-/// A struct of what is known: what is not has no member, so that every client can read it.
+/// A struct of what is known: what is not has no member, so that every client can read it. Texts are cleaned, because
+/// some are of files and plugins, and XML cannot carry all that these may hold.
 fn value_of(status: &PluginStatus) -> Value {
-    let text = |text: &Option<String>| text.as_deref().map(Value::from);
-    let texts =
-        |texts: &[String]| Value::Array(texts.iter().map(|text| Value::from(text.as_str())).collect());
+    let clean = |text: &str| Value::from(&*text::line(text));
+    let text = |text: &Option<String>| text.as_deref().map(clean);
+    let texts = |texts: &[String]| Value::Array(texts.iter().map(|text| clean(text)).collect());
     let members = [
         ("name", text(&status.name)),
         ("version", text(&status.version)),
-        ("file", Some(Value::from(&*status.file.to_string_lossy()))),
+        ("file", Some(clean(&status.file.to_string_lossy()))),
         ("sha256", text(&status.sha256)),
         ("file_sha256", text(&status.file_sha256)),
         ("generation", status.generation.map(number)),
@@ -173,11 +175,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_has_no_member() {
+    fn what_is_not_known_has_no_member_and_texts_are_clean() {
         let status = PluginStatus {
             name: None,
             version: None,
-            file: "a.so".into(),
+            file: "a\u{ffff}.so".into(),
             sha256: None,
             file_sha256: None,
             generation: None,
@@ -185,7 +187,7 @@ mod tests {
             methods: vec!["m".into()],
             calls: 5_000_000_000,
             faults: 0,
-            last_error: Some("why".into()),
+            last_error: Some("why\u{1b}".into()),
             warnings: vec![],
             reload: None,
             loaded_at: None,
@@ -200,5 +202,7 @@ mod tests {
         assert_eq!(value.get("calls"), Some(&Value::Long(5_000_000_000)));
         assert_eq!(value.get("state"), Some(&Value::from("refused")));
         assert_eq!(value.get("kept_generations"), Some(&Value::Int(2)));
+        assert_eq!(value.get("file"), Some(&Value::from(r"a\u{ffff}.so")));
+        assert_eq!(value.get("last_error"), Some(&Value::from(r"why\u{1b}")));
     }
 }

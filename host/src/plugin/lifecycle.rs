@@ -273,7 +273,7 @@ impl Loader {
                 None
             }
             State::Retrying { hash, due, .. } if due <= Instant::now() => Some((entry.stamp, Some(hash))),
-            State::Blocked { hash, due } if due <= Instant::now() => {
+            State::Blocked { hash, due: Some(due) } if due <= Instant::now() => {
                 hash.map(|hash| (entry.stamp, Some(hash)))
             }
             _ => return,

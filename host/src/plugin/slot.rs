@@ -1,5 +1,6 @@
 //! A plugin file's place in the life cycle: what the directory holds under its name, and what serves for it.
 
+use super::Watch;
 use super::candidate::Candidate;
 use super::generation::Generation;
 use super::lifecycle::later;
@@ -31,9 +32,9 @@ pub(super) enum State {
     Retrying { hash: ContentHash, tries: u32, due: Instant },
     /// Not to be loaded until the content changes.
     Refused,
-    /// Could not be read, copied or tried, which may pass without a change of the file; tried again at `due`. Loaded then
-    /// if it still has this hash; without one it was not read.
-    Blocked { hash: Option<ContentHash>, due: Instant },
+    /// Could not be read, copied or tried, which may pass without a change of the file; tried again at `due`, if that is not
+    /// left to operators. Loaded then if it still has this hash; without one it was not read.
+    Blocked { hash: Option<ContentHash>, due: Option<Instant> },
     /// Never read.
     New,
     /// The file is gone; what serves for it goes at `due`.
@@ -113,22 +114,20 @@ impl Slot {
         serves && content_is_other
     }
 
-    /// Puts its next try off, twice as long as the last time.
-    pub(super) fn block(&mut self, limits: &Limits) {
+    /// Puts its next try off, twice as long as the last time, or until an operator asks for it.
+    pub(super) fn block(&mut self, limits: &Limits, watch: Watch) {
         let (first, longest) = (limits.plugin_retry_ms, limits.plugin_retry_ms_max);
         self.wait = (self.wait * 2).max(Duration::from_millis(first)).min(Duration::from_millis(longest));
         self.is_blocked = true;
-        self.state = State::Blocked { hash: self.hash, due: later(Instant::now(), self.wait) };
+        let due = (watch != Watch::Off).then(|| later(Instant::now(), self.wait));
+        self.state = State::Blocked { hash: self.hash, due };
     }
 
     /// When it wants to be looked at.
     pub(super) const fn due(&self) -> Option<Instant> {
         match self.state {
-            State::Settling { due, .. }
-            | State::Missing { due }
-            | State::Retrying { due, .. }
-            | State::Blocked { due, .. } => Some(due),
-            State::Waiting { due, .. } => due,
+            State::Settling { due, .. } | State::Missing { due } | State::Retrying { due, .. } => Some(due),
+            State::Blocked { due, .. } | State::Waiting { due, .. } => due,
             _ => None,
         }
     }
@@ -136,8 +135,8 @@ impl Slot {
     /// When what went wrong is tried again.
     fn retry_at(&self) -> Option<SystemTime> {
         let due = match self.state {
-            State::Waiting { due, .. } => due?,
-            State::Retrying { due, .. } | State::Blocked { due, .. } => due,
+            State::Retrying { due, .. } => due,
+            State::Waiting { due, .. } | State::Blocked { due, .. } => due?,
             _ => return None,
         };
         SystemTime::now().checked_add(due.saturating_duration_since(Instant::now()))
@@ -199,9 +198,11 @@ mod tests {
         let mut slot = Slot::new();
         for ms in [100, 200, 400, 500, 500] {
             let before = Instant::now();
-            slot.block(&limits);
+            slot.block(&limits, Watch::Poll);
             assert_eq!(slot.wait, Duration::from_millis(ms));
             assert!(slot.due().is_some_and(|due| due >= before + slot.wait));
         }
+        slot.block(&limits, Watch::Off);
+        assert_eq!(slot.due(), None);
     }
 }
