@@ -1,7 +1,7 @@
 //! What reading a document allocates: no more than its length wants, whatever it is made of, and no more than was asked for.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a failed helper is a failed test")]
 
-#[path = "../benches/constructs.rs"]
+#[path = "../benches/linear/constructs.rs"]
 mod constructs;
 
 use allocation_counter::{AllocationInfo, measure};

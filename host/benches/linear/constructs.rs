@@ -1,5 +1,5 @@
 //! Documents of every construct of XML that a client can send, in any length: what reading them costs must grow as they do.
-//! `benches/linear.rs` times them, and `tests/decoding.rs` counts what they allocate.
+//! `benches/linear` times them, and `tests/decoding.rs` counts what they allocate.
 
 use std::fmt::Write;
 
