@@ -113,7 +113,7 @@ bench-micro: install-packages ## times what a call is made of: codec, vetting, d
 	$(CARGO) bench --locked --package hotcall-tests --bench call
 
 bench-linear: SECTIONS = run
-bench-linear: install-packages ## checks that reading a document takes time in proportion to its length, whatever it is made of
+bench-linear: install-packages ## checks that documents are decoded in linear time, whatever they are made of
 	$(CARGO) bench --locked --package hotcall --bench linear
 
 bench-reload: SECTIONS = run

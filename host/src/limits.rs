@@ -25,7 +25,8 @@ pub struct Limits {
     pub idle_ms_max: u64,
     /// A request body.
     pub body_bytes_max: usize,
-    /// Bodies of requests and of responses on their way, of all connections together; the first 64 KiB of each are free.
+    /// Bodies of requests and responses of all connections together, with what requests become while
+    /// they are inflated and decoded. The first 64 KiB of each body and of each call are free.
     pub bodies_bytes_max: usize,
     /// Of them, those of one address, in percent; in any case one of the largest. An IPv6 /64 counts as one address, and Unix sockets
     /// have none, so only `bodies_bytes_max` holds there.

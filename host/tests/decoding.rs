@@ -1,4 +1,5 @@
-//! What reading a document allocates: no more than its length wants, whatever it is made of, and no more than was asked for.
+//! Counts allocations while documents are decoded: they must grow linearly, and be reserved first.
+//! Allocations are deterministic, so nothing here depends on time.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a failed helper is a failed test")]
 
 #[path = "../benches/linear/constructs.rs"]
@@ -10,14 +11,14 @@ use hotcall::xmlrpc::{DecodeLimits, Resources, Stop, Store, decode_call_in};
 use std::cell::Cell;
 use std::thread;
 
-/// What has been asked for.
+/// Counts reservations.
 #[derive(Default)]
-struct Asked {
+struct Reserved {
     now: Cell<usize>,
     most: Cell<usize>,
 }
 
-impl Resources for Asked {
+impl Resources for Reserved {
     fn check(&self) -> Result<(), Stop> {
         Ok(())
     }
@@ -33,25 +34,26 @@ impl Resources for Asked {
     }
 }
 
-/// What reading a document allocates on a thread that has kept nothing from others, and how much it has asked for at a time.
+/// Decodes on a new thread, which keeps no memory from earlier documents. Returns the allocations
+/// and the most bytes reserved at a time.
 fn read(document: &[u8]) -> (AllocationInfo, usize) {
     let read = || {
-        let asked = Asked::default();
+        let reserved = Reserved::default();
         let info = measure(|| {
             Store::with(|store| {
-                // Whether it is a call or refused is no matter here.
-                let _ = decode_call_in(document, &DecodeLimits::default(), store, &asked);
+                // Documents that are refused count too.
+                let _ = decode_call_in(document, &DecodeLimits::default(), store, &reserved);
             });
         });
-        (info, asked.most.get())
+        (info, reserved.most.get())
     };
     thread::scope(|scope| scope.spawn(read).join().unwrap())
 }
 
-/// An allocation is work, and work that grows faster than its document allocates so too, as far as this parser is known to.
+/// xml-rs allocates whenever it copies, so superlinear work shows as superlinear allocation.
 #[test]
-fn what_is_allocated_grows_as_the_document_does() {
-    /// Pieces in the shortest document of three, each twice as long as the one before.
+fn allocations_grow_linearly_with_the_document() {
+    /// Pieces in the shortest of three documents.
     const PIECES: usize = 512;
     let mut failed = Vec::new();
     for (name, document) in CONSTRUCTS {
@@ -67,7 +69,7 @@ fn what_is_allocated_grows_as_the_document_does() {
                 ("bytes in all", 64 << 10, [one[1], two[1], four[1]]),
                 ("bytes at a time", 64 << 10, [one[2], two[2], four[2]]),
             ] {
-                // Twice as much is added for twice as many pieces. A list that doubles makes for some more or less.
+                // Twice the pieces add twice as much, give or take lists that double.
                 let (first, second) = (two.saturating_sub(one), four.saturating_sub(two));
                 if second > 3 * first + slack {
                     failed.push(format!("{name}, by xml-rs: {exact}: {what}: {one}, {two}, {four}"));
@@ -78,26 +80,28 @@ fn what_is_allocated_grows_as_the_document_does() {
     assert!(failed.is_empty(), "\n{}\n", failed.join("\n"));
 }
 
-/// Memory is asked for before it is allocated, and not much more of it.
+/// Reservations cover allocations, and do not exceed them by much.
 #[test]
-fn what_is_allocated_has_been_asked_for() {
+fn reservations_cover_allocations() {
     const PIECES: usize = 10_000;
     let mut failed = Vec::new();
     for (name, document) in CONSTRUCTS {
         for exact in [false, true] {
             let document = document(PIECES);
             let document = if exact { for_xml_rs(&document) } else { document };
-            // What little there may be at any time; and small lists and texts of the fast decoder, for which a thread keeps memory.
+            // Small buffers, and the memory that a thread keeps for the fast decoder.
             let free = if exact { 96 << 10 } else { 320 << 10 };
-            let (info, asked) = read(&document);
+            let (info, reserved) = read(&document);
             let (used, length) = (info.bytes_max as usize, document.len());
-            // A list that grows is there twice for a moment, as far as this allocator counts.
-            let is_enough = used <= asked + asked / 2 + free;
-            // What may be declarations of namespaces counts as if they were.
+            // The counter sees a list twice while it grows.
+            let is_enough = used <= reserved + reserved / 2 + free;
+            // Text that looks like declarations is reserved for as if it were some.
             let words = document.windows(5).filter(|word| word == b"xmlns").count();
-            let is_too_much = asked > 4 * used + 8 * length + 256 * words + free;
+            let is_too_much = reserved > 4 * used + 8 * length + 256 * words + free;
             if !is_enough || is_too_much {
-                failed.push(format!("{name}, by xml-rs: {exact}: {length} bytes use {used} of {asked}"));
+                failed.push(format!(
+                    "{name}, by xml-rs: {exact}: {length} bytes allocate {used} and reserve {reserved}"
+                ));
             }
         }
     }

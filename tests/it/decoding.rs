@@ -1,4 +1,4 @@
-//! Requests that are small on their way and dear to read: they are refused, or bounded in time and memory.
+//! Tests of small requests that are expensive to decode: they are refused, or bounded in time and memory.
 
 use crate::trial;
 use flate2::Compression;
@@ -13,9 +13,9 @@ use std::{fs, thread};
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("decoding::namespaces_that_are_declared_again_and_again_are_refused", namespaces),
-        trial("decoding::a_request_that_nobody_waits_for_is_read_no_further", nobody_waits),
-        trial("decoding::what_requests_become_counts_to_the_memory_for_bodies", memory),
+        trial("decoding::namespaces_redeclared_at_every_level_are_refused", namespaces),
+        trial("decoding::decoding_stops_at_the_deadline_and_when_the_client_has_gone", nobody_waits),
+        trial("decoding::inflated_and_decoded_requests_count_to_the_budget", memory),
     ]
 }
 
@@ -26,14 +26,14 @@ fn setup(direct_lane: bool, limits: &str) -> Setup {
         .plugin("arithmetic.so", artifacts::plugin("arithmetic"))
 }
 
-/// A call of `add` with an array of these values. xml-rs alone reads it, because of the comment.
+/// A call of `add` with an array of these values. The comment leaves it to xml-rs.
 fn document(values: &str) -> String {
     format!(
         "<!-- --><methodCall><methodName>add</methodName><params><param><value><array><data>{values}</data></array></value></param></params></methodCall>"
     )
 }
 
-/// A POST with a body that was compressed.
+/// A POST with a gzip body.
 fn compressed(content_type: &str, body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(body).unwrap();
@@ -56,8 +56,8 @@ fn adds(server: &Server) -> bool {
     answer(server, post("", add).as_bytes()).is_int(5)
 }
 
-/// xml-rs copies all declarations of all open elements for each element: without a limit on them, such a request of 26 kB takes
-/// minutes, and is answered by nothing but its deadline.
+/// xml-rs copies the declarations of all open elements for each element. Without a limit, this request
+/// of 26 kB takes minutes of processor time, and only the deadline answers it.
 fn namespaces() {
     let declarations: String = ('a'..='m').map(|prefix| format!(" xmlns:{prefix}='u'")).collect();
     let open = format!("<value{declarations}><array{declarations}><data{declarations}>").repeat(120);
@@ -79,22 +79,22 @@ fn nobody_waits() {
         let late = setup(direct_lane, "call_ms_max = 1").log("debug").start();
         let answer = answer(&late, &request);
         assert!(answer.text().contains("<int>-32000</int>"), "{}", answer.text());
-        late.wait_for_log(&["the call's deadline passed while it was read"]);
+        late.wait_for_log(&["the call's deadline passed while its document was read"]);
 
         let left = setup(direct_lane, "call_ms_max = 3_600_000").log("debug").start();
         let mut wire = Wire::to(&left);
         wire.send(&request);
         drop(wire);
-        left.wait_for_log(&["the call's deadline passed while it was read"]);
+        left.wait_for_log(&["the call's deadline passed while its document was read"]);
     }
 }
 
-/// What forty requests of some kilobytes become when they are read, each in another way.
+/// Forty requests of some kilobytes each inflate and decode to many times as much.
 fn memory() {
     const BYTES: usize = 1 << 20;
     const REQUESTS: usize = 40;
     const ALL: u64 = 16 << 20;
-    /// What the program itself takes meanwhile: threads, what each keeps, and what comes free late.
+    /// For threads, the memory that each keeps, and memory that is freed late.
     const BESIDE: u64 = 16 << 20;
     let many = |value: &str| document(&value.repeat(BYTES / value.len())).into_bytes();
     let text = |character: &[u8], encoding: &str| {
@@ -130,7 +130,7 @@ fn memory() {
     let server = setup(true, &limits).argument("--workers=40").start();
     for request in &requests {
         let answer = answer(&server, request);
-        assert_eq!(answer.status, 200, "it is read when it is alone: {}", answer.text());
+        assert_eq!(answer.status, 200, "it is decoded when it comes alone: {}", answer.text());
     }
     fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").unwrap();
     let (before, are_done) = (status(&server, "VmRSS:"), AtomicBool::new(false));
@@ -156,6 +156,6 @@ fn memory() {
     let peak = (status(&server, "VmHWM:") - before) * 1024;
     assert!(peak < ALL + BESIDE, "{peak} bytes");
     for request in &requests {
-        wait_until("the memory to be free again", || answer(&server, request).status == 200);
+        wait_until("free memory", || answer(&server, request).status == 200);
     }
 }

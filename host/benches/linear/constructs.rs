@@ -1,14 +1,14 @@
-//! Documents of every construct of XML that a client can send, in any length: what reading them costs must grow as they do.
-//! `benches/linear` times them, and `tests/decoding.rs` counts what they allocate.
+//! Documents made of each XML construct that a client can send, at any length. `main.rs`
+//! times how they are decoded, and `tests/decoding.rs` counts the allocations.
 
 use std::fmt::Write;
 
-/// What documents are full of, and such a document with so many pieces of it.
+/// A name, and the function that makes a document of so many pieces.
 pub(crate) type Construct = (&'static str, fn(usize) -> Vec<u8>);
 
-/// The same document, which the fast decoder leaves to xml-rs at once.
+/// The same document, left to xml-rs by the fast decoder.
 pub(crate) fn for_xml_rs(document: &[u8]) -> Vec<u8> {
-    // Before a prolog nothing may stand, and what has one is no less read by xml-rs without this.
+    // Nothing may precede a prolog.
     let comment: &[u8] = if document.starts_with(b"<m") { b"<!-- -->" } else { b"" };
     [comment, document].concat()
 }
@@ -79,7 +79,7 @@ pub(crate) const CONSTRUCTS: &[Construct] = &[
     ("white space in tags", |n| values(&format!("<value{}/>", " \n".repeat(500)), n / 20)),
     ("white space in end tags", |n| values(&format!("<value></value{}>", "\t".repeat(1_000)), n / 20)),
     ("text that is misplaced", |n| calls("m", &"x".repeat(n))),
-    // What carries nothing.
+    // Markup without content.
     ("comments", |n| values("<!-- a --><value/>", n)),
     ("one comment", |n| values(&format!("<!--{}-->", "- ".repeat(n)), 1)),
     ("comments before the root", |n| before("<!-- xmlns -->", n)),
@@ -154,7 +154,7 @@ pub(crate) const CONSTRUCTS: &[Construct] = &[
         bytes.push(0x81);
         bytes
     }),
-    // What is wrong, also at its end only.
+    // Malformed documents, some only at their end.
     ("start tags without end tags", |n| value(&"<value>".repeat(n))),
     ("less-than signs", |n| value(&"<".repeat(n))),
     ("ampersands", |n| value(&"&".repeat(n))),

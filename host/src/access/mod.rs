@@ -213,7 +213,7 @@ impl Access {
         self.policy.load().sites.lists(origin)
     }
 
-    /// Judges a request, but for the method that it calls. Waits and works when there is a password to verify.
+    /// Judges a request by its sender. Waits and works when there is a password to verify.
     ///
     /// # Errors
     /// Why it is not served.

@@ -70,7 +70,7 @@ impl Permit {
         rules.iter().any(|rule| rule.names(method))
     }
 
-    /// Whether no call is let through, whatever its method.
+    /// Whether every call is refused, whatever its method.
     pub(super) fn allows_nothing(&self) -> bool {
         !self.is_owner && self.rules.as_ref().is_some_and(Vec::is_empty)
     }

@@ -141,7 +141,7 @@ pub struct Settings<'a> {
     pub reactors: usize,
     /// Whether calls go to the workers without passing through tiny_http.
     pub direct_lane: bool,
-    /// The memory for bodies, of which the calls take too.
+    /// The memory budget, which the handler uses too.
     pub budget: &'a Arc<Budget>,
     /// Every limit.
     pub limits: &'a Limits,

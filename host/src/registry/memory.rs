@@ -1,9 +1,9 @@
-//! Memory that all calls share. Must not know what takes it, nor where it comes from.
+//! The memory budget that all calls share. Must not know what the memory is for.
 
 use std::cell::Cell;
 use std::net::IpAddr;
 
-/// Memory for bodies, documents and values, so much for all connections and calls together.
+/// A budget for bodies, documents and values, shared by all connections and calls.
 pub trait Memory: Send + Sync {
     /// Takes so many bytes for a call from this address. `false`, and nothing has changed, when fewer are left.
     fn take(&self, bytes: usize, address: Option<IpAddr>) -> bool;
@@ -15,7 +15,7 @@ pub trait Memory: Send + Sync {
     fn bytes_max(&self, address: Option<IpAddr>) -> usize;
 }
 
-/// Memory without a limit.
+/// A budget without a limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unlimited;
 
@@ -31,19 +31,20 @@ impl Memory for Unlimited {
     }
 }
 
-/// So much of each claim is free: small calls are served whatever the large ones take, and pay nothing for the count.
+/// The first bytes of each call are free: small calls are served whatever large ones use, and pay
+/// nothing for counting.
 const FREE_BYTES: usize = 64 << 10;
-/// What is taken at a time beyond that. Others are not asked for each value.
+/// Beyond that, memory is reserved in steps, so that few reservations touch the shared counter.
 const STEP_BYTES: usize = 64 << 10;
 
-/// What one call takes of the memory, until this is dropped.
+/// One call's share of the budget, returned on drop.
 pub struct Claim<'a> {
     memory: &'a dyn Memory,
     /// Where the call comes from.
     address: Option<IpAddr>,
     /// What the call has asked for.
     used: Cell<usize>,
-    /// What has been taken for that: less, as the first bytes are free, or a little more.
+    /// The bytes reserved for them.
     taken: Cell<usize>,
 }
 
@@ -53,7 +54,7 @@ impl<'a> Claim<'a> {
         Self { memory, address, used: Cell::new(0), taken: Cell::new(0) }
     }
 
-    /// Takes so many bytes more. `false`, and nothing has changed, when they are not left.
+    /// Uses more bytes. Returns `false` and changes nothing when too few are left.
     pub fn take(&self, bytes: usize) -> bool {
         let used = self.used.get().saturating_add(bytes);
         let missing = counted(used).saturating_sub(self.taken.get());
@@ -67,7 +68,7 @@ impl<'a> Claim<'a> {
         true
     }
 
-    /// Gives back bytes that were taken.
+    /// Uses fewer bytes.
     pub fn give_back(&self, bytes: usize) {
         let used = self.used.get().saturating_sub(bytes);
         self.used.set(used);
@@ -78,14 +79,14 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Whether the call could take so many bytes more, and these besides, if there were no other.
+    /// Whether the budget, unused by others, could hold `more` bytes for this call and `besides`.
     pub fn is_possible(&self, more: usize, besides: usize) -> bool {
         let wanted = self.used.get().saturating_add(more).saturating_add(besides);
         wanted.saturating_sub(FREE_BYTES) <= self.memory.bytes_max(self.address)
     }
 }
 
-/// What of so many bytes counts.
+/// The bytes to reserve for a call that uses `used`.
 const fn counted(used: usize) -> usize {
     let bytes = used.saturating_sub(FREE_BYTES);
     match bytes.checked_next_multiple_of(STEP_BYTES) {
@@ -103,7 +104,7 @@ impl Drop for Claim<'_> {
     }
 }
 
-/// Memory for tests.
+/// A budget for tests.
 #[cfg(test)]
 pub(crate) struct Little {
     taken: std::sync::atomic::AtomicUsize,
@@ -116,7 +117,7 @@ impl Little {
         Self { taken: 0.into(), bytes_max }
     }
 
-    /// What is not given back.
+    /// The bytes that are reserved.
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(std::sync::atomic::Ordering::Relaxed)
     }

@@ -75,7 +75,7 @@ impl Dispatcher {
         &self.encode
     }
 
-    /// Answers one call, which may be a batch, whose results take memory of `resources`. Its faults are
+    /// Answers one call. A batch reserves memory from `resources` for its results. Faults:
     /// -32004 for a name that the caller may not call, whether it exists or not, -32601 for a name that nobody registered or that is for operators when the caller is none, -32000 when the deadline passed before the method began or before it answered,
     /// -32602 for parameters that a method of the server's own does not take, and whatever the method answers.
     ///

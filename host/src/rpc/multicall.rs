@@ -10,14 +10,15 @@ pub(super) const NAME: &str = "system.multicall";
 
 /// What a response takes around the results.
 const FRAME_BYTES_MAX: usize = 512;
-/// What a result takes in memory for each byte that it takes in the response: no value has more than twice as many.
+/// Memory per byte that a result takes in the response. No value needs more.
 const HELD_BYTES_EACH: usize = 2;
 
 /// Runs a batch.
 ///
 /// # Errors
-/// Only for the batch as a whole: not one array, too many entries, no memory for the results, or faults that together are larger
-/// than a response may be. A failed entry, and one whose result cannot be sent or does not fit any more, is a fault struct in the result.
+/// Only for the batch as a whole: not one array, too many entries, too little memory for the results,
+/// or faults that together are larger than a response may be. A failed entry, and one whose result
+/// cannot be sent or does not fit any more, is a fault struct in the result.
 pub(super) fn run(
     scope: &Scope<'_>,
     params: Items<'_>,

@@ -1,4 +1,4 @@
-//! What one request may take until it is answered: time up to its deadline, and memory. Must not know what it is for.
+//! The time and memory that one request may use until it is answered.
 
 use super::{Cancellation, Request, Response};
 use crate::registry::{Claim, Memory};
@@ -6,10 +6,10 @@ use crate::xmlrpc::{Resources, Stop};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// One request's time and memory. All that it took is given back when it is dropped.
+/// One request's deadline and its share of the memory budget, which is returned on drop.
 pub(super) struct Allowance<'a> {
     claim: Claim<'a>,
-    /// What was asked for last when there was not so much.
+    /// The last reservation that failed.
     missing: Cell<Option<usize>>,
     body_bytes: usize,
     deadline: Instant,
@@ -27,18 +27,19 @@ impl<'a> Allowance<'a> {
         }
     }
 
-    /// Whether there was no memory for something.
+    /// Whether a reservation failed.
     pub(super) const fn is_crowded(&self) -> bool {
         self.missing.get().is_some()
     }
 
-    /// The response to a request that could not be read for want of memory.
+    /// The response to a request that could not be read because a reservation failed.
     pub(super) fn crowded(&self) -> Response {
-        // Its connection has taken the memory for its body.
+        // The connection holds the memory for the body.
         if self.claim.is_possible(self.missing.get().unwrap_or_default(), self.body_bytes) {
             return Response::crowded();
         }
-        let why = "Request too large: once it is read, it takes more than the memory for all requests (bodies_bytes_max).";
+        let why =
+            "Request too large: reading it takes more memory than all requests may use (bodies_bytes_max).";
         Response::text(413, why)
     }
 }

@@ -14,17 +14,17 @@ const CODINGS: &str = "gzip, deflate, identity";
 const CODING_SHOWN_CHARS_MAX: usize = 40;
 /// Bodies up to here fit one packet as they are.
 const PLAIN_BYTES_MAX: usize = 1_400;
-/// A body that is read or written in this module grows by half of itself, but by no less and no more than this.
+/// Inflated and compressed bodies grow by half, but at least and at most by so much.
 const STEP_BYTES: [usize; 2] = [4 << 10, 1 << 20];
-/// Compressed bytes between two looks at the deadline: some of them are long in coming to nothing.
+/// Compressed bytes between two checks of the deadline. Some inflate to nothing, and cost time.
 const UNCHECKED_BYTES_MAX: usize = 16 << 10;
 
 /// Why a body is not decoded.
 #[derive(Debug)]
 pub(super) enum Undecoded {
-    /// This is to be sent instead of an answer.
+    /// The response to send instead.
     Refused(Response),
-    /// Time or memory has come to an end.
+    /// Time or memory ran out.
     Stopped(Stop),
 }
 
@@ -41,10 +41,11 @@ impl From<Stop> for Undecoded {
 }
 
 /// The content of a request's body under its `Content-Encoding`, no larger than `bytes_max`: the limit holds while it is
-/// inflated, so that a small body that inflates without end costs no more than a large one. Memory is taken as it grows.
+/// inflated, so that a small body that inflates without end costs no more than a large one.
+/// Memory is reserved before it is used.
 ///
 /// # Errors
-/// 415 for a coding that is not known, 413 past the limit, 400 for a damaged body; or a stop.
+/// 415 for a coding that is not known, 413 past the limit, 400 for a damaged body; or a [`Stop`].
 pub(super) fn decode<'a>(
     body: &'a [u8],
     coding: Option<&str>,
@@ -88,8 +89,8 @@ pub(super) fn decode<'a>(
     }
 }
 
-/// Compresses a response for a client that takes gzip, when that makes it smaller, it would not fit one packet anyway, and there
-/// is memory for it.
+/// Compresses a response for a client that takes gzip, unless it fits one packet, does not become
+/// smaller, or there is too little memory.
 pub(super) fn encode(response: Response, accepts_gzip: bool, resources: &dyn Resources) -> Response {
     let response = response.with_header("Vary", "Accept-Encoding");
     if !accepts_gzip || response.body.len() <= PLAIN_BYTES_MAX {
@@ -113,10 +114,10 @@ fn is_zlib(body: &[u8]) -> bool {
     matches!(body, [cmf, flg, ..] if cmf & 0x0F == DEFLATE && u16::from_be_bytes([*cmf, *flg]).is_multiple_of(31))
 }
 
-/// A compressed body, for as long as somebody waits for its content.
+/// A compressed body. Reading fails once no client waits for the content.
 struct Compressed<'a> {
     rest: &'a [u8],
-    /// So many bytes have been read since the last look.
+    /// Bytes read since the last check.
     unchecked: usize,
     meter: &'a Meter<'a>,
 }
@@ -144,14 +145,14 @@ impl BufRead for Compressed<'_> {
     }
 }
 
-/// Bytes that grow by steps, each of which is taken first.
+/// A buffer that reserves memory before it grows.
 struct Growing<'m> {
     bytes: Vec<u8>,
     meter: &'m Meter<'m>,
 }
 
 impl Growing<'_> {
-    /// Makes room for some bytes at least.
+    /// Makes room for `bytes` at least.
     fn grow(&mut self, bytes: usize) -> io::Result<()> {
         let [least, most] = STEP_BYTES;
         let more = bytes.max((self.bytes.capacity() / 2).clamp(least, most));
@@ -164,7 +165,7 @@ impl Growing<'_> {
         self.bytes.capacity() - self.bytes.len()
     }
 
-    /// The bytes, and no room beside them.
+    /// Returns the bytes, and gives back the room that is left.
     fn finish(mut self) -> Vec<u8> {
         let room = self.room();
         self.bytes.shrink_to_fit();
@@ -186,13 +187,13 @@ impl Write for Growing<'_> {
     }
 }
 
-/// The meter knows why.
+/// The meter remembers why.
 fn stopped(_: Stop) -> io::Error {
     io::ErrorKind::Other.into()
 }
 
-/// All of it, or one byte more than `bytes_max`. `rest` gives what the decoder has not used: only gzip's looks at what
-/// follows the end of its content.
+/// Inflates all of it, or one byte more than `bytes_max`. `rest` returns the unused input: only the
+/// gzip decoder looks at bytes behind the content's end.
 fn inflate<'a, D: Read>(
     mut decoder: D,
     rest: impl FnOnce(D) -> Compressed<'a>,

@@ -93,7 +93,7 @@ impl Response {
         Self { status, headers: Vec::new(), body }.with_header("Content-Type", "text/plain; charset=utf-8")
     }
 
-    /// What is answered while all requests and answers together take as much memory as they may.
+    /// The response while requests and responses use all the memory that they may.
     pub fn crowded() -> Self {
         let why = "Overloaded: large requests and answers of others take the memory for them (bodies_bytes_max). Try again in a moment.";
         Self::text(503, why).with_header("Retry-After", "1")
@@ -156,7 +156,7 @@ impl App {
         Self { dispatcher, access, memory: Arc::new(registry::Unlimited), decode_limits }
     }
 
-    /// The same with memory that others take too: what a request becomes while it is read and answered counts.
+    /// The same with a memory budget, for what requests become while they are read and answered.
     #[must_use]
     pub fn with_memory(mut self, memory: Arc<dyn Memory>) -> Self {
         self.memory = memory;
@@ -248,7 +248,7 @@ impl App {
         Ok(cross_origin::share(&self.access, request, response))
     }
 
-    /// Lets a request's sender in, before anything of its body is looked at.
+    /// Decides whether the sender may call at all, before the body is decoded.
     ///
     /// # Errors
     /// The response to send instead of an answer.
@@ -257,7 +257,7 @@ impl App {
         admission::admit(&self.access, request)
     }
 
-    /// Reads a call and makes it.
+    /// Decodes a call and makes it.
     ///
     /// # Errors
     /// The response to send instead of an answer.
@@ -272,7 +272,7 @@ impl App {
         })
     }
 
-    /// Reads a call, unless that may take long.
+    /// Decodes a call, unless that may take long.
     ///
     /// # Errors
     /// The response to send instead of an answer.
@@ -367,7 +367,7 @@ impl App {
     }
 }
 
-/// Sends a caller away that may not make this call.
+/// Refuses a call that its caller may not make.
 fn permitted(request: &Request, caller: &Caller, call: &BorrowedCall<'_>) -> Result<(), Response> {
     if caller.permit.allows(&call.method) {
         return Ok(());
@@ -375,7 +375,7 @@ fn permitted(request: &Request, caller: &Caller, call: &BorrowedCall<'_>) -> Res
     Err(content::encode(admission::denied(request, &call.method), request.accepts_gzip, &xmlrpc::Unlimited))
 }
 
-/// The response to a call that could not be read.
+/// The response to a call that could not be decoded.
 fn unread(request: &Request, fault: &Fault, allowance: &Allowance<'_>) -> Response {
     log::debug!("request {} from {}: {fault}", request.id, request.caller_address);
     if allowance.is_crowded() { allowance.crowded() } else { faulty(request, fault) }

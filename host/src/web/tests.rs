@@ -1,5 +1,5 @@
-//! Requests to an application whose methods are plain functions: what is refused before it is read, where it is read, and within
-//! which bounds.
+//! Tests of requests to an application whose methods are plain functions: when they are refused, which
+//! thread decodes them, and within which bounds.
 
 use super::*;
 use crate::access::{Policy, RuleKeys, Settings};
@@ -67,7 +67,7 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).unwrap()
 }
 
-/// A call with an array of so many of these.
+/// A call whose parameter is an array of `count` values.
 fn call(method: &str, value: &str, count: usize) -> String {
     let values = value.repeat(count);
     let params =
@@ -79,7 +79,7 @@ fn text(response: &Response) -> String {
     String::from_utf8_lossy(&response.body).into_owned()
 }
 
-/// What is answered at once.
+/// The response that needs no worker.
 fn at_once(app: &Arc<App>, request: &Request) -> Option<Response> {
     match app.begin(request.clone()) {
         Begun::Answered(response) => Some(response),
@@ -88,7 +88,7 @@ fn at_once(app: &Arc<App>, request: &Request) -> Option<Response> {
 }
 
 #[test]
-fn who_fits_no_rule_is_refused_before_the_body_is_looked_at() {
+fn callers_that_fit_no_rule_are_refused_before_decoding() {
     let rule = RuleKeys {
         addresses: Some(vec!["10.0.0.0/8".into()]),
         methods: vec!["add".into()],
@@ -106,7 +106,7 @@ fn who_fits_no_rule_is_refused_before_the_body_is_looked_at() {
         (large.into_bytes(), "", 200),
     ] {
         let refused = request(body, coding);
-        let response = at_once(&app, &refused).expect("it takes no worker");
+        let response = at_once(&app, &refused).expect("no worker is needed");
         assert_eq!(response.status, 403);
         assert_eq!(text(&response), "Forbidden: this caller may not call any method.\n");
         assert_eq!(app.respond(&refused).unwrap(), response);
@@ -116,7 +116,7 @@ fn who_fits_no_rule_is_refused_before_the_body_is_looked_at() {
 }
 
 #[test]
-fn what_only_xml_rs_reads_is_read_by_workers() {
+fn reactors_leave_documents_for_xml_rs_to_workers() {
     let app = Arc::new(app(&Settings::default()));
     assert!(text(&at_once(&app, &request(ADD, "")).unwrap()).contains("<int>1</int>"));
     for document in [format!("<!-- -->{ADD}"), ADD.replace("</int>", "</int><!-- -->"), "no XML".to_owned()] {
@@ -128,7 +128,7 @@ fn what_only_xml_rs_reads_is_read_by_workers() {
 }
 
 #[test]
-fn what_nobody_waits_for_is_not_read() {
+fn decoding_stops_at_the_deadline_and_when_the_client_has_gone() {
     let app = app(&Settings::default());
     let document = call("add", "<value/>", 10_000);
     let for_xml_rs = format!("<!-- -->{document}");
@@ -148,7 +148,7 @@ fn what_nobody_waits_for_is_not_read() {
 }
 
 #[test]
-fn what_a_request_becomes_counts_to_the_memory_of_all() {
+fn inflated_and_decoded_requests_count_to_the_budget() {
     const ALL: usize = 8 << 20;
     let memory = Arc::new(Little::new(ALL));
     let app = Arc::new(app(&Settings::default()).with_memory(memory.clone()));
@@ -179,7 +179,7 @@ fn what_a_request_becomes_counts_to_the_memory_of_all() {
 }
 
 #[test]
-fn answers_count_too_and_all_is_given_back_whatever_happens() {
+fn responses_count_to_the_budget_and_every_path_gives_back() {
     const ALL: usize = 8 << 20;
     let memory = Arc::new(Little::new(ALL));
     let app = Arc::new(app(&Settings::default()).with_memory(memory.clone()));

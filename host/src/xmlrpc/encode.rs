@@ -31,6 +31,9 @@ const EX_NAMESPACE: &str = "http://ws.apache.org/xmlrpc/namespaces/extensions";
 /// How much of a fault's message is sent, so that a fault can always be.
 const FAULT_CHARS_MAX: usize = 65_536;
 
+/// The first allocation of a document, which is not counted. Most responses need no more.
+const BYTES_FREE: usize = 512;
+
 const PROLOG: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
 /// A response document with this result.
@@ -49,10 +52,10 @@ pub fn encode_response(result: &Value, options: &EncodeOptions) -> Result<Vec<u8
     encode_response_in(result, options, &Unlimited)
 }
 
-/// As [`encode_response`], with memory that is taken as the document grows.
+/// Like [`encode_response`], but reserves memory as the document grows.
 ///
 /// # Errors
-/// As [`encode_response`]; and -32001 when there is not so much memory.
+/// Those of [`encode_response`], and -32001 when too little memory is left.
 pub fn encode_response_in(
     result: &Value,
     options: &EncodeOptions,
@@ -136,7 +139,7 @@ pub fn encode_call(method: &str, params: &[Value], options: &EncodeOptions) -> R
 /// A document that grows up to its limit.
 struct Writer<'r> {
     bytes: Vec<u8>,
-    /// So long it may become with the memory that has been taken.
+    /// The length that the reserved memory allows.
     granted: usize,
     resources: &'r dyn Resources,
     options: EncodeOptions,
@@ -152,14 +155,14 @@ enum Open<'a> {
 
 impl<'r> Writer<'r> {
     fn new(options: EncodeOptions, subject: &'static str, resources: &'r dyn Resources) -> Self {
-        let mut bytes = Vec::with_capacity(512);
+        let mut bytes = Vec::with_capacity(BYTES_FREE);
         bytes.extend_from_slice(PROLOG.as_bytes());
-        Self { bytes, granted: 0, resources, options, subject }
+        Self { bytes, granted: BYTES_FREE.min(options.bytes_max), resources, options, subject }
     }
 
-    /// The document. What is left of its room does not count any more.
+    /// Returns the document, and gives back the memory that it does not use.
     fn finish(self) -> Vec<u8> {
-        self.resources.give_back(self.granted.saturating_sub(self.bytes.len()));
+        self.resources.give_back(self.granted.saturating_sub(self.bytes.len().max(BYTES_FREE)));
         self.bytes
     }
 
@@ -363,23 +366,21 @@ impl<'r> Writer<'r> {
         Ok(())
     }
 
-    /// Makes room for so many bytes more.
+    /// Makes room for `bytes` more.
     #[inline]
     fn room(&mut self, bytes: usize) -> Result<(), Fault> {
         let wanted = self.bytes.len().saturating_add(bytes);
         if wanted <= self.granted { Ok(()) } else { self.grow(wanted) }
     }
 
-    /// Makes room up to a length, and for half as much more than there was.
+    /// Makes room for `wanted` bytes in all. Grows by half at least.
     #[cold]
     fn grow(&mut self, wanted: usize) -> Result<(), Fault> {
-        /// Most answers are shorter.
-        const BYTES_MIN: usize = 512;
         let max = self.options.bytes_max;
         if wanted > max {
             return Err(self.too_large());
         }
-        let granted = wanted.max(self.granted + self.granted / 2).max(BYTES_MIN).min(max);
+        let granted = wanted.max(self.granted + self.granted / 2).min(max);
         self.resources.take(granted - self.granted)?;
         self.granted = granted;
         self.bytes.reserve_exact(granted.saturating_sub(self.bytes.len()));

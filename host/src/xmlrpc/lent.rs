@@ -12,9 +12,9 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::{mem, slice};
 
-/// Small lists and texts that a thread keeps memory for between documents. It counts to no document.
+/// Memory for small lists and texts that a thread keeps between documents. No document pays for it.
 const KEPT_BYTES_MAX: usize = 256 << 10;
-/// What is taken at least when a document needs more than that.
+/// The least that is reserved when a document needs more.
 const STEP_BYTES: usize = 64 << 10;
 /// A list or text that is larger is kept where it is. Smaller ones are copied together, so that their memory is used again.
 const COPIED_BYTES_MAX: usize = 16 << 10;
@@ -120,7 +120,7 @@ impl Store {
         }
     }
 
-    /// A document that lives as long as the store. Whoever made it has taken the memory for it.
+    /// A document that lives as long as the store. Its maker has reserved the memory for it.
     pub fn document<'a>(&'a self, document: Cow<'a, [u8]>) -> &'a [u8] {
         match document {
             Cow::Borrowed(document) => document,
@@ -128,7 +128,7 @@ impl Store {
         }
     }
 
-    /// The same as [`Store::text`] for bytes.
+    /// Like [`Store::text`], for bytes.
     pub(crate) fn bytes<'a>(&'a self, bytes: Cow<'a, [u8]>, meter: &Meter<'_>) -> Result<&'a [u8], Stop> {
         match bytes {
             Cow::Borrowed(bytes) => Ok(bytes),
@@ -258,7 +258,7 @@ impl<T: Copy> Lists<T> {
     }
 }
 
-/// Copies a small list or text to the others.
+/// Copies a small list or text into the shared memory.
 #[inline]
 fn copy<'a, T: Copy>(small: &'a Bump, items: &[T], meter: &Meter<'_>) -> Result<&'a [T], Stop> {
     match small.try_alloc_slice_copy(items) {
@@ -270,11 +270,11 @@ fn copy<'a, T: Copy>(small: &'a Bump, items: &[T], meter: &Meter<'_>) -> Result<
     }
 }
 
-/// Allows for more small lists and texts.
+/// Raises the limit of the shared memory.
 #[cold]
 fn raise(small: &Bump, meter: &Meter<'_>) -> Result<(), Stop> {
     let limit = small.allocation_limit().unwrap_or_default();
-    // A quarter at a time: in larger steps much would be taken that is not used.
+    // Steps of a quarter: larger ones would reserve much that stays unused.
     let more = STEP_BYTES.max(limit / 4);
     meter.take(more)?;
     small.set_allocation_limit(Some(limit + more));

@@ -1,27 +1,27 @@
-//! Time and memory for work on one document. Must not know who gives them, nor keep a clock.
+//! Time and memory limits for one document. Must not know who sets them, and keeps no clock.
 
 use super::{DecodeError, Fault, code};
 use std::cell::Cell;
 
-/// Gives time and memory to the work on a call's documents.
+/// Grants time and memory to the work on one call's documents.
 pub trait Resources {
-    /// Checks that somebody still waits for the result.
+    /// Checks that a client still waits for the result.
     ///
     /// # Errors
-    /// [`Stop::Late`] once the deadline has passed or the client has gone.
+    /// [`Stop::Late`] once the deadline has passed or the client has disconnected.
     fn check(&self) -> Result<(), Stop>;
 
-    /// Takes memory, before it is allocated.
+    /// Reserves memory. Called before the memory is allocated.
     ///
     /// # Errors
-    /// [`Stop::Crowded`] when there is not so much; nothing is taken then.
+    /// [`Stop::Crowded`] when there is too little left; nothing is reserved then.
     fn take(&self, bytes: usize) -> Result<(), Stop>;
 
-    /// Gives back memory that was taken and has been freed before the call's end.
+    /// Returns reserved memory that was freed before the call's end.
     fn give_back(&self, bytes: usize);
 }
 
-/// Resources without end: only the limits of the document itself count.
+/// Unlimited resources: only the limits of the document itself apply.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unlimited;
 
@@ -40,20 +40,18 @@ impl Resources for Unlimited {
 /// Why work on a document stops before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Nobody waits for the result any more.
+    /// No client waits for the result any more.
     Late,
-    /// The memory is needed elsewhere.
+    /// Other calls use the memory.
     Crowded,
 }
 
 impl From<Stop> for Fault {
     fn from(stop: Stop) -> Self {
         match stop {
-            Stop::Late => {
-                Self::new(code::DEADLINE, "the call's deadline passed while it was read or answered")
-            }
+            Stop::Late => Self::new(code::DEADLINE, "the call's deadline passed while its document was read"),
             Stop::Crowded => {
-                Self::new(code::OVERLOADED, "other calls take the memory that this one needs; try again")
+                Self::new(code::OVERLOADED, "other calls use the memory that this one needs; try again")
             }
         }
     }
@@ -66,10 +64,10 @@ impl From<Stop> for DecodeError {
     }
 }
 
-/// Memory of the moment that is smaller does not count.
+/// Temporary buffers up to this size are not counted.
 const UNCOUNTED_BYTES_MAX: usize = 16 << 10;
 
-/// The resources of one document, and whether they have come to an end.
+/// One document's use of its resources. Remembers why they stopped it.
 pub(crate) struct Meter<'r> {
     resources: &'r dyn Resources,
     taken: Cell<usize>,
@@ -93,7 +91,7 @@ impl<'r> Meter<'r> {
         Ok(())
     }
 
-    /// Takes memory until the result is dropped. Little needs not be asked for.
+    /// Reserves memory for a temporary buffer, until the result is dropped.
     pub(crate) fn take_for_now(&self, bytes: usize) -> Result<Loan<'_>, Stop> {
         let bytes = if bytes > UNCOUNTED_BYTES_MAX { bytes } else { 0 };
         if bytes > 0 {
@@ -108,17 +106,17 @@ impl<'r> Meter<'r> {
         self.resources.give_back(bytes);
     }
 
-    /// How much has been taken and not given back.
+    /// The bytes reserved and not given back.
     pub(crate) const fn taken(&self) -> usize {
         self.taken.get()
     }
 
-    /// Why the work stopped, if it did: decoders that return `None` do not say so.
+    /// Why the work stopped, if it did. Decoders that return `None` do not say so themselves.
     pub(crate) const fn stopped(&self) -> Option<Stop> {
         self.stopped.get()
     }
 
-    /// Makes room for one more item, and takes `bytes_each` for each item that there is room for then.
+    /// Makes room for one more item. Reserves `bytes_each` for every item that is allocated.
     #[inline]
     pub(crate) fn make_room<T>(&self, list: &mut Vec<T>, bytes_each: usize) -> Result<(), Stop> {
         if list.len() < list.capacity() { Ok(()) } else { self.grow(list, bytes_each) }
@@ -126,7 +124,7 @@ impl<'r> Meter<'r> {
 
     #[cold]
     fn grow<T>(&self, list: &mut Vec<T>, bytes_each: usize) -> Result<(), Stop> {
-        /// As a `Vec` does it by itself.
+        /// A `Vec` starts with as many.
         const ITEMS_MIN: usize = 4;
         let more = list.capacity().max(ITEMS_MIN);
         self.take(more.saturating_mul(bytes_each))?;
@@ -142,7 +140,7 @@ impl<'r> Meter<'r> {
     }
 }
 
-/// Memory that is given back when this is dropped.
+/// Memory of a temporary buffer, returned on drop.
 pub(crate) struct Loan<'m> {
     meter: &'m Meter<'m>,
     bytes: usize,
@@ -156,7 +154,7 @@ impl Drop for Loan<'_> {
     }
 }
 
-/// Resources for tests, which say what has been asked of them.
+/// Resources for tests: limited, and counted.
 #[cfg(test)]
 pub(crate) struct Counted {
     bytes_max: usize,
@@ -168,7 +166,7 @@ pub(crate) struct Counted {
 
 #[cfg(test)]
 impl Counted {
-    /// So much memory, and time without end.
+    /// Memory up to `bytes_max`, and no deadline.
     pub(crate) const fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
@@ -179,7 +177,7 @@ impl Counted {
         }
     }
 
-    /// The same with time for so many checks.
+    /// The same, late after `checks_max` checks.
     pub(crate) const fn late_after(self, checks_max: usize) -> Self {
         Self { checks_max, ..self }
     }

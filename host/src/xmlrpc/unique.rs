@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 /// Up to so many members, comparing each name with each is cheaper than hashing them.
 const COMPARED_MEMBERS_MAX: usize = 8;
 
-/// What tables of names take for each of them: a slice, numbers, and more than as much again for places that stay empty.
+/// Bytes per member of the hash tables: a name's slice, two numbers, and the unused slots.
 const BYTES_HASHED: usize = 96;
 
 /// The last of a name wins and stands where the first stood.
@@ -18,7 +18,7 @@ pub(super) fn unique<T>(
     if members.len() <= COMPARED_MEMBERS_MAX {
         return Ok(deduplicated(members, name));
     }
-    // Where some are equal, their list is copied twice.
+    // A list with duplicates is copied twice.
     let _memory = meter.take_for_now(members.len().saturating_mul(BYTES_HASHED + 2 * size_of::<T>()))?;
     Ok(deduplicated(members, name))
 }

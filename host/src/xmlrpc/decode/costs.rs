@@ -1,4 +1,4 @@
-//! What reading a document costs is bounded, and it ends when nobody waits for it or there is no memory.
+//! Tests that decoding is bounded, and stops at the deadline and when memory runs out.
 
 use super::*;
 use crate::xmlrpc::Counted;
@@ -14,7 +14,7 @@ fn array(items: &str) -> String {
     format!("<value><array><data>{items}</data></array></value>")
 }
 
-/// The same document, which only xml-rs reads.
+/// The same document, left to xml-rs by the fast decoder.
 fn for_xml_rs(document: &str) -> String {
     format!("<!-- -->{document}")
 }
@@ -23,9 +23,9 @@ fn read(document: &str) -> Result<usize, Fault> {
     decode_call(document, &DecodeLimits::default()).map(|call| call.params.len())
 }
 
-/// Without a limit on what is in force, a document like this of 100 kB took seconds.
+/// Without a limit on declarations in force, this document of 100 kB takes seconds.
 #[test]
-fn namespaces_that_are_declared_again_and_again_are_refused() {
+fn namespaces_redeclared_at_every_level_are_refused() {
     let declarations: String = ('a'..='m').map(|prefix| format!(" xmlns:{prefix}='u'")).collect();
     let tag = |name: &str| format!("<{name}{declarations}>");
     let open = [tag("value"), tag("array"), tag("data")].concat().repeat(120);
@@ -38,12 +38,12 @@ fn namespaces_that_are_declared_again_and_again_are_refused() {
     });
     let fault = read.unwrap_err();
     assert!(fault.message.contains("column 217: more than 16 namespace declarations"), "{fault}");
-    assert_eq!(counted.checks(), 0, "and nothing is read beyond the second element");
+    assert_eq!(counted.checks(), 0, "reading stops at the second element");
 }
 
-/// As clients declare them: on the root, on each value, or on each element of the namespace.
+/// Clients declare them on the root, on each value, or on each element of the namespace.
 #[test]
-fn namespaces_of_clients_are_read() {
+fn namespaces_that_clients_declare_are_accepted() {
     let nil = format!("<value {EX}><ex:nil {EX}/></value>");
     let nested = (0..6).fold(nil.clone(), |inside, _| {
         format!("<value {EX}><array {EX}><data>{inside}</data></array></value>")
@@ -56,16 +56,16 @@ fn namespaces_of_clients_are_read() {
         document(&nested),
         document(&nil).replace("<methodCall>", soap),
         document(&nil).replace("<methodCall>", &format!("<methodCall {EX}>")),
-        // Words are no declarations.
+        // Text is no declaration.
         document(&array("<value>xmlns xmlns</value>".repeat(100).as_str())),
     ] {
         assert_eq!(read(&for_xml_rs(&document)), Ok(1), "{document}");
     }
 }
 
-/// How large a document is between two checks at most, of elements, text, and what is skipped.
+/// Elements, texts, and markup that is skipped: each is checked at the same distance.
 #[test]
-fn reading_ends_once_nobody_waits_for_it() {
+fn decoding_stops_at_the_deadline() {
     const CHECKS: usize = 3;
     let many = 20_000;
     for (document, bytes_each) in [
@@ -84,7 +84,7 @@ fn reading_ends_once_nobody_waits_for_it() {
         });
         let shown = &document[..100];
         assert_eq!(stopped.map_err(|fault| fault.code), Err(code::DEADLINE), "{shown}");
-        assert_eq!(counted.checks(), CHECKS + 1, "and no more work: {shown}");
+        assert_eq!(counted.checks(), CHECKS + 1, "no work follows: {shown}");
         let counted = Counted::new(usize::MAX);
         let _ = Store::with(|store| {
             decode_call_in(&document, &DecodeLimits::default(), store, &counted).map(|call| call.method.len())
@@ -95,7 +95,7 @@ fn reading_ends_once_nobody_waits_for_it() {
 }
 
 #[test]
-fn small_documents_need_neither_clock_nor_memory() {
+fn small_documents_read_no_clock() {
     let counted = Counted::new(0).late_after(0);
     for document in [
         document("<value>text</value>"),
@@ -109,9 +109,9 @@ fn small_documents_need_neither_clock_nor_memory() {
     }
 }
 
-/// However little memory there is, what is taken is no more, and the fault says so; and all that is of the moment is given back.
+/// With any amount of memory, decoding reserves no more, and fails with -32001.
 #[test]
-fn reading_ends_when_there_is_no_memory_for_it() {
+fn decoding_stops_when_memory_runs_out() {
     let texts = format!("<value>{}</value>", "text &amp; ".repeat(4_000));
     let base64 = format!("<value><base64>{}</base64></value>", "AAAA\n".repeat(6_000));
     let members = |name: fn(usize) -> usize| {
@@ -137,7 +137,7 @@ fn reading_ends_when_there_is_no_memory_for_it() {
                     call.map(|call| call.params.items().len())
                 })
             };
-            // What a thread keeps between documents does not count: this one has it from now on.
+            // The thread keeps some memory between documents, which does not count.
             assert_eq!(decode(&Counted::new(usize::MAX)), Ok(1));
             let all = Counted::new(usize::MAX);
             assert_eq!(decode(&all), Ok(1));

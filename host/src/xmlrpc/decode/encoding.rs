@@ -53,7 +53,7 @@ impl<'a> Document<'a> {
     /// The document in UTF-8, without byte order mark. What already is UTF-8 is neither copied nor checked.
     ///
     /// # Errors
-    /// The encoding is none of those known, the bytes are not of it, or there is no memory for the copy.
+    /// The encoding is unknown, the bytes are not valid in it, or there is no memory for the copy.
     pub(super) fn to_utf8(self, meter: &Meter<'_>) -> Result<Cow<'a, [u8]>, DecodeError> {
         let (encoding, bytes) = self.encoding()?;
         let text = match encoding {
@@ -190,8 +190,8 @@ fn by_byte(bytes: &[u8], read: fn(u8) -> Option<char>, meter: &Meter<'_>) -> Res
     converted(bytes.iter().map(|byte| read(*byte)), meter)
 }
 
-/// Puts characters together, of which `None` is one that the encoding does not have. They are gone through twice, because a
-/// text that grew as they come would take up to twice as much memory.
+/// Collects characters; `None` is one that the encoding does not have. A first pass measures them,
+/// because a text that grows could take twice its length.
 fn converted(
     characters: impl Iterator<Item = Option<char>> + Clone,
     meter: &Meter<'_>,

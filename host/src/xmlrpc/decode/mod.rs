@@ -1,8 +1,9 @@
 //! Documents to calls and answers. Must not know of sockets, methods or plugins.
 //!
-//! `encoding` turns bytes into UTF-8, `reader` that into the few XML events that matter, `namespaces` bounds what it declares,
-//! `values` builds values from them, `scalars` reads the text of one scalar, `doctype` refuses entities, `passed` tells
-//! which limit of XML's own a document passed, and a `call` is what a request comes to. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
+//! `encoding` turns bytes into UTF-8, `reader` that into the few XML events that matter, `namespaces`
+//! limits their declarations, `values` builds values from them, `scalars` reads the text of one
+//! scalar, `doctype` refuses entities, `passed` tells which limit of XML's own a document passed, and
+//! a `call` is what a request comes to. Here is the grammar: `<methodCall>` and `<methodResponse>`.
 //!
 //! `fast` reads what clients really send by a way of its own. It is tried first, and what it leaves is read as if it were not
 //! there.
@@ -114,11 +115,11 @@ pub fn decode_call<'a>(document: impl Into<Document<'a>>, limits: &DecodeLimits)
     Store::with(|store| decode_call_in(document, limits, store, &Unlimited).map(BorrowedCall::into_owned))
 }
 
-/// As [`decode_call`], without copying what may stay in the document. The store is for the rest. Asks `resources` for
-/// memory before it allocates, and now and then whether it is to go on.
+/// As [`decode_call`], without copying what may stay in the document. The store is for the rest.
+/// Reserves memory from `resources` before it allocates, and checks them regularly.
 ///
 /// # Errors
-/// As [`decode_call`]; and the faults that a [`Stop`] of the resources comes to.
+/// Those of [`decode_call`]; -32000 and -32001 when the resources stop it.
 ///
 /// # Examples
 /// ```
@@ -139,10 +140,11 @@ pub fn decode_call_in<'a>(
     Ok(decode(document.into(), limits, store, resources, &call_ways())?)
 }
 
-/// As [`decode_call_in`] for whoever has no time: what the fast decoder leaves to xml-rs is `None`.
+/// Like [`decode_call_in`], for threads that must not wait. Returns `None` for a document that the
+/// fast decoder leaves to xml-rs.
 ///
 /// # Errors
-/// As [`decode_call_in`].
+/// Those of [`decode_call_in`].
 pub fn decode_call_quickly<'a>(
     document: impl Into<Document<'a>>,
     limits: &DecodeLimits,
@@ -258,7 +260,7 @@ fn decode<'a, T>(
     }
 }
 
-/// By the fast decoder alone, which does not say why it gives up.
+/// Runs the fast decoder alone.
 fn quickly<'a, T>(
     text: &'a [u8],
     limits: &DecodeLimits,
@@ -296,7 +298,7 @@ fn exactly<T>(
     if !decoder.reader.lacks_prefix() {
         return result;
     }
-    // Its values are gone.
+    // The values of the first try have been dropped.
     meter.give_back(meter.taken().saturating_sub(taken));
     let _memory = meter.take_for_now(text.len())?;
     match decoder.reader.with_prefix_declared(text) {

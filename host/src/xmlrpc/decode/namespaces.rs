@@ -1,43 +1,44 @@
-//! Declarations of namespaces that are in force. xml-rs copies all of them for each element, those that others hide too, so without
-//! a limit on them a document takes time in the square of its length. Must not know the parser.
+//! Counts the namespace declarations in force. For each element xml-rs copies every declaration of
+//! every open element, also those that inner ones hide. Without a limit, a document would take time
+//! quadratic in its length. Must not know the parser.
 
 use memchr::memmem;
 
-/// Declarations in force at one element: its own, and those of every element that it is in.
+/// Declarations in force at one element: its own and those of the elements around it.
 pub(super) const DECLARATIONS_MAX: usize = 16;
-/// The bytes of their start tags, from the first declaration of each on.
+/// The length of these declarations: of each start tag, from its first declaration on.
 pub(super) const DECLARATIONS_BYTES_MAX: usize = 8 << 10;
 
-/// The word that every declaration begins with.
+/// Every declaration begins with this.
 const WORD: &[u8] = b"xmlns";
 
-/// The elements that are open, and what they declare.
+/// The open elements and their declarations.
 #[derive(Default)]
 pub(super) struct Namespaces {
-    /// How many elements are open.
+    /// The number of open elements.
     open: usize,
-    /// Those of them that declare something, outermost first.
+    /// Those with declarations, outermost first.
     declaring: Vec<Declaring>,
 }
 
-/// An element with declarations.
+/// An open element with declarations.
 struct Declaring {
-    /// How many elements it is in.
+    /// The number of elements around it.
     depth: usize,
-    /// In force at it.
+    /// In force inside it.
     declarations: usize,
     bytes: usize,
 }
 
-/// How many declarations this markup holds at most: the word may stand elsewhere too.
+/// An upper bound on the declarations in this markup.
 pub(super) fn declarations(markup: &[u8]) -> usize {
     memmem::find_iter(markup, WORD).count()
 }
 
 impl Namespaces {
-    /// An element opens with the start tag that ends this markup. Whether as much is in force at it as may be. The word counts
-    /// wherever it stands, also in a comment before the tag: so no declaration is missed, however it is hidden from a reader
-    /// that is not the parser itself.
+    /// Opens an element. Returns whether its declarations are within the limits. `markup` ends with
+    /// its start tag and may begin with a comment. Every occurrence of the word counts, because no
+    /// second parser could tell declarations from other text exactly as xml-rs does.
     pub(super) fn open(&mut self, markup: &[u8]) -> bool {
         let depth = self.open;
         self.open += 1;
@@ -50,7 +51,7 @@ impl Namespaces {
         declarations <= DECLARATIONS_MAX && bytes <= DECLARATIONS_BYTES_MAX
     }
 
-    /// The element that was opened last closes.
+    /// Closes the element that was opened last.
     pub(super) fn close(&mut self) {
         self.open = self.open.saturating_sub(1);
         let open = self.open;
@@ -63,13 +64,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_force_counts_and_nothing_else() {
+    fn only_declarations_in_force_count() {
         let tag = |declarations: usize| format!("<value{}>", " xmlns:a='u'".repeat(declarations));
         let mut namespaces = Namespaces::default();
         assert!(namespaces.open(tag(DECLARATIONS_MAX - 1).as_bytes()));
         for _ in 0..1_000 {
             assert!(namespaces.open(b"<data>") && namespaces.open(tag(1).as_bytes()));
-            assert!(namespaces.open(b"<a>"), "none of its own");
+            assert!(namespaces.open(b"<a>"), "it declares none itself");
             namespaces.close();
             namespaces.close();
             namespaces.close();
@@ -80,13 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn long_ones_are_few() {
+    fn long_declarations_are_bounded_in_bytes() {
         let tag = |bytes: usize| format!("<value xmlns='{}'>", "u".repeat(bytes));
         let mut namespaces = Namespaces::default();
         assert!(namespaces.open(tag(DECLARATIONS_BYTES_MAX / 2).as_bytes()));
         assert!(!namespaces.open(tag(DECLARATIONS_BYTES_MAX / 2).as_bytes()));
         namespaces.close();
-        // What stands before the declarations makes no difference.
+        // Markup before the first declaration does not count.
         assert!(namespaces.open(format!("<!--{}-->{}", " ".repeat(100_000), tag(100)).as_bytes()));
     }
 }

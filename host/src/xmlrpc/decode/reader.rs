@@ -17,14 +17,14 @@ use xml::common::Position;
 use xml::name::OwnedName;
 use xml::reader::{ErrorKind, EventReader, ParserConfig, XmlEvent};
 
-/// Bytes that xml-rs reads between two looks at the deadline: elements, text and what it skips alike. It takes some
-/// milliseconds for them at most. A document that is no longer needs no clock.
+/// Bytes that xml-rs reads between two checks of the deadline, whatever they are. It needs a few
+/// milliseconds for them at most. Shorter documents read no clock.
 const UNCHECKED_BYTES_MAX: usize = 8 << 10;
-/// What xml-rs holds for each byte of the text that it reads, in a `String` that grows as it goes on.
+/// What xml-rs allocates per byte of a text: it reads into a `String` that doubles.
 const HELD_BYTES_EACH: usize = 2;
-/// And before the root element, where a DOCTYPE is there as a whole and in parts.
+/// The same before the root element: a DOCTYPE is held as a whole and in parts.
 const PROLOG_HELD_BYTES_EACH: usize = 6;
-/// What it holds for each declaration of a namespace in the start tag that it reads, of which it bounds neither number nor length.
+/// What xml-rs allocates per namespace declaration of a start tag. It does not limit their number.
 const DECLARATION_HELD_BYTES: usize = 256;
 /// The namespace of Apache's extensions, which others have taken over.
 const EXTENSIONS: &str = "http://ws.apache.org/xmlrpc/namespaces/extensions";
@@ -56,7 +56,7 @@ pub(super) struct Reader<'a> {
     namespaces: Namespaces,
     /// Where the last event ended.
     after_event: usize,
-    /// Whether the last event was text, which its reader holds until the next one that is none.
+    /// Whether the last event was text. The decoder holds it until another event follows.
     has_text: bool,
     /// Where the DOCTYPE ends, if there was one.
     after_doctype: usize,
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
                 }
                 Ok(XmlEvent::EndDocument) => return Ok(Event::End),
                 Ok(XmlEvent::Doctype { syntax }) => {
-                    // It stays there to the end.
+                    // xml-rs keeps it to the end.
                     self.events.source().meter.take(HELD_BYTES_EACH * syntax.len())?;
                     self.after_doctype = self.after_event;
                 }
@@ -170,12 +170,12 @@ impl<'a> Reader<'a> {
         self.error_at(self.events.position(), code, what)
     }
 
-    /// Gives back the memory for what has been read and is used no more.
+    /// Gives back the memory for text that the parser has handed out.
     pub(super) fn let_go(&mut self) {
         self.events.source_mut().let_go();
     }
 
-    /// Whether a declaration of `ex` is all that the document lacks so far.
+    /// Whether reading failed because `ex` is not declared.
     pub(super) const fn lacks_prefix(&self) -> bool {
         self.prefix_undeclared
     }
@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
         Some([head, b" xmlns:ex=\"", EXTENSIONS.as_bytes(), b"\"", tail].concat())
     }
 
-    /// How much of the document has been read.
+    /// The number of bytes that have been read.
     fn read_bytes(&self) -> usize {
         self.document.len() - self.events.source().rest.len()
     }
@@ -295,7 +295,8 @@ fn capital_prolog(document: &[u8]) -> (Vec<u8>, &[u8]) {
     }
 }
 
-/// The document's bytes, up to one that the parser must not see, and for as long as somebody waits for them.
+/// Feeds the document to the parser, up to a byte that the parser must not see or until the
+/// resources end.
 struct Guard<'a> {
     prolog: io::Cursor<Vec<u8>>,
     rest: &'a [u8],
@@ -304,11 +305,11 @@ struct Guard<'a> {
     /// What was still to be read when the root element's start tag ended; `None` before.
     bytes_after_root_tag: Option<usize>,
     meter: &'a Meter<'a>,
-    /// What was still to be read at the last look at the deadline.
+    /// The unread bytes at the last check of the deadline.
     unchecked: &'a [u8],
-    /// The next look is due when less than this is left.
+    /// The next check is due when fewer bytes are left.
     check_below: usize,
-    /// Taken for what the parser holds of the text that it reads.
+    /// Bytes reserved for the text that the parser is reading.
     held: usize,
     stop: Option<Stop>,
 }
@@ -333,7 +334,7 @@ impl<'a> Guard<'a> {
         self.bytes_after_root_tag.get_or_insert(self.rest.len());
     }
 
-    /// The parser holds nothing of what it has read.
+    /// Gives back the memory for the text that was read.
     fn let_go(&mut self) {
         if self.held > 0 {
             self.meter.give_back(std::mem::take(&mut self.held));
@@ -344,7 +345,7 @@ impl<'a> Guard<'a> {
     fn check(&mut self) -> Result<(), Stop> {
         self.meter.check()?;
         let read = self.unchecked.get(..self.unchecked.len() - self.rest.len()).unwrap_or_default();
-        // Texts may be about namespaces: then this is too much, for as long as they are read.
+        // A text about namespaces reserves too much, until it has been read.
         let each = if self.bytes_after_root_tag.is_none() { PROLOG_HELD_BYTES_EACH } else { HELD_BYTES_EACH };
         let more = each * read.len() + DECLARATION_HELD_BYTES * namespaces::declarations(read);
         self.unchecked = self.rest;

@@ -7,7 +7,7 @@ use crate::xmlrpc::resources::Stop;
 use crate::xmlrpc::unique::unique;
 use hotcall_plugin::abi;
 
-/// What the allocator needs for each text beside its bytes.
+/// The allocator's overhead per text.
 const OVERHEAD_BYTES: usize = 16;
 
 /// An array or struct whose end is still to come.
@@ -139,18 +139,19 @@ impl Decoder<'_> {
         Ok(Value::String(text))
     }
 
-    /// Takes the memory for a text or for bytes of this capacity, which become part of a value. Until now they counted to what
-    /// the reader holds.
+    /// Reserves memory for text or bytes that become part of a value. Until now the reader's
+    /// reservation covered them.
     fn keep(&self, capacity: usize) -> Result<(), Stop> {
         if capacity == 0 { Ok(()) } else { self.meter.take(capacity + OVERHEAD_BYTES) }
     }
 
-    /// Makes room for one more of a container's items. A plugin is lent a tree of the ABI for them, which is made of such nodes.
+    /// Makes room for one more item, and reserves memory for its node in the ABI tree that a plugin
+    /// will be lent.
     pub(super) fn make_room<T>(&self, items: &mut Vec<T>, node_bytes: usize) -> Result<(), Stop> {
         self.meter.make_room(items, size_of::<T>() + node_bytes)
     }
 
-    /// Takes a value that is whole.
+    /// Adds a complete value to its container.
     fn put(&self, container: &mut Container, value: Value) -> Result<(), Stop> {
         match container {
             Container::Array(values) => {

@@ -1,7 +1,7 @@
 //! The documents that clients really send, read at once and without xml-rs: each function returns `None` for whatever it
 //! does not recognise, and for whatever is wrong or may pass a limit. Then xml-rs reads the document from its start, so
 //! what is right, and how it is refused, is decided there alone. Must not make faults, nor take what xml-rs would refuse.
-//! `None` also ends a document whose time or memory has come to an end: the [`Meter`] says so.
+//! A function also returns `None` when time or memory ran out; the [`Meter`] knows.
 //!
 //! What is recognised is a plain subset: tags exactly as they are written here, without attributes; a member's name before
 //! its value; no comments, DOCTYPE, or CDATA but for a whole string; and text with all line ends and references of XML.

@@ -8,7 +8,7 @@ use crate::xmlrpc::lent::{Lent, List, MemberList, Store};
 use crate::xmlrpc::resources::Meter;
 use std::borrow::Cow;
 
-/// Values between two looks at the deadline. Small documents have fewer, and need no clock.
+/// Values between two checks of the deadline. Small documents have fewer and read no clock.
 const UNCHECKED_VALUES_MAX: usize = 1_024;
 
 /// An array or struct whose end is still to come.
