@@ -8,9 +8,9 @@
 )]
 
 mod abi;
+mod alone;
 mod calls;
 mod changes;
-mod exclusive;
 mod handover;
 mod operator;
 mod probe;

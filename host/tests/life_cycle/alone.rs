@@ -1,4 +1,7 @@
 //! Plugins of which no two instances may live at the same time: `alone.c` fails when it meets another one.
+//!
+//! The first 15 bytes of these tests' names differ. They are the names of their threads, by which the server tells threads that
+//! a plugin started from those that call it, and the tests of `retire` share this process.
 
 use crate::scene::{Scene, context};
 use hotcall::plugin::{FileState, PluginOptions, ReloadMode, Trust, Watch};
@@ -278,7 +281,7 @@ fn a_removed_version_ends_before_another_file_s_begins() {
 }
 
 #[test]
-fn a_removed_version_ends_although_calls_of_others_have_its_snapshot() {
+fn others_snapshots_do_not_delay_the_end_of_a_removed_version() {
     let mut scene = scene(&["DECLARED"]);
     scene.limits.removal_ms = 0;
     scene.start(Watch::Auto);
