@@ -71,15 +71,17 @@ pub struct Limits {
     pub plugin_methods_max: usize,
     /// Retired generations that stay mapped before the log warns of them. 0: of the first.
     pub generations_kept_max: usize,
-    /// Calls of one plugin that panic in a row, within `panics_ms_max`, before it is out of service.
+    /// Calls of one plugin that panic in a row, within `panics_ms_max`, before it is out of
+    /// service.
     pub panics_max: u32,
     /// How far apart those panics may be, from the first to the last. 0: hardly any are so near.
     pub panics_ms_max: u64,
-    /// Calls of one caller that panic in a row before its calls of that plugin are refused, and further ones do not count
-    /// against the plugin. Less than `panics_max` in any case. 0: callers are not told apart.
+    /// Calls of one caller that panic in a row before the plugin refuses that caller. Further
+    /// panics of it do not count against the plugin. At most `panics_max` - 1. 0: callers are not
+    /// told apart.
     pub caller_panics_max: u32,
-    /// How long a plugin is out of service, or a caller is refused, before one call is tried; twice as long each time that
-    /// this call panics too.
+    /// How long a plugin is out of service, or a caller is refused, before one call is let in. It
+    /// doubles each time that call panics too.
     pub panic_retry_ms: u64,
     /// The longest such wait.
     pub panic_retry_ms_max: u64,
@@ -89,8 +91,8 @@ pub struct Limits {
     pub probe_address_space_bytes_max: u64,
     /// How long a plugin file must stay as it is before it is loaded. 0: from one look to the next.
     pub settle_ms: u64,
-    /// How long the loader waits before it tries a plugin file again that it could not read, copy or try; twice as long each
-    /// time.
+    /// How long the loader waits before it retries a plugin file that it could not read, copy or
+    /// probe. It doubles each time.
     pub plugin_retry_ms: u64,
     /// The longest such wait.
     pub plugin_retry_ms_max: u64,

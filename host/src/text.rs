@@ -1,9 +1,9 @@
-//! Text for logs and terminals. Clients, plugins, servers and file names choose much of what is shown there.
+//! Text for logs and terminals. Clients, plugins, servers and file names choose much of it.
 //!
-//! [`line`] and [`lines`] escape each character that could forge a line, steer a terminal, reorder what is read or
-//! hide: control characters, line and paragraph separators, format characters (bidirectional, zero width, tags), and
-//! what no font draws (private use, unassigned). They are called where text leaves the process, by the log's formatter
-//! and by the printer of the command line, so that no source can be forgotten.
+//! [`line`] and [`lines`] escape characters that forge a line, steer a terminal, reorder text or
+//! hide: control characters, line and paragraph separators, format characters (bidirectional, zero
+//! width, tags), private use and unassigned ones. They run where text leaves the process, in the
+//! log's formatter and in the command line's printer, so no source can be forgotten.
 
 use std::borrow::Cow;
 use std::iter;
@@ -14,12 +14,13 @@ pub const LINE_BYTES_MAX: usize = 16 << 10;
 /// What marks a cut.
 const CUT: char = '…';
 
-/// One line: what [`is_escaped`] is written as `\n` or `\u{9b}`. Cut at [`LINE_BYTES_MAX`].
+/// Cleans one line: escapes like `\n` and `\u{9b}` for what [`is_escaped`]. Cuts at
+/// [`LINE_BYTES_MAX`].
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, LINE_BYTES_MAX, |_| false)
 }
 
-/// As [`line`], of bytes that may not be UTF-8, and cut at `bytes_max`.
+/// Cleans bytes that may not be UTF-8 like [`line`], and cuts them at `bytes_max`.
 pub fn line_of(bytes: &[u8], bytes_max: usize) -> String {
     /// Enough that the cut is seen, however it splits a character.
     const MORE: usize = 4;
@@ -27,13 +28,14 @@ pub fn line_of(bytes: &[u8], bytes_max: usize) -> String {
     escaped(&String::from_utf8_lossy(head), bytes_max, |_| false).into_owned()
 }
 
-/// Output of several lines: line breaks and tabs stay, and nothing is cut. Whoever puts text of others between them
-/// uses [`line`] for it.
+/// Cleans output of several lines: line breaks and tabs stay, and nothing is cut. Callers that put
+/// foreign text between their line breaks clean it with [`line`] first.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, usize::MAX, |c| matches!(c, '\n' | '\t'))
 }
 
-/// At most `bytes_max` bytes as text, with a mark when something was cut off. For values, not for terminals.
+/// Cuts bytes to text of at most `bytes_max` bytes and marks the cut. For values: nothing is
+/// escaped.
 pub fn cut(bytes: &[u8], bytes_max: usize) -> String {
     let Some((head, _)) = bytes.split_at_checked(bytes_max).filter(|(_, tail)| !tail.is_empty()) else {
         return String::from_utf8_lossy(bytes).into_owned();
@@ -43,7 +45,7 @@ pub fn cut(bytes: &[u8], bytes_max: usize) -> String {
     whole.chain(iter::once(CUT.encode_utf8(&mut [0; 4]) as &str)).collect()
 }
 
-/// Whether a log or a terminal gets an escape instead of this character.
+/// Whether logs and terminals get an escape instead of this character.
 pub fn is_escaped(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
@@ -51,7 +53,8 @@ pub fn is_escaped(c: char) -> bool {
     if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
         return true;
     }
-    // The standard library escapes what is not printable, of which wide and unbreakable spaces are harmless.
+    // The standard library escapes what is not printable, of which wide and unbreakable spaces are
+    // harmless.
     let is_bare = c.is_whitespace() || c.escape_debug().next() != Some('\\');
     // It escapes a combining mark only where no letter is before it.
     !is_bare && String::from_iter(['a', c]).escape_debug().nth(1) == Some('\\')

@@ -18,7 +18,7 @@ struct Rule {
 
 /// One row for each module of the crate but the [`FREE`] ones.
 const RULES: &[Rule] = &[
-    Rule { module: "text", may: &[], why: "text is characters, whoever wrote them" },
+    Rule { module: "text", may: &[], why: "text is characters, not meaning" },
     Rule { module: "limits", may: &[], why: "limits are numbers" },
     Rule { module: "address", may: &[], why: "a key of counts knows nothing that is counted" },
     Rule {

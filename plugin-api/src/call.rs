@@ -48,11 +48,11 @@ pub struct Call {
 }
 
 thread_local! {
-    /// The call that this thread makes. It has no destructor, which would keep the library from being unmapped.
+    /// The call that runs on this thread. A destructor would keep the library mapped.
     static CURRENT: Cell<Option<NonNull<abi::Call>>> = const { Cell::new(None) };
 }
 
-/// Puts the call back that ran before.
+/// Restores the call that ran before.
 struct Restore(Option<NonNull<abi::Call>>);
 
 impl Drop for Restore {
@@ -74,10 +74,11 @@ impl Call {
         work(self)
     }
 
-    /// Gives the call that this thread runs, if it runs one, to `work`.
+    /// Passes the call that runs on this thread, if there is one, to `work`.
     pub(crate) fn with_current<R>(work: impl FnOnce(&Self) -> R) -> Option<R> {
         let raw = CURRENT.get()?;
-        // SAFETY: `run` put it there on this thread and takes it away before its call ends, so the call still runs.
+        // SAFETY: `run` put it there on this thread and takes it away before its call ends, so the
+        // call still runs.
         Some(work(&unsafe { Self::new(raw) }))
     }
 

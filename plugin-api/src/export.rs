@@ -133,7 +133,7 @@ const fn same(mut a: &[u8], mut b: &[u8]) -> bool {
     true
 }
 
-/// The instance of a plugin without state. It only lasts as long as its host's table, to which panics are reported.
+/// The instance of a plugin without state. It exists so that panics are reported to its host.
 struct Stateless;
 
 impl State for Stateless {
@@ -382,7 +382,7 @@ unsafe fn guarded(
     let call = unsafe { NonNull::new_unchecked(call) };
     // SAFETY: passed on from this function's own contract.
     let call = unsafe { Call::new(call) };
-    // Dropping what a panic threw runs the author's code too.
+    // Dropping a panic's payload runs the author's code too.
     let (status, code, message) = call.run(|call| match catch_unwind(AssertUnwindSafe(|| work(call))) {
         Ok(Ok(())) => (abi::OK, None, Cow::Borrowed("")),
         Ok(Err(failure)) => {

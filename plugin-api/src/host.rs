@@ -59,11 +59,12 @@ unsafe impl Send for Table {}
 unsafe impl Sync for Table {}
 
 thread_local! {
-    /// The host whose instance this thread ends. It has no destructor, which would keep the library from being unmapped.
+    /// The host for which this thread runs code outside a call. A destructor would keep the library
+    /// mapped.
     static CURRENT: Cell<Option<NonNull<Host>>> = const { Cell::new(None) };
 }
 
-/// Puts the host back that was current before.
+/// Restores the host that was current before.
 struct Restore(Option<NonNull<Host>>);
 
 impl Drop for Restore {
@@ -163,14 +164,15 @@ impl Host {
         work()
     }
 
-    /// Gives the host of [`Host::run`], if this thread is in it, to `work`.
+    /// Passes the host of [`Host::run`], if this thread is in it, to `work`.
     pub(crate) fn with_current<R>(work: impl FnOnce(&Self) -> R) -> Option<R> {
         let host = CURRENT.get()?;
-        // SAFETY: `run` put it there on this thread, borrows it, and takes it away before it returns.
+        // SAFETY: `run` put it there on this thread, borrows it, and takes it away before it
+        // returns.
         Some(work(unsafe { host.as_ref() }))
     }
 
-    /// [`Host::error`] from a panic hook, which must not wait for the lock. Whether the line was logged.
+    /// Logs like [`Host::error`] but never waits for the lock. Returns whether the line was logged.
     pub(crate) fn try_error(&self, line: &str) -> bool {
         let table = match self.0.table.try_read() {
             Ok(table) => table,
@@ -199,7 +201,8 @@ impl Host {
 unsafe fn write_line(table: NonNull<abi::Host>, level: Level, message: &str) {
     // SAFETY: by this function's contract.
     let log = unsafe { (*table.as_ptr()).log };
-    // SAFETY: the table's function with the table itself; the host reads `message` before it returns.
+    // SAFETY: the table's function with the table itself; the host reads `message` before it
+    // returns.
     unsafe { log(table.as_ptr(), level as u32, abi::Str::new(message)) }
 }
 

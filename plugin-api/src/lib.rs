@@ -105,11 +105,12 @@
 //! - A panic is caught and becomes fault -32003, with its text in the server's log only. It needs
 //!   `panic = "unwind"`, the default; with `"abort"` a plugin does not build. A stack overflow, `process::abort` and a
 //!   panic during a panic end the server: nothing can catch them.
-//! - The message of every panic goes to the server's log, with the plugin's name and the request's id, also on threads
-//!   that the plugin started. The SDK sets a panic hook for that before [`State::create`]. A hook that the plugin sets
-//!   itself replaces it.
-//! - The server's log escapes control and invisible characters. `println!` and `eprintln!` do not: they write to the
-//!   server's standard output and standard error as they are, so do not print a client's text with them.
+//! - The message of every panic goes to the server's log, with the plugin's name and the request's
+//!   id, also on threads that the plugin started. The SDK sets a panic hook for that before
+//!   [`State::create`]. A hook that the plugin sets itself replaces it.
+//! - The server's log escapes control and invisible characters. `println!` and `eprintln!` do not:
+//!   they write to the server's standard output and standard error as they are, so do not print a
+//!   client's text with them.
 //! - The macros name this crate `::hotcall_plugin`: do not rename the dependency.
 
 pub mod abi;

@@ -1,8 +1,10 @@
-//! Where a panic's message goes: to the server's log, under the plugin's name and the request's id.
+//! The panic hook of plugins: it logs a panic's message, with the plugin's name and the request's
+//! id.
 //!
-//! Rust's own hook prints the message to standard error as it is, line breaks and control characters included. A
-//! message often repeats what a client sent, so a client could forge log lines there. The server cleans what it logs.
-//! A plugin has its own copy of the standard library, so this hook sees the panics of its plugin alone.
+//! The standard library's hook prints the message to standard error as it is. Messages often repeat
+//! what a client sent, so a client could forge log lines there. The server cleans what it logs.
+//! Each plugin has its own copy of the standard library, so this hook sees the panics of its plugin
+//! only.
 
 use crate::{Call, Host};
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -10,10 +12,10 @@ use std::panic::{self, PanicHookInfo};
 use std::sync::{Once, PoisonError, RwLock};
 use std::thread;
 
-/// Lines of a backtrace that are logged, where `RUST_BACKTRACE` asks for one.
+/// Logged lines of one backtrace. `RUST_BACKTRACE` turns backtraces on.
 const BACKTRACE_LINES_MAX: usize = 200;
 
-/// The host of the last instance: for panics on threads that the plugin started.
+/// The host of the last instance, for panics on threads that the plugin started.
 static HOST: RwLock<Option<Host>> = RwLock::new(None);
 
 /// Sends panic messages to this host from now on.
@@ -35,7 +37,7 @@ fn report(info: &PanicHookInfo<'_>) {
     }
 }
 
-/// One line, by the nearest way to the log.
+/// Logs one line by the call, else by a host.
 fn tell(line: &str) {
     let by_call = Call::with_current(|call| call.error(line)).is_some();
     if by_call || Host::with_current(|host| host.try_error(line)).unwrap_or(false) {
@@ -43,7 +45,7 @@ fn tell(line: &str) {
     }
     let thread = thread::current();
     let line = format!("thread {} {line}", thread.name().unwrap_or("without a name"));
-    // Never waits: whoever holds the lock for writing may be the thread that panics.
+    // Never waits: the panicking thread itself may hold the lock.
     let by_host = HOST.try_read().ok().and_then(|host| Some(host.as_ref()?.try_error(&line)));
     if by_host != Some(true) {
         // The instance has ended. Debug escapes what could forge a line or steer a terminal.

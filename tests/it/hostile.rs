@@ -1,5 +1,5 @@
-//! Text that clients, plugins, servers, files and operators choose, on its way to logs and terminals: whatever the path, no
-//! character arrives that forges a line, steers a terminal, reorders or hides.
+//! Hostile text from clients, plugins, servers, files and operators. On no path does a character
+//! reach a log or a terminal that forges a line, steers the terminal, reorders text or hides.
 
 use crate::access::passwd;
 use crate::trial;
@@ -31,17 +31,19 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// By what a text is found again in an output.
+/// Marks the hostile text in an output.
 const MARK: &str = "h4x";
-/// Escape sequences of both kinds, a bell, line ends of all kinds, a reordering, and what nobody sees; and a line as a log has them.
+/// Escape sequences (7 and 8 bits), a bell, line ends of all kinds, a bidirectional override,
+/// invisible characters, and a forged log line.
 const HOSTILE: &str =
     "h4x\u{1b}[2J\u{7}\u{7f}\u{9b}31m\u{85}\u{2028}\u{2029}\u{202e}\u{200b}\u{feff}\u{e0041}\n[forged] line";
-/// What of it XML and TOML can carry: no control characters of ASCII but the line end.
+/// The part that XML can carry.
 const IN_XML: &str = "h4x\u{9b}31m\u{85}\u{2028}\u{2029}\u{202e}\u{200b}\u{feff}\u{e0041}\n[forged] line";
-/// What of it a plugin file's name may have: the server passes over names with control characters of ASCII.
+/// The part that the name of a plugin file can have. The server ignores names with ASCII control
+/// characters.
 const IN_NAME: &str = "h4x\u{9b}31m\u{85}\u{2028}\u{2029}\u{202e}\u{200b}\u{feff}\u{e0041}";
 
-/// Fails if an output has any character of [`HOSTILE`] that it must not, or a forged line.
+/// Checks that an output has no hostile character and no forged line.
 fn assert_clean(place: &str, output: &[u8]) {
     let text = String::from_utf8(output.to_vec()).unwrap_or_else(|error| panic!("{place}: {error}"));
     let steers = |c: &char| !c.is_ascii_graphic() && !matches!(c, ' ' | '\n') && HOSTILE.contains(*c);
@@ -50,7 +52,7 @@ fn assert_clean(place: &str, output: &[u8]) {
     assert!(!text.lines().any(|line| line.starts_with("[forged]")), "{place}: {text:?}");
 }
 
-/// The same, of an output that has something of the text.
+/// Also checks that the output shows the text at all.
 fn assert_shown(place: &str, output: &[u8]) {
     assert!(String::from_utf8_lossy(output).contains(MARK), "{place} shows nothing: {output:?}");
     assert_clean(place, output);
@@ -69,13 +71,13 @@ fn put(server: &Server, file: &Path, name: &str) {
     fs::rename(server.beside("incoming"), server.plugins().join(name)).unwrap();
 }
 
-/// Waits until the log has a line with all these parts, and checks the whole log.
+/// Waits for a log line with all these parts and checks the whole log.
 fn until_logged(server: &Server, parts: &[&str]) {
     server.wait_for_log(parts);
     assert_clean(&format!("{parts:?}"), &server.log_bytes());
 }
 
-/// What clients send in documents, heads and certificates, and what SIGHUP finds in the config file.
+/// Text in documents, request heads, certificates, and a config file that SIGHUP reads.
 fn nothing_reaches_the_log() {
     let root = tempfile::tempdir().unwrap();
     let users = root.path().join("users");
@@ -102,7 +104,7 @@ fn nothing_reaches_the_log() {
     until_logged(&server, &["plugin::echo", "echo.panic panicked: ", MARK]);
     until_logged(&server, &["DEBUG", "not found", MARK]);
 
-    // Heads: refused or not, with a password or without.
+    // Request heads, most of which are refused.
     let basic =
         format!("Authorization: Basic {}\r\n", encode_block(format!("{HOSTILE}:{HOSTILE}").as_bytes()));
     let flat = HOSTILE.replace('\n', "");
@@ -135,7 +137,7 @@ fn nothing_reaches_the_log() {
     hostile_certificates();
 }
 
-/// Names that an authority has signed.
+/// Common names in client certificates.
 fn hostile_certificates() {
     let authority = Authority::new();
     let server = Setup::new()
@@ -147,14 +149,14 @@ fn hostile_certificates() {
         let issued = authority.issue("client", name, &[]);
         let client = Client::builder(server.url()).ca_file(server.ca());
         let client = client.client_certificate(&issued.cert, &issued.key).build().unwrap();
-        // Whether it is taken for a name is not asked here.
+        // The server may refuse the name; only the log matters here.
         drop(client.call::<Value>("echo.panic", [Value::from("by certificate")]));
         drop(client.call::<Value>("none", ()));
     }
     assert_clean("certificates", &server.log_bytes());
 }
 
-/// [`HOSTILE`] behind this beginning, as a TOML string is written between its quotes.
+/// [`HOSTILE`] behind this beginning, escaped for a TOML string.
 fn toml_text(begins: &str) -> String {
     let rest = HOSTILE.trim_start_matches(MARK);
     rest.chars().fold(begins.to_owned(), |text, c| match c {
@@ -163,7 +165,7 @@ fn toml_text(begins: &str) -> String {
     })
 }
 
-/// What plugin files are called, hold, print, log and answer.
+/// Names of plugin files, and text that plugins print, log and answer.
 fn nothing_of_plugins_reaches_the_log() {
     let builds = tempfile::tempdir().unwrap();
     let build = |name: &str, defines: &[&str]| hostile_c(builds.path(), name, defines);
@@ -176,7 +178,7 @@ fn nothing_of_plugins_reaches_the_log() {
     until_logged(&server, &["INFO", "serves 1 methods", MARK]);
     let client = Client::builder(server.url()).build().unwrap();
     for status in 1..=4 {
-        // A fault, an error, a panic, and what the ABI does not know.
+        // A fault, an error, a panic, and an unknown status.
         client.call::<Value>("hostile", [Value::Int(status)]).unwrap_err();
     }
     until_logged(&server, &["plugin::hostile", "hostile panicked: ", MARK]);
@@ -199,7 +201,7 @@ fn nothing_of_plugins_reaches_the_log() {
 
     symlink(HOSTILE, server.plugins().join(format!("link-{name}"))).unwrap();
     until_logged(&server, &["it is a symbolic link", MARK]);
-    // XML does not have this one.
+    // XML cannot carry this character.
     fs::write(server.plugins().join("h4x\u{ffff}.so"), "no plugin").unwrap();
     until_logged(&server, &[r"h4x\u{ffff}.so is not served", "not a shared library"]);
     let shown = hotcall(&["plugins", &format!("unix:{}", socket.display())]);
@@ -211,7 +213,7 @@ fn nothing_of_plugins_reaches_the_log() {
     );
 }
 
-/// A server whose signatures count, with signature files whose comments are hostile.
+/// Comments in signature files.
 fn hostile_signatures(folder: &Path) {
     let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
     let plugin = hostile_c(folder, "signed.so", &[]);
@@ -226,13 +228,13 @@ fn hostile_signatures(folder: &Path) {
     until_logged(&server, &["it is not trusted", MARK]);
 }
 
-/// A server that answers each request with this, whatever it is asked.
+/// A server whose answers are hostile.
 struct Liar {
     url: String,
 }
 
 impl Liar {
-    /// `answer` makes an answer of a request's document.
+    /// `answer` turns a request's document into a whole response.
     fn start(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/RPC2", listener.local_addr().unwrap());
@@ -245,7 +247,7 @@ impl Liar {
         Self { url }
     }
 
-    /// With this status line and these fields, and a document.
+    /// Always answers with this status, these header fields and this document.
     fn of(status: &str, fields: &str, document: &str) -> Self {
         Self::start({
             let answer = answer(status, fields, document);
@@ -302,7 +304,7 @@ fn fault(text: &str) -> String {
     xml(&format!("<fault><value>{}</value></fault>", structure(&members)))
 }
 
-/// What it printed, on standard output and standard error.
+/// Runs a command and gives its standard output and standard error.
 fn hotcall(arguments: &[impl AsRef<OsStr>]) -> Vec<u8> {
     let mut command = Command::new(artifacts::hotcall());
     command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
@@ -310,7 +312,7 @@ fn hotcall(arguments: &[impl AsRef<OsStr>]) -> Vec<u8> {
     [output.stdout, output.stderr].concat()
 }
 
-/// The same on a terminal, which is one for both.
+/// Runs a command on a terminal and gives what that shows.
 fn at_terminal(arguments: &[&str]) -> Vec<u8> {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&controller).unwrap();
@@ -322,7 +324,7 @@ fn at_terminal(arguments: &[&str]) -> Vec<u8> {
     drop(command);
     let (mut terminal, mut shown) = (File::from(controller), Vec::new());
     let mut buffer = [0; 4096];
-    // Once nobody has the other end any more, there is an error.
+    // Reading fails once the command has closed the other end.
     while let Ok(count @ 1..) = terminal.read(&mut buffer) {
         shown.extend_from_slice(&buffer[..count]);
     }
@@ -331,7 +333,7 @@ fn at_terminal(arguments: &[&str]) -> Vec<u8> {
     String::from_utf8(shown).unwrap().replace("\r\n", "\n").into_bytes()
 }
 
-/// What servers say to the client's commands.
+/// Answers of servers, as the client commands print them.
 fn answers() {
     let html = format!("<html><body>{HOSTILE}</body></html>");
     let text = format!("<string>{IN_XML}</string>");
@@ -372,7 +374,7 @@ fn answers() {
     assert_eq!(piped, document.as_bytes(), "other programs get it as it came");
     for document in [document.as_str(), HOSTILE] {
         let liar = Liar::of("200 OK", "", document);
-        // Its own line breaks stay.
+        // The document's own line breaks stay.
         let shown = at_terminal(&["call", "--xml", &liar.url, "method"]);
         assert_shown(
             "a document on a terminal",
@@ -388,7 +390,8 @@ fn answers() {
     introspection(&text);
 }
 
-/// Of a server whose methods' names, help and signatures are hostile, and of its operators' methods.
+/// Names, help and signatures of methods, and the answers of `hotcall.plugins` and
+/// `hotcall.reload`.
 fn introspection(text: &str) {
     for has_multicall in [true, false] {
         let text = text.to_owned();
@@ -421,7 +424,7 @@ fn introspection(text: &str) {
     assert_shown("a reload", &hotcall(&["reload", &liar.url, "plugin"]));
 }
 
-/// What the commands of the server's side find in files, and what they are started with.
+/// Files and arguments of the other commands.
 fn files_and_arguments() {
     let root = tempfile::tempdir().unwrap();
     hostile_signatures(root.path());
@@ -463,7 +466,7 @@ fn files_and_arguments() {
     }
 }
 
-/// Also those on threads of a plugin's own. None is printed by anybody but the log.
+/// Panics in calls and on a plugin's own threads are logged and not printed.
 fn panics() {
     let server = Setup::new()
         .plugin("echo.so", artifacts::plugin("echo"))
@@ -483,7 +486,7 @@ fn panics() {
         MARK,
     ]);
     assert_clean("the log", &server.log_bytes());
-    // Rust's own way to say it.
+    // The standard library's own message.
     assert!(
         !server.log().contains("\nthread '") && !server.log().contains("note: run with"),
         "{}",

@@ -1,4 +1,4 @@
-//! One poisonous input is no outage: panics of one caller hurt no other, and a plugin that panicked too often comes back by
+//! Panics of one caller fail no call of another, and a plugin that panicked too often comes back by
 //! itself.
 
 use crate::access::{asked, passwd};
@@ -21,7 +21,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Calls that are made while others panic.
+/// Panicking calls in each test, at least.
 const ATTACKS_MIN: u64 = 400;
 const ATTACKERS: usize = 4;
 
@@ -33,7 +33,7 @@ fn poison() -> String {
     post("", &call_with_text("echo.panic", "poison"))
 }
 
-/// Sends what panics until `done`. Each answer must be the fault for it.
+/// Sends panicking calls until `done`. Each answer must be fault -32003.
 fn attack(server: &Server, source: [u8; 4], fields: &str, done: &AtomicBool, count: &AtomicU64) {
     let mut wire = Wire::from(source, server);
     let poison = post(fields, &call_with_text("echo.panic", "poison"));
@@ -45,12 +45,12 @@ fn attack(server: &Server, source: [u8; 4], fields: &str, done: &AtomicBool, cou
     }
 }
 
-/// How many calls panicked in the plugin.
+/// The number of calls that panicked in the plugin.
 fn panicked(server: &Server) -> usize {
     server.log().matches("echo.panic panicked: poison").count()
 }
 
-/// Runs attackers from one address while a good caller calls, none of whose calls may fail.
+/// Runs attackers from one address while a good caller calls; none of the good calls may fail.
 fn under_attack(server: &Server, fields: &str, good: impl Fn()) {
     let (done, count, begun) = (AtomicBool::new(false), AtomicU64::new(0), Instant::now());
     thread::scope(|scope| {
@@ -70,7 +70,7 @@ fn under_attack(server: &Server, fields: &str, good: impl Fn()) {
             attacker.join().unwrap();
         }
     });
-    // Those that the others were in before the third panicked, and one after each wait of one second, two, and so on.
+    // Calls that entered before the third panic ended, and one after each wait (1 s, 2 s, 4 s ...).
     let waits = begun.elapsed().as_secs().saturating_add(1).ilog2();
     let most = 3 + ATTACKERS + usize::try_from(waits).unwrap() + 1;
     let (panicked, attacks) = (panicked(server), count.load(Ordering::Relaxed));
@@ -89,7 +89,7 @@ fn of_one_address() {
     });
 }
 
-/// Both from one address.
+/// Both users call from the same address.
 fn of_one_user() {
     let root = tempfile::tempdir().unwrap();
     let users = root.path().join("users");
@@ -98,7 +98,7 @@ fn of_one_user() {
     }
     let server = setup().config(&format!("users = {users:?}\n")).start();
     let [ann, eve] = ["ann", "eve"].map(|name| asked(&server, 0, Some((name, "right"))));
-    // Passwords that are known already are not verified many at a time.
+    // The server verifies few new passwords at a time, so both are verified first.
     for user in [&ann, &eve] {
         assert_eq!(user.call::<i32>("echo", [Value::Int(5)]).unwrap(), 5);
     }
@@ -132,7 +132,7 @@ fn of_many_callers() {
         "ERROR",
         "plugin echo, generation 1, is out of service: its calls panicked, 5 in a row",
     ]);
-    // Nobody calls it, so that none is tried.
+    // Nobody calls it now, so no trial call is let in.
     assert_eq!(state(), (poisoned, true));
     // The input has stopped.
     let good = Client::builder(server.url()).build().unwrap();

@@ -220,11 +220,11 @@ fn burst() {
     });
 }
 
-/// The plugins of a server whose state directory takes no file as large as these.
+/// Plugins whose files are too large for the state directory.
 const LARGE: [&str; 4] = ["p1", "p2", "p3", "p4"];
 const LARGE_BYTES: u64 = 4 << 20;
 
-/// A server that can write small files only, as when the disk is full, with [`LARGE`] in its directory.
+/// A server that can write only small files, as on a full disk, with [`LARGE`] in its directory.
 fn full(builds: &Builds, config: &str) -> Server {
     let setup = Setup::new().after("trap '' XFSZ; ulimit -S -f 512");
     let server = setup.config(config).start();
@@ -244,14 +244,14 @@ fn full(builds: &Builds, config: &str) -> Server {
     server
 }
 
-/// What an operator does who makes room.
+/// Lets the server write large files again.
 fn make_room(server: &Server) {
     let pid = Pid::from_raw(server.pid().cast_signed());
-    // The server's was the same at first.
+    // The server started with the limit of this process.
     prlimit(pid, Resource::Fsize, getrlimit(Resource::Fsize)).unwrap();
 }
 
-/// Each hint, of which a busy directory has many, is a look. It was a reading of every file, too.
+/// Hints about other files cause looks, but no reads of blocked files.
 fn state_directory_full() {
     const LOOKS: u128 = 150;
     let builds = Builds::new();
@@ -267,7 +267,7 @@ fn state_directory_full() {
     for plugin in LARGE {
         let name = format!("{plugin}.so");
         let (reads, elapsed) = (work.count(&server, &["TRACE", "reading ", &name]), work.since.elapsed());
-        // Waits of one second, two and so on; one may have begun before.
+        // Waits of 1 s, 2 s, 4 s and so on; one may have begun before.
         let most = u128::from(elapsed.as_secs().saturating_add(1).ilog2()) + 2;
         assert!(
             reads <= most,
@@ -283,7 +283,7 @@ fn state_directory_full() {
     }
 }
 
-/// With waits that no test outlasts.
+/// The waits are longer than any test, so only changes and operators cause retries.
 fn tried_at_once() {
     let builds = Builds::new();
     let server = full(&builds, "[limits]\nplugin_retry_ms = 3_600_000\nplugin_retry_ms_max = 3_600_000\n");
@@ -291,7 +291,7 @@ fn tried_at_once() {
     let file = |plugin: &str| server.plugins().join(format!("{plugin}.so"));
     let told = |plugin: &str| server.log().matches(&format!("{plugin}.so is not served")).count();
 
-    // Tried in vain, it is told anew.
+    // A retry that fails is logged again.
     OpenOptions::new().append(true).open(file(p1)).unwrap().set_len(LARGE_BYTES + 1).unwrap();
     wait_until("another refusal", || told(p1) == 2);
     assert_eq!([p2, p3, p4].map(told), [1; 3], "{}", server.log());

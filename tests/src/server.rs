@@ -278,7 +278,7 @@ impl Server {
         String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
     }
 
-    /// The same, byte for byte.
+    /// The log's bytes as they came.
     pub fn log_bytes(&self) -> Vec<u8> {
         self.log.lock().unwrap().clone()
     }

@@ -44,7 +44,7 @@ pub fn call(method: &str, number: i32) -> String {
     )
 }
 
-/// A call with one text, which must hold nothing that XML escapes.
+/// A call with one string, without characters that XML escapes.
 pub fn call_with_text(method: &str, text: &str) -> String {
     format!(
         "<methodCall><methodName>{method}</methodName><params><param><value>{text}</value></param></params></methodCall>"
@@ -57,7 +57,7 @@ impl Wire<TcpStream> {
         Self::over(TcpStream::connect(address(server.url())).expect("a connection"))
     }
 
-    /// The same from this address, of which loopback has many.
+    /// To the same listener, from this loopback address.
     pub fn from(source: [u8; 4], server: &Server) -> Self {
         let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
         bind(&socket, &SocketAddr::from((source, 0))).expect("an address of loopback");

@@ -25,8 +25,8 @@ pub(super) struct Args {
     /// The parameters, each in JSON or with a type in front: see below
     #[arg(allow_negative_numbers = true)]
     pub(super) args: Vec<String>,
-    /// Print the response document as it came, instead of JSON; on a terminal, with control and invisible characters
-    /// escaped
+    /// Print the response document as it came, instead of JSON; a terminal gets control and
+    /// invisible characters as escapes
     #[arg(long, conflicts_with = "multicall")]
     xml: bool,
     /// Call so many times (up to 1,000,000), one after the other, and print the last result; how long the calls took

@@ -46,7 +46,7 @@ pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
 /// One block for each file: a row of steps, then what the plugin says of itself.
 fn table(reports: &[Report]) -> String {
     let lines = reports.iter().flat_map(report_lines);
-    // Each is one line, whatever the file has put into it.
+    // Each stays one line, even with foreign text in it.
     lines.fold(String::new(), |text, line| text + &text::line(&line) + "\n")
 }
 

@@ -51,8 +51,8 @@ fn unprintable(error: serde_json::Error) -> Failure {
     Failure::new(format!("cannot print the result as JSON: {error}"))
 }
 
-/// The same JSON with `\u` escapes for what a terminal must not get. Such characters stand in strings only, but for the
-/// line breaks between values.
+/// Replaces characters that a terminal must not get by `\u` escapes, which mean the same. Outside
+/// strings, JSON has only line breaks of them.
 fn escaped(json: String) -> String {
     let is_plain = |c| c == '\n' || !text::is_escaped(c);
     if json.chars().all(is_plain) {

@@ -107,7 +107,7 @@ fn signature_lines(name: &str, signatures: &[Signature]) -> String {
     lines
 }
 
-/// Adds one line, whatever the server put into it.
+/// Adds one clean line.
 fn put(listing: &mut String, line: &str) {
     *listing += &text::line(line);
     listing.push('\n');

@@ -110,25 +110,25 @@ pub fn run() -> ExitCode {
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Answers a usage error, `--help` or `--version`, and ends the process. clap repeats arguments as they were given, so it
-/// is given clean ones for that.
+/// Prints a usage error, `--help` or `--version`, and ends the process. clap repeats arguments as
+/// they are, so it parses clean ones for that.
 fn refuse(error: &clap::Error) -> ExitCode {
     let clean = env::args_os().map(|argument| text::line(&argument.to_string_lossy()).into_owned());
     if let Err(error) = Cli::try_parse_from(clean) {
         error.exit();
     }
-    // Nothing is wrong with the clean ones.
+    // The clean arguments are valid, so the first error is printed.
     // A standard error that is closed has nobody to tell.
     let _ = write!(io::stderr(), "{}", text::lines(&error.render().to_string()));
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// Writes text to standard output, cleaned for a terminal but for its line breaks.
+/// Writes clean text to standard output. Line breaks stay.
 fn print(output: impl AsRef<str>) -> Result<(), Failure> {
     write(text::lines(output.as_ref()).as_bytes())
 }
 
-/// Writes a server's document to standard output: as it came, for another program, or cleaned for a terminal.
+/// Writes a server's document to standard output: clean on a terminal, else as it came.
 fn print_document(document: &[u8]) -> Result<(), Failure> {
     if io::stdout().is_terminal() { print(String::from_utf8_lossy(document)) } else { write(document) }
 }

@@ -133,7 +133,7 @@ fn values(name: &Name, library: String) -> Values {
     vec![("{{name}}", name.to_string()), ("{{ident}}", name.ident()), ("{{library}}", library)]
 }
 
-/// A path in one line.
+/// A path as clean text.
 fn shown(path: &Path) -> String {
     text::line(&path.to_string_lossy()).into_owned()
 }

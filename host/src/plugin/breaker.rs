@@ -1,13 +1,15 @@
-//! When calls that panic keep others from entering a plugin: first those of the same caller, then all.
+//! A circuit breaker for calls that panic. It refuses the offending caller first, then everybody.
 //!
-//! A caller whose calls panic in a row is refused for a while, and then one call of it is let in: if that panics, it is
-//! refused for twice as long. Its panics beyond those do not count against the plugin, so one caller cannot take a plugin
-//! from the others. When calls of several callers panic in a row, the plugin is out of service (the breaker is open). After
-//! a wait one call is let in: if it ends in order, the plugin is in service again; if it panics, the wait doubles. A caller
-//! whose own calls panicked lately may be that call only after twice the wait.
+//! - A caller whose calls panic in a row is refused for a while. Then one of its calls is let in.
+//!   If that panics, the wait doubles. Further panics of a refused caller do not count against the
+//!   plugin, so one caller alone cannot take a plugin from the others.
+//! - When calls of several callers panic in a row, the plugin is out of service: the breaker is
+//!   open. After a wait one call is let in. If it panics, the wait doubles; if not, the plugin is
+//!   back. Callers that panicked lately wait twice as long for that, so others get their turn
+//!   first.
 //!
-//! Time is given, so that tests need not wait. While nothing panicked lately, a call reads [`Breaker::is_calm`] and takes
-//! no lock.
+//! The caller passes the time, so tests do not wait. While no panic is on record, a call only reads
+//! [`Breaker::is_calm`] and takes no lock.
 
 use crate::limits::Limits;
 use crate::registry::CallContext;
@@ -19,14 +21,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Callers whose panics are remembered, for each generation. Past these, the one that panicked the longest ago is forgotten.
+/// Callers on record for each generation. Past this number, the one that panicked first is
+/// forgotten.
 const CULPRITS_MAX: usize = 1_000;
 
-/// Lets calls into one generation, or refuses them.
+/// Lets calls into one generation or refuses them.
 #[derive(Debug)]
 pub(super) struct Breaker {
     rules: Rules,
-    /// Nothing is remembered: every call may enter.
+    /// No panic is on record, so every call may enter.
     is_calm: AtomicBool,
     is_open: AtomicBool,
     state: Mutex<State>,
@@ -36,23 +39,23 @@ pub(super) struct Breaker {
 struct Rules {
     /// Panics in a row that open the breaker.
     panics_max: usize,
-    /// Panics in a row of one caller, from which it is refused. 0: callers are not told apart.
+    /// Panics in a row after which their caller is refused. 0: callers are not told apart.
     caller_panics_max: u32,
     /// How long a panic is remembered.
     window: Duration,
     first_wait: Duration,
     longest_wait: Duration,
-    /// How long a call that is let in to try may take before another one is.
+    /// How long a trial call may run before another one is let in.
     trial_max: Duration,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// When the panics in a row were that count against the plugin: at most `panics_max`.
+    /// Times of the panics in a row that count against the plugin; at most `panics_max`.
     panics: VecDeque<Instant>,
     outage: Option<Outage>,
     culprits: HashMap<Caller, Culprit>,
-    /// When to look which culprits can be forgotten.
+    /// When to look for culprits that can be forgotten.
     prune_at: Option<Instant>,
 }
 
@@ -76,45 +79,45 @@ struct Culprit {
     due: Instant,
 }
 
-/// Who calls, as far as panics are counted: a user wherever it calls from, else an address, or a network of IPv6.
+/// The unit in which panics are counted: a user, else an IPv4 address or an IPv6 /64 network.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Caller {
     User(SmolStr),
     Address(IpAddr),
-    /// Without a name, through a Unix socket: all of them together.
+    /// Everybody without a name on Unix sockets.
     Unknown,
 }
 
 /// How a call was let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// As all are.
+    /// In the normal way.
     Usual,
-    /// To see whether its caller's calls still panic.
+    /// As the one call of a refused caller.
     CallerTrial,
-    /// To see whether the plugin's calls still panic.
+    /// As the one call of a plugin that is out of service.
     PluginTrial,
 }
 
 /// Why a call was not let in, and when to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Closed {
-    /// To its caller, of which so many calls in a row panicked.
+    /// To its caller, whose calls panicked this often in a row.
     ToCaller { panics: u32, wait: Duration },
-    /// To all.
+    /// To everybody.
     ToAll { wait: Duration },
 }
 
-/// What a call's end changes for others.
+/// What the end of a call changes for later calls.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// The caller is refused for so long: so many of its calls in a row panicked.
+    /// The caller is refused for this time: its calls panicked this often in a row.
     CallerRefused { caller: Caller, panics: u32, wait: Duration },
     /// The plugin goes out of service.
     Opened { wait: Duration },
-    /// The call that was let in panicked too.
+    /// The trial call panicked too.
     StaysOpen { wait: Duration },
-    /// The plugin is in service again.
+    /// The plugin is back in service.
     Closed,
 }
 
@@ -135,7 +138,7 @@ impl Breaker {
         Self { rules, is_calm, is_open, state: Mutex::default() }
     }
 
-    /// Whether every call may enter, and one that ends in order changes nothing.
+    /// Whether every call may enter and calls that do not panic change nothing.
     #[inline]
     pub(super) fn is_calm(&self) -> bool {
         self.is_calm.load(Ordering::Relaxed)
@@ -146,12 +149,12 @@ impl Breaker {
         self.is_open.load(Ordering::Relaxed)
     }
 
-    /// How long it is until a call is let in again, when the plugin is out of service.
+    /// The time until the next trial call, when the plugin is out of service.
     pub(super) fn next_try(&self, now: Instant) -> Option<Duration> {
         self.lock().outage.map(|outage| outage.due.saturating_duration_since(now))
     }
 
-    /// How many callers are refused because of their own calls.
+    /// The number of callers that are refused because of their own calls.
     pub(super) fn callers_refused(&self, now: Instant) -> usize {
         if self.is_calm() {
             return 0;
@@ -159,7 +162,7 @@ impl Breaker {
         self.lock().culprits.values().filter(|culprit| culprit.is_refused(now)).count()
     }
 
-    /// Lets a call in, or says when to try again.
+    /// Lets a call in or says when to try again.
     pub(super) fn enter(&self, caller: &Caller, now: Instant) -> Result<Entry, Closed> {
         let mut state = self.lock();
         state.prune(self.rules.window, now);
@@ -185,14 +188,14 @@ impl Breaker {
         if entry != Entry::Usual
             && let Some(culprit) = state.culprits.get_mut(caller)
         {
-            // Its other calls wait for what becomes of this one.
+            // Its other calls wait for the result of this one.
             culprit.due = now + culprit.wait.max(trial_max);
         }
         self.publish(&state);
         Ok(entry)
     }
 
-    /// A call has ended, with a panic or in order.
+    /// Records the end of a call.
     pub(super) fn ended(&self, caller: Caller, entry: Entry, is_panic: bool, now: Instant) -> Option<Change> {
         let mut state = self.lock();
         state.prune(self.rules.window, now);
@@ -208,7 +211,7 @@ impl Breaker {
         change
     }
 
-    /// What calls may read without the lock.
+    /// Stores what calls read without the lock.
     fn publish(&self, state: &State) {
         let is_calm = state.panics.is_empty() && state.culprits.is_empty() && state.outage.is_none();
         self.is_calm.store(is_calm, Ordering::Relaxed);
@@ -245,8 +248,8 @@ impl State {
         Some(Change::Opened { wait })
     }
 
-    /// Counts a panic against its caller. Whether it counts against the plugin too, and whether the caller is refused from
-    /// now on.
+    /// Counts a panic against its caller. Returns whether it counts against the plugin too, and the
+    /// change if the caller is refused from now on.
     fn accuse(
         &mut self,
         rules: &Rules,
@@ -268,7 +271,8 @@ impl State {
         culprit.panics = culprit.panics.saturating_add(1);
         culprit.last = now;
         let panics = culprit.panics;
-        // Calls that entered before it was refused may panic after that.
+        // Calls that were let in before the caller was refused may panic later: they change
+        // nothing.
         let is_news = panics == rules.caller_panics_max || entry != Entry::Usual && !culprit.wait.is_zero();
         if is_news {
             culprit.wait = (culprit.wait * 2).max(rules.first_wait).min(rules.longest_wait);
@@ -301,7 +305,7 @@ impl Culprit {
         !self.wait.is_zero() && now < self.due
     }
 
-    /// Its last panic, and its wait, are longer ago than they are remembered.
+    /// Whether its last panic and its wait are older than `window`.
     fn is_over(&self, window: Duration, now: Instant) -> bool {
         now.saturating_duration_since(self.last.max(self.due)) > window
     }

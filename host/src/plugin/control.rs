@@ -107,8 +107,8 @@ fn shown(plugin: &str) -> String {
     plugin.chars().take(ECHOED_CHARS_MAX).collect()
 }
 
-/// A struct of what is known: what is not has no member, so that every client can read it. Texts are cleaned, because
-/// some are of files and plugins, and XML cannot carry all that these may hold.
+/// A struct of what is known: what is not has no member, so that every client can read it. Texts of
+/// files and plugins are cleaned, because XML cannot carry all characters.
 fn value_of(status: &PluginStatus) -> Value {
     let clean = |text: &str| Value::from(&*text::line(text));
     let text = |text: &Option<String>| text.as_deref().map(clean);

@@ -211,7 +211,7 @@ impl Generation {
         Fault::new(code::OVERLOADED, why)
     }
 
-    /// Why a method is not called.
+    /// The fault for a call that was not let in.
     fn closed(&self, method: &str, closed: Closed) -> Fault {
         let plugin = &self.descriptor.name;
         let why = match closed {
@@ -227,7 +227,7 @@ impl Generation {
         Fault::new(code::PLUGIN_PANICKED, why)
     }
 
-    /// Tells operators who may call it no more, or again.
+    /// Logs who may no longer call it, or may again.
     fn tell(&self, change: &Change) {
         let whose = format!("plugin {}, generation {},", self.descriptor.name, self.id);
         match change {
@@ -246,7 +246,7 @@ impl Generation {
                 seconds(*wait)
             ),
             Change::Closed => {
-                log::info!("{whose} is in service again: the call that was tried did not panic")
+                log::info!("{whose} is in service again: the call that was tried did not panic");
             }
         }
     }

@@ -177,7 +177,7 @@ impl Loader {
         if let Some(watcher) = &mut self.watcher {
             // Before the listing: a change after it then comes with a hint.
             if watcher.renew() {
-                // Its owner or mode may be another.
+                // Its owner or mode may have changed.
                 self.unblock();
             }
         }
@@ -267,7 +267,7 @@ impl Loader {
             State::Missing { .. } => None,
             _ if slot.stamp != Some(entry.stamp) || slot.signature != entry.signature => {
                 if !std::mem::take(&mut slot.wait).is_zero() {
-                    // What keeps the new content from being loaded is told anew.
+                    // The new content's own problem is logged too.
                     slot.last_error = None;
                 }
                 None
@@ -296,7 +296,8 @@ impl Loader {
         }
     }
 
-    /// Has what is blocked tried at the next look: an operator wishes it, or may have removed the cause.
+    /// Retries blocked files at the next look, because an operator asks or may have removed the
+    /// cause.
     pub(super) fn unblock(&mut self) {
         for slot in self.slots.values_mut().filter(|slot| matches!(slot.state, State::Blocked { .. })) {
             slot.stamp = None;

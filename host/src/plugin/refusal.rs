@@ -77,7 +77,7 @@ impl Refusal {
         ) && !matches!(self, Self::Overran { tries_left: 1.., .. })
     }
 
-    /// Whether it may pass without any change of the file: tried again, more and more seldom.
+    /// Whether it may pass without a change of the file. Such files are retried with growing waits.
     pub(super) const fn may_pass(&self) -> bool {
         matches!(self, Self::Io { .. } | Self::Unsafe { .. })
     }

@@ -32,10 +32,10 @@ pub(super) enum State {
     Retrying { hash: ContentHash, tries: u32, due: Instant },
     /// Not to be loaded until the content changes.
     Refused,
-    /// Could not be read, copied or tried, which may pass without a change of the file; tried again at `due`, if that is not
-    /// left to operators. Loaded then if it still has this hash; without one it was not read.
+    /// It could not be read, copied or probed, which may pass without a change of the file. Retried
+    /// at `due`, or only for operators without one. `hash` is None if it could not be read.
     Blocked { hash: Option<ContentHash>, due: Option<Instant> },
-    /// Never read.
+    /// Not read yet.
     New,
     /// The file is gone; what serves for it goes at `due`.
     Missing { due: Instant },
@@ -74,9 +74,9 @@ pub(super) struct Slot {
     pub(super) plugin: Option<String>,
     /// The next settled content is loaded even if it is what runs.
     pub(super) is_forced: bool,
-    /// The last wait of a [`State::Blocked`]; zero for a content that was not blocked yet.
+    /// The last wait in [`State::Blocked`]; zero if the present content was not blocked yet.
     pub(super) wait: Duration,
-    /// The last try to load something was blocked.
+    /// Whether the last try ended in [`State::Blocked`].
     pub(super) is_blocked: bool,
 }
 
@@ -114,7 +114,7 @@ impl Slot {
         serves && content_is_other
     }
 
-    /// Puts its next try off, twice as long as the last time, or until an operator asks for it.
+    /// Delays the next try, twice as long as the last time; without a watch until an operator asks.
     pub(super) fn block(&mut self, limits: &Limits, watch: Watch) {
         let (first, longest) = (limits.plugin_retry_ms, limits.plugin_retry_ms_max);
         self.wait = (self.wait * 2).max(Duration::from_millis(first)).min(Duration::from_millis(longest));
@@ -132,7 +132,7 @@ impl Slot {
         }
     }
 
-    /// When what went wrong is tried again.
+    /// When the server retries what failed.
     fn retry_at(&self) -> Option<SystemTime> {
         let due = match self.state {
             State::Retrying { due, .. } => due,

@@ -39,7 +39,7 @@ pub struct PluginStatus {
     pub reload: Option<ReloadMode>,
     /// When the serving generation was made.
     pub loaded_at: Option<SystemTime>,
-    /// When the server tries again by itself what it could not do: to load the file, or to let a call into a plugin that is
+    /// When the server retries by itself: to load the file, or to let a call into a plugin that is
     /// out of service.
     pub retry_at: Option<SystemTime>,
     /// Callers that are refused because calls of theirs panicked.
@@ -61,7 +61,8 @@ pub enum FileState {
     Probing,
     /// It serves.
     Serving,
-    /// It is out of service: its calls panicked too often in a row. One call is tried now and then.
+    /// It is out of service: its calls panicked too often in a row. A trial call is let in now and
+    /// then.
     Poisoned,
     /// It waits for the running version, which cannot give way at this moment.
     Waiting,

@@ -1,8 +1,8 @@
 //! What is counted of one generation's calls, and whether calls may enter it.
 //!
-//! Every call passes here, on any thread. As long as no call panicked lately, one that ends with a result reads an atomic
-//! twice and adds to another, which all threads share; a fault adds to one more. While a panic is remembered, calls take
-//! the lock of [`Breaker`].
+//! Every call passes here, on any thread. While no panic is on record, a call that ends with a
+//! result reads one atomic twice and adds to another, which all threads share; a fault adds to one
+//! more. While one is, calls take the lock of [`Breaker`].
 
 use super::breaker::{Breaker, Caller, Change, Closed, Entry};
 use crate::limits::Limits;
@@ -40,17 +40,17 @@ impl Vitals {
         }
     }
 
-    /// Whether it is out of service: no call enters it but one now and then, to try.
+    /// Whether it is out of service: only a trial call enters it now and then.
     pub(super) fn is_poisoned(&self) -> bool {
         self.breaker.is_open()
     }
 
-    /// When it is out of service, how long it is until a call is let in to try.
+    /// The time until the next trial call, when it is out of service.
     pub(super) fn next_try(&self) -> Option<Duration> {
         self.breaker.next_try(Instant::now())
     }
 
-    /// How many callers are refused, because calls of theirs panicked.
+    /// The number of callers that are refused because calls of theirs panicked.
     pub(super) fn callers_refused(&self) -> usize {
         self.breaker.callers_refused(Instant::now())
     }
@@ -73,7 +73,7 @@ impl Vitals {
     /// Lets a call in.
     ///
     /// # Errors
-    /// It is closed to this caller or to all.
+    /// It is closed to this caller or to everybody.
     #[inline]
     pub(super) fn enter(&self, context: &CallContext) -> Result<Entry, Closed> {
         if self.breaker.is_calm() {
@@ -82,7 +82,7 @@ impl Vitals {
         self.breaker.enter(&Caller::of(context), Instant::now())
     }
 
-    /// Counts a call that was let in. What it changes for others.
+    /// Counts a call that was let in. Returns what its end changes for later calls.
     #[inline]
     pub(super) fn ended(&self, outcome: Outcome, entry: Entry, context: &CallContext) -> Option<Change> {
         self.calls.fetch_add(1, Ordering::Relaxed);

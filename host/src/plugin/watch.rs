@@ -45,8 +45,8 @@ impl Watcher {
         Ok(watcher)
     }
 
-    /// Watches what now stands under the two names, if that is something else than before. Whether the directory itself
-    /// changed, and not only what is in it.
+    /// Watches what now stands under the two names, if that is something else than before. Returns
+    /// whether the directory itself changed, apart from its files.
     pub(super) fn renew(&mut self) -> bool {
         let is_stale = self.stale.swap(false, Ordering::Relaxed);
         let parent = self.directory.parent().map(Path::to_owned);

@@ -25,7 +25,7 @@ fn reload(scene: &Scene, plugin: &str) -> Result<Value, Fault> {
     scene.running().control().reload(plugin, Instant::now() + PATIENCE)
 }
 
-/// Calls of as many callers, none of which called before.
+/// Panicking calls, each by a new caller.
 fn panics(scene: &Scene, count: u32) {
     static CALLER_NEXT: AtomicU32 = AtomicU32::new(0);
     for _ in 0..count {
@@ -90,7 +90,6 @@ fn one_caller_is_refused_before_the_plugin_is_out_of_service() {
 fn a_call_that_works_puts_it_back_into_service() {
     let mut scene = Scene::new();
     scene.limits.panics_max = 3;
-    // However slow this machine is, one call in between is refused.
     (scene.limits.panic_retry_ms, scene.limits.panic_retry_ms_max) = (2_000, 2_000);
     fs::rename(scene.build("answers.c", &[]), scene.file("answers.so")).unwrap();
     scene.start(Watch::Off);

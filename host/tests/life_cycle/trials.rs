@@ -254,10 +254,10 @@ fn one_plugin_s_destroys_that_hang_leave_room_for_another_s() {
     });
 }
 
-/// How often [`look_often`] does.
+/// Looks of one [`look_often`].
 const LOOKS: i32 = 20;
 
-/// Has the loader look at the directory many times, which a new file shows each time.
+/// Makes the loader look at the directory many times. A new file shows each look.
 fn look_often(scene: &Scene) {
     for number in 0..LOOKS {
         let name = format!("text-{number}.so");
@@ -267,7 +267,7 @@ fn look_often(scene: &Scene) {
     }
 }
 
-/// As where no process can be started for a while: the program only ends, until there is a file.
+/// The probe's program fails, as if no process could be started, until a file exists.
 #[test]
 fn a_probe_that_cannot_start_is_tried_seldom_and_at_once_when_asked() {
     let mut scene = probing();
@@ -303,7 +303,7 @@ fn a_scratch_directory_that_cannot_be_made_is_tried_seldom_and_at_once_when_aske
     scene.start(Watch::Auto);
     let run = fs::read_dir(scene.root.path().join("state")).unwrap().flatten();
     let run = run.map(|entry| entry.path()).find(|path| path.is_dir() && !path.ends_with("data")).unwrap();
-    // Something else has the name of each try.
+    // Files occupy the names of the next scratch directories.
     let taken = |number: usize| run.join(format!("probe-{number:06}"));
     (0..TRIES).for_each(|number| fs::write(taken(number), "").unwrap());
     put(&scene, scene.life("p", "m", 1), "p.so");
@@ -315,7 +315,7 @@ fn a_scratch_directory_that_cannot_be_made_is_tried_seldom_and_at_once_when_aske
     look_often(&scene);
     assert_eq!(scene.answer("m"), None, "it is not tried by itself so soon");
     let served = reload(&scene, "p.so").unwrap();
-    // Each content that is tried gets a number: the texts, the first try, and the reload.
+    // Each content gets a number: the texts, the first try and the reload.
     let number = Value::Int(2 * LOOKS + 2);
     assert_eq!((served.get("generation"), scene.answer("m")), (Some(&number), Some(1)));
 }

@@ -72,7 +72,7 @@ fn panics(text: &str) -> Result<(), Fault> {
     panic!("{text}")
 }
 
-/// Panics on a thread of its own. Whether it did.
+/// Panics on a new thread. Answers whether that thread panicked.
 #[expect(clippy::panic, reason = "what becomes of a panic is what is tested")]
 #[method(name = "echo.panic_elsewhere")]
 fn panics_elsewhere(text: String) -> Result<bool, Fault> {

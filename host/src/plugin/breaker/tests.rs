@@ -1,4 +1,4 @@
-//! Callers and plugins over time, which the tests make.
+//! The breaker with a clock that only the tests move.
 
 use super::*;
 
@@ -11,7 +11,8 @@ struct Scene {
 }
 
 impl Scene {
-    /// Five panics in a row within a minute; three of one caller; waits of 1 to 8 seconds; calls of 30 seconds.
+    /// Limits: 5 panics in a row within a minute, 3 of one caller, waits of 1 to 8 s, calls of 30
+    /// s.
     fn new() -> Self {
         let limits = Limits {
             panics_max: 5,
@@ -101,7 +102,7 @@ fn a_try_that_never_ends_is_not_the_last() {
     assert_eq!(scene.enter(3), Ok(Entry::PluginTrial));
 }
 
-/// All of them entered before the first panicked.
+/// All of them entered before the first one panicked.
 #[test]
 fn many_panics_at_once_are_no_more_than_so_many_of_one_caller() {
     let scene = Scene::new();
