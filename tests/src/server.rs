@@ -343,7 +343,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if thread::panicking() {
-            let list = artifacts::run(Command::new("ls").arg("-lR").arg(self.root.path()));
+            // A second panic would end the process: this must not fail, whatever becomes of those files.
+            let listed = Command::new("ls").arg("-lR").arg(self.root.path()).output();
+            let list = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+            let list = list.unwrap_or_else(|error| error.to_string());
             eprintln!("=== command: {}\n=== files:\n{list}\n=== log:\n{}", self.command, self.log());
         }
         if matches!(self.child.try_wait(), Ok(None)) {
