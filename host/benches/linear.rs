@@ -6,6 +6,7 @@
 //! A construct that fails is timed again.
 #![allow(clippy::cast_precision_loss, reason = "documents have a few megabytes")]
 
+#[path = "../src/fuzz/constructs.rs"]
 mod constructs;
 
 use constructs::{CONSTRUCTS, for_xml_rs};

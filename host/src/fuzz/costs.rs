@@ -1,13 +1,9 @@
 //! Counts allocations while documents are decoded: they must grow linearly, and be reserved first.
 //! Allocations are deterministic, so nothing here depends on time.
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a failed helper is a failed test")]
 
-#[path = "../benches/linear/constructs.rs"]
-mod constructs;
-
-use allocation_counter::{AllocationInfo, measure};
-use constructs::{CONSTRUCTS, for_xml_rs};
-use hotcall::xmlrpc::{DecodeLimits, Resources, Stop, Store, decode_call_in};
+use super::constructs::{CONSTRUCTS, for_xml_rs};
+use super::memory::{Used, used};
+use crate::xmlrpc::{DecodeLimits, Resources, Stop, Store, decode_call_in};
 use std::cell::Cell;
 use std::thread;
 
@@ -36,16 +32,16 @@ impl Resources for Reserved {
 
 /// Decodes on a new thread, which keeps no memory from earlier documents. Returns the allocations
 /// and the most bytes reserved at a time.
-fn read(document: &[u8]) -> (AllocationInfo, usize) {
+fn read(document: &[u8]) -> (Used, usize) {
     let read = || {
         let reserved = Reserved::default();
-        let info = measure(|| {
+        let used = used(|| {
             Store::with(|store| {
                 // Documents that are refused count too.
                 let _ = decode_call_in(document, &DecodeLimits::default(), store, &reserved);
             });
         });
-        (info, reserved.most.get())
+        (used, reserved.most.get())
     };
     thread::scope(|scope| scope.spawn(read).join().unwrap())
 }
@@ -61,8 +57,8 @@ fn allocations_grow_linearly_with_the_document() {
             let [one, two, four] = [1, 2, 4].map(|times| {
                 let document = document(PIECES * times);
                 let document = if exact { for_xml_rs(&document) } else { document };
-                let (info, _) = read(&document);
-                [info.count_total, info.bytes_total, info.bytes_max]
+                let (used, _) = read(&document);
+                [used.count, used.bytes, used.peak]
             });
             for (what, slack, [one, two, four]) in [
                 ("allocations", 100, [one[0], two[0], four[0]]),
@@ -91,10 +87,9 @@ fn reservations_cover_allocations() {
             let document = if exact { for_xml_rs(&document) } else { document };
             // Small buffers, and the memory that a thread keeps for the fast decoder.
             let free = if exact { 96 << 10 } else { 320 << 10 };
-            let (info, reserved) = read(&document);
-            let (used, length) = (info.bytes_max as usize, document.len());
-            // The counter sees a list twice while it grows.
-            let is_enough = used <= reserved + reserved / 2 + free;
+            let (Used { peak: used, .. }, reserved) = read(&document);
+            let length = document.len();
+            let is_enough = used <= reserved + free;
             // Text that looks like declarations is reserved for as if it were some.
             let words = document.windows(5).filter(|word| word == b"xmlns").count();
             let is_too_much = reserved > 4 * used + 8 * length + 256 * words + free;

@@ -1,5 +1,5 @@
-//! Documents made of each XML construct that a client can send, at any length. `main.rs`
-//! times how they are decoded, and `tests/decoding.rs` counts the allocations.
+//! Documents made of each XML construct that a client can send, at any length. `benches/linear.rs`
+//! times how they are decoded, and `costs.rs` counts the allocations.
 
 use std::fmt::Write;
 
