@@ -54,6 +54,9 @@ pub struct Limits {
     /// From the first signal to the exit, and from a plugin's replacement to its last call's end. 0: nothing is
     /// waited for, and the exit is with 1.
     pub drain_ms_max: u64,
+    /// How long calls of a plugin wait while it is replaced exclusively. The calls that run have half of it to end, or the
+    /// old version goes on.
+    pub exclusive_ms_max: u64,
     /// A plugin file.
     pub plugin_bytes_max: u64,
     /// Plugin files in the directory.
@@ -113,6 +116,7 @@ impl Default for Limits {
             queue_len_max: 1_024,
             response_bytes_max: 64 << 20,
             drain_ms_max: 30_000,
+            exclusive_ms_max: 10_000,
             plugin_bytes_max: 256 << 20,
             plugin_files_max: 10_000,
             plugin_methods_max: 10_000,
@@ -176,7 +180,7 @@ impl Limits {
 
     /// The keys without which nobody could be served, or no plugin could serve, and whether they leave room for anything. The others
     /// may be 0, which is none of what they count, or no time.
-    const fn needed(&self) -> [(&'static str, bool); 19] {
+    const fn needed(&self) -> [(&'static str, bool); 20] {
         [
             ("connections_max", self.connections_max > 0),
             ("connections_per_address_max", self.connections_per_address_max > 0),
@@ -191,6 +195,7 @@ impl Limits {
             ("call_ms_max", self.call_ms_max > 0),
             ("queue_len_max", self.queue_len_max > 0),
             ("response_bytes_max", self.response_bytes_max > 0),
+            ("exclusive_ms_max", self.exclusive_ms_max > 0),
             ("plugin_bytes_max", self.plugin_bytes_max > 0),
             ("plugin_files_max", self.plugin_files_max > 0),
             ("plugin_methods_max", self.plugin_methods_max > 0),
@@ -237,6 +242,11 @@ impl Limits {
     /// `certificate_rescan_ms` as a duration.
     pub const fn certificate_rescan(&self) -> Duration {
         Duration::from_millis(self.certificate_rescan_ms)
+    }
+
+    /// `exclusive_ms_max` as a duration.
+    pub const fn exclusive_max(&self) -> Duration {
+        Duration::from_millis(self.exclusive_ms_max)
     }
 
     /// `drain_ms_max` as a duration.

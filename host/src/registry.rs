@@ -4,12 +4,16 @@
 //! call, and `system.multicall` sees one set of methods for the whole batch. Knows no files, no dlopen, no XML:
 //! an [`Instance`] is whatever can be called.
 
+mod gate;
+
+pub use gate::{Gate, Inside, Pause, Resumed};
+
 use crate::xmlrpc::{Fault, Items, Value};
 use arc_swap::{ArcSwap, Guard};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// The live registry. Readers never wait; the plugin life cycle is its only writer.
@@ -18,7 +22,10 @@ pub struct Registry(ArcSwap<Snapshot>);
 
 /// All methods at one moment, by name.
 #[derive(Default, Clone)]
-pub struct Snapshot(BTreeMap<String, Method>);
+pub struct Snapshot {
+    methods: BTreeMap<String, Method>,
+    has_gates: bool,
+}
 
 /// One registered method.
 #[derive(Clone)]
@@ -31,6 +38,8 @@ pub struct Method {
     pub index: usize,
     /// Whether it may be called where nothing may wait.
     pub promise: Arc<Promise>,
+    /// What a call must enter before it invokes the instance, where the instance has such a gate.
+    pub gate: Option<Arc<Gate>>,
 }
 
 /// A method's promise to be quick, for as long as it is kept.
@@ -172,9 +181,10 @@ impl Registry {
         self.0.load()
     }
 
-    /// Replaces all methods at once; calls that run keep the snapshot they began with.
-    pub fn publish(&self, snapshot: Snapshot) {
-        self.0.store(Arc::new(snapshot));
+    /// Replaces all methods at once; calls that run keep the snapshot they began with. Gives the one before, which is gone
+    /// once no call has it any more.
+    pub fn publish(&self, snapshot: Snapshot) -> Weak<Snapshot> {
+        Arc::downgrade(&self.0.swap(Arc::new(snapshot)))
     }
 }
 
@@ -182,17 +192,24 @@ impl Snapshot {
     /// The method of that name.
     #[inline]
     pub fn get(&self, name: &str) -> Option<&Method> {
-        self.0.get(name)
+        self.methods.get(name)
+    }
+
+    /// Whether any method has a gate.
+    pub const fn has_gates(&self) -> bool {
+        self.has_gates
     }
 
     /// All methods, sorted by name.
     pub fn methods(&self) -> impl Iterator<Item = &Method> {
-        self.0.values()
+        self.methods.values()
     }
 }
 
 impl FromIterator<Method> for Snapshot {
     fn from_iter<I: IntoIterator<Item = Method>>(methods: I) -> Self {
-        Self(methods.into_iter().map(|method| (method.info.name.clone(), method)).collect())
+        let methods: BTreeMap<_, _> =
+            methods.into_iter().map(|method| (method.info.name.clone(), method)).collect();
+        Self { has_gates: methods.values().any(|method| method.gate.is_some()), methods }
     }
 }

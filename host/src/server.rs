@@ -15,7 +15,7 @@ use crate::net::{self, Bind, Handed, UnixAccess};
 use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
 use crate::rpc::{Concurrency, Dispatcher};
-use crate::web::{App, Begun, Request, Response};
+use crate::web::{App, Begun, Pause, Request, Response};
 use crate::xmlrpc::{EncodeStyle, Value};
 use privileges::Identity;
 use std::collections::BTreeMap;
@@ -438,7 +438,7 @@ impl Server {
 struct Application(Arc<App>);
 
 impl net::Handler for Application {
-    fn respond(&self, request: &Request) -> Response {
+    fn respond(&self, request: &Request) -> Result<Response, Pause> {
         self.0.respond(request)
     }
 

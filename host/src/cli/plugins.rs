@@ -49,10 +49,11 @@ pub(super) fn reload(args: &ReloadArgs) -> Result<(), Failure> {
     print(table(&[plugin]))
 }
 
-const COLUMNS: [(&str, &str); 9] = [
+const COLUMNS: [(&str, &str); 10] = [
     ("PLUGIN", "name"),
     ("VERSION", "version"),
     ("STATE", "state"),
+    ("RELOAD", "reload"),
     ("GENERATION", "generation"),
     ("CALLS", "calls"),
     ("FAULTS", "faults"),
@@ -115,6 +116,7 @@ mod tests {
         let good = plugin(vec![
             ("name", "counter".into()),
             ("state", "serving".into()),
+            ("reload", "overlap".into()),
             ("generation", 12.into()),
             ("file", "/p/counter.so".into()),
         ]);
@@ -125,9 +127,9 @@ mod tests {
             ("warnings", Value::Array(vec!["careful".into()])),
         ]);
         let expected = "\
-PLUGIN   VERSION  STATE    GENERATION  CALLS  FAULTS  KEPT  LOADED  FILE
-counter  -        serving  12          -      -       -     -       /p/counter.so
--        -        refused  -           -      -       -     -       /p/x.so
+PLUGIN   VERSION  STATE    RELOAD   GENERATION  CALLS  FAULTS  KEPT  LOADED  FILE
+counter  -        serving  overlap  12          -      -       -     -       /p/counter.so
+-        -        refused  -        -           -      -       -     -       /p/x.so
   error: no good
   warning: careful
 ";

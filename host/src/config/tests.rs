@@ -172,7 +172,9 @@ fn the_example_s_defaults_are_the_defaults() {
     let (used, unused) = (read(&example()).unwrap(), read(EXAMPLE).unwrap());
     assert_eq!((&used.limits, &used.xmlrpc), (&unused.limits, &unused.xmlrpc));
     assert_eq!(used.limits, Limits::default());
-    assert_eq!(used.plugin_options["greet"], crate::plugin::PluginOptions::default());
+    let overlap = Some(crate::plugin::ReloadMode::Overlap);
+    let expected = crate::plugin::PluginOptions { reload: overlap, ..Default::default() };
+    assert_eq!(used.plugin_options["greet"], expected);
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use super::reactor::{Inbox, Message};
 use super::reply::Reply;
-use crate::web::Cancellation;
-use std::sync::Arc;
+use crate::web::{Cancellation, Pause};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const WAITING: u8 = 0;
 const RUNNING: u8 = 1;
@@ -19,12 +19,14 @@ const STUCK: u8 = 4;
 pub(super) struct Call {
     state: AtomicU8,
     pub(super) cancellation: Cancellation,
+    /// What its worker has told its carrier to wait for: tiny_http carries only bytes.
+    pause: Mutex<Option<Pause>>,
 }
 
 impl Call {
     /// One that has not begun, and whose client is this one.
     pub(super) fn new(cancellation: Cancellation) -> Self {
-        Self { state: AtomicU8::new(WAITING), cancellation }
+        Self { state: AtomicU8::new(WAITING), cancellation, pause: Mutex::default() }
     }
 
     /// A worker takes it. `false` when nobody waits for it any more.
@@ -35,6 +37,21 @@ impl Call {
     /// A worker is done with it. `true` when it counted as stuck.
     pub(super) fn end(&self) -> bool {
         self.state.swap(ENDED, Ordering::AcqRel) == STUCK
+    }
+
+    /// Its worker leaves it, because it has to wait. `false` when nobody waits for it any more: the worker is to end it then.
+    pub(super) fn leave(&self) -> bool {
+        self.change(RUNNING, WAITING)
+    }
+
+    /// Says what it has to wait for.
+    pub(super) fn pause(&self, pause: Pause) {
+        *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = Some(pause);
+    }
+
+    /// What it has to wait for, once.
+    pub(super) fn take_pause(&self) -> Option<Pause> {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Nobody waits for it from now on. `true` when its worker is stuck with it.
@@ -104,6 +121,14 @@ mod tests {
         assert!(call.abandon());
         assert!(!call.abandon(), "once");
         assert!(call.end());
+    }
+
+    #[test]
+    fn a_call_that_is_left_can_begin_again() {
+        let call = Call::default();
+        assert!(call.begin() && call.leave() && call.begin());
+        assert!(call.abandon());
+        assert!(!call.leave() && call.end(), "its worker is back");
     }
 
     #[test]

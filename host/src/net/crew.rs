@@ -10,7 +10,7 @@
 //! queue, and who finds it empty, both say so before they look at what the other said: no job waits for a thread that waits for it.
 
 use super::join_all;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,8 @@ pub(super) struct Crew<J> {
     /// Both ends of the queue.
     put: Sender<J>,
     take: Receiver<J>,
+    /// Jobs that were taken before and come back. They have waited, so they are taken first. Bounded by whoever gives them back.
+    again: (Sender<J>, Receiver<J>),
     /// Jobs ever taken.
     taken: AtomicU64,
     /// Whether a thread is about to become idle, but looks once more.
@@ -97,6 +99,7 @@ impl<J: Send + 'static> Crew<J> {
             work: Box::new(work),
             put,
             take,
+            again: unbounded(),
             taken: AtomicU64::new(0),
             idle: AtomicUsize::new(0),
             is_searching: AtomicBool::new(false),
@@ -118,6 +121,13 @@ impl<J: Send + 'static> Crew<J> {
         self.put.try_send(job).map_err(|refused| refused.into_inner())?;
         self.see_to_it();
         Ok(())
+    }
+
+    /// Has a job done that was taken before. It is not refused.
+    pub(super) fn hand_back(self: &Arc<Self>, job: J) {
+        // It has no end while the crew has both.
+        drop(self.again.0.send(job));
+        self.see_to_it();
     }
 
     /// One thread more may run.
@@ -148,7 +158,7 @@ impl<J: Send + 'static> Crew<J> {
         self.lock().starting -= 1;
         while let Some(job) = self.next() {
             self.taken.fetch_add(1, Ordering::Relaxed);
-            if !self.take.is_empty() {
+            if self.waiting() > 0 {
                 self.see_to_it();
             }
             if (self.work)(job) && self.is_one_too_many() {
@@ -160,23 +170,37 @@ impl<J: Send + 'static> Crew<J> {
 
     /// Waits for a job; `None` when there will be none.
     fn next(&self) -> Option<J> {
-        if let Some(job) = self.take.try_recv().ok().or_else(|| self.search()) {
+        if let Some(job) = self.try_take().or_else(|| self.search()) {
             return Some(job);
         }
         let mut state = self.lock();
         loop {
             self.idle.fetch_add(1, Ordering::SeqCst);
             fence(Ordering::SeqCst);
-            let job = self.take.try_recv().ok();
+            let job = self.try_take();
             if job.is_none() && !state.is_closed {
                 state = self.has_job.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             self.idle.fetch_sub(1, Ordering::SeqCst);
             self.is_waking.store(false, Ordering::SeqCst);
-            if job.is_some() || (state.is_closed && self.take.is_empty()) {
+            if job.is_some() || (state.is_closed && self.waiting() == 0) {
                 return job;
             }
         }
+    }
+
+    fn try_take(&self) -> Option<J> {
+        if !self.again.1.is_empty()
+            && let Ok(job) = self.again.1.try_recv()
+        {
+            return Some(job);
+        }
+        self.take.try_recv().ok()
+    }
+
+    /// How many jobs wait.
+    fn waiting(&self) -> usize {
+        self.take.len() + self.again.1.len()
     }
 
     /// Lets others run for a moment, who may bring a job: that is cheaper than to sleep and to be woken. One thread at a time does.
@@ -186,7 +210,7 @@ impl<J: Send + 'static> Crew<J> {
         }
         let look = || {
             thread::yield_now();
-            self.take.try_recv().ok()
+            self.try_take()
         };
         let job = (0..SEARCHES).find_map(|_| look());
         self.is_searching.store(false, Ordering::SeqCst);
@@ -212,7 +236,7 @@ impl<J: Send + 'static> Crew<J> {
             }
         }
         if self.idle.load(Ordering::SeqCst) > 0
-            && !self.take.is_empty()
+            && self.waiting() > 0
             && !self.is_waking.swap(true, Ordering::SeqCst)
         {
             drop(state);
@@ -223,7 +247,7 @@ impl<J: Send + 'static> Crew<J> {
     /// Whether more jobs wait than threads are free, and another may run. Once it is closed none may, because it would not be waited for.
     fn is_short(&self, state: &State) -> bool {
         let free = self.idle.load(Ordering::SeqCst) + state.starting;
-        self.take.len() > free && state.running < state.running_max && !state.is_closed
+        self.waiting() > free && state.running < state.running_max && !state.is_closed
     }
 
     /// One thread less may run. Whether the calling one is to end therefore.
@@ -325,7 +349,6 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossbeam_channel::unbounded;
     use std::time::Duration;
 
     type Job = Box<dyn FnOnce() -> bool + Send>;

@@ -5,19 +5,19 @@
 use super::call::{Call, Ticket};
 use super::pool::Pool;
 use super::request::{self, ID_FIELD, Passage};
-use super::service::overload;
+use super::service::{overload, waiting};
 use super::upstream::{self, PROOF_TARGET, Upstream};
 use super::{Error, Handler, join_all};
 use crate::limits::Limits;
-use crate::web::{Cancellation, Response};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crate::web::{Cancellation, Response, Resumed};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use smol_str::SmolStr;
 use std::collections::HashMap;
 use std::io::{self, Cursor};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tiny_http::StatusCode;
@@ -29,7 +29,18 @@ const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
 /// The way in.
 pub(super) struct Lane {
-    errands: Sender<Errand>,
+    errands: Arc<Sender<Errand>>,
+    errands_max: usize,
+}
+
+/// One carrier's ways.
+struct Carrier {
+    queue: Receiver<Errand>,
+    /// For errands that have to wait. It does not keep the queue open.
+    errands: Weak<Sender<Errand>>,
+    /// Errands that wait for one plugin.
+    parked_max: usize,
+    upstream: Arc<Upstream>,
     calls: Arc<Calls>,
 }
 
@@ -68,7 +79,10 @@ pub(super) fn start(
     let (upstream, server) = Upstream::start(private)?;
     let (upstream, calls, stop) =
         (Arc::new(upstream), Arc::new(Calls::default()), Arc::new(AtomicBool::new(false)));
-    let (errands, queue) = bounded(limits.queue_len_max.max(1));
+    let errands_max = limits.queue_len_max.max(1);
+    // `Lane::submit` bounds it; what has waited for a plugin comes back whatever its length.
+    let (errands, queue) = unbounded();
+    let errands = Arc::new(errands);
     let receiver = {
         let (calls, pool, stop) = (Arc::clone(&calls), pool.clone(), Arc::clone(&stop));
         let receive = move || receive(&server, &calls, &pool, &stop);
@@ -76,27 +90,30 @@ pub(super) fn start(
     };
     let mut threads = Threads { carriers: Vec::new(), receiver, stop };
     for number in 0..carriers {
-        let (queue, upstream, calls) = (queue.clone(), Arc::clone(&upstream), Arc::clone(&calls));
-        let carry = move || carry(&queue, &upstream, &calls);
+        let carrier = Carrier {
+            queue: queue.clone(),
+            errands: Arc::downgrade(&errands),
+            parked_max: errands_max,
+            upstream: Arc::clone(&upstream),
+            calls: Arc::clone(&calls),
+        };
+        let carry = move || carrier.carry();
         let thread =
             thread::Builder::new().name(format!("lane-{number}")).spawn(carry).map_err(Error::Thread)?;
         threads.carriers.push(thread);
     }
-    Ok((Lane { errands, calls }, threads))
+    Ok((Lane { errands, errands_max }, threads))
 }
 
 impl Lane {
     /// Has a request answered through tiny_http.
     pub(super) fn submit(&self, passage: Passage, call: Arc<Call>, ticket: Ticket, deadline: Instant) {
-        let id = passage.id.clone();
-        self.calls.lock().insert(id.clone(), Arc::clone(&call));
+        if self.errands.len() >= self.errands_max {
+            return ticket.answer(overload().into());
+        }
         let errand = Errand { passage, call, ticket, deadline: deadline + ANSWER_GRACE };
-        match self.errands.try_send(errand) {
-            Ok(()) => {}
-            Err(TrySendError::Full(errand) | TrySendError::Disconnected(errand)) => {
-                self.calls.lock().remove(&id);
-                errand.ticket.answer(overload().into());
-            }
+        if let Err(unsent) = self.errands.send(errand) {
+            unsent.into_inner().ticket.answer(overload().into());
         }
     }
 }
@@ -117,26 +134,45 @@ impl Calls {
     }
 }
 
-/// Carries one request after the other to tiny_http, over one connection.
-fn carry(queue: &Receiver<Errand>, upstream: &Upstream, calls: &Calls) {
-    let mut connection: Option<UnixStream> = None;
-    for Errand { passage, call, ticket, deadline } in queue {
-        // One that was answered at its deadline must not keep this thread from others.
-        let is_wanted = || !call.is_abandoned();
-        let exchanged = is_wanted().then(|| {
-            let mut stream = connection.take().map_or_else(|| upstream.open(), Ok)?;
-            let reply = upstream::exchange(&mut stream, &passage, deadline, is_wanted)?;
-            connection = Some(stream);
-            Ok::<_, io::Error>(reply)
-        });
-        calls.lock().remove(&passage.id);
-        match exchanged {
-            Some(Ok(reply)) => ticket.answer(reply),
-            // Without an answer the ticket says so.
-            Some(Err(error)) if is_wanted() => {
-                log::error!("request {}: no answer from within: {error}", passage.id);
+impl Carrier {
+    /// Carries one request after the other to tiny_http, over one connection.
+    fn carry(&self) {
+        let mut connection: Option<UnixStream> = None;
+        for errand in &self.queue {
+            let Errand { passage, call, deadline, .. } = &errand;
+            // One that was answered at its deadline must not keep this thread from others.
+            let is_wanted = || !call.is_abandoned();
+            self.calls.lock().insert(passage.id.clone(), Arc::clone(call));
+            let exchanged = is_wanted().then(|| {
+                let mut stream = connection.take().map_or_else(|| self.upstream.open(), Ok)?;
+                let reply = upstream::exchange(&mut stream, passage, *deadline, is_wanted)?;
+                connection = Some(stream);
+                Ok::<_, io::Error>(reply)
+            });
+            self.calls.lock().remove(&passage.id);
+            match (exchanged, call.take_pause()) {
+                (Some(Ok(_)), Some(pause)) => {
+                    let errands = Weak::clone(&self.errands);
+                    pause.then(self.parked_max, move |resumed| errand.resume(resumed, &errands));
+                }
+                (Some(Ok(reply)), None) => errand.ticket.answer(reply),
+                // Without an answer the ticket says so.
+                (Some(Err(error)), _) if is_wanted() => {
+                    log::error!("request {}: no answer from within: {error}", passage.id);
+                }
+                _ => {}
             }
-            _ => {}
+        }
+    }
+}
+
+impl Errand {
+    /// Goes the whole way again: what tiny_http answered was no answer for the client.
+    fn resume(self, resumed: Resumed, errands: &Weak<Sender<Self>>) {
+        match (resumed, errands.upgrade()) {
+            (Resumed::Over, Some(errands)) => drop(errands.send(self)),
+            (Resumed::Over, None) => {}
+            (Resumed::Refused, _) => self.ticket.answer(waiting().into()),
         }
     }
 }
@@ -169,15 +205,28 @@ fn receive(server: &tiny_http::Server, calls: &Calls, pool: &Pool, stop: &Atomic
 }
 
 impl Within {
-    /// Answers it.
-    pub(super) fn answer(self, handler: &dyn Handler) {
+    /// Answers it. Whether it was left instead, because it has to wait: its carrier sends it again.
+    pub(super) fn answer(self, handler: &dyn Handler, call: &Call) -> bool {
         let Self { mut request, cancellation } = self;
         let mut body = Vec::with_capacity(request.body_length().unwrap_or(0));
         if let Err(error) = request.as_reader().read_to_end(&mut body) {
-            return log::debug!("a request did not come whole: {error}");
+            log::debug!("a request did not come whole: {error}");
+            return false;
         }
-        let response = handler.respond(&request::describe(&request, body, cancellation));
-        respond(request, framed(response));
+        match handler.respond(&request::describe(&request, body, cancellation)) {
+            Ok(response) => {
+                respond(request, framed(response));
+                false
+            }
+            Err(pause) => {
+                let is_left = call.leave();
+                if is_left {
+                    call.pause(pause);
+                }
+                respond(request, tiny_http::Response::empty(StatusCode(204)));
+                is_left
+            }
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub use pulse::{Pulse, Woken};
 pub use unix::UnixAccess;
 
 use crate::limits::Limits;
-use crate::web::{Begun, Request, Response};
+use crate::web::{Begun, Pause, Request, Response};
 use listener::{Acceptor, Listener};
 use places::Places;
 use pool::{Pool, Workers};
@@ -112,7 +112,10 @@ pub fn check(binds: &[Bind], handed: &[Bind]) -> Result<(), String> {
 /// What answers requests.
 pub trait Handler: Send + Sync {
     /// Answers one, however long it takes.
-    fn respond(&self, request: &Request) -> Response;
+    ///
+    /// # Errors
+    /// It has to wait: it is to be asked again once the pause is over.
+    fn respond(&self, request: &Request) -> Result<Response, Pause>;
 
     /// Answers one if nothing has to be waited for, else says what is to be done for its answer.
     fn begin(&self, request: Request) -> Begun;

@@ -6,12 +6,12 @@ use super::call::{Call, Ticket};
 use super::crew::Crew;
 use super::lane::Within;
 use super::reply::Reply;
-use super::service::overload;
+use super::service::{overload, waiting};
 use super::{Error, Handler};
 use crate::limits::Limits;
-use crate::web::Response;
+use crate::web::{self, Done, Resumed};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 /// The way to the workers. They end with the last clone of it.
@@ -39,6 +39,13 @@ struct Counts {
     replaced: usize,
 }
 
+/// Where calls wait until a plugin that they need is replaced. They hold no worker.
+struct Parking {
+    /// Calls that wait for one plugin.
+    parked_max: usize,
+    crew: OnceLock<Weak<Crew<Job>>>,
+}
+
 /// A call to answer.
 struct Job {
     work: Work,
@@ -47,7 +54,7 @@ struct Job {
 
 enum Work {
     /// Straight from the gate: what is to be done for the answer.
-    Direct(Box<dyn FnOnce() -> Response + Send>, Ticket),
+    Direct(web::Work, Ticket),
     /// Through tiny_http.
     Within(Box<Within>),
 }
@@ -60,16 +67,18 @@ impl Pool {
         handler: Arc<dyn Handler>,
     ) -> Result<Self, Error> {
         let stuck = Arc::new(Stuck { replaced_max: limits.stuck_workers_max, counts: Mutex::default() });
+        let parking = Arc::new(Parking { parked_max: limits.queue_len_max, crew: OnceLock::new() });
         let work = {
-            let stuck = Arc::clone(&stuck);
-            move |job: Job| job.run(&*handler) && stuck.is_back()
+            let (stuck, parking) = (Arc::clone(&stuck), Arc::clone(&parking));
+            move |job: Job| job.run(&*handler, &parking) && stuck.is_back()
         };
         let crew = Crew::start(freely, most, limits.queue_len_max, work).map_err(Error::Thread)?;
+        parking.crew.get_or_init(|| Arc::downgrade(&crew));
         Ok(Self(Arc::new(WayIn { crew, stuck })))
     }
 
     /// Has work done for an answer, straight from the gate.
-    pub(super) fn submit(&self, work: Box<dyn FnOnce() -> Response + Send>, call: Arc<Call>, ticket: Ticket) {
+    pub(super) fn submit(&self, work: web::Work, call: Arc<Call>, ticket: Ticket) {
         if let Err(Work::Direct(_, ticket)) = self.send(Work::Direct(work, ticket), call) {
             ticket.answer(overload().into());
         }
@@ -115,24 +124,54 @@ impl Workers {
 
 impl Job {
     /// Answers the call, if somebody waits for it. Whether its worker counted as stuck meanwhile.
-    fn run(self, handler: &dyn Handler) -> bool {
+    fn run(self, handler: &dyn Handler, parking: &Arc<Parking>) -> bool {
         let Self { work, call } = self;
         if !call.begin() {
             return false;
         }
         // A request that breaks its worker must not take the worker away from the others.
-        if catch_unwind(AssertUnwindSafe(|| work.answer(handler))).is_err() {
+        let is_left = catch_unwind(AssertUnwindSafe(|| work.answer(handler, &call, parking)));
+        let is_left = is_left.unwrap_or_else(|_| {
             log::error!("a defect of the server ended one request");
-        }
-        call.end()
+            false
+        });
+        !is_left && call.end()
     }
 }
 
 impl Work {
-    fn answer(self, handler: &dyn Handler) {
+    /// Answers the call. Whether it was left instead, because it has to wait.
+    fn answer(self, handler: &dyn Handler, call: &Arc<Call>, parking: &Arc<Parking>) -> bool {
         match self {
-            Self::Direct(work, ticket) => ticket.answer(Reply::from(work())),
-            Self::Within(within) => within.answer(handler),
+            Self::Direct(work, ticket) => match work() {
+                Done::Answered(response) => {
+                    ticket.answer(Reply::from(response));
+                    false
+                }
+                Done::Paused(pause, work) => {
+                    let is_left = call.leave();
+                    if is_left {
+                        let (call, parking) = (Arc::clone(call), Arc::clone(parking));
+                        pause.then(parking.parked_max, move |resumed| match resumed {
+                            Resumed::Over => {
+                                parking.hand_back(Job { work: Self::Direct(work, ticket), call })
+                            }
+                            Resumed::Refused => ticket.answer(waiting().into()),
+                        });
+                    }
+                    is_left
+                }
+            },
+            Self::Within(within) => within.answer(handler, call),
+        }
+    }
+}
+
+impl Parking {
+    /// The call can go on. After the end of the workers nobody waits for it.
+    fn hand_back(&self, job: Job) {
+        if let Some(crew) = self.crew.get().and_then(Weak::upgrade) {
+            crew.hand_back(job);
         }
     }
 }

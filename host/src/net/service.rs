@@ -116,6 +116,12 @@ pub(super) fn overload() -> Response {
     Response::text(503, why).with_header("Retry-After", "1")
 }
 
+/// What is answered when as many calls wait for a plugin that is being replaced as may.
+pub(super) fn waiting() -> Response {
+    let why = "Overloaded: too many calls wait for a plugin that is being replaced. Try again in a moment.";
+    Response::text(503, why).with_header("Retry-After", "1")
+}
+
 /// What is answered when all connections' bodies take as much memory as they may.
 pub(super) fn crowded() -> Response {
     let why = "Overloaded: large requests and answers of others take the memory for them (bodies_bytes_max). Try again in a moment.";

@@ -1,6 +1,7 @@
 //! From a settled content to a serving generation: the decisions. What a single file must pass is in
 //! [`super::candidate`]; here a file meets the others.
 
+use super::boundary::Live;
 use super::candidate::{Candidate, Copied, Step};
 use super::generation::{Generation, Origin};
 use super::lifecycle::Loader;
@@ -8,7 +9,9 @@ use super::refusal::Refusal;
 use super::scan::{Content, ContentHash};
 use super::slot::{Slot, State};
 use super::vitals::Vitals;
-use super::{Unload, handover, probe, quarantine};
+use super::work::Work;
+use super::{ReloadMode, Unload, handover, probe, quarantine};
+use crate::xmlrpc::Value;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,7 +26,9 @@ impl Loader {
         slot.stamp = Some(content.stamp);
         slot.hash = Some(content.hash);
         let is_forced = std::mem::take(&mut slot.is_forced);
-        let is_served = slot.is_served_by_its_content() || self.take_over_same_content(name, content.hash);
+        let is_served = !self.is_pinned(name)
+            && (self.slots.get(name).is_some_and(Slot::is_served_by_its_content)
+                || self.take_over_same_content(name, content.hash));
         if is_served && !is_forced && self.has_its_settings(name) {
             self.tell_of_trust(name, content);
             return self.serving(name);
@@ -67,7 +72,11 @@ impl Loader {
             );
         }
         match loaded {
-            Ok(candidate) => self.admit(name, candidate, 0),
+            Ok(mut candidate) => {
+                let options = self.config.options.get(&candidate.descriptor.name);
+                candidate.warn_of_database(options.and_then(|options| options.reload));
+                self.admit(name, candidate, 0);
+            }
             Err(refusal) => self.refuse(name, &refusal),
         }
     }
@@ -80,10 +89,8 @@ impl Loader {
 
     /// A file that was renamed keeps its generation.
     fn take_over_same_content(&mut self, name: &OsStr, hash: ContentHash) -> bool {
-        let Some(from) = self.slots.iter().find(|(_, slot)| slot.could_give_up(hash)).map(|(n, _)| n.clone())
-        else {
-            return false;
-        };
+        let could = |(from, slot): &(&OsString, &Slot)| slot.could_give_up(hash) && !self.is_pinned(from);
+        let Some(from) = self.slots.iter().find(could).map(|(from, _)| from.clone()) else { return false };
         let ours = self.slots.get_mut(name).and_then(|slot| slot.running.take());
         let Some(other) = self.slots.get_mut(&from) else { return false };
         let theirs = std::mem::replace(&mut other.running, ours);
@@ -113,8 +120,16 @@ impl Loader {
             self.refuse(name, &refusal);
             return self.set_state(name, State::Conflicting(Box::new(candidate)));
         }
-        match self.create(name, candidate.clone()) {
+        let Some(candidate) = self.make_room(name, candidate, tries) else { return };
+        let plugin = &candidate.descriptor.name;
+        let before = self.forerunner(name, plugin);
+        let hand_over = |live: &Live, work: &Work| match &before {
+            Some(before) => self.hand_over(before, live, work),
+            None => Ok(false),
+        };
+        match self.create(name, candidate.clone(), self.settings_of(plugin), hand_over) {
             Ok((generation, is_handed_over)) => {
+                self.alive.insert(generation.id, generation.living());
                 self.swap(name, heir_of.as_deref(), generation);
                 if is_handed_over {
                     // At once, and not when all files have been looked at: what calls change until then is lost.
@@ -126,7 +141,8 @@ impl Loader {
                 let tries_left = handover::TRIES_MAX.saturating_sub(tries);
                 self.refuse(name, &Refusal::Save { generation, why, tries_left });
                 if let Some(due) = Self::next_try(tries) {
-                    self.set_state(name, State::Waiting { candidate: Box::new(candidate), tries, due });
+                    let candidate = Box::new(candidate);
+                    self.set_state(name, State::Waiting { candidate, tries, due: Some(due) });
                 }
             }
             Err(refusal) => {
@@ -136,8 +152,14 @@ impl Loader {
         }
     }
 
-    /// Makes a generation, with the state of the one that it replaces if there is any. Whether there was.
-    fn create(&self, name: &OsStr, candidate: Candidate) -> Result<(Arc<Generation>, bool), Refusal> {
+    /// Makes a generation, and gives it the state of the one that it replaces. Whether there was one.
+    pub(super) fn create(
+        &self,
+        name: &OsStr,
+        candidate: Candidate,
+        settings: Value,
+        give_state: impl FnOnce(&Live, &Work) -> Result<bool, Refusal>,
+    ) -> Result<(Arc<Generation>, bool), Refusal> {
         let plugin = candidate.descriptor.name.clone();
         let directory = self.store.data_directory(&plugin)?;
         let mut warnings = candidate.warnings.clone();
@@ -147,18 +169,17 @@ impl Loader {
             warnings.push(what.to_owned());
         }
         let work = self.begin_work(name, candidate.id, "create");
-        let settings = self.settings_of(&plugin);
+        let is_gated = self.reload_of(&plugin, candidate.is_exclusive()) == ReloadMode::Exclusive;
         let origin = Origin { id: candidate.id, hash: candidate.hash, settings, warnings };
         let (descriptor, live) =
             candidate.create(&directory, origin.settings.clone(), &self.config.limits)?;
-        let handed_over = match self.forerunner(name, &plugin) {
-            Some(before) => self.hand_over(&before, &live, &work),
-            None => Ok(false),
-        };
-        match handed_over {
+        match give_state(&live, &work) {
             Ok(is_handed_over) => {
                 let (vitals, mailbox) = (Vitals::new(&self.config.limits), Arc::clone(&self.mailbox));
                 let generation = Generation::new(origin, descriptor, live, vitals, mailbox);
+                if is_gated {
+                    generation.make_gate();
+                }
                 Ok((Arc::new(generation), is_handed_over))
             }
             Err(refusal) => {
@@ -171,7 +192,7 @@ impl Loader {
     }
 
     /// Puts a generation in a slot's place; the registry follows at the end of the look.
-    fn swap(&mut self, name: &OsStr, heir_of: Option<&OsStr>, generation: Arc<Generation>) {
+    pub(super) fn swap(&mut self, name: &OsStr, heir_of: Option<&OsStr>, generation: Arc<Generation>) {
         let path = self.path(name);
         let (plugin, count) = (&generation.descriptor, generation.descriptor.methods.len());
         log::info!(

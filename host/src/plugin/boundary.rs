@@ -149,7 +149,8 @@ impl Live {
         let frame = Frame { arena, exhausted: Cell::new(false), target: &self.target, context };
         let (mut call, mut result, mut fault) = (frame.table(), abi::Value::NIL, empty_fault());
         // SAFETY: the table was checked and its library is mapped; the instance was made by this table's
-        // `create` and is not destroyed while `self` lives; all pointers outlive the call.
+        // `create` and is not destroyed while its generation holds its gate or, without a gate, while `self` lives; all
+        // pointers outlive the call.
         let status = unsafe {
             invoke(
                 self.instance.0,
@@ -247,7 +248,17 @@ impl Live {
         })
     }
 
-    /// What is left to do after the last call. Must be taken once, when `self` is dropped.
+    /// Its functions, for another instance once this one is destroyed.
+    pub(super) fn table(&self) -> Table {
+        self.table.clone()
+    }
+
+    /// Whether it declares that no two of its instances may live at the same time.
+    pub(super) const fn is_exclusive(&self) -> bool {
+        self.table.is_exclusive
+    }
+
+    /// What is left to do after the last call. Must be taken once, when nothing of `self` is called any more.
     pub(super) fn ending(&self) -> Ending {
         let (image, leaves_nothing) = (Arc::clone(&self.table.image), self.table.leaves_nothing);
         let remains = Remains { image, leaves_nothing };
@@ -297,8 +308,9 @@ impl Ending {
     /// Destroys the instance.
     pub(super) fn destroy(self) -> Remains {
         if let Some(destroy) = self.destroy {
-            // SAFETY: an `Ending` is made when the last reference to the instance goes, so no call runs and none
-            // will; it is consumed here, so this happens once; the library is mapped until its remains are unmapped.
+            // SAFETY: an `Ending` is made when the last reference to the instance goes, or when its gate is drained, so
+            // no call runs and none will; it is consumed here, so this happens once; the library is mapped until its
+            // remains are unmapped.
             unsafe { destroy(self.instance.0) }
         }
         self.remains

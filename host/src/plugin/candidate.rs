@@ -11,11 +11,13 @@ use super::lifecycle::later;
 use super::refusal::Refusal;
 use super::scan::{Content, ContentHash};
 use super::store::Store;
-use super::{Config, probe};
+use super::{Config, ReloadMode, database, probe};
 use crate::limits::Limits;
 use crate::registry::CallContext;
 use crate::xmlrpc::Value;
 use bumpalo::Bump;
+use hotcall_plugin::abi;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -57,6 +59,7 @@ pub(super) struct Candidate {
     pub(super) descriptor: Descriptor,
     pub(super) abi: (u32, u32),
     pub(super) warnings: Vec<String>,
+    database: Option<&'static str>,
     table: Table,
 }
 
@@ -97,7 +100,8 @@ impl Copied {
     pub(super) fn tried(self, store: &Store, config: &Config) -> Result<(Self, Vec<String>), Refusal> {
         let Some(program) = &config.probe else { return Ok((self, Vec::new())) };
         let outcome = store.scratch(self.id).and_then(|scratch| {
-            probe::run(program, &self.path, scratch.path(), config, &AtomicBool::new(false)).outcome
+            let living = BTreeMap::new();
+            probe::run(program, &self.path, scratch.path(), config, &living, &AtomicBool::new(false)).outcome
         });
         match outcome {
             Ok(warnings) => Ok((self, warnings)),
@@ -153,12 +157,43 @@ impl Candidate {
         limits: &Limits,
     ) -> Result<Self, Refusal> {
         let (descriptor, table) = mapped.check(limits.plugin_methods_max)?;
-        Ok(Self { id, hash, descriptor, abi: facts.abi, warnings: facts.warnings, table })
+        let Facts { abi, warnings, database, .. } = facts;
+        Ok(Self { id, hash, descriptor, abi, warnings, database, table })
     }
 
     /// Whether it declares that it leaves nothing behind.
     pub(super) const fn leaves_nothing(&self) -> bool {
         self.table.leaves_nothing
+    }
+
+    /// Whether it declares that no two of its instances may live at the same time.
+    pub(super) const fn is_exclusive(&self) -> bool {
+        self.table.is_exclusive
+    }
+
+    /// Warns of an embedded database, where two versions could use it at once.
+    pub(super) fn warn_of_database(&mut self, reload: Option<ReloadMode>) {
+        let is_exclusive = reload.map_or(self.is_exclusive(), |mode| mode == ReloadMode::Exclusive);
+        if let Some(database) = self.database.take().filter(|_| !is_exclusive) {
+            self.warnings.push(database::warning(database, &self.descriptor.name));
+        }
+    }
+
+    /// The code of an instance that was destroyed, for another one.
+    pub(super) fn again(
+        id: u64,
+        hash: ContentHash,
+        descriptor: Descriptor,
+        warnings: Vec<String>,
+        table: Table,
+    ) -> Self {
+        let abi = (abi::ABI_MAJOR, abi::ABI_MINOR);
+        Self { id, hash, descriptor, abi, warnings, database: None, table }
+    }
+
+    /// Where its private copy is.
+    pub(super) fn copy(&self) -> &Path {
+        self.table.image.copy()
     }
 
     /// Makes the instance. Loader thread only.

@@ -3,6 +3,7 @@
 //! `dlopen` runs constructors, and dies of SIGBUS on a file that is shorter than its headers say, so everything
 //! that can be refused by reading is refused here. Knows bytes only: no files, no loading.
 
+use super::database;
 use super::ledger::Count;
 use super::library::PLUGIN_SIZE_MIN;
 use super::refusal::Refusal;
@@ -42,6 +43,8 @@ pub(super) struct Facts {
     pub(super) file_bytes: u64,
     /// Where in the file the last byte of a segment ends. Symbols and debug information, which are not mapped, follow.
     pub(super) loaded_bytes: u64,
+    /// An embedded database of which it has a copy of its own.
+    pub(super) database: Option<&'static str>,
     /// What an operator should know though it is no reason to refuse.
     pub(super) warnings: Vec<String>,
 }
@@ -71,7 +74,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Facts, Refusal> {
     let abi = note(&sections, bytes)?;
     let (table_address, warnings) = symbols(&sections, bytes)?;
     let file_bytes = bytes.len() as u64;
-    Ok(Facts { abi, table_address, segments, written, file_bytes, loaded_bytes, warnings })
+    let database = database_symbol(&sections, bytes).or_else(|| database::of_texts(bytes));
+    Ok(Facts { abi, table_address, segments, written, file_bytes, loaded_bytes, database, warnings })
 }
 
 fn header(bytes: &[u8]) -> Result<&Header, Refusal> {
@@ -207,6 +211,16 @@ fn symbols(sections: &SectionTable<'_, Header>, bytes: &[u8]) -> Result<(u64, Ve
         return Err(Refusal::Table(format!("{} has {size} bytes and needs {needs}", abi::SYMBOL)));
     }
     Ok((table.st_value(LE), unique_warning(&unique).into_iter().collect()))
+}
+
+/// A database that a symbol shows, exported or not. Damaged symbols that are not loaded are no reason to refuse.
+fn database_symbol(sections: &SectionTable<'_, Header>, bytes: &[u8]) -> Option<&'static str> {
+    [elf::SHT_DYNSYM, elf::SHT_SYMTAB].into_iter().find_map(|kind| {
+        let symbols = sections.symbols(LE, bytes, kind).ok()?;
+        let defined = symbols.iter().filter(|symbol| !symbol.is_undefined(LE));
+        let mut names = defined.filter_map(|symbol| symbol.name(LE, symbols.strings()).ok());
+        names.find_map(database::of_function)
+    })
 }
 
 /// The dynamic loader keeps one copy of such a symbol in the process, whatever RTLD_LOCAL says.

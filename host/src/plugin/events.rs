@@ -32,6 +32,8 @@ pub(super) enum Event {
     Due,
     /// The last call of a generation has returned.
     Ended(Ended),
+    /// The last call has left the closed gate of the generation with this number.
+    Drained(u64),
     /// A generation has been destroyed.
     Gone(Gone),
     /// Probes have ended.
@@ -109,6 +111,7 @@ struct Inbox {
     stop: Option<Instant>,
     is_stopped: bool,
     ended: Vec<Ended>,
+    drained: Vec<u64>,
     gone: Vec<Gone>,
     tried: Vec<Tried>,
 }
@@ -154,6 +157,11 @@ impl Mailbox {
         self.put(|inbox| inbox.ended.push(ended));
     }
 
+    /// A gate is drained. This runs on the thread of its last call.
+    pub(super) fn drained(&self, generation: u64) {
+        self.put(|inbox| inbox.drained.push(generation));
+    }
+
     pub(super) fn gone(&self, gone: Gone) {
         self.put(|inbox| inbox.gone.push(gone));
     }
@@ -193,6 +201,9 @@ impl Inbox {
     fn take(&mut self, is_due: bool) -> Option<Event> {
         if let Some(ended) = self.ended.pop() {
             return Some(Event::Ended(ended));
+        }
+        if let Some(generation) = self.drained.pop() {
+            return Some(Event::Drained(generation));
         }
         if let Some(gone) = self.gone.pop() {
             return Some(Event::Gone(gone));

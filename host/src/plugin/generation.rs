@@ -1,17 +1,21 @@
 //! One loaded content of a plugin: what the registry calls until the next one replaces it.
 //!
 //! Calls keep it alive. Its last reference may go on any thread, where no plugin code may run: dropping it only tells
-//! the loader, which destroys the instance.
+//! the loader, which destroys the instance. One that may not meet its successor has a gate, and is destroyed as soon as
+//! that is drained, whoever still has a reference.
 
 use super::boundary::{Failure, Live, Saved};
+use super::candidate::Candidate;
 use super::events::{Ended, Mailbox};
+use super::exclusive::Living;
 use super::ledger::Count;
 use super::library::Descriptor;
 use super::scan::ContentHash;
 use super::threads::{self, Moment};
 use super::vitals::{Outcome, Vitals};
-use crate::registry::{CallContext, Instance, Method, Promise};
+use crate::registry::{CallContext, Gate, Instance, Method, Promise};
 use crate::xmlrpc::{Fault, Items, Value, code};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -42,6 +46,10 @@ pub(super) struct Generation {
     /// Set when it is replaced or removed.
     until: OnceLock<Moment>,
     live: Live,
+    /// What calls enter, once the next reload is to be an exclusive one.
+    gate: OnceLock<Arc<Gate>>,
+    /// Its instance is being destroyed or was.
+    is_over: AtomicBool,
     mailbox: Arc<Mailbox>,
 }
 
@@ -69,8 +77,58 @@ impl Generation {
             since,
             until,
             live,
+            gate: OnceLock::new(),
+            is_over: AtomicBool::new(false),
             mailbox,
         }
+    }
+
+    /// What calls enter. Calls of snapshots that were published before the first time are not seen by it.
+    pub(super) fn make_gate(&self) -> &Arc<Gate> {
+        let (id, mailbox) = (self.id, &self.mailbox);
+        self.gate.get_or_init(|| {
+            let mailbox = Arc::clone(mailbox);
+            Gate::new(move || mailbox.drained(id))
+        })
+    }
+
+    /// See [`Generation::make_gate`].
+    pub(super) fn gate(&self) -> Option<&Arc<Gate>> {
+        self.gate.get()
+    }
+
+    /// Whether it declares that no two of its plugin's instances may live at the same time.
+    pub(super) const fn is_exclusive(&self) -> bool {
+        self.live.is_exclusive()
+    }
+
+    /// Its entry among all that live.
+    pub(super) fn living(&self) -> Living {
+        Living { plugin: self.descriptor.name.clone(), is_exclusive: self.is_exclusive() }
+    }
+
+    /// Whether its instance is being destroyed or was.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    /// What is left to do, for the first who asks. To be asked for when no call runs and none will: when the gate is drained,
+    /// or by the last reference.
+    pub(super) fn end(&self) -> Option<Ended> {
+        let is_first = !self.is_over.swap(true, Ordering::AcqRel);
+        is_first.then(|| Ended {
+            generation: self.id,
+            plugin: self.descriptor.name.clone(),
+            is_suspect: !self.warnings.is_empty(),
+            served: self.since..self.until.get().copied().unwrap_or_else(Moment::now),
+            ending: self.live.ending(),
+        })
+    }
+
+    /// The same code for another instance, under another number.
+    pub(super) fn again(&self, id: u64) -> Candidate {
+        let (descriptor, warnings) = (self.descriptor.clone(), self.warnings.clone());
+        Candidate::again(id, self.hash, descriptor, warnings, self.live.table())
     }
 
     /// Since when it serves.
@@ -111,6 +169,7 @@ impl Generation {
                 instance: Arc::<Self>::clone(self),
                 index,
                 promise: Arc::clone(promise),
+                gate: self.gate.get().cloned(),
             }
         })
     }
@@ -124,6 +183,11 @@ impl Instance for Generation {
         if self.vitals.is_poisoned() {
             return Err(self.out_of_service());
         }
+        // Whoever enters the gate first cannot be refused here.
+        let _inside = match self.gate.get() {
+            Some(gate) => Some(gate.hold().ok_or_else(|| self.ended())?),
+            None => None,
+        };
         threads::note_caller();
         let result = self.live.invoke(index, &info.name, params, context);
         let outcome = match &result {
@@ -146,6 +210,13 @@ impl Instance for Generation {
 }
 
 impl Generation {
+    fn ended(&self) -> Fault {
+        let plugin = &self.descriptor.name;
+        let why =
+            format!("plugin {plugin} is being replaced, and no version of it serves; try again in a moment");
+        Fault::new(code::OVERLOADED, why)
+    }
+
     fn out_of_service(&self) -> Fault {
         let plugin = &self.descriptor.name;
         let why = format!("plugin {plugin} is out of service: its calls panicked too often in a row");
@@ -155,12 +226,8 @@ impl Generation {
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        self.mailbox.ended(Ended {
-            generation: self.id,
-            plugin: std::mem::take(&mut self.descriptor.name),
-            is_suspect: !self.warnings.is_empty(),
-            served: self.since..self.until.get().copied().unwrap_or_else(Moment::now),
-            ending: self.live.ending(),
-        });
+        if let Some(ended) = self.end() {
+            self.mailbox.ended(ended);
+        }
     }
 }

@@ -80,9 +80,10 @@ impl Loader {
     pub(super) fn retry_waiting(&mut self) {
         let now = Instant::now();
         let waiting = self.slots.iter().filter(|(name, slot)| match &slot.state {
-            State::Waiting { due, candidate, .. } => {
+            State::Waiting { due: Some(due), candidate, .. } => {
                 *due <= now || self.forerunner(name, &candidate.descriptor.name).is_none()
             }
+            State::Waiting { due: None, candidate, .. } => self.has_room(name, &candidate.descriptor.name),
             _ => false,
         });
         for name in waiting.map(|(name, _)| name.clone()).collect::<Vec<OsString>>() {
@@ -94,7 +95,7 @@ impl Loader {
         }
     }
 
-    fn context(&self, what: &str) -> CallContext {
+    pub(super) fn context(&self, what: &str) -> CallContext {
         CallContext::of_the_server(what, later(Instant::now(), self.config.limits.call_max()))
     }
 }

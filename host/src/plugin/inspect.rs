@@ -91,7 +91,9 @@ impl Report {
         let copied = Copied::new(store, number, &self.file, &content, config, passed)?;
         let (copied, warnings) = copied.tried(store, config)?;
         passed(Step::Probe);
-        let candidate = copied.load(warnings, limits, passed)?;
+        let mut candidate = copied.load(warnings, limits, passed)?;
+        let options = config.options.get(&candidate.descriptor.name);
+        candidate.warn_of_database(options.and_then(|options| options.reload));
         let descriptor = &candidate.descriptor;
         self.abi = Some(candidate.abi);
         self.plugin = Some((descriptor.name.clone(), descriptor.version.clone()));

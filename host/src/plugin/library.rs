@@ -15,7 +15,7 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use rustix::fs::FallocateFlags;
 use std::collections::BTreeSet;
 use std::error::Error as _;
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_void};
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
 use std::mem::size_of;
@@ -68,6 +68,8 @@ pub(super) struct Table {
     pub(super) image: Arc<Image>,
     /// It declares that nothing of it is left once it is destroyed.
     pub(super) leaves_nothing: bool,
+    /// It declares that no two of its instances may live at the same time.
+    pub(super) is_exclusive: bool,
     /// In the order of [`Descriptor::methods`].
     pub(super) invokes: Vec<abi::Invoke>,
 }
@@ -157,6 +159,11 @@ fn constant_pages(
 }
 
 impl Image {
+    /// The file that it is mapped from.
+    pub(super) fn copy(&self) -> &Path {
+        &self.copy
+    }
+
     /// What it takes now.
     pub(super) fn count(&self) -> Count {
         let is_shrunk = self.is_shrunk.load(Ordering::Relaxed);
@@ -285,6 +292,7 @@ impl Mapped {
             destroy: plugin.destroy,
             image: Arc::clone(&self.image),
             leaves_nothing: plugin.flags & abi::PLUGIN_LEAVES_NOTHING != 0,
+            is_exclusive: plugin.extension.is_some_and(|extension| has(extension, c"hotcall.exclusive", 1)),
             invokes,
         };
         Ok((descriptor, table))
@@ -373,6 +381,17 @@ fn check_size(struct_size: u32, needs: usize, what: &str) -> Result<(), String> 
         Ok(size) if size >= needs => Ok(()),
         _ => Err(format!("{what} says struct_size {struct_size} and needs {needs}")),
     }
+}
+
+/// Whether a plugin has an optional feature. Its code runs.
+fn has(
+    extension: unsafe extern "C" fn(*const c_char, u32) -> *const c_void,
+    id: &CStr,
+    revision: u32,
+) -> bool {
+    // SAFETY: the function is of a table that was checked, whose library is mapped; any thread may call it; the text ends
+    // with a NUL.
+    !unsafe { extension(id.as_ptr(), revision) }.is_null()
 }
 
 fn check_method_name(name: &str) -> Result<(), String> {

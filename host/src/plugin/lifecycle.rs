@@ -2,6 +2,7 @@
 //! comes to serve are in [`super::admit`].
 
 use super::events::{Ended, Event, Mailbox};
+use super::exclusive::{Living, Replacement};
 use super::generation::Generation;
 use super::ledger::Ledger;
 use super::operator::Pending;
@@ -20,7 +21,7 @@ use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,12 @@ pub(super) struct Loader {
     pub(super) undestroyed: Vec<Ended>,
     /// Their ends are to be looked at.
     pub(super) destroyed: Vec<Destroyed>,
+    /// Every instance that was made and not destroyed, by its generation.
+    pub(super) alive: BTreeMap<u64, Living>,
+    /// Those that must end before their successors begin, by the plugin's name.
+    pub(super) replacements: BTreeMap<String, Replacement>,
+    /// Snapshots that were replaced, as long as calls have them.
+    pub(super) editions: Vec<Weak<Snapshot>>,
     /// What the last generation that left something did leave, by the plugin's name.
     pub(super) left_behind: BTreeMap<String, String>,
     pub(super) generations: u64,
@@ -94,6 +101,9 @@ impl Loader {
             destroying: Vec::new(),
             undestroyed: Vec::new(),
             destroyed: Vec::new(),
+            alive: BTreeMap::new(),
+            replacements: BTreeMap::new(),
+            editions: Vec::new(),
             left_behind: BTreeMap::new(),
             generations: 0,
             ledger: Ledger::default(),
@@ -130,12 +140,14 @@ impl Loader {
                 Event::Reload(reload) => self.reload(reload),
                 Event::Due => {
                     self.attend_retired();
+                    self.attend_replacements();
                     self.go_on_with_trials();
                     if self.look_due().is_some_and(|due| due <= Instant::now()) {
                         self.look();
                     }
                 }
-                Event::Ended(ended) => self.destroy(ended),
+                Event::Ended(ended) => self.end(ended, None),
+                Event::Drained(generation) => self.drained(generation),
                 Event::Gone(gone) => self.gone(gone),
                 Event::Tried(tried) => self.tried(tried),
                 Event::Stop(deadline) => return self.stop(deadline),
@@ -213,7 +225,8 @@ impl Loader {
             State::Missing { due } => due <= now,
             _ => slot.running.is_none(),
         };
-        let all_gone = self.slots.iter().filter(|(name, slot)| !is_listed(name) && gone(slot));
+        let is_gone = |name: &OsString, slot: &Slot| !is_listed(name) && gone(slot) && !self.is_pinned(name);
+        let all_gone = self.slots.iter().filter(|(name, slot)| is_gone(name, slot));
         for name in all_gone.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.is_status_stale = true;
             let Some(slot) = self.slots.remove(&name) else { continue };
@@ -222,6 +235,9 @@ impl Loader {
             }
             let Some(running) = slot.running else { continue };
             self.is_registry_stale = true;
+            if running.is_over() {
+                self.forget_replacement(&running.descriptor.name);
+            }
             let (plugin, path) = (&running.descriptor.name, self.path(&name));
             log::info!("plugin {plugin} is removed with its file {}", path.display());
             self.retired.push(running);
@@ -271,7 +287,9 @@ impl Loader {
     pub(super) fn commit(&mut self) {
         if std::mem::take(&mut self.is_registry_stale) {
             let running = self.slots.values().filter_map(|slot| slot.running.as_ref());
-            self.registry.publish(running.flat_map(Generation::methods).collect());
+            let before = self.registry.publish(running.flat_map(Generation::methods).collect());
+            self.editions.retain(|edition| edition.strong_count() > 0);
+            self.editions.push(before);
             self.retire();
         } else if self.is_status_stale {
             self.publish_status();
@@ -281,13 +299,15 @@ impl Loader {
 
     fn stop(mut self, deadline: Instant) {
         self.watcher = None;
+        self.drop_replacements();
         self.registry.publish(Snapshot::default());
         self.retired.extend(std::mem::take(&mut self.slots).into_values().filter_map(|slot| slot.running));
         self.cancel_stale_trials();
         self.retire();
         while !self.draining.is_empty() || !self.destroying.is_empty() || self.trials.are_running() {
             match self.mailbox.next(Some(deadline)) {
-                Event::Ended(ended) => self.destroy(ended),
+                Event::Ended(ended) => self.end(ended, None),
+                Event::Drained(generation) => self.drained(generation),
                 Event::Gone(gone) => self.gone(gone),
                 Event::Tried(tried) => self.tried(tried),
                 Event::Due => break,
@@ -330,14 +350,19 @@ impl Loader {
 
     fn due(&self) -> Option<Instant> {
         let starting = self.starting.as_ref().map(Starting::due);
-        let others = self.retired_due().into_iter().chain(self.trials.due()).chain(starting);
+        let retiring = self.retired_due().into_iter().chain(self.replacements_due());
+        let others = retiring.chain(self.trials.due()).chain(starting);
         self.look_due().into_iter().chain(others).min()
     }
 
     fn look_due(&self) -> Option<Instant> {
         // What is due in a slot cannot be done while the directory cannot be read.
-        let slots = self.slots.values().filter(|_| !self.is_blind);
-        let due = slots.filter_map(Slot::due).chain(self.next_look).min();
+        let slots = self.slots.iter().filter(|_| !self.is_blind);
+        // One whose file is gone stays until its replacement is done.
+        let is_held =
+            |name: &OsStr, slot: &Slot| matches!(slot.state, State::Missing { .. }) && self.is_pinned(name);
+        let slots = slots.filter(|(name, slot)| !is_held(name, slot));
+        let due = slots.filter_map(|(_, slot)| slot.due()).chain(self.next_look).min();
         // Files that fall due one by one share a look.
         due.map(|due| due.max(self.last_look + LOOK_GAP))
     }

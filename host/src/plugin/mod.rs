@@ -26,8 +26,10 @@ mod boundary;
 mod callbacks;
 mod candidate;
 mod control;
+mod database;
 mod elf;
 mod events;
+mod exclusive;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod generation;
@@ -65,6 +67,7 @@ use arc_swap::ArcSwap;
 use control::Controller;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use events::{Mailbox, Settings};
+use exclusive::Pauses;
 use lifecycle::Loader;
 use permissions::Policy;
 use refusal::Refusal;
@@ -119,6 +122,29 @@ pub struct Config {
 pub struct PluginOptions {
     /// What becomes of a generation's library once the generation is destroyed.
     pub unload: Unload,
+    /// How a version replaces the one before it. None: as the plugin declares.
+    pub reload: Option<ReloadMode>,
+}
+
+/// How a version of a plugin replaces the one before it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ReloadMode {
+    /// The new one is made beside the old one: for a moment there are two.
+    #[default]
+    Overlap,
+    /// Calls wait while the old one ends and then the new one is made: there are never two.
+    Exclusive,
+}
+
+impl ReloadMode {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overlap => "overlap",
+            Self::Exclusive => "exclusive",
+        }
+    }
 }
 
 /// What becomes of a library that is no longer used.
@@ -166,6 +192,8 @@ struct Shared {
     kept_file_bytes: AtomicU64,
     /// Callers that wait for a reload.
     reloads_awaited: AtomicUsize,
+    /// What calls wait for, and until when: the loader may be held up by then.
+    pauses: Pauses,
 }
 
 impl Shared {

@@ -101,12 +101,25 @@ impl Loader {
 
     /// None while the content settles.
     fn outcome(&self, reload: &Pending) -> Option<Result<(), ReloadError>> {
+        let slots = || self.meant(&reload.wanted);
+        // The version of before may have been made again, under another number.
+        let is_refused = |slot: &Slot| {
+            slot.running.is_some() && matches!(slot.state, State::Refused | State::Waiting { .. })
+        };
         let is_new = self.running(&reload.wanted).is_some_and(|running| Some(running) != reload.before);
-        if is_new {
+        if is_new && !slots().any(is_refused) {
             return Some(Ok(()));
         }
-        let slots = || self.meant(&reload.wanted);
-        if slots().any(|slot| matches!(slot.state, State::Settling { .. } | State::Probing { .. })) {
+        let is_under_way = |slot: &Slot| {
+            matches!(
+                slot.state,
+                State::Settling { .. }
+                    | State::Probing { .. }
+                    | State::Replacing { .. }
+                    | State::Waiting { due: None, .. }
+            )
+        };
+        if slots().any(is_under_way) {
             return None;
         }
         let why = match slots().next() {

@@ -15,15 +15,16 @@ mod inherited;
 mod line;
 mod settings;
 
-use super::Config;
 use super::refusal::Refusal;
 use super::text;
+use super::{Config, ReloadMode};
 use crate::limits::Limits;
 use crate::xmlrpc::Value;
 use guard::Guard;
 use line::Line;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid};
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -94,12 +95,14 @@ impl Verdict {
 }
 
 /// Loads, creates and destroys the plugin in a child process, and waits for that; not for long once `is_cancelled`, and
-/// then the verdict says nothing of the plugin.
+/// then the verdict says nothing of the plugin. A plugin is not created when one of those that live must not be met: they
+/// are by their names, with whether they declare that.
 pub(super) fn run(
     program: &Path,
     copy: &Path,
     scratch: &Path,
     config: &Config,
+    living: &BTreeMap<String, bool>,
     is_cancelled: &AtomicBool,
 ) -> Verdict {
     let deadline = super::lifecycle::later(Instant::now(), config.limits.probe_max());
@@ -107,7 +110,7 @@ pub(super) fn run(
         Ok(trial) => trial,
         Err(error) => return Verdict::none("start its probe", error),
     };
-    let ended = trial.follow(deadline, config, is_cancelled);
+    let ended = trial.follow(deadline, config, living, is_cancelled);
     trial.end();
     match ended {
         Ok(ended) => trial.verdict(ended.as_ref(), &config.limits),
@@ -139,6 +142,7 @@ struct Trial {
 struct Story {
     at: At,
     plugin: Option<String>,
+    is_exclusive: bool,
     warnings: Vec<String>,
     refusal: Option<Refusal>,
 }
@@ -210,6 +214,7 @@ impl Trial {
         &mut self,
         deadline: Instant,
         config: &Config,
+        living: &BTreeMap<String, bool>,
         is_cancelled: &AtomicBool,
     ) -> io::Result<Option<WaitIdStatus>> {
         loop {
@@ -218,7 +223,7 @@ impl Trial {
             if ended.is_some() || self.story.refusal.is_some() {
                 return Ok(ended);
             }
-            self.answer(config)?;
+            self.answer(config, living)?;
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || is_cancelled.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -274,11 +279,16 @@ impl Trial {
     }
 
     /// Sends the plugin's settings once its name is known, and closes the pipe after them.
-    fn answer(&mut self, config: &Config) -> io::Result<()> {
+    fn answer(&mut self, config: &Config, living: &BTreeMap<String, bool>) -> io::Result<()> {
         if let Some(name) = self.story.plugin.as_ref().filter(|_| !self.is_answered) {
             let empty = Value::Struct(Vec::new());
             let settings = config.settings.get(name).unwrap_or(&empty);
-            (self.unsent, self.is_answered) = (Some(settings::encode(settings)?), true);
+            let must_not_meet = living.get(name).is_some_and(|is_exclusive| {
+                let mode = config.options.get(name).and_then(|options| options.reload);
+                mode.map_or(self.story.is_exclusive || *is_exclusive, |mode| mode == ReloadMode::Exclusive)
+            });
+            let document = if must_not_meet { Vec::new() } else { settings::encode(settings)? };
+            (self.unsent, self.is_answered) = (Some(document), true);
         }
         let (Some(input), Some(unsent)) = (&mut self.input, &mut self.unsent) else { return Ok(()) };
         while !unsent.is_empty() {
@@ -356,6 +366,7 @@ impl Story {
             Some(Line::Ready) => self.at = At::Load,
             Some(Line::Loaded) => self.at = At::Table,
             Some(Line::Named(plugin)) => (self.at, self.plugin) = (At::Create, Some(plugin)),
+            Some(Line::Exclusive) => self.is_exclusive = true,
             Some(Line::Created) => self.at = At::Destroy,
             Some(Line::Destroyed) => self.at = At::Exit,
             Some(Line::Warning(text)) => self.warnings.push(text),

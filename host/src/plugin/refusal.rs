@@ -47,6 +47,10 @@ pub(super) enum Refusal {
     State { generation: u64, why: String },
     /// The running generation cannot save its state, for this reason.
     Save { generation: u64, why: String, tries_left: u32 },
+    /// The running generation's calls do not end, so it cannot be replaced exclusively.
+    Busy { generation: u64, tries_left: u32 },
+    /// An instance of its plugin lives that has to end before it.
+    Lives { generation: u64 },
     /// Its data directory cannot be made. Not tried again by itself: every try maps the library once more.
     Data(io::Error),
     /// A name that another plugin's file already serves.
@@ -68,6 +72,8 @@ impl Refusal {
                 | Self::Data(_)
                 | Self::Conflict { .. }
                 | Self::Save { .. }
+                | Self::Busy { .. }
+                | Self::Lives { .. }
         ) && !matches!(self, Self::Overran { tries_left: 1.., .. })
     }
 
@@ -132,6 +138,13 @@ impl fmt::Display for Refusal {
             ),
             Self::Save { generation, why, .. } => {
                 write!(f, "generation {generation} cannot save its state for it: {why}; trying again")
+            }
+            Self::Busy { generation, tries_left } => {
+                let then = if *tries_left == 0 { "given up: touch the file to try again" } else { "trying again" };
+                write!(f, "calls of generation {generation} do not end, and no two versions may live at once; {then}")
+            }
+            Self::Lives { generation } => {
+                write!(f, "it waits for the end of generation {generation}: no two versions may live at once")
             }
             Self::Data(source) => {
                 write!(f, "its data directory cannot be made: {source}; solve that and touch the file")

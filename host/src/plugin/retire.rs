@@ -8,6 +8,7 @@ use super::ledger::Count;
 use super::lifecycle::{Loader, later};
 use super::slot::Slot;
 use super::threads::{self, Moment};
+use crate::registry::{Gate, Pause};
 use std::ffi::OsString;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -61,6 +62,11 @@ impl Loader {
             generation.close(now);
             self.ledger.retire(&generation.descriptor.name, generation.count());
             self.look_again_beside(generation.id);
+            if generation.is_over() {
+                // It was told, drained and destroyed before its successor was made.
+                seal(generation);
+                continue;
+            }
             self.draining.push(Draining {
                 generation: Arc::downgrade(generation),
                 id: generation.id,
@@ -69,17 +75,32 @@ impl Loader {
             });
         }
         self.publish_status();
-        for generation in retired {
+        for generation in retired.into_iter().filter(|generation| !generation.is_over()) {
             let names = self.thread_names;
+            // Its gate is not drained before quiesce has returned.
+            let inside = generation.gate().and_then(Gate::hold);
+            seal(&generation);
             apart(move || {
-                let _named = names.bear(generation.id);
+                let named = names.bear(generation.id);
                 generation.quiesce();
+                drop(named);
+                drop((generation, inside));
             });
         }
     }
 
-    /// Destroys a generation whose last call has returned.
-    pub(super) fn destroy(&mut self, ended: Ended) {
+    /// A generation that nobody replaces has no calls any more, whoever still has a reference to it.
+    pub(super) fn drained_in_retirement(&mut self, generation: u64) {
+        let draining = self.draining.iter().find(|draining| draining.id == generation);
+        let Some(drained) = draining.and_then(|draining| draining.generation.upgrade()) else { return };
+        let is_drained = drained.gate().is_some_and(|gate| gate.is_drained());
+        if let Some(ended) = is_drained.then(|| drained.end()).flatten() {
+            self.end(ended, None);
+        }
+    }
+
+    /// Destroys a generation whose last call has returned. `untold` has not been told that before.
+    pub(super) fn end(&mut self, ended: Ended, untold: Option<Arc<Generation>>) {
         self.draining.retain(|draining| draining.id != ended.generation);
         if self.destroying.iter().filter(|other| other.plugin == ended.plugin).count() >= DESTROYING_MAX {
             log::warn!(
@@ -95,6 +116,9 @@ impl Loader {
         let (names, mailbox) = (self.thread_names, Arc::clone(&self.mailbox));
         let is_begun = apart(move || {
             let named = names.bear(generation);
+            if let Some(untold) = untold {
+                untold.quiesce();
+            }
             let remains = ending.destroy();
             drop(named);
             mailbox.gone(Gone { generation, plugin, is_suspect, served, remains });
@@ -106,12 +130,21 @@ impl Loader {
 
     /// A generation is destroyed.
     pub(super) fn gone(&mut self, gone: Gone) {
-        let Gone { generation, plugin, is_suspect, served, remains } = gone;
-        self.destroying.retain(|destroying| destroying.generation != generation);
-        let next = self.undestroyed.iter().position(|ended| ended.plugin == plugin);
+        self.destroying.retain(|destroying| destroying.generation != gone.generation);
+        self.alive.remove(&gone.generation);
+        let next = self.undestroyed.iter().position(|ended| ended.plugin == gone.plugin);
         if let Some(ended) = next.map(|index| self.undestroyed.remove(index)) {
-            self.destroy(ended);
+            self.end(ended, None);
         }
+        if let Some(gone) = self.ended_for_another(gone) {
+            self.keep(gone);
+            self.wake_waiting();
+        }
+    }
+
+    /// What is left of a generation is not needed any more.
+    pub(super) fn keep(&mut self, gone: Gone) {
+        let Gone { generation, plugin, is_suspect, served, remains } = gone;
         let due = later(Instant::now(), REST);
         self.destroyed.push(Destroyed { generation, plugin, remains, is_suspect, served, due });
     }
@@ -158,8 +191,9 @@ impl Loader {
         }
         self.count_kept(self.ledger.kept(serving));
         let row = |(name, slot): (&OsString, &Slot)| {
-            let row = slot.status(&self.path(name));
+            let mut row = slot.status(&self.path(name));
             let plugin = row.status.name.clone().unwrap_or_default();
+            row.status.reload = slot.is_exclusive().map(|is_exclusive| self.reload_of(&plugin, is_exclusive));
             row.with_past(self.ledger.kept_of(&plugin), self.left_behind.get(&plugin))
         };
         self.shared.rows.store(Arc::new(self.slots.iter().map(row).collect()));
@@ -285,6 +319,13 @@ impl Loader {
                 self.config.limits.drain_ms_max
             );
         }
+    }
+}
+
+/// Lets no call in any more: those that come look again, at the registry's current snapshot.
+fn seal(generation: &Generation) {
+    if let Some(gate) = generation.gate() {
+        gate.close(Pause::over(), None);
     }
 }
 

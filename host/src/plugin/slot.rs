@@ -18,9 +18,11 @@ pub(super) enum State {
     Serving,
     /// Ready to serve but for a name that another file's plugin has; waits for that to go.
     Conflicting(Box<Candidate>),
-    /// Ready to serve but for the running generation's state, which could not be saved `tries` times; the next try is
-    /// at `due`.
-    Waiting { candidate: Box<Candidate>, tries: u32, due: Instant },
+    /// Ready to serve but for the running generation, which could not give way `tries` times; the next try is at `due`.
+    /// None: when an instance of its plugin has ended.
+    Waiting { candidate: Box<Candidate>, tries: u32, due: Option<Instant> },
+    /// The content of this number replaces an instance that must end first.
+    Replacing { id: u64 },
     /// A child process tries the content of this number.
     Probing { id: u64 },
     /// Its probe took too long `tries` times; the next try is at `due`.
@@ -41,6 +43,7 @@ impl State {
             Self::Probing { .. } => FileState::Probing,
             Self::Serving => FileState::Serving,
             Self::Waiting { .. } => FileState::Waiting,
+            Self::Replacing { .. } => FileState::Replacing,
             Self::Conflicting(_) => FileState::Conflicting,
             Self::Refused | Self::Retrying { .. } | Self::Unreadable => FileState::Refused,
             Self::Missing { .. } => FileState::Missing,
@@ -84,13 +87,13 @@ impl Slot {
 
     /// Whether its present content is what serves for it.
     pub(super) fn is_served_by_its_content(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| Some(running.hash) == self.hash)
+        self.running.as_ref().is_some_and(|running| Some(running.hash) == self.hash && !running.is_over())
     }
 
     /// Whether `hash` serves here although the file is gone or has another content now: then it may move to the
     /// file that has it, as when files are renamed.
     pub(super) fn could_give_up(&self, hash: ContentHash) -> bool {
-        let serves = self.running.as_ref().is_some_and(|running| running.hash == hash);
+        let serves = self.running.as_ref().is_some_and(|running| running.hash == hash && !running.is_over());
         let content_is_other = match self.state {
             State::Missing { .. } => true,
             State::Settling { .. } => false,
@@ -102,12 +105,21 @@ impl Slot {
     /// When it wants to be looked at.
     pub(super) const fn due(&self) -> Option<Instant> {
         match self.state {
-            State::Settling { due, .. }
-            | State::Missing { due }
-            | State::Waiting { due, .. }
-            | State::Retrying { due, .. } => Some(due),
+            State::Settling { due, .. } | State::Missing { due } | State::Retrying { due, .. } => Some(due),
+            State::Waiting { due, .. } => due,
             _ => None,
         }
+    }
+
+    /// Whether what serves, or else what waits to serve, declares that no two instances of it may live at the same time.
+    pub(super) fn is_exclusive(&self) -> Option<bool> {
+        let waiting = || match &self.state {
+            State::Conflicting(candidate) | State::Waiting { candidate, .. } => {
+                Some(candidate.is_exclusive())
+            }
+            _ => None,
+        };
+        self.running.as_ref().map(|running| running.is_exclusive()).or_else(waiting)
     }
 
     /// What the operator is told.
@@ -133,6 +145,7 @@ impl Slot {
             // What is being tried anew is not judged yet.
             last_error: self.last_error.clone().filter(|_| !matches!(self.state, State::Probing { .. })),
             warnings: running.map(|running| running.warnings.clone()).unwrap_or_default(),
+            reload: None,
             loaded_at: running.map(|running| running.loaded_at),
             kept_generations: 0,
             kept_bytes: 0,

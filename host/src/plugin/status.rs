@@ -1,6 +1,7 @@
 //! What the operator is told of the plugins: put together by the loader at each change, with the counters of the moment
 //! of asking. Knows no files and loads nothing.
 
+use super::ReloadMode;
 use super::ledger::Count;
 use super::vitals::Vitals;
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ pub struct PluginStatus {
     pub last_error: Option<String>,
     /// What an operator should know of what serves, and of what served before.
     pub warnings: Vec<String>,
+    /// How it is replaced; known with the plugin.
+    pub reload: Option<ReloadMode>,
     /// When the serving generation was made.
     pub loaded_at: Option<SystemTime>,
     /// Retired generations of this plugin that are still mapped.
@@ -55,8 +58,10 @@ pub enum FileState {
     Serving,
     /// It serves no more: its calls panicked too often in a row.
     Poisoned,
-    /// It waits for the running version's state, which cannot be saved at this moment.
+    /// It waits for the running version, which cannot give way at this moment.
     Waiting,
+    /// It replaces a version that has to end first: calls wait.
+    Replacing,
     /// It waits for a name that another file's plugin has.
     Conflicting,
     /// It is not loaded; `last_error` says why.
@@ -74,6 +79,7 @@ impl FileState {
             Self::Serving => "serving",
             Self::Poisoned => "poisoned",
             Self::Waiting => "waiting",
+            Self::Replacing => "replacing",
             Self::Conflicting => "conflicting",
             Self::Refused => "refused",
             Self::Missing => "missing",

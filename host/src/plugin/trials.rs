@@ -1,20 +1,18 @@
 //! The probes that are under way or wait for a place. The loader never waits for one: a content that hangs holds up
 //! neither the start nor another content.
 
-use super::Config;
 use super::candidate::Copied;
-use super::events::{Mailbox, Tried};
+use super::events::Tried;
 use super::lifecycle::{Loader, later};
 use super::probe::{self, Verdict};
 use super::refusal::Refusal;
 use super::scan::ContentHash;
 use super::slot::{Slot, State};
-use super::store::Scratch;
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -132,7 +130,14 @@ impl Loader {
         let scratch = self.store.scratch(id)?;
         let (config, mailbox) = (self.config.clone(), Arc::clone(&self.mailbox));
         let is_cancelled = Arc::clone(&trial.is_cancelled);
-        let trial = move || watch(id, &program, &copy, scratch, &config, &is_cancelled, &mailbox);
+        let living = self.living();
+        // On a thread that lives until the child is gone: the child is killed when it ends.
+        let trial = move || {
+            let verdict = probe::run(&program, &copy, scratch.path(), &config, &living, &is_cancelled);
+            drop(scratch);
+            let settings = verdict.plugin.as_ref().and_then(|plugin| config.settings.get(plugin).cloned());
+            mailbox.tried(Tried { id, verdict, settings });
+        };
         let started = thread::Builder::new().name("hotcall-probe".into()).spawn(trial);
         started.map(drop).map_err(Refusal::io("start its probe"))
     }
@@ -141,7 +146,10 @@ impl Loader {
     pub(super) fn tried(&mut self, tried: Vec<Tried>) {
         let mut all_passed = Vec::new();
         for Tried { id, verdict, settings } in tried {
-            let Some(trial) = self.trials.running.remove(&id) else { continue };
+            let Some(trial) = self.trials.running.remove(&id) else {
+                self.tried_alone(id, verdict);
+                continue;
+            };
             if !self.is_on_trial(&trial) {
                 trial.copied.discard();
                 continue;
@@ -255,20 +263,4 @@ impl Trial {
         let state = slots.get(&self.file).map(|slot| &slot.state);
         matches!(state, Some(State::Probing { id }) if *id == self.copied.id)
     }
-}
-
-/// Runs one probe on a thread of its own, which lives until the child is gone: the child is killed when it ends.
-fn watch(
-    id: u64,
-    program: &Path,
-    copy: &Path,
-    scratch: Scratch,
-    config: &Config,
-    is_cancelled: &AtomicBool,
-    mailbox: &Mailbox,
-) {
-    let verdict = probe::run(program, copy, scratch.path(), config, is_cancelled);
-    drop(scratch);
-    let settings = verdict.plugin.as_ref().and_then(|plugin| config.settings.get(plugin).cloned());
-    mailbox.tried(Tried { id, verdict, settings });
 }

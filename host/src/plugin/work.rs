@@ -94,6 +94,7 @@ impl Task {
 pub(super) fn watch(shared: &Shared, loader: &Receiver<()>, patience: Duration) {
     let mut told: Option<Task> = None;
     while loader.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+        shared.pauses.end_overdue();
         let late = shared.desk.late(patience);
         if late == told {
             continue;

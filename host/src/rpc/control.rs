@@ -12,8 +12,8 @@ pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {
         name: PLUGINS,
         help: "The plugin files, for each a struct: name, version, file, sha256 (of what serves), file_sha256, \
-               generation, state (settling, probing, serving, poisoned, waiting, conflicting, refused or missing), \
-               methods, calls, faults, last_error, warnings, \
+               generation, state (settling, probing, serving, poisoned, waiting, replacing, conflicting, \
+               refused or missing), methods, calls, faults, last_error, warnings, reload (overlap or exclusive), \
                loaded_at (UTC), kept_generations, kept_bytes and kept_file_bytes. What is not known is left out.",
         signature: &["array"],
     },

@@ -13,7 +13,7 @@ pub use concurrency::Concurrency;
 
 use crate::access::Permit;
 use crate::limits::Limits;
-use crate::registry::{CallContext, Control, Method, Registry, Snapshot};
+use crate::registry::{CallContext, Control, Inside, Method, Pause, Registry, Snapshot};
 use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Items, Value, View, code};
 use std::sync::Arc;
 use std::time::Instant;
@@ -75,19 +75,21 @@ impl Dispatcher {
         &self.encode
     }
 
-    /// Answers one call.
-    ///
-    /// # Errors
+    /// Answers one call, which may be a batch. Its faults are
     /// -32004 for a name that the caller may not call, whether it exists or not, -32601 for a name that nobody registered or that is for operators when the caller is none, -32000 when the deadline passed before the method began or before it answered,
     /// -32602 for parameters that a method of the server's own does not take, and whatever the method answers.
+    ///
+    /// # Errors
+    /// A plugin that the call needs is being replaced. Nothing was executed: the call is to be made again when the pause is over.
     pub fn call<'a>(
         &self,
         method: &str,
         params: impl Into<Items<'a>>,
         context: &CallContext,
         permit: &Permit,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Result<Value, Fault>, Pause> {
         let snapshot = self.registry.snapshot();
+        let params = params.into();
         let scope = Scope {
             snapshot: &snapshot,
             context,
@@ -95,11 +97,14 @@ impl Dispatcher {
             control: self.control.as_deref(),
             concurrency: &self.concurrency,
         };
-        scope.check(method)?;
-        match method {
-            multicall::NAME => multicall::run(&scope, params.into(), &self.limits, &self.encode),
-            _ => call_one(&scope, method, params.into()),
+        if let Err(fault) = scope.check(method) {
+            return Ok(Err(fault));
         }
+        let _inside = scope.enter(method, params)?;
+        Ok(match method {
+            multicall::NAME => multicall::run(&scope, params, &self.limits, &self.encode),
+            _ => call_one(&scope, method, params),
+        })
     }
 
     /// Answers one call if it is of a method that keeps its promise to be quick, and has what it answers written: that counts as
@@ -117,6 +122,11 @@ impl Dispatcher {
         if !permit.allows(method) {
             return None;
         }
+        // Nothing waits here: whoever may wait finds the gate closed, too.
+        let _inside = match &found.gate {
+            Some(gate) => Some(gate.enter().ok()?),
+            None => None,
+        };
         let watch = quick::Watch::start();
         let result = invoke(found, params.into(), context, &self.concurrency);
         let written = write(result);
@@ -126,6 +136,30 @@ impl Dispatcher {
 }
 
 impl Scope<'_> {
+    /// Enters the gates of all that is called, before the first of it runs, or none.
+    ///
+    /// # Errors
+    /// One of them is closed.
+    fn enter(&self, method: &str, params: Items<'_>) -> Result<Vec<Inside>, Pause> {
+        let mut inside = Vec::new();
+        if !self.snapshot.has_gates() {
+            return Ok(inside);
+        }
+        let mut enter = |method: &str| {
+            let found = self.snapshot.get(method).filter(|_| self.permit.allows(method));
+            let Some(gate) = found.and_then(|found| found.gate.as_ref()) else { return Ok(()) };
+            if !inside.iter().any(|call: &Inside| call.is_of(gate)) {
+                inside.extend(gate.enter()?);
+            }
+            Ok(())
+        };
+        match method {
+            multicall::NAME => multicall::names(params).try_for_each(enter)?,
+            _ => enter(method)?,
+        }
+        Ok(inside)
+    }
+
     /// Says no more than that: whoever may not call a method need not know whether there is one.
     fn check(&self, method: &str) -> Result<(), Fault> {
         if self.permit.allows(method) {

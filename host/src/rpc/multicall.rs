@@ -43,6 +43,18 @@ pub(super) fn run(
     Ok(Value::Array(results))
 }
 
+/// The methods that a batch calls, as far as it names them.
+pub(super) fn names(params: Items<'_>) -> impl Iterator<Item = &str> {
+    let entries = match only(params) {
+        Some(View::Array(entries)) => entries,
+        _ => Items::NONE,
+    };
+    entries.iter().filter_map(|entry| match member(&entry.view().ok()?, "methodName")? {
+        View::String(name) => Some(name),
+        _ => None,
+    })
+}
+
 /// The value with its length in the response, if it can be sent and fits.
 fn sized(value: Value, bytes_max: usize, encode: &EncodeOptions) -> Result<(Value, usize), Fault> {
     let bytes = xmlrpc::encoded_len(&value, &EncodeOptions { bytes_max, ..*encode })?;

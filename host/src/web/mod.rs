@@ -11,7 +11,7 @@ mod cross_origin;
 pub(crate) mod fuzz;
 
 pub use crate::access::Way;
-pub use crate::registry::Cancellation;
+pub use crate::registry::{Cancellation, Pause, Resumed};
 
 use crate::access::{Access, Caller};
 use crate::registry::CallContext;
@@ -105,8 +105,19 @@ impl Response {
 pub enum Begun {
     /// To the end.
     Answered(Response),
-    /// To where it may take long. Whoever has time runs this for the answer.
-    Unfinished(Box<dyn FnOnce() -> Response + Send>),
+    /// To where it may take long. Whoever has time does this for the answer.
+    Unfinished(Work),
+}
+
+/// What is to be done for an answer.
+pub type Work = Box<dyn FnOnce() -> Done + Send>;
+
+/// What came of [`Work`].
+pub enum Done {
+    /// The answer.
+    Answered(Response),
+    /// A plugin that the call needs is being replaced. Nothing was executed: do this once the pause is over.
+    Paused(Pause, Work),
 }
 
 /// A call, read, whose sender may make it.
@@ -141,7 +152,10 @@ impl App {
     }
 
     /// Answers one request, however long that takes.
-    pub fn respond(&self, request: &Request) -> Response {
+    ///
+    /// # Errors
+    /// A plugin that the call needs is being replaced. Nothing was executed: ask again once the pause is over.
+    pub fn respond(&self, request: &Request) -> Result<Response, Pause> {
         self.finish(request, || {
             Store::with(|store| {
                 let Prepared { caller, call } = self.prepare(request, store)?;
@@ -160,8 +174,7 @@ impl App {
             || request.content_encoding.is_some()
             || request.authorization.is_some();
         if takes_long {
-            let app = Arc::clone(self);
-            return Begun::Unfinished(Box::new(move || app.respond(&request)));
+            return Begun::Unfinished(Arc::clone(self).work(request));
         }
         let answer = || {
             Store::with(|store| {
@@ -177,9 +190,26 @@ impl App {
             Ok(Err((caller, call))) => {
                 let app = Arc::clone(self);
                 Begun::Unfinished(Box::new(move || {
-                    app.finish(&request, || Ok(app.run(&request, &caller, &call.into())))
+                    let answered = app.finish(&request, || Ok(app.run(&request, &caller, &call.into())));
+                    app.done(request, answered)
                 }))
             }
+        }
+    }
+
+    /// All that is to be done for a request's answer, from the start.
+    fn work(self: Arc<Self>, request: Request) -> Work {
+        Box::new(move || {
+            let answered = self.respond(&request);
+            self.done(request, answered)
+        })
+    }
+
+    /// A call that has to wait begins again: who may call, and what, is decided by what holds then.
+    fn done(self: Arc<Self>, request: Request, answered: Result<Response, Pause>) -> Done {
+        match answered {
+            Ok(response) => Done::Answered(response),
+            Err(pause) => Done::Paused(pause, self.work(request)),
         }
     }
 
@@ -191,9 +221,13 @@ impl App {
     }
 
     /// What goes out of an answer, or of what there is instead.
-    fn finish(&self, request: &Request, answer: impl FnOnce() -> Result<Response, Response>) -> Response {
-        let response = guarded(request, answer).unwrap_or_else(|instead| instead);
-        cross_origin::share(&self.access, request, response)
+    fn finish(
+        &self,
+        request: &Request,
+        answer: impl FnOnce() -> Result<Result<Response, Pause>, Response>,
+    ) -> Result<Response, Pause> {
+        let response = guarded(request, answer).unwrap_or_else(Ok)?;
+        Ok(cross_origin::share(&self.access, request, response))
     }
 
     /// Reads a call and lets its sender in.
@@ -217,10 +251,10 @@ impl App {
         Ok(Prepared { caller, call })
     }
 
-    fn run(&self, request: &Request, caller: &Caller, call: &BorrowedCall<'_>) -> Response {
+    fn run(&self, request: &Request, caller: &Caller, call: &BorrowedCall<'_>) -> Result<Response, Pause> {
         let context = self.context(request, caller);
-        let result = self.dispatcher.call(&call.method, call.params.items(), &context, &caller.permit);
-        self.written(request, &call.method, result)
+        let result = self.dispatcher.call(&call.method, call.params.items(), &context, &caller.permit)?;
+        Ok(self.written(request, &call.method, result))
     }
 
     fn run_quickly(&self, request: &Request, caller: &Caller, call: &BorrowedCall<'_>) -> Option<Response> {

@@ -8,6 +8,7 @@
 )]
 
 mod abi;
+mod alone;
 mod calls;
 mod changes;
 mod handover;

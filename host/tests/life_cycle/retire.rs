@@ -11,7 +11,7 @@ const LEAVES_NOTHING: &str = "FLAGS=HOTCALL_PLUGIN_LEAVES_NOTHING";
 /// A scene in which version 1, built with these defines, serves, and whose operator wants this to become of it.
 fn serving(defines: &[&str], unload: Unload) -> Scene {
     let mut scene = Scene::new();
-    scene.options.insert("leaves".into(), PluginOptions { unload });
+    scene.options.insert("leaves".into(), PluginOptions { unload, ..PluginOptions::default() });
     replace(&scene, 1, defines);
     scene.start(Watch::Auto);
     assert_eq!(scene.answer("version"), Some(1));

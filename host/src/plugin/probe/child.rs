@@ -45,10 +45,17 @@ fn attempt(copy: &Path, data_directory: &Path, limits: &Limits, report: &mut Rep
     let mapped = library::map(copy, &facts)?;
     report.tell(&Line::Loaded)?;
     let candidate = Candidate::new(&mapped, 0, hash, facts, limits)?;
+    if candidate.is_exclusive() {
+        report.tell(&Line::Exclusive)?;
+    }
     report.tell(&Line::Named(candidate.descriptor.name.clone()))?;
 
     let mut document = Vec::new();
     io::stdin().read_to_end(&mut document).map_err(Refusal::io("read its settings"))?;
+    if document.is_empty() {
+        // An instance lives elsewhere that this one must not meet.
+        return report.tell(&Line::Destroyed);
+    }
     let config = settings::decode(&document).map_err(Refusal::io("read its settings"))?;
     let (_, live) = candidate.create(data_directory, config, limits)?;
     report.tell(&Line::Created)?;

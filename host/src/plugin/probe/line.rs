@@ -14,6 +14,8 @@ pub(super) enum Line {
     Loaded,
     /// The table keeps the rules, and this is the plugin's name. The settings are awaited.
     Named(String),
+    /// No two of its instances may live at the same time. Comes before the name.
+    Exclusive,
     /// There is an instance.
     Created,
     /// It is destroyed.
@@ -33,6 +35,7 @@ impl Line {
             Self::Ready => ("ready", ""),
             Self::Loaded => ("loaded", ""),
             Self::Named(name) => ("named", name.as_str()),
+            Self::Exclusive => ("exclusive", ""),
             Self::Created => ("created", ""),
             Self::Destroyed => ("destroyed", ""),
             Self::Warning(text) => ("warning", text.as_str()),
@@ -51,6 +54,7 @@ impl Line {
             "ready" => Self::Ready,
             "loaded" => Self::Loaded,
             "named" => Self::Named(text()),
+            "exclusive" => Self::Exclusive,
             "created" => Self::Created,
             "destroyed" => Self::Destroyed,
             "warning" => Self::Warning(text()),

@@ -1,0 +1,254 @@
+//! A gate before an instance that may have to end before its successor begins.
+//!
+//! A call **enters** before it invokes and leaves afterwards, so that the owner knows when no call runs. A closed gate gives
+//! the caller a [`Pause`]: nothing was executed, and once the pause is over the caller starts again with the registry's
+//! current snapshot. So a stale snapshot never leads to an instance that has ended.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Counts the calls of one instance and can be closed.
+pub struct Gate {
+    state: Mutex<State>,
+    /// Runs each time the last call leaves a closed gate, on the thread of that call.
+    on_drained: Box<dyn Fn() + Send + Sync>,
+}
+
+struct State {
+    inside: usize,
+    closed: Option<Closed>,
+}
+
+struct Closed {
+    pause: Pause,
+    /// From this moment on calls do not wait any more. None: they never wait for long.
+    until: Option<Instant>,
+}
+
+/// A call that has entered, until this is dropped.
+#[derive(Debug)]
+pub struct Inside(Arc<Gate>);
+
+/// The time for which a gate is closed. All clones are of the same one.
+#[derive(Clone)]
+pub struct Pause(Arc<Mutex<Option<Vec<Waiter>>>>);
+
+/// Goes on with a call.
+type Waiter = Box<dyn FnOnce(Resumed) + Send>;
+
+/// Why a call that waited goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resumed {
+    /// The pause is over: look again.
+    Over,
+    /// It cannot wait: too many wait already.
+    Refused,
+}
+
+impl Gate {
+    /// An open gate.
+    pub fn new(on_drained: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        let state = Mutex::new(State { inside: 0, closed: None });
+        Arc::new(Self { state, on_drained: Box::new(on_drained) })
+    }
+
+    /// Lets a call in. None when the gate has been closed for too long: whoever invokes all the same gets a fault.
+    ///
+    /// # Errors
+    /// The gate is closed: nothing may be invoked before the pause is over.
+    pub fn enter(self: &Arc<Self>) -> Result<Option<Inside>, Pause> {
+        let mut state = self.lock();
+        match &state.closed {
+            None => {
+                state.inside += 1;
+                Ok(Some(Inside(Arc::clone(self))))
+            }
+            Some(Closed { until: Some(until), .. }) if *until <= Instant::now() => Ok(None),
+            Some(Closed { pause, .. }) => Err(pause.clone()),
+        }
+    }
+
+    /// Lets in whoever is in already, by a caller that has entered. None when the gate is closed and nobody is inside.
+    pub fn hold(self: &Arc<Self>) -> Option<Inside> {
+        let mut state = self.lock();
+        if state.is_drained() {
+            return None;
+        }
+        state.inside += 1;
+        Some(Inside(Arc::clone(self)))
+    }
+
+    /// Lets no further call in. Those that come get this pause, until the given moment.
+    pub fn close(&self, pause: Pause, until: Option<Instant>) {
+        let mut state = self.lock();
+        state.closed = Some(Closed { pause, until });
+        if state.is_drained() {
+            drop(state);
+            (self.on_drained)();
+        }
+    }
+
+    /// Lets calls in again.
+    pub fn reopen(&self) {
+        self.lock().closed = None;
+    }
+
+    /// Whether it is closed and no call is inside. This stays so until it is reopened.
+    pub fn is_drained(&self) -> bool {
+        self.lock().is_drained()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics under the lock, so a poisoned state is right.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    const fn is_drained(&self) -> bool {
+        self.inside == 0 && self.closed.is_some()
+    }
+}
+
+impl Inside {
+    /// Whether this call entered that gate.
+    pub fn is_of(&self, gate: &Arc<Gate>) -> bool {
+        Arc::ptr_eq(&self.0, gate)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.inside -= 1;
+        if state.is_drained() {
+            drop(state);
+            (self.0.on_drained)();
+        }
+    }
+}
+
+impl Pause {
+    /// One that has begun.
+    pub fn begin() -> Self {
+        Self(Arc::new(Mutex::new(Some(Vec::new()))))
+    }
+
+    /// One that is over: whoever gets it looks again at once.
+    pub fn over() -> Self {
+        Self(Arc::new(Mutex::new(None)))
+    }
+
+    /// Ends it: all who wait go on.
+    pub fn end(&self) {
+        for waiter in self.lock().take().into_iter().flatten() {
+            waiter(Resumed::Over);
+        }
+    }
+
+    /// Has `waiter` run once the pause is over: at once when it is, or when `waiters_max` wait already.
+    pub fn then(&self, waiters_max: usize, waiter: impl FnOnce(Resumed) + Send + 'static) {
+        let mut waiting = self.lock();
+        let resumed = match &mut *waiting {
+            None => Resumed::Over,
+            Some(waiters) if waiters.len() >= waiters_max => Resumed::Refused,
+            Some(waiters) => return waiters.push(Box::new(waiter)),
+        };
+        drop(waiting);
+        waiter(resumed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Waiter>>> {
+        // Nothing panics under the lock, so a poisoned list is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Gate")
+            .field("inside", &state.inside)
+            .field("is_closed", &state.closed.is_some())
+            .finish()
+    }
+}
+
+impl fmt::Debug for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pause").field("waiting", &self.lock().as_ref().map(Vec::len)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    fn gate() -> (Arc<Gate>, Arc<AtomicUsize>) {
+        let drained = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&drained);
+        let on_drained = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        };
+        (Gate::new(on_drained), drained)
+    }
+
+    fn later() -> Option<Instant> {
+        Some(Instant::now() + Duration::from_secs(600))
+    }
+
+    #[test]
+    fn a_closed_gate_is_drained_once_the_last_call_has_left() {
+        let (gate, drained) = gate();
+        let (first, second) = (gate.enter().unwrap(), gate.enter().unwrap());
+        gate.close(Pause::begin(), later());
+        assert!(gate.enter().is_err());
+        drop(first);
+        assert!(!gate.is_drained());
+        let held = gate.hold().expect("somebody is inside");
+        drop(second);
+        assert_eq!(drained.load(Ordering::Relaxed), 0);
+        drop(held);
+        assert!(gate.is_drained() && gate.hold().is_none());
+        assert_eq!(drained.load(Ordering::Relaxed), 1);
+        gate.reopen();
+        assert!(gate.enter().unwrap().is_some());
+    }
+
+    #[test]
+    fn an_empty_gate_is_drained_as_soon_as_it_is_closed() {
+        let (gate, drained) = gate();
+        drop(gate.enter().unwrap());
+        assert_eq!(drained.load(Ordering::Relaxed), 0);
+        gate.close(Pause::over(), None);
+        assert_eq!(drained.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn calls_wait_no_longer_than_until_the_given_moment() {
+        let (gate, _) = gate();
+        gate.close(Pause::begin(), Some(Instant::now()));
+        assert!(gate.enter().unwrap().is_none());
+        gate.close(Pause::over(), None);
+        assert!(gate.enter().is_err(), "and look again for as long as there is something to see");
+    }
+
+    #[test]
+    fn those_who_wait_go_on_in_order_and_those_who_may_not_at_once() {
+        let pause = Pause::begin();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let wait = |number| {
+            let told = Arc::clone(&told);
+            pause.then(2, move |resumed| told.lock().unwrap().push((number, resumed)));
+        };
+        (1..=3).for_each(wait);
+        assert_eq!(*told.lock().unwrap(), [(3, Resumed::Refused)]);
+        pause.end();
+        wait(4);
+        let rest = [(1, Resumed::Over), (2, Resumed::Over), (4, Resumed::Over)];
+        assert_eq!(told.lock().unwrap()[1..], rest);
+    }
+}
