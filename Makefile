@@ -21,7 +21,7 @@ C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run build plugins c-plugins test fuzz node-modules bench bench-short bench-micro bench-reload bench-harm bench-gate install-packages clean
+.PHONY: help run build plugins c-plugins test test-reloads fuzz node-modules bench bench-short bench-micro bench-reload bench-harm bench-gate install-packages clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -52,6 +52,9 @@ test: install-packages c-plugins node-modules ## installs what is missing, build
 	rm -rf $(FUZZ)/smoke
 	$(call run-fuzzers,smoke,-runs=$(FUZZ_RUNS) -seed=1 -verbosity=0)
 	$(CARGO) test --workspace
+
+test-reloads: ## reloads a plugin with a database 200 times under 8 writers and kills the server at random moments
+	HOTCALL_RELOADS=200 $(CARGO) test --package hotcall-tests --test it -- exclusive::acknowledged
 
 # Inputs for each target in `make test`, its corpus counted: some seconds.
 FUZZ_RUNS = 300

@@ -12,6 +12,7 @@ mod deadlines;
 mod defects;
 mod deploy;
 mod encoding;
+mod exclusive;
 mod foreign;
 mod gate;
 mod http;
@@ -52,6 +53,7 @@ fn main() {
         defects::trials(),
         deploy::trials(),
         encoding::trials(),
+        exclusive::trials(),
         foreign::trials(),
         gate::trials(),
         http::trials(),

@@ -31,6 +31,17 @@ pub fn release_beside(manifest: &Path, binary: &str) -> PathBuf {
     files.get(binary).unwrap_or_else(|| panic!("cargo built no {binary}: {files:?}")).clone()
 }
 
+/// The plugin in `tests/database`, with its own copy of SQLite or with the system's.
+pub fn database(is_bundled: bool) -> PathBuf {
+    let manifest = repository().join("tests/database/Cargo.toml");
+    let (copy, features) = if is_bundled { ("bundled", "bundled") } else { ("shared", "") };
+    let manifest = format!("--manifest-path={}", manifest.display());
+    let target = format!("--target-dir={}", target().join("database").join(copy).display());
+    let features = format!("--features={features}");
+    let files = cargo_build(&["--locked", &manifest, &target, &features], &[]);
+    files.get("database").unwrap_or_else(|| panic!("cargo built no plugin: {files:?}")).clone()
+}
+
 /// Where everything is built.
 pub fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
