@@ -3,6 +3,7 @@
 CARGO  ?= cargo
 RUSTC  ?= rustc
 TARGET  = $(or $(CARGO_TARGET_DIR),target)
+FULL_TARGET = $(if $(filter /%,$(TARGET)),,$(CURDIR)/)$(TARGET)
 PLUGINS = $(TARGET)/plugins
 NODE    = $(TARGET)/foreign/node
 
@@ -18,13 +19,17 @@ ARGS      ?=
 BIN        = $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/hotcall
 
 # Release builds contain no path of the machine, so the same source gives the same bytes in every folder.
-# rustc applies the last prefix that matches. cargo splits these flags at the ASCII unit separator, so
-# paths may contain spaces.
+# rustc applies the last prefix that matches. Where the component rust-src is installed, rustc names the
+# standard library's files by their paths here; the last map gives them the names they have elsewhere.
+# cargo splits these flags at the ASCII unit separator, so paths may contain spaces.
+RUST_SOURCES  = $$($(RUSTC) --print sysroot)/lib/rustlib/src/rust
+RUST_COMMIT   = $$($(RUSTC) -vV | sed -n 's/^commit-hash: //p')
 CARGO_SOURCES = $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src
 REMAPPED = CARGO_ENCODED_RUSTFLAGS="$$(set -- $(RUSTFLAGS) \
     "--remap-path-prefix=$(CURDIR)=." \
-    "--remap-path-prefix=$(if $(filter /%,$(TARGET)),,$(CURDIR)/)$(TARGET)=target" \
+    "--remap-path-prefix=$(FULL_TARGET)=target" \
     "--remap-path-prefix=$(CARGO_SOURCES)=registry" \
+    "--remap-path-prefix=$(RUST_SOURCES)=/rustc/$(RUST_COMMIT)" \
     && IFS=$$(printf '\037') && printf %s "$$*")"
 
 RUST_PLUGINS = $(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
@@ -32,7 +37,7 @@ C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run build plugins c-plugins test test-reloads fuzz node-modules bench bench-short bench-micro bench-linear bench-reload bench-harm bench-gate install-packages clean
+.PHONY: help run build plugins c-plugins test test-reloads test-reproducible deny sanitize-address memcheck fuzz node-modules bench bench-short bench-micro bench-linear bench-reload bench-harm bench-gate install-packages clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -65,7 +70,12 @@ test: install-packages c-plugins node-modules ## installs what is missing, build
 	$(CARGO) test --locked --workspace
 
 test-reloads: ## reloads a plugin with a database 200 times under 8 writers and kills the server at random moments
-	HOTCALL_RELOADS=200 $(CARGO) test --package hotcall-tests --test it -- exclusive::acknowledged
+	HOTCALL_RELOADS=200 $(CARGO) test --locked --package hotcall-tests --test it -- exclusive::acknowledged
+
+test-reproducible: SECTIONS = run
+test-reproducible: install-packages ## builds the server and the bundled plugins in two folders and compares the bytes
+	$(CARGO) test --locked --package hotcall-tests --test it -- --ignored --exact \
+	    supply::a_release_is_the_same_bytes_in_two_folders
 
 # Inputs for each target in `make test`, its corpus counted: some seconds.
 FUZZ_RUNS = 300
@@ -91,6 +101,72 @@ define run-fuzzers
 	done
 endef
 
+# For `make sanitize-address`: where it builds, and the tests that it skips. These build without its flags,
+# measure the memory of a process, or limit the address space, of which the sanitizer takes terabytes.
+SANITIZED   = $(FULL_TARGET)/sanitized
+UNSANITIZED = mistakes_are_refused allocator:: memory:: new:: readme:: supply:: cli::dev_ cli::check_ trust::check_ \
+    a_probe_gets_nothing
+
+# The flag is unstable. RUSTC_BOOTSTRAP makes stable Rust accept it: for a check, never for a release.
+# -rdynamic exports the sanitizer's functions, which plugins call.
+SANITIZE = rm -f $(SANITIZED)/reports/* && \
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Clink-arg=-rdynamic -Clink-arg=$(SANITIZED)/options.o" \
+    CARGO_BUILD_TARGET=$$($(RUSTC) -vV | sed -n 's/^host: //p') CARGO_TARGET_DIR=$(SANITIZED) \
+    CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only RUST_MIN_STACK=67108864 \
+    HOTCALL_TESTS_LIMITS='probe_address_space_bytes_max = 9223372036854775807'
+
+# Servers leak on purpose: a plugin's old version stays mapped, with the tables that its host lent it.
+sanitize-address: SECTIONS = run test
+sanitize-address: install-packages $(SANITIZED)/options.o ## runs the tests under AddressSanitizer
+	$(SANITIZE) ASAN_OPTIONS=detect_leaks=1 $(CARGO) test --locked --workspace --lib --test sdk --test stateless \
+	    --no-fail-fast -- $(addprefix --skip ,$(UNSANITIZED))
+	$(SANITIZE) $(CARGO) test --locked --workspace --test life_cycle --test it \
+	    --no-fail-fast -- $(addprefix --skip ,$(UNSANITIZED))
+	! grep . $(SANITIZED)/reports/*
+
+# cargo does not notice a changed object among its flags, so everything is built again.
+$(SANITIZED)/options.o: tests/sanitizers/options.c
+	rm -rf $(SANITIZED)
+	mkdir -p $(SANITIZED)/reports
+	chmod 1777 $(SANITIZED)/reports
+	$(CC) -O -fPIC -DREPORTS='"$(SANITIZED)/reports/address"' -c -o $@ $<
+
+# Tests of code that reads and writes through the pointers of plugins. valgrind hides the kernel's vDSO,
+# and rustix crashes without it in plugin::threads.
+RUNNER   = CARGO_TARGET_$$($(RUSTC) -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER
+MEMCHECK = $(RUNNER)="valgrind -q --error-exitcode=9"
+memcheck: SECTIONS = run memcheck
+memcheck: install-packages ## runs the tests of both sides of the ABI under valgrind
+	export $(MEMCHECK) && \
+	    $(CARGO) test --locked --workspace --test sdk --test stateless && \
+	    $(CARGO) test --locked --workspace --lib -- --test-threads=1 --skip plugin::threads \
+	        fuzz::tests::abi fuzz::tests::encode_decode plugin:: lent
+
+# For `make deny`: its program, built in debug to be ready in a minute or two, and how long a fetch of the
+# advisories may take.
+CARGO_DENY_VERSION = 0.20.2
+CARGO_DENY         = $(TARGET)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+ADVISORIES_SECONDS = 60
+# Nothing of these is shipped, so their licenses do not count.
+UNSHIPPED = tests/fuzz/Cargo.toml tests/bench/peers/dxr/Cargo.toml
+
+deny: SECTIONS = run
+deny: install-packages $(CARGO_DENY) ## checks licenses, sources, duplicates and advisories of all dependencies
+	$(CARGO_DENY) --locked check bans licenses sources
+	for manifest in $(UNSHIPPED); do $(DENY_UNSHIPPED) bans sources || exit 1; done
+	if timeout $(ADVISORIES_SECONDS) $(CARGO_DENY) fetch db; then \
+	    $(CARGO_DENY) --locked check advisories && \
+	    for manifest in $(UNSHIPPED); do $(DENY_UNSHIPPED) advisories || exit 1; done; \
+	else \
+	    echo "advisories: NOT CHECKED: cannot fetch their database; the error is above"; \
+	fi
+
+DENY_UNSHIPPED = $(CARGO_DENY) --locked --config deny.toml --manifest-path $$manifest check
+
+$(CARGO_DENY):
+	$(CARGO) install --locked --debug --root $(TARGET)/tools/cargo-deny-$(CARGO_DENY_VERSION) \
+	    --version $(CARGO_DENY_VERSION) cargo-deny
+
 # The client that the tests run in Node. Where npm is missing, its test says so.
 node-modules: $(NODE)/node_modules/.package-lock.json
 
@@ -99,34 +175,37 @@ $(NODE)/node_modules/.package-lock.json: tests/foreign/node/package.json tests/f
 	cp $^ $(NODE)
 	if command -v npm >/dev/null; then cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund; fi
 
+# The benches measure what is released.
+BENCH = $(REMAPPED) $(CARGO) bench --locked
+
 # tests/bench/peers/dxr is built here only: the tests need nothing of it.
 bench bench-short: SECTIONS = run test bench
 bench: install-packages node-modules ## measures Hotcall beside other servers in 25 minutes; see tests/bench/RESULTS.md
-	$(CARGO) bench --locked --package hotcall-tests --bench speed
+	$(BENCH) --package hotcall-tests --bench speed
 
 bench-short: install-packages node-modules ## the same in 4 minutes, into target/bench
-	$(CARGO) bench --locked --package hotcall-tests --bench speed -- --short
+	$(BENCH) --package hotcall-tests --bench speed -- --short
 
 bench-micro: SECTIONS = run
 bench-micro: install-packages ## times what a call is made of: codec, vetting, dispatch; and counts its allocations
-	$(CARGO) bench --locked --package hotcall --features fuzz --bench codec --bench gate
-	$(CARGO) bench --locked --package hotcall-tests --bench call
+	$(BENCH) --package hotcall --features fuzz --bench codec --bench gate
+	$(BENCH) --package hotcall-tests --bench call
 
 bench-linear: SECTIONS = run
 bench-linear: install-packages ## checks that documents are decoded in linear time, whatever they are made of
-	$(CARGO) bench --locked --package hotcall --bench linear
+	$(BENCH) --package hotcall --bench linear
 
 bench-reload: SECTIONS = run
 bench-reload: install-packages ## reloads a plugin 1,000 times under load and prints what it costs; see tests/bench/RELOAD.md
-	$(CARGO) bench --locked --package hotcall-tests --bench reload
+	$(BENCH) --package hotcall-tests --bench reload
 
 bench-harm: SECTIONS = run
 bench-harm: install-packages ## puts harmful plugins into a server and prints how long others' calls take; see tests/bench/RELOAD.md
-	$(CARGO) bench --locked --package hotcall-tests --bench harm
+	$(BENCH) --package hotcall-tests --bench harm
 
 bench-gate: SECTIONS = run bench
 bench-gate: install-packages ## attacks a server with silent and slow clients and prints what a good one notices; see tests/bench/GATE.md
-	$(CARGO) bench --locked --package hotcall-tests --bench gate
+	$(BENCH) --package hotcall-tests --bench gate
 
 SECTIONS = run test
 install-packages: ## installs the Debian packages of .ci/packages that are missing

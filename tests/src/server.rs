@@ -25,6 +25,9 @@ const LOG: &str = "debug,hotcall::plugin::lifecycle=trace";
 const PATIENT_LIMITS: [&str; 6] =
     ["handshake_ms_max", "request_ms_max", "idle_ms_max", "call_ms_max", "probe_ms_max", "drain_ms_max"];
 const PATIENT_MS: u128 = 2 * WAIT_MAX.as_millis();
+/// Variable with limits for all servers under test, as lines of TOML. A server that is built with a
+/// sanitizer needs higher ones.
+const LIMITS: &str = "HOTCALL_TESTS_LIMITS";
 
 /// What a server is started with.
 #[derive(Default)]
@@ -367,11 +370,19 @@ pub fn fill(pipe: &impl AsRawFd) {
     }
 }
 
-/// The text of a config file with [`PATIENT_LIMITS`].
+/// The text of a config file with the limits of the environment and [`PATIENT_LIMITS`], as far as it
+/// does not set them itself.
 fn patient(config: &str) -> String {
     const TABLE: &str = "[limits]\n";
-    let unset = PATIENT_LIMITS.iter().filter(|key| !config.contains(**key));
-    let lines: String = unset.map(|key| format!("{key} = {PATIENT_MS}\n")).collect();
+    let given = std::env::var(LIMITS).unwrap_or_default();
+    let mut lines = String::new();
+    let patient = PATIENT_LIMITS.iter().map(|key| format!("{key} = {PATIENT_MS}"));
+    for line in given.lines().map(str::to_owned).chain(patient) {
+        let key = line.split([' ', '=']).next().unwrap_or_default();
+        if !key.is_empty() && !config.contains(key) && !lines.contains(key) {
+            lines += &(line + "\n");
+        }
+    }
     match config.split_once(TABLE) {
         Some((before, after)) => format!("{before}{TABLE}{lines}{after}"),
         None => format!("{config}\n{TABLE}{lines}"),

@@ -62,6 +62,7 @@ pub(super) fn install(built: &Path, installed: &Path) -> Result<bool, BuildError
 fn build_crate(folder: &Path, release: bool, children: &Children) -> Result<PathBuf, BuildError> {
     let manifest = folder.join("Cargo.toml");
     let mut command = Command::new(cargo());
+    // Without --locked: authors add dependencies while we run, and cargo then updates the lock file.
     command
         .args(["build", "--lib", "--message-format=json-render-diagnostics", "--manifest-path"])
         .arg(&manifest);

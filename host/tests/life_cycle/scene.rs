@@ -18,6 +18,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 /// A limit of probes that is longer than any test waits, so that a busy machine does not pass it.
 const PATIENT_MS: u64 = 1_200_000;
 
+/// Limits from the environment, which a build with a sanitizer needs higher.
+fn given_limits() -> Limits {
+    let text = std::env::var("HOTCALL_TESTS_LIMITS").unwrap_or_default();
+    toml::from_str(&text).unwrap()
+}
+
 pub(crate) struct Scene {
     pub(crate) root: tempfile::TempDir,
     pub(crate) plugins: PathBuf,
@@ -45,7 +51,7 @@ impl Scene {
             removal_ms: 400,
             rescan_ms: 200,
             probe_ms_max: PATIENT_MS,
-            ..Limits::default()
+            ..given_limits()
         };
         let (registry, settings, options) = (Arc::default(), BTreeMap::new(), BTreeMap::new());
         Self {
