@@ -1,4 +1,4 @@
-//! The log: nobody waits for whoever reads it, and nothing of it is lost without a word.
+//! The log: no thread waits for its reader, and lost lines are counted.
 
 use crate::trial;
 use hotcall::xmlrpc::Value;

@@ -361,7 +361,7 @@ impl Drop for Server {
 
 /// Fills a pipe with empty lines until not a byte fits, by any of its ends.
 pub fn fill(pipe: &impl AsRawFd) {
-    // Opened anew: only this writer must not wait.
+    // A descriptor of its own: only this writer must not wait.
     let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let mut pipe = fs::File::options().write(true).custom_flags(flags).open(path).expect("a pipe");

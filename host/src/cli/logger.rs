@@ -73,7 +73,7 @@ pub(super) fn init(filter: &str, is_queued: bool) {
     panic::set_hook(Box::new(report_panic));
 }
 
-/// Writes a record of the log in one line, whoever chose its text.
+/// Writes a log record as one clean line.
 fn write_record(to: &mut Formatter, record: &log::Record<'_>) -> io::Result<()> {
     let text = record.args().to_string();
     let args = format_args!("{}", text::line(&text));
@@ -167,7 +167,7 @@ fn write_all(mut bytes: &[u8]) -> Result<(), Errno> {
         match rustix::io::write(&stderr, bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::INTR) => {}
-            // Whoever shares it may have made it non-blocking.
+            // Another process that shares it may have made it non-blocking.
             Err(Errno::AGAIN) => {
                 poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None)?;
             }

@@ -31,7 +31,8 @@ pub(super) struct Crew<J> {
     /// Both ends of the queue.
     put: Sender<J>,
     take: Receiver<J>,
-    /// Jobs that were taken before and come back. They have waited, so they are taken first. Bounded by whoever gives them back.
+    /// Jobs that come back after a pause. They have waited, so they are taken first. The caller
+    /// bounds their number.
     again: (Sender<J>, Receiver<J>),
     /// Jobs ever taken.
     taken: AtomicU64,

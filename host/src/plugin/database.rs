@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn one_text_alone_shows_nothing() {
         let text = |texts: &[&str]| of_texts(texts.join("-").as_bytes());
-        assert_eq!(text(&["SQLite format 3\0"]), None, "whoever tells kinds of files apart has it");
+        assert_eq!(text(&["SQLite format 3\0"]), None, "programs that detect file types contain it");
         assert_eq!(text(SIGNS[0].texts), Some("SQLite"));
         assert_eq!((of_function(b"mdb_env_open"), of_function(b"sqlite3_open")), (Some("LMDB"), None));
     }

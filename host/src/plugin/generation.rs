@@ -2,7 +2,7 @@
 //!
 //! Calls keep it alive. Its last reference may go on any thread, where no plugin code may run: dropping it only tells
 //! the loader, which destroys the instance. One that may not meet its successor has a gate, and is destroyed as soon as
-//! that is drained, whoever still has a reference.
+//! that is drained, even if references to it remain.
 
 use super::boundary::{Failure, Live, Saved};
 use super::breaker::{Change, Closed};
@@ -181,7 +181,7 @@ impl Instance for Generation {
         let Some(info) = self.descriptor.methods.get(index) else {
             return Err(Fault::new(code::INTERNAL, "internal error: no such method index"));
         };
-        // Whoever enters the gate first cannot be refused here.
+        // A call that has entered the gate is not refused here.
         let _inside = match self.gate.get() {
             Some(gate) => Some(gate.hold().ok_or_else(|| self.ended())?),
             None => None,

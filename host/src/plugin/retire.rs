@@ -89,7 +89,7 @@ impl Loader {
         }
     }
 
-    /// A generation that nobody replaces has no calls any more, whoever still has a reference to it.
+    /// A generation that nobody replaces has no calls any more, even if references to it remain.
     pub(super) fn drained_in_retirement(&mut self, generation: u64) {
         let draining = self.draining.iter().find(|draining| draining.id == generation);
         let Some(drained) = draining.and_then(|draining| draining.generation.upgrade()) else { return };

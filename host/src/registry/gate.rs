@@ -53,7 +53,8 @@ impl Gate {
         Arc::new(Self { state, on_drained: Box::new(on_drained) })
     }
 
-    /// Lets a call in. None when the gate has been closed for too long: whoever invokes all the same gets a fault.
+    /// Lets a call in. `None` when the gate has been closed for too long: invoking the
+    /// instance is then a fault.
     ///
     /// # Errors
     /// The gate is closed: nothing may be invoked before the pause is over.
@@ -69,7 +70,7 @@ impl Gate {
         }
     }
 
-    /// Lets in whoever is in already, by a caller that has entered. None when the gate is closed and nobody is inside.
+    /// Counts a caller that has entered once more. `None` when the gate is closed and nobody is inside.
     pub fn hold(self: &Arc<Self>) -> Option<Inside> {
         let mut state = self.lock();
         if state.is_drained() {
@@ -135,7 +136,7 @@ impl Pause {
         Self(Arc::new(Mutex::new(Some(Vec::new()))))
     }
 
-    /// One that is over: whoever gets it looks again at once.
+    /// A pause that is over: a caller that gets it looks again at once.
     pub fn over() -> Self {
         Self(Arc::new(Mutex::new(None)))
     }

@@ -123,7 +123,7 @@ impl Dispatcher {
         if !permit.allows(method) {
             return None;
         }
-        // Nothing waits here: whoever may wait finds the gate closed, too.
+        // Nothing waits here: a closed gate is for the workers' path.
         let _inside = match &found.gate {
             Some(gate) => Some(gate.enter().ok()?),
             None => None,

@@ -115,7 +115,7 @@ impl Response {
 pub enum Begun {
     /// To the end.
     Answered(Response),
-    /// To where it may take long. Whoever has time does this for the answer.
+    /// Up to work that may take long, which a worker does for the answer.
     Unfinished(Work),
 }
 
