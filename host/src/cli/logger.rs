@@ -9,7 +9,7 @@ use crate::text;
 use anstream::AutoStream;
 use env_logger::fmt::{ConfigurableFormat, Formatter};
 use env_logger::{Builder, Env, Target};
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr_iter, memrchr};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -94,10 +94,10 @@ pub(super) fn start() -> Result<(), Failure> {
     let mut state = QUEUE.lock();
     if state.phase == Phase::Waiting {
         let write = || {
-            let mut lines = Vec::new();
+            let (mut lines, mut output) = (Vec::new(), Output::new(write_all));
             loop {
                 QUEUE.take(&mut lines);
-                write_lines(&lines);
+                output.write(&lines);
             }
         };
         thread::Builder::new()
@@ -128,7 +128,7 @@ fn flush_within(max: Duration) {
     if start().is_err() {
         let mut lines = Vec::new();
         QUEUE.lock().give(&mut lines);
-        return write_lines(&lines);
+        return Output::new(write_all).write(&lines);
     }
     let is_unwritten = |state: &mut State| state.phase == Phase::Writing || !state.is_empty();
     drop(QUEUE.is_written.wait_timeout_while(QUEUE.lock(), max, is_unwritten));
@@ -147,17 +147,42 @@ fn report_panic(info: &PanicHookInfo<'_>) {
     flush_within(if name == "main" { FLUSH_MAX } else { PANIC_FLUSH_MAX });
 }
 
-/// Writes lines to standard error, however long that takes. A line that does not fit into a piece is written by itself.
-fn write_lines(mut lines: &[u8]) {
-    while !lines.is_empty() {
-        let piece = lines.get(..PIECE_BYTES_MAX).unwrap_or(lines);
-        let end = memrchr(b'\n', piece).or_else(|| memchr(b'\n', lines)).map_or(lines.len(), |end| end + 1);
-        let (piece, rest) = lines.split_at(end);
-        if write_all(piece).is_err() {
-            return;
-        }
-        lines = rest;
+/// Where lines are written, and how many could not be: a full disk may have room again.
+struct Output<W> {
+    write: W,
+    lost: u64,
+}
+
+impl<W: FnMut(&[u8]) -> Result<(), Errno>> Output<W> {
+    const fn new(write: W) -> Self {
+        Self { write, lost: 0 }
     }
+
+    /// Writes lines in pieces, however long that takes. A line that does not fit into a piece is written by itself.
+    fn write(&mut self, mut lines: &[u8]) {
+        // The last piece may have been written in part.
+        if self.lost > 0 && (self.write)(format!("\n{}", notice(self.lost)).as_bytes()).is_ok() {
+            self.lost = 0;
+        }
+        while self.lost == 0 && !lines.is_empty() {
+            let piece = lines.get(..PIECE_BYTES_MAX).unwrap_or(lines);
+            let end = memrchr(b'\n', piece).or_else(|| memchr(b'\n', lines));
+            let (piece, rest) = lines.split_at(end.map_or(lines.len(), |end| end + 1));
+            if (self.write)(piece).is_err() {
+                break;
+            }
+            lines = rest;
+        }
+        self.lost += memchr_iter(b'\n', lines).map(|_| 1).sum::<u64>();
+    }
+}
+
+/// A line about dropped ones, as `env_logger` formats it, but whatever the filter.
+fn notice(dropped: u64) -> String {
+    let (now, target) = (jiff::Timestamp::now(), module_path!());
+    format!(
+        "[{now:.0} WARN  {target}] {dropped} log lines were dropped here: standard error did not take them (see log_queue_bytes_max)\n"
+    )
 }
 
 /// Without the standard library's lock, for which a panic of a thread would wait.
@@ -241,17 +266,10 @@ impl State {
         std::mem::swap(&mut self.lines, lines);
     }
 
-    /// Adds the number of dropped lines, as `env_logger` formats it, but whatever the filter.
     fn note_dropped(&mut self) {
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
-            let notice = format!(
-                "[{:.0} WARN  {}] {dropped} log lines were dropped here: standard error did not take them in time \
-                 (log_queue_bytes_max)\n",
-                jiff::Timestamp::now(),
-                module_path!()
-            );
-            self.lines.extend_from_slice(notice.as_bytes());
+            self.lines.extend_from_slice(notice(dropped).as_bytes());
         }
     }
 }
@@ -271,6 +289,7 @@ impl Write for &Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::{Cell, RefCell};
 
     fn state(bytes_max: usize) -> State {
         State { phase: Phase::Waiting, lines: Vec::new(), bytes_max, dropped: 0 }
@@ -310,6 +329,47 @@ mod tests {
         let lines: Vec<_> = lines.lines().collect();
         assert!(
             matches!(lines[..], ["one", notice, "hotcall: why"] if notice.contains(" 1 log lines")),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn lines_are_written_whole() {
+        let mut written = Vec::new();
+        let mut output = Output::new(|piece: &[u8]| {
+            written.push(piece.to_vec());
+            Ok(())
+        });
+        let long = "x".repeat(2 * PIECE_BYTES_MAX) + "\n";
+        let lines = format!("{long}{}end", "short\n".repeat(PIECE_BYTES_MAX / 5));
+        output.write(lines.as_bytes());
+        assert!(written.concat() == lines.as_bytes());
+        assert!(written[0] == long.as_bytes());
+        let is_whole = |piece: &Vec<u8>| piece.len() <= PIECE_BYTES_MAX && piece.ends_with(b"\n");
+        assert!(written.len() > 3 && written[1..written.len() - 1].iter().all(is_whole));
+    }
+
+    #[test]
+    fn lines_that_could_not_be_written_are_counted() {
+        let (written, has_room) = (RefCell::new(String::new()), Cell::new(true));
+        let mut output = Output::new(|piece: &[u8]| {
+            if !has_room.get() {
+                return Err(Errno::NOSPC);
+            }
+            written.borrow_mut().push_str(std::str::from_utf8(piece).unwrap());
+            Ok(())
+        });
+        output.write(b"one\n");
+        has_room.set(false);
+        output.write(b"two\nthree\n");
+        output.write(b"four\n");
+        has_room.set(true);
+        output.write(b"five\n");
+        output.write(b"six\n");
+        let written = written.borrow();
+        let lines: Vec<_> = written.lines().collect();
+        assert!(
+            matches!(lines[..], ["one", "", notice, "five", "six"] if notice.contains("] 3 log lines were")),
             "{lines:?}"
         );
     }
