@@ -215,7 +215,7 @@ impl Access {
         self.policy.load().sites.lists(origin)
     }
 
-    /// Judges a request. Waits and works when there is a password to verify.
+    /// Judges a request by its sender. Waits and works when there is a password to verify.
     ///
     /// # Errors
     /// Why it is not served.
@@ -224,6 +224,9 @@ impl Access {
         policy.sites.check(visit)?;
         let name = self.identify(&policy, visit)?;
         let permit = policy.rules.permit(&name, visit.way, visit.address);
+        if permit.allows_nothing() {
+            return Err(Refusal::new(403, "Forbidden: this caller may not call any method."));
+        }
         Ok(Caller { name, permit })
     }
 

@@ -70,6 +70,11 @@ impl Permit {
         rules.iter().any(|rule| rule.names(method))
     }
 
+    /// Whether every call is refused, whatever its method.
+    pub(super) fn allows_nothing(&self) -> bool {
+        !self.is_owner && self.rules.as_ref().is_some_and(Vec::is_empty)
+    }
+
     /// Whether the caller is an operator as far as this method of the server's own goes.
     pub fn operates(&self, method: &str) -> bool {
         let named = |rule: &Arc<Rule>| rule.users.is_some() && rule.names(method);
