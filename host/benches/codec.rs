@@ -7,7 +7,7 @@
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use hotcall::xmlrpc::{
-    DecodeLimits, EncodeOptions, Store, Value, decode_call_in, encode_call, parse_date_time,
+    DecodeLimits, EncodeOptions, Store, Unlimited, Value, decode_call_in, encode_call, parse_date_time,
 };
 use std::fmt;
 
@@ -98,7 +98,7 @@ fn member_of_staff(n: i32) -> Value {
 
 /// As the server does.
 fn read<'a>(document: &'a [u8], limits: &DecodeLimits, store: &'a Store) {
-    black_box(decode_call_in(document, limits, store).expect("it can be read").params.items());
+    black_box(decode_call_in(document, limits, store, &Unlimited).expect("it can be read").params.items());
 }
 
 fn decode(bencher: Bencher<'_, '_>, document: &[u8]) {

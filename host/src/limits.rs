@@ -23,7 +23,8 @@ pub struct Limits {
     pub idle_ms_max: u64,
     /// A request body.
     pub body_bytes_max: usize,
-    /// Bodies of requests and of responses on their way, of all connections together; the first 64 KiB of each are free.
+    /// Bodies of requests and responses of all connections together, with what requests become while
+    /// they are inflated and decoded. The first 64 KiB of each body and of each call are free.
     pub bodies_bytes_max: usize,
     /// Arrays and structs within each other, in requests and results.
     pub xml_depth_max: usize,

@@ -4,6 +4,12 @@
 //! call, and `system.multicall` sees one set of methods for the whole batch. Knows no files, no dlopen, no XML:
 //! an [`Instance`] is whatever can be called.
 
+mod memory;
+
+#[cfg(test)]
+pub(crate) use memory::Little;
+pub use memory::{Claim, Memory, Unlimited};
+
 use crate::xmlrpc::{Fault, Items, Value};
 use arc_swap::{ArcSwap, Guard};
 use smol_str::SmolStr;

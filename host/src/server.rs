@@ -327,7 +327,8 @@ impl Prepared {
         let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
         let concurrency = Arc::new(Concurrency::new(&options.methods));
         let dispatcher = dispatcher.with_style(options.xmlrpc).with_concurrency(Arc::clone(&concurrency));
-        let app = App::new(dispatcher, access.clone());
+        let budget = net::Budget::new(options.limits.bodies_bytes_max);
+        let app = App::new(dispatcher, access.clone()).with_memory(budget.clone());
         let handler = Arc::new(Application(Arc::new(app)));
         let settings = net::Settings {
             tls: tls.as_ref(),
@@ -336,6 +337,7 @@ impl Prepared {
             workers_freely: cores() * WORKERS_PER_CORE + reserve(&options),
             reactors: cores(),
             direct_lane: options.direct_lane,
+            budget: &budget,
             limits: &options.limits,
         };
         match net::start(listeners, &settings, handler) {

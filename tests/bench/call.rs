@@ -8,7 +8,7 @@ use hotcall::limits::Limits;
 use hotcall::registry::{CallContext, Cancellation};
 use hotcall::rpc::Dispatcher;
 use hotcall::web::{App, Begun, Request, Way};
-use hotcall::xmlrpc::{DecodeLimits, EncodeOptions, Store, Value, decode_call_in, encode_call};
+use hotcall::xmlrpc::{DecodeLimits, EncodeOptions, Store, Unlimited, Value, decode_call_in, encode_call};
 use hotcall_tests::artifacts;
 use hotcall_tests::loaded::Loaded;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ fn dispatch(bencher: Bencher<'_, '_>) {
     let (loaded, context) = (loaded(), context());
     let document = encode_call("add", &PARAMS, &EncodeOptions::default()).unwrap();
     Store::with(|store| {
-        let call = decode_call_in(&document, &DecodeLimits::default(), store).unwrap();
+        let call = decode_call_in(&document, &DecodeLimits::default(), store, &Unlimited).unwrap();
         bencher.bench_local(|| {
             let snapshot = loaded.registry().glance();
             let method = snapshot.get(black_box("add")).unwrap();

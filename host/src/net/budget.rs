@@ -1,14 +1,15 @@
 //! Memory for bodies, over all connections: each is bounded by itself, and thousands together would not be. Knows no connections.
 
+use crate::web::Memory;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// So much of each connection does not count: small requests are served whatever the large ones take.
 const FREE_BYTES: usize = 64 << 10;
 
-/// What all connections may take together.
+/// What all connections and their calls may take together.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub struct Budget {
     taken: AtomicUsize,
     bytes_max: usize,
 }
@@ -21,7 +22,8 @@ pub(super) struct Share {
 }
 
 impl Budget {
-    pub(super) fn new(bytes_max: usize) -> Arc<Self> {
+    /// A budget of so many bytes.
+    pub fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Self { taken: AtomicUsize::new(0), bytes_max })
     }
 
@@ -31,12 +33,27 @@ impl Budget {
     }
 }
 
+impl Memory for Budget {
+    fn take(&self, bytes: usize) -> bool {
+        let fits = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= self.bytes_max);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+}
+
 impl Share {
     /// Takes nothing from now on.
     pub(super) fn give_back(&mut self) {
         let taken = std::mem::take(&mut self.taken);
         if taken > 0 {
-            self.budget.taken.fetch_sub(taken, Ordering::Relaxed);
+            self.budget.give_back(taken);
         }
     }
 
@@ -45,14 +62,11 @@ impl Share {
     pub(super) fn resize(&mut self, bytes: usize) -> bool {
         let wanted = bytes.saturating_sub(FREE_BYTES);
         if wanted > self.taken {
-            let fits = |taken: usize| {
-                taken.checked_add(wanted - self.taken).filter(|taken| *taken <= self.budget.bytes_max)
-            };
-            if self.budget.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+            if !self.budget.take(wanted - self.taken) {
                 return false;
             }
         } else if wanted < self.taken {
-            self.budget.taken.fetch_sub(self.taken - wanted, Ordering::Relaxed);
+            self.budget.give_back(self.taken - wanted);
         }
         self.taken = wanted;
         true

@@ -36,6 +36,7 @@ pub mod tls;
 mod unix;
 mod upstream;
 
+pub use budget::Budget;
 pub use handed::Handed;
 pub use pulse::{Pulse, Woken};
 pub use unix::UnixAccess;
@@ -135,6 +136,8 @@ pub struct Settings<'a> {
     pub reactors: usize,
     /// Whether calls go to the workers without passing through tiny_http.
     pub direct_lane: bool,
+    /// The memory budget, which the handler uses too.
+    pub budget: &'a Arc<Budget>,
     /// Every limit.
     pub limits: &'a Limits,
 }
@@ -224,7 +227,7 @@ pub fn start(
 ) -> Result<Front, Error> {
     /// Beside the direct lane, tiny_http has little to do.
     const CARRIERS: usize = 2;
-    let Settings { tls, private, workers, workers_freely, reactors, direct_lane, limits } = *settings;
+    let Settings { tls, private, workers, workers_freely, reactors, direct_lane, budget, limits } = *settings;
     let workers = workers.max(1);
     if let Some(listener) = listeners.iter().find(|listener| tls.is_none() && listener.needs_tls()) {
         return Err(Error::Tls(format!("{} needs a certificate: give --cert and --key", listener.url())));
@@ -234,7 +237,8 @@ pub fn start(
     let crew = pool.workers();
     let carriers = if direct_lane { CARRIERS } else { workers };
     let (way_in, lane) = lane::start(private, carriers, limits, &pool)?;
-    let service = Arc::new(Service::new(limits.clone(), handler, pool, way_in, direct_lane));
+    let service =
+        Arc::new(Service::new(limits.clone(), Arc::clone(budget), handler, pool, way_in, direct_lane));
     let start = |number| Reactor::start(number, Arc::clone(&service)).map_err(Error::Thread);
     let reactors = (0..reactors.max(1)).map(start).collect::<Result<Vec<_>, _>>()?;
     let certificates =

@@ -37,14 +37,15 @@ pub(super) enum Submitted {
 impl Service {
     pub(super) fn new(
         limits: Limits,
+        budget: Arc<Budget>,
         handler: Arc<dyn Handler>,
         pool: Pool,
         lane: Lane,
         has_direct_lane: bool,
     ) -> Self {
         Self {
-            budget: Budget::new(limits.bodies_bytes_max),
             limits,
+            budget,
             handler,
             pool,
             lane,
@@ -118,8 +119,7 @@ pub(super) fn overload() -> Response {
 
 /// What is answered when all connections' bodies take as much memory as they may.
 pub(super) fn crowded() -> Response {
-    let why = "Overloaded: large requests and answers of others take the memory for them (bodies_bytes_max). Try again in a moment.";
-    Response::text(503, why).with_header("Retry-After", "1")
+    Response::crowded()
 }
 
 /// What is answered when something within has failed.

@@ -14,7 +14,7 @@ pub use concurrency::Concurrency;
 use crate::access::Permit;
 use crate::limits::Limits;
 use crate::registry::{CallContext, Control, Method, Registry, Snapshot};
-use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Items, Value, View, code};
+use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Items, Resources, Value, View, code};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -75,7 +75,7 @@ impl Dispatcher {
         &self.encode
     }
 
-    /// Answers one call.
+    /// Answers one call. A batch reserves memory from `resources` for its results.
     ///
     /// # Errors
     /// -32004 for a name that the caller may not call, whether it exists or not, -32601 for a name that nobody registered or that is for operators when the caller is none, -32000 when the deadline passed before the method began or before it answered,
@@ -86,6 +86,7 @@ impl Dispatcher {
         params: impl Into<Items<'a>>,
         context: &CallContext,
         permit: &Permit,
+        resources: &dyn Resources,
     ) -> Result<Value, Fault> {
         let snapshot = self.registry.snapshot();
         let scope = Scope {
@@ -97,7 +98,7 @@ impl Dispatcher {
         };
         scope.check(method)?;
         match method {
-            multicall::NAME => multicall::run(&scope, params.into(), &self.limits, &self.encode),
+            multicall::NAME => multicall::run(&scope, params.into(), &self.limits, &self.encode, resources),
             _ => call_one(&scope, method, params.into()),
         }
     }

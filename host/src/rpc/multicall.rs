@@ -4,24 +4,34 @@
 
 use super::{Scope, call_one, only, system::wrong_params};
 use crate::limits::Limits;
-use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Tree, Value, View, code};
+use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Resources, Tree, Value, View, code};
 
 pub(super) const NAME: &str = "system.multicall";
 
 /// What a response takes around the results.
 const FRAME_BYTES_MAX: usize = 512;
+/// Memory per byte that a result takes in the response. No value needs more.
+const HELD_BYTES_EACH: usize = 2;
 
 /// Runs a batch.
 ///
 /// # Errors
-/// Only for the batch as a whole: not one array, too many entries, or faults that together are larger than a response may
-/// be. A failed entry, and one whose result cannot be sent or does not fit any more, is a fault struct in the result.
+/// Only for the batch as a whole: not one array, too many entries, too little memory for the results,
+/// or faults that together are larger than a response may be. A failed entry, and one whose result
+/// cannot be sent or does not fit any more, is a fault struct in the result.
 pub(super) fn run(
     scope: &Scope<'_>,
     params: Items<'_>,
     limits: &Limits,
     encode: &EncodeOptions,
+    resources: &dyn Resources,
 ) -> Result<Value, Fault> {
+    // The value with its length in the response, if it can be sent and fits.
+    let sized = |value: Value, bytes_max: usize| {
+        let options = EncodeOptions { bytes_max, ..*encode };
+        let bytes = xmlrpc::encoded_len(&value, &options, resources)?;
+        Ok((value, bytes))
+    };
     let Some(View::Array(entries)) = only(params) else {
         return Err(wrong_params(NAME, "one array of structs with methodName and params", params));
     };
@@ -35,18 +45,13 @@ pub(super) fn run(
     let mut results = Vec::with_capacity(entries.len());
     for entry in entries.iter() {
         let (result, bytes) = run_entry(scope, entry)
-            .and_then(|value| sized(Value::Array(vec![value]), left, encode))
-            .or_else(|fault| sized(xmlrpc::fault_value(&fault), left, encode))?;
+            .and_then(|value| sized(Value::Array(vec![value]), left))
+            .or_else(|fault| sized(xmlrpc::fault_value(&fault), left))?;
         left -= bytes;
+        resources.take(bytes.saturating_mul(HELD_BYTES_EACH))?;
         results.push(result);
     }
     Ok(Value::Array(results))
-}
-
-/// The value with its length in the response, if it can be sent and fits.
-fn sized(value: Value, bytes_max: usize, encode: &EncodeOptions) -> Result<(Value, usize), Fault> {
-    let bytes = xmlrpc::encoded_len(&value, &EncodeOptions { bytes_max, ..*encode })?;
-    Ok((value, bytes))
 }
 
 fn run_entry(scope: &Scope<'_>, entry: Tree<'_>) -> Result<Value, Fault> {

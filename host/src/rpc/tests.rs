@@ -4,7 +4,7 @@ use super::*;
 use crate::access::{Access, Policy, RuleKeys, Settings, Visit, Way};
 use crate::limits::MethodLimits;
 use crate::registry::{Cancellation, Instance, Method, MethodInfo, Promise};
-use crate::xmlrpc::{self, Params};
+use crate::xmlrpc::{self, Params, Unlimited};
 use smol_str::SmolStr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -77,7 +77,7 @@ fn permit(way: Way, methods: &[&str]) -> Permit {
 }
 
 fn call(method: &str, params: &[Value]) -> Result<Value, Fault> {
-    dispatcher(Limits::default()).call(method, params, &context(), &Permit::default())
+    dispatcher(Limits::default()).call(method, params, &context(), &Permit::default(), &Unlimited)
 }
 
 fn entry(name: &str, params: Vec<Value>) -> Value {
@@ -97,14 +97,16 @@ fn finds_and_misses() {
 #[test]
 fn a_passed_deadline_is_a_fault() {
     let late = CallContext { deadline: Instant::now(), ..context() };
-    let fault = dispatcher(Limits::default()).call("echo", &[], &late, &Permit::default()).unwrap_err();
+    let fault =
+        dispatcher(Limits::default()).call("echo", &[], &late, &Permit::default(), &Unlimited).unwrap_err();
     assert_eq!(fault.code, code::DEADLINE);
 }
 
 #[test]
 fn an_answer_after_the_deadline_is_a_fault() {
     let soon = CallContext { deadline: Instant::now() + Duration::from_millis(20), ..context() };
-    let fault = dispatcher(Limits::default()).call("late", &[], &soon, &Permit::default()).unwrap_err();
+    let fault =
+        dispatcher(Limits::default()).call("late", &[], &soon, &Permit::default(), &Unlimited).unwrap_err();
     assert_eq!(fault.code, code::DEADLINE);
 }
 
@@ -189,14 +191,15 @@ fn multicall_isolates_its_entries() {
 fn multicall_has_limits() {
     let few = dispatcher(Limits { multicall_calls_max: 2, ..Limits::default() });
     let batch = |count| [Value::Array(vec![entry("big", vec![]); count])];
-    assert!(few.call("system.multicall", &batch(2), &context(), &Permit::default()).is_ok());
+    assert!(few.call("system.multicall", &batch(2), &context(), &Permit::default(), &Unlimited).is_ok());
     assert_eq!(
-        few.call("system.multicall", &batch(3), &context(), &Permit::default()).unwrap_err().code,
+        few.call("system.multicall", &batch(3), &context(), &Permit::default(), &Unlimited).unwrap_err().code,
         code::INVALID_PARAMS
     );
     let bytes_max = 3_500;
     let small = dispatcher(Limits { response_bytes_max: bytes_max, ..Limits::default() });
-    let Ok(Value::Array(results)) = small.call("system.multicall", &batch(4), &context(), &Permit::default())
+    let Ok(Value::Array(results)) =
+        small.call("system.multicall", &batch(4), &context(), &Permit::default(), &Unlimited)
     else {
         panic!()
     };
@@ -207,7 +210,10 @@ fn multicall_has_limits() {
     assert!(response.len() <= bytes_max);
     // Where not even the faults fit, the batch is one.
     assert_eq!(
-        small.call("system.multicall", &batch(100), &context(), &Permit::default()).unwrap_err().code,
+        small
+            .call("system.multicall", &batch(100), &context(), &Permit::default(), &Unlimited)
+            .unwrap_err()
+            .code,
         code::RESPONSE_TOO_LARGE
     );
     assert_eq!(call("system.multicall", &[]).unwrap_err().code, code::INVALID_PARAMS);
@@ -230,7 +236,8 @@ impl crate::registry::Control for Recorder {
 fn the_server_s_own_affairs_are_for_operators() {
     let dispatcher = dispatcher(Limits::default()).with_control(Arc::new(Recorder));
     let operator = permit(Way::Owner, &[]);
-    let call = |method: &str, params: &[Value]| dispatcher.call(method, params, &context(), &operator);
+    let call =
+        |method: &str, params: &[Value]| dispatcher.call(method, params, &context(), &operator, &Unlimited);
     assert_eq!(call("hotcall.plugins", &[]), Ok(Value::Array(vec!["p".into()])));
     assert_eq!(call("hotcall.reload", &["p".into()]), Ok("p".into()));
     assert_eq!(call("hotcall.reload", &["q".into()]).unwrap_err().message, "no such");
@@ -244,8 +251,9 @@ fn the_server_s_own_affairs_are_for_operators() {
         assert!(matches!(call("system.methodHelp", &[name.into()]), Ok(Value::String(_))), "{name}");
     }
 
-    let call =
-        |method: &str, params: &[Value]| dispatcher.call(method, params, &context(), &Permit::default());
+    let call = |method: &str, params: &[Value]| {
+        dispatcher.call(method, params, &context(), &Permit::default(), &Unlimited)
+    };
     let Ok(Value::Array(names)) = call("system.listMethods", &[]) else { panic!() };
     for name in own {
         assert!(!names.contains(&name.into()), "{name}");
@@ -263,7 +271,8 @@ fn the_server_s_own_affairs_are_for_operators() {
 fn what_is_denied_is_not_told() {
     let dispatcher = dispatcher(Limits::default()).with_control(Arc::new(Recorder));
     let permit = permit(Way::Network, &["echo", "hotcall.plugins"]);
-    let call = |method: &str, params: &[Value]| dispatcher.call(method, params, &context(), &permit);
+    let call =
+        |method: &str, params: &[Value]| dispatcher.call(method, params, &context(), &permit, &Unlimited);
     let code_of = |result: Result<Value, Fault>| result.map_err(|fault| fault.code);
     let rows = [
         ("echo", vec![], true),
@@ -329,12 +338,13 @@ fn as_many_calls_of_a_method_run_as_may_in_a_batch_too() {
     let one = MethodLimits { concurrency_max: NonZeroUsize::new(1) };
     let concurrency = Arc::new(Concurrency::new(&[("echo".to_owned(), one)].into()));
     let dispatcher = dispatcher(Limits::default()).with_concurrency(Arc::clone(&concurrency));
-    let echo = || dispatcher.call("echo", &[], &context(), &Permit::default());
+    let echo = || dispatcher.call("echo", &[], &context(), &Permit::default(), &Unlimited);
     assert!(echo().is_ok());
     let running = concurrency.enter("echo").unwrap();
     assert_eq!(echo().unwrap_err().code, code::OVERLOADED);
     let batch = Value::Array(vec![entry("echo", vec![]), entry("big", vec![])]);
-    let answered = dispatcher.call("system.multicall", &[batch], &context(), &Permit::default()).unwrap();
+    let answered =
+        dispatcher.call("system.multicall", &[batch], &context(), &Permit::default(), &Unlimited).unwrap();
     let Value::Array(entries) = answered else { panic!("no array") };
     assert!(matches!(entries.as_slice(), [Value::Struct(_), Value::Array(_)]), "{entries:?}");
     drop(running);

@@ -1,8 +1,9 @@
 //! What must hold for any body under a content coding. Must not know of the fuzzer.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a target fails by a panic")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a target fails by a panic")]
 
 use super::Response;
-use super::content::{decode, encode};
+use super::content::{Undecoded, decode, encode};
+use crate::xmlrpc::Unlimited;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use std::io::{self, Write};
@@ -49,8 +50,11 @@ fn finished<E: Write>(mut encoder: E, content: &[u8], finish: fn(E) -> io::Resul
 }
 
 fn status_or_content(body: &[u8], coding: &str, bytes_max: usize) -> Result<Vec<u8>, u16> {
-    let content = decode(body, Some(coding), bytes_max);
-    content.map(|content| content.into_owned()).map_err(|response| response.status)
+    match decode(body, Some(coding), bytes_max, &Unlimited) {
+        Ok(content) => Ok(content.into_owned()),
+        Err(Undecoded::Refused(response)) => Err(response.status),
+        Err(Undecoded::Stopped(stop)) => panic!("{stop:?}, though nothing has an end"),
+    }
 }
 
 /// The body has this content, at no smaller limit, and with nothing missing or behind it.
@@ -79,7 +83,7 @@ fn is_exact(body: &[u8], coding: &str, content: &[u8]) {
 fn a_response_is_coded_or_not(body: &[u8]) {
     let plain = Response::xml(body.to_vec());
     for accepts_gzip in [true, false] {
-        let response = encode(plain.clone(), accepts_gzip);
+        let response = encode(plain.clone(), accepts_gzip, &Unlimited);
         assert!(response.headers.contains(&("Vary", "Accept-Encoding".into())));
         if response.headers.contains(&("Content-Encoding", "gzip".into())) {
             assert!(accepts_gzip && response.body.len() < body.len());

@@ -5,18 +5,22 @@
 //! plugins.
 
 mod admission;
+mod allowance;
 mod content;
 mod cross_origin;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+#[cfg(test)]
+mod tests;
 
 pub use crate::access::Way;
-pub use crate::registry::Cancellation;
+pub use crate::registry::{Cancellation, Memory};
 
 use crate::access::{Access, Caller};
-use crate::registry::CallContext;
+use crate::registry::{self, CallContext};
 use crate::rpc::Dispatcher;
 use crate::xmlrpc::{self, BorrowedCall, DecodeLimits, Document, Fault, Store, Value, code};
+use allowance::Allowance;
 use smol_str::SmolStr;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -89,6 +93,12 @@ impl Response {
         Self { status, headers: Vec::new(), body }.with_header("Content-Type", "text/plain; charset=utf-8")
     }
 
+    /// The response while requests and responses use all the memory that they may.
+    pub fn crowded() -> Self {
+        let why = "Overloaded: large requests and answers of others take the memory for them (bodies_bytes_max). Try again in a moment.";
+        Self::text(503, why).with_header("Retry-After", "1")
+    }
+
     /// The same with one more header field.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
@@ -109,16 +119,11 @@ pub enum Begun {
     Unfinished(Box<dyn FnOnce() -> Response + Send>),
 }
 
-/// A call, read, whose sender may make it.
-struct Prepared<'a> {
-    caller: Caller,
-    call: BorrowedCall<'a>,
-}
-
 /// The application: what answers requests.
 pub struct App {
     dispatcher: Dispatcher,
     access: Arc<Access>,
+    memory: Arc<dyn Memory>,
     decode_limits: DecodeLimits,
 }
 
@@ -137,16 +142,21 @@ impl App {
             attribute_bytes_max: limits.xml_attribute_bytes_max,
             attributes_max: limits.xml_attributes_max,
         };
-        Self { dispatcher, access, decode_limits }
+        Self { dispatcher, access, memory: Arc::new(registry::Unlimited), decode_limits }
+    }
+
+    /// The same with a memory budget, for what requests become while they are read and answered.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Arc<dyn Memory>) -> Self {
+        self.memory = memory;
+        self
     }
 
     /// Answers one request, however long that takes.
     pub fn respond(&self, request: &Request) -> Response {
         self.finish(request, || {
-            Store::with(|store| {
-                let Prepared { caller, call } = self.prepare(request, store)?;
-                Ok(self.run(request, &caller, &call))
-            })
+            let caller = self.admit(request)?;
+            self.answer(request, &caller)
         })
     }
 
@@ -156,18 +166,23 @@ impl App {
         /// Reading more takes too long for this.
         const BODY_BYTES_MAX: usize = 16 << 10;
         // A password takes long to verify, by intention.
-        let takes_long = request.body.len() > BODY_BYTES_MAX
-            || request.content_encoding.is_some()
-            || request.authorization.is_some();
-        if takes_long {
+        if request.authorization.is_some() {
             let app = Arc::clone(self);
             return Begun::Unfinished(Box::new(move || app.respond(&request)));
         }
         let answer = || {
+            let caller = self.admit(&request)?;
+            if request.body.len() > BODY_BYTES_MAX || request.content_encoding.is_some() {
+                return Ok(Err((caller, None)));
+            }
+            let allowance = self.allowance(&request);
             Store::with(|store| {
-                let Prepared { caller, call } = self.prepare(&request, store)?;
+                let Some(call) = self.read_quickly(&request, &caller, store, &allowance)? else {
+                    return Ok(Err((caller, None)));
+                };
                 // Who goes on with it has neither this thread's store nor the text in its place.
-                Ok(self.run_quickly(&request, &caller, &call).ok_or_else(|| (caller, call.into_owned())))
+                let answered = self.run_quickly(&request, &caller, &call, &allowance);
+                Ok(answered.ok_or_else(|| (caller, Some(call.into_owned()))))
             })
         };
         match guarded(&request, answer) {
@@ -177,7 +192,10 @@ impl App {
             Ok(Err((caller, call))) => {
                 let app = Arc::clone(self);
                 Begun::Unfinished(Box::new(move || {
-                    app.finish(&request, || Ok(app.run(&request, &caller, &call.into())))
+                    app.finish(&request, || match call {
+                        Some(call) => Ok(app.run(&request, &caller, &call.into(), &app.allowance(&request))),
+                        None => app.answer(&request, &caller),
+                    })
                 }))
             }
         }
@@ -196,36 +214,93 @@ impl App {
         cross_origin::share(&self.access, request, response)
     }
 
-    /// Reads a call and lets its sender in.
+    /// Decides whether the sender may call at all, before the body is decoded.
     ///
     /// # Errors
     /// The response to send instead of an answer.
-    fn prepare<'a>(&self, request: &'a Request, store: &'a Store) -> Result<Prepared<'a>, Response> {
+    fn admit(&self, request: &Request) -> Result<Caller, Response> {
         route(request)?;
-        let caller = admission::admit(&self.access, request)?;
-        let bytes_max = self.dispatcher.limits().body_bytes_max;
-        let document = content::decode(&request.body, request.content_encoding.as_deref(), bytes_max)?;
-        let content_type = request.content_type.as_deref().unwrap_or_default();
-        let document = Document::from(store.bytes(document)).with_content_type(content_type);
-        let call = xmlrpc::decode_call_in(document, &self.decode_limits, store).map_err(|fault| {
-            log::debug!("request {} from {}: {fault}", request.id, request.caller_address);
-            faulty(request, &fault)
-        })?;
-        if !caller.permit.allows(&call.method) {
-            return Err(content::encode(admission::denied(request, &call.method), request.accepts_gzip));
+        admission::admit(&self.access, request)
+    }
+
+    /// Decodes a call and makes it.
+    ///
+    /// # Errors
+    /// The response to send instead of an answer.
+    fn answer(&self, request: &Request, caller: &Caller) -> Result<Response, Response> {
+        let allowance = self.allowance(request);
+        Store::with(|store| {
+            let document = self.document(request, store, &allowance)?;
+            let call = xmlrpc::decode_call_in(document, &self.decode_limits, store, &allowance)
+                .map_err(|fault| unread(request, &fault, &allowance))?;
+            permitted(request, caller, &call)?;
+            Ok(self.run(request, caller, &call, &allowance))
+        })
+    }
+
+    /// Decodes a call, unless that may take long.
+    ///
+    /// # Errors
+    /// The response to send instead of an answer.
+    fn read_quickly<'a>(
+        &self,
+        request: &'a Request,
+        caller: &Caller,
+        store: &'a Store,
+        allowance: &Allowance<'_>,
+    ) -> Result<Option<BorrowedCall<'a>>, Response> {
+        let document = self.document(request, store, allowance)?;
+        let call = xmlrpc::decode_call_quickly(document, &self.decode_limits, store, allowance)
+            .map_err(|fault| unread(request, &fault, allowance))?;
+        if let Some(call) = &call {
+            permitted(request, caller, call)?;
         }
-        Ok(Prepared { caller, call })
+        Ok(call)
     }
 
-    fn run(&self, request: &Request, caller: &Caller, call: &BorrowedCall<'_>) -> Response {
-        let context = self.context(request, caller);
-        let result = self.dispatcher.call(&call.method, call.params.items(), &context, &caller.permit);
-        self.written(request, &call.method, result)
+    fn document<'a>(
+        &self,
+        request: &'a Request,
+        store: &'a Store,
+        allowance: &Allowance<'_>,
+    ) -> Result<Document<'a>, Response> {
+        let bytes_max = self.dispatcher.limits().body_bytes_max;
+        let content =
+            content::decode(&request.body, request.content_encoding.as_deref(), bytes_max, allowance)
+                .map_err(|why| match why {
+                    content::Undecoded::Refused(response) => response,
+                    content::Undecoded::Stopped(stop) => unread(request, &stop.into(), allowance),
+                })?;
+        let content_type = request.content_type.as_deref().unwrap_or_default();
+        Ok(Document::from(store.document(content)).with_content_type(content_type))
     }
 
-    fn run_quickly(&self, request: &Request, caller: &Caller, call: &BorrowedCall<'_>) -> Option<Response> {
+    fn allowance<'a>(&'a self, request: &'a Request) -> Allowance<'a> {
+        Allowance::new(request, self.dispatcher.limits().call_max(), &*self.memory)
+    }
+
+    fn run(
+        &self,
+        request: &Request,
+        caller: &Caller,
+        call: &BorrowedCall<'_>,
+        allowance: &Allowance<'_>,
+    ) -> Response {
         let context = self.context(request, caller);
-        let write = |result| self.written(request, &call.method, result);
+        let result =
+            self.dispatcher.call(&call.method, call.params.items(), &context, &caller.permit, allowance);
+        self.written(request, &call.method, result, allowance)
+    }
+
+    fn run_quickly(
+        &self,
+        request: &Request,
+        caller: &Caller,
+        call: &BorrowedCall<'_>,
+        allowance: &Allowance<'_>,
+    ) -> Option<Response> {
+        let context = self.context(request, caller);
+        let write = |result| self.written(request, &call.method, result, allowance);
         self.dispatcher.call_quickly(&call.method, call.params.items(), &context, &caller.permit, write)
     }
 
@@ -239,15 +314,36 @@ impl App {
         }
     }
 
-    fn written(&self, request: &Request, method: &str, result: Result<Value, Fault>) -> Response {
+    fn written(
+        &self,
+        request: &Request,
+        method: &str,
+        result: Result<Value, Fault>,
+        allowance: &Allowance<'_>,
+    ) -> Response {
         log_call(request, method, &result);
-        let document =
-            result.and_then(|value| xmlrpc::encode_response(&value, self.dispatcher.encode_options()));
+        let options = self.dispatcher.encode_options();
+        let document = result.and_then(|value| xmlrpc::encode_response_in(&value, options, allowance));
         match document {
-            Ok(document) => content::encode(Response::xml(document), request.accepts_gzip),
+            Ok(document) => content::encode(Response::xml(document), request.accepts_gzip, allowance),
+            Err(Fault { code: code::OVERLOADED, .. }) if allowance.is_crowded() => Response::crowded(),
             Err(fault) => faulty(request, &fault),
         }
     }
+}
+
+/// Refuses a call that its caller may not make.
+fn permitted(request: &Request, caller: &Caller, call: &BorrowedCall<'_>) -> Result<(), Response> {
+    if caller.permit.allows(&call.method) {
+        return Ok(());
+    }
+    Err(content::encode(admission::denied(request, &call.method), request.accepts_gzip, &xmlrpc::Unlimited))
+}
+
+/// The response to a call that could not be decoded.
+fn unread(request: &Request, fault: &Fault, allowance: &Allowance<'_>) -> Response {
+    log::debug!("request {} from {}: {fault}", request.id, request.caller_address);
+    if allowance.is_crowded() { allowance.crowded() } else { faulty(request, fault) }
 }
 
 /// Sends what is no call to one of the server's paths away.
@@ -270,7 +366,8 @@ fn route(request: &Request) -> Result<(), Response> {
 
 /// A fault as a response.
 fn faulty(request: &Request, fault: &Fault) -> Response {
-    content::encode(Response::xml(xmlrpc::encode_fault(fault)), request.accepts_gzip)
+    let response = Response::xml(xmlrpc::encode_fault(fault));
+    content::encode(response, request.accepts_gzip, &xmlrpc::Unlimited)
 }
 
 /// Keeps a defect of the server's own to the request that shows it.

@@ -2,6 +2,7 @@
 
 use super::chars::forbidden;
 use super::date::plain;
+use super::resources::{Resources, Unlimited};
 use super::style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};
 use super::{DateTime, Fault, Value, code};
 use base64::Engine;
@@ -30,6 +31,9 @@ const EX_NAMESPACE: &str = "http://ws.apache.org/xmlrpc/namespaces/extensions";
 /// How much of a fault's message is sent, so that a fault can always be.
 const FAULT_CHARS_MAX: usize = 65_536;
 
+/// The first allocation of a document, which is not counted. Most responses need no more.
+const BYTES_FREE: usize = 512;
+
 const PROLOG: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
 /// A response document with this result.
@@ -45,22 +49,40 @@ const PROLOG: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 /// assert!(String::from_utf8(document).unwrap().contains("<value><string>a &lt; b</string></value>"));
 /// ```
 pub fn encode_response(result: &Value, options: &EncodeOptions) -> Result<Vec<u8>, Fault> {
-    let mut document = Writer::new(*options, "result");
+    encode_response_in(result, options, &Unlimited)
+}
+
+/// Like [`encode_response`], but reserves memory as the document grows.
+///
+/// # Errors
+/// Those of [`encode_response`], and -32001 when too little memory is left.
+pub fn encode_response_in(
+    result: &Value,
+    options: &EncodeOptions,
+    resources: &dyn Resources,
+) -> Result<Vec<u8>, Fault> {
+    let mut document = Writer::new(*options, "result", resources);
     document.root("methodResponse")?;
     document.put("<params><param>")?;
     document.value(result)?;
     document.put("</param></params></methodResponse>\n")?;
-    Ok(document.bytes)
+    Ok(document.finish())
 }
 
 /// What a value takes in a document, in bytes.
 ///
 /// # Errors
-/// As [`encode_response`], were this the result.
-pub(crate) fn encoded_len(value: &Value, options: &EncodeOptions) -> Result<usize, Fault> {
-    let mut document = Writer { bytes: Vec::new(), options: *options, subject: "result" };
-    document.value(value)?;
-    Ok(document.bytes.len())
+/// As [`encode_response_in`], were this the result.
+pub(crate) fn encoded_len(
+    value: &Value,
+    options: &EncodeOptions,
+    resources: &dyn Resources,
+) -> Result<usize, Fault> {
+    let mut document =
+        Writer { bytes: Vec::new(), granted: 0, resources, options: *options, subject: "result" };
+    let written = document.value(value);
+    resources.give_back(document.granted);
+    written.map(|()| document.bytes.len())
 }
 
 /// A response document with this fault. Cannot fail: characters that XML cannot carry are replaced, and a
@@ -100,7 +122,7 @@ pub(crate) fn fault_value(fault: &Fault) -> Value {
 /// # Errors
 /// As [`encode_response`], of the parameters.
 pub fn encode_call(method: &str, params: &[Value], options: &EncodeOptions) -> Result<Vec<u8>, Fault> {
-    let mut document = Writer::new(*options, "call");
+    let mut document = Writer::new(*options, "call", &Unlimited);
     document.root("methodCall")?;
     document.put("<methodName>")?;
     document.text(method)?;
@@ -111,12 +133,15 @@ pub fn encode_call(method: &str, params: &[Value], options: &EncodeOptions) -> R
         document.put("</param>")?;
     }
     document.put("</params></methodCall>\n")?;
-    Ok(document.bytes)
+    Ok(document.finish())
 }
 
 /// A document that grows up to its limit.
-struct Writer {
+struct Writer<'r> {
     bytes: Vec<u8>,
+    /// The length that the reserved memory allows.
+    granted: usize,
+    resources: &'r dyn Resources,
     options: EncodeOptions,
     /// What messages call it.
     subject: &'static str,
@@ -128,11 +153,17 @@ enum Open<'a> {
     Struct(slice::Iter<'a, (String, Value)>),
 }
 
-impl Writer {
-    fn new(options: EncodeOptions, subject: &'static str) -> Self {
-        let mut bytes = Vec::with_capacity(512);
+impl<'r> Writer<'r> {
+    fn new(options: EncodeOptions, subject: &'static str, resources: &'r dyn Resources) -> Self {
+        let mut bytes = Vec::with_capacity(BYTES_FREE);
         bytes.extend_from_slice(PROLOG.as_bytes());
-        Self { bytes, options, subject }
+        Self { bytes, granted: BYTES_FREE.min(options.bytes_max), resources, options, subject }
+    }
+
+    /// Returns the document, and gives back the memory that it does not use.
+    fn finish(self) -> Vec<u8> {
+        self.resources.give_back(self.granted.saturating_sub(self.bytes.len().max(BYTES_FREE)));
+        self.bytes
     }
 
     /// Writes the start tag of the document's element. The namespace is declared whenever the style may need it, as
@@ -335,11 +366,25 @@ impl Writer {
         Ok(())
     }
 
-    fn room(&self, bytes: usize) -> Result<(), Fault> {
-        if self.bytes.len().saturating_add(bytes) <= self.options.bytes_max {
-            return Ok(());
+    /// Makes room for `bytes` more.
+    #[inline]
+    fn room(&mut self, bytes: usize) -> Result<(), Fault> {
+        let wanted = self.bytes.len().saturating_add(bytes);
+        if wanted <= self.granted { Ok(()) } else { self.grow(wanted) }
+    }
+
+    /// Makes room for `wanted` bytes in all. Grows by half at least.
+    #[cold]
+    fn grow(&mut self, wanted: usize) -> Result<(), Fault> {
+        let max = self.options.bytes_max;
+        if wanted > max {
+            return Err(self.too_large());
         }
-        Err(self.too_large())
+        let granted = wanted.max(self.granted + self.granted / 2).min(max);
+        self.resources.take(granted - self.granted)?;
+        self.granted = granted;
+        self.bytes.reserve_exact(granted.saturating_sub(self.bytes.len()));
+        Ok(())
     }
 
     #[cold]

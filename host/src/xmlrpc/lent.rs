@@ -2,6 +2,7 @@
 //! as they are. So a call needs no memory for each of its values, and none of them is copied on its way. Must not know XML.
 #![allow(unsafe_code, reason = "what is lent is read through the pointers of the ABI")]
 
+use super::resources::{Meter, Stop};
 use super::unique::unique;
 use bumpalo::Bump;
 use hotcall_plugin::tree::{Items, Tree};
@@ -11,8 +12,10 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::{mem, slice};
 
-/// What a thread keeps of a store between documents.
+/// Memory for small lists and texts that a thread keeps between documents. No document pays for it.
 const KEPT_BYTES_MAX: usize = 256 << 10;
+/// The least that is reserved when a document needs more.
+const STEP_BYTES: usize = 64 << 10;
 /// A list or text that is larger is kept where it is. Smaller ones are copied together, so that their memory is used again.
 const COPIED_BYTES_MAX: usize = 16 << 10;
 /// Lists that wait to be filled again: more are in use only where so many arrays and structs are within each other.
@@ -60,6 +63,7 @@ impl Store {
         }
         let kept = KEPT.try_with(Cell::take).ok().flatten();
         let mut store = kept.unwrap_or_default();
+        store.small.set_allocation_limit(Some(KEPT_BYTES_MAX));
         let result = work(&store);
         store.empty();
         // The thread may be past its thread-locals' end: then the store just goes.
@@ -81,46 +85,58 @@ impl Store {
 
     /// The list, to be read.
     #[inline]
-    pub(crate) fn items<'a>(&'a self, list: List<'a>) -> Items<'a> {
+    pub(crate) fn items<'a>(&'a self, list: List<'a>, meter: &Meter<'_>) -> Result<Items<'a>, Stop> {
+        let items = self.values.keep(list.raw, &self.small, meter)?;
         // SAFETY: `Lent` and `List` hold only what safe code gave them for 'a: numbers, and slices of texts and of this store.
-        unsafe { Items::new(self.values.keep(list.raw, &self.small)) }
+        Ok(unsafe { Items::new(items) })
     }
 
     /// The list as an array.
     #[inline]
-    pub(crate) fn array<'a>(&'a self, list: List<'a>) -> Lent<'a> {
-        let items = self.values.keep(list.raw, &self.small);
+    pub(crate) fn array<'a>(&'a self, list: List<'a>, meter: &Meter<'_>) -> Result<Lent<'a>, Stop> {
+        let items = self.values.keep(list.raw, &self.small, meter)?;
         let array = abi::Items { ptr: items.as_ptr(), len: items.len() };
-        Lent::new(abi::ARRAY, abi::Payload { array })
+        Ok(Lent::new(abi::ARRAY, abi::Payload { array }))
     }
 
     /// The list as a struct.
     #[inline]
-    pub(crate) fn structure<'a>(&'a self, list: MemberList<'a>) -> Lent<'a> {
-        let members = self.members.keep(list.raw, &self.small);
+    pub(crate) fn structure<'a>(&'a self, list: MemberList<'a>, meter: &Meter<'_>) -> Result<Lent<'a>, Stop> {
+        let members = self.members.keep(list.raw, &self.small, meter)?;
         let structure = abi::Members { ptr: members.as_ptr(), len: members.len() };
-        Lent::new(abi::STRUCT, abi::Payload { structure })
+        Ok(Lent::new(abi::STRUCT, abi::Payload { structure }))
     }
 
     /// Text that lives as long as the store at least.
     #[inline]
-    pub(crate) fn text<'a>(&'a self, text: Cow<'a, str>) -> &'a str {
+    pub(crate) fn text<'a>(&'a self, text: Cow<'a, str>, meter: &Meter<'_>) -> Result<&'a str, Stop> {
         match text {
-            Cow::Borrowed(text) => text,
+            Cow::Borrowed(text) => Ok(text),
             Cow::Owned(text) => {
-                let bytes = self.bytes(Cow::Owned(text.into_bytes()));
+                let bytes = self.bytes(Cow::Owned(text.into_bytes()), meter)?;
                 // SAFETY: they are the bytes of a `String`.
-                unsafe { str::from_utf8_unchecked(bytes) }
+                Ok(unsafe { str::from_utf8_unchecked(bytes) })
             }
         }
     }
 
-    /// The same for bytes.
-    pub(crate) fn bytes<'a>(&'a self, bytes: Cow<'a, [u8]>) -> &'a [u8] {
+    /// A document that lives as long as the store. Its maker has reserved the memory for it.
+    pub fn document<'a>(&'a self, document: Cow<'a, [u8]>) -> &'a [u8] {
+        match document {
+            Cow::Borrowed(document) => document,
+            Cow::Owned(document) => keep(&self.texts, document),
+        }
+    }
+
+    /// Like [`Store::text`], for bytes.
+    pub(crate) fn bytes<'a>(&'a self, bytes: Cow<'a, [u8]>, meter: &Meter<'_>) -> Result<&'a [u8], Stop> {
         match bytes {
-            Cow::Borrowed(bytes) => bytes,
-            Cow::Owned(bytes) if bytes.len() <= COPIED_BYTES_MAX => self.small.alloc_slice_copy(&bytes),
-            Cow::Owned(bytes) => keep(&self.texts, bytes),
+            Cow::Borrowed(bytes) => Ok(bytes),
+            Cow::Owned(bytes) if bytes.len() <= COPIED_BYTES_MAX => copy(&self.small, &bytes, meter),
+            Cow::Owned(bytes) => {
+                meter.take(bytes.capacity())?;
+                Ok(keep(&self.texts, bytes))
+            }
         }
     }
 
@@ -188,24 +204,29 @@ impl<'a> Lent<'a> {
 impl<'a> List<'a> {
     /// Puts a value behind the others.
     #[inline]
-    pub(crate) fn push(&mut self, value: Lent<'a>) {
+    pub(crate) fn push(&mut self, value: Lent<'a>, meter: &Meter<'_>) -> Result<(), Stop> {
+        meter.make_room(&mut self.raw, size_of::<abi::Value>())?;
         self.raw.push(value.raw);
+        Ok(())
     }
 }
 
 impl<'a> MemberList<'a> {
     /// Puts a member behind the others.
     #[inline]
-    pub(crate) fn push(&mut self, name: &'a str, value: Lent<'a>) {
+    pub(crate) fn push(&mut self, name: &'a str, value: Lent<'a>, meter: &Meter<'_>) -> Result<(), Stop> {
+        meter.make_room(&mut self.raw, size_of::<abi::Member>())?;
         self.raw.push(abi::Member { name: abi::Str::new(name), value: value.raw });
+        Ok(())
     }
 
     /// Has each name once: the last of a name wins and stands where the first stood.
-    pub(crate) fn deduplicate(&mut self) {
-        self.raw = unique(mem::take(&mut self.raw), |member| {
+    pub(crate) fn deduplicate(&mut self, meter: &Meter<'_>) -> Result<(), Stop> {
+        self.raw = unique(mem::take(&mut self.raw), meter, |member| {
             // SAFETY: `push` had the name of a `str` that lives for 'a.
             unsafe { slice::from_raw_parts(member.name.ptr, member.name.len) }
-        });
+        })?;
+        Ok(())
     }
 }
 
@@ -223,18 +244,41 @@ impl<T: Copy> Lists<T> {
 
     /// The items, for as long as the store is not emptied.
     #[inline]
-    fn keep<'a>(&'a self, mut list: Vec<T>, small: &'a Bump) -> &'a [T] {
+    fn keep<'a>(&'a self, mut list: Vec<T>, small: &'a Bump, meter: &Meter<'_>) -> Result<&'a [T], Stop> {
         if list.capacity() * size_of::<T>() > COPIED_BYTES_MAX {
-            return keep(&self.large, list);
+            return Ok(keep(&self.large, list));
         }
-        let copy = small.alloc_slice_copy(&list);
+        let copy = copy(small, &list, meter)?;
         list.clear();
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARES_MAX {
             spare.push(list);
         }
-        copy
+        Ok(copy)
     }
+}
+
+/// Copies a small list or text into the shared memory.
+#[inline]
+fn copy<'a, T: Copy>(small: &'a Bump, items: &[T], meter: &Meter<'_>) -> Result<&'a [T], Stop> {
+    match small.try_alloc_slice_copy(items) {
+        Ok(copy) => Ok(copy),
+        Err(_) => {
+            raise(small, meter)?;
+            small.try_alloc_slice_copy(items).map(|copy| &*copy).map_err(|_| Stop::Crowded)
+        }
+    }
+}
+
+/// Raises the limit of the shared memory.
+#[cold]
+fn raise(small: &Bump, meter: &Meter<'_>) -> Result<(), Stop> {
+    let limit = small.allocation_limit().unwrap_or_default();
+    // Steps of a quarter: larger ones would reserve much that stays unused.
+    let more = STEP_BYTES.max(limit / 4);
+    meter.take(more)?;
+    small.set_allocation_limit(Some(limit + more));
+    Ok(())
 }
 
 /// Keeps a list as it is. Whoever drops or changes those that are kept needs them for itself alone.
@@ -249,23 +293,35 @@ fn keep<T>(kept: &RefCell<Vec<Vec<T>>>, list: Vec<T>) -> &[T] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xmlrpc::resources::Unlimited;
     use hotcall_plugin::{Value, View, tree::ReadLimits};
 
     const ANY: ReadLimits = ReadLimits { depth_max: 10, values_max: usize::MAX, bytes_max: usize::MAX };
 
+    fn meter() -> Meter<'static> {
+        Meter::new(&Unlimited)
+    }
+
     #[test]
     fn what_is_built_is_read() {
         Store::with(|store| {
-            let document = String::from("text");
+            let (document, meter) = (String::from("text"), &meter());
             let mut members = store.member_list();
-            members.push("a", Lent::string(&document));
-            members.push("b", Lent::binary(store.bytes(Cow::Owned(vec![1, 2]))));
+            members.push("a", Lent::string(&document), meter).unwrap();
+            let bytes = store.bytes(Cow::Owned(vec![1, 2]), meter).unwrap();
+            members.push("b", Lent::binary(bytes), meter).unwrap();
+            let text = store.text(Cow::Owned("owned".to_owned()), meter).unwrap();
             let mut list = store.list();
-            list.push(Lent::int(5));
-            list.push(store.structure(members));
-            list.push(store.array(store.list()));
-            list.push(Lent::string(store.text(Cow::Owned("owned".to_owned()))));
-            let read: Vec<Value> = store.items(list).iter().map(|tree| tree.to_value(ANY).unwrap()).collect();
+            for value in [
+                Lent::int(5),
+                store.structure(members, meter).unwrap(),
+                store.array(store.list(), meter).unwrap(),
+                Lent::string(text),
+            ] {
+                list.push(value, meter).unwrap();
+            }
+            let items = store.items(list, meter).unwrap();
+            let read: Vec<Value> = items.iter().map(|tree| tree.to_value(ANY).unwrap()).collect();
             let members =
                 vec![("a".to_owned(), Value::from("text")), ("b".to_owned(), Value::Binary(vec![1, 2]))];
             let expected =
@@ -277,18 +333,20 @@ mod tests {
     #[test]
     fn large_lists_and_texts_stay_where_they_were_made() {
         Store::with(|store| {
-            let long = "x".repeat(2 * COPIED_BYTES_MAX);
+            let (long, meter) = ("x".repeat(2 * COPIED_BYTES_MAX), &meter());
             let first = long.as_ptr();
-            let text = store.text(Cow::Owned(long));
+            let text = store.text(Cow::Owned(long), meter).unwrap();
             assert_eq!(text.as_ptr(), first);
             let mut list = store.list();
-            (0..i64::try_from(COPIED_BYTES_MAX).unwrap()).for_each(|number| list.push(Lent::long(number)));
+            for number in 0..i64::try_from(COPIED_BYTES_MAX).unwrap() {
+                list.push(Lent::long(number), meter).unwrap();
+            }
             let first = list.raw.as_ptr();
             // Others that are kept meanwhile leave it where it is.
-            let items = store.items(list);
+            let items = store.items(list, meter).unwrap();
             assert_eq!(items.as_abi().unwrap().as_ptr(), first);
             for _ in 0..100 {
-                store.text(Cow::Owned("y".repeat(COPIED_BYTES_MAX + 1)));
+                store.text(Cow::Owned("y".repeat(COPIED_BYTES_MAX + 1)), meter).unwrap();
             }
             assert!(matches!(items.get(COPIED_BYTES_MAX - 1).unwrap().view(), Ok(View::Long(16_383))));
             assert!(text.bytes().all(|byte| byte == b'x'));
@@ -299,12 +357,12 @@ mod tests {
     fn a_small_document_s_memory_is_used_again_and_a_large_one_s_is_not_kept() {
         let first = |count: i64| {
             Store::with(|store| {
-                let mut list = store.list();
-                (0..count).for_each(|number| list.push(Lent::long(number)));
+                let (mut list, meter) = (store.list(), &meter());
+                (0..count).for_each(|number| list.push(Lent::long(number), meter).unwrap());
                 let first = list.raw.as_ptr();
-                store.items(list);
+                store.items(list, meter).unwrap();
                 for _ in 0..count {
-                    store.text(Cow::Owned("some text".to_owned()));
+                    store.text(Cow::Owned("some text".to_owned()), meter).unwrap();
                 }
                 (first, store.small.allocated_bytes())
             })
@@ -319,10 +377,13 @@ mod tests {
     fn the_last_of_a_name_wins_and_stands_where_the_first_stood() {
         let deduplicated = |names: &[String]| {
             Store::with(|store| {
-                let mut list = store.member_list();
-                (0..).zip(names).for_each(|(number, name)| list.push(name, Lent::int(number)));
-                list.deduplicate();
-                let Ok(Value::Struct(members)) = store.structure(list).tree().to_value(ANY) else { panic!() };
+                let (mut list, meter) = (store.member_list(), &meter());
+                for (number, name) in (0..).zip(names) {
+                    list.push(name, Lent::int(number), meter).unwrap();
+                }
+                list.deduplicate(meter).unwrap();
+                let structure = store.structure(list, meter).unwrap();
+                let Ok(Value::Struct(members)) = structure.tree().to_value(ANY) else { panic!() };
                 let number =
                     |value| if let Value::Int(number) = value { number } else { panic!("{value:?}") };
                 members.into_iter().map(|(name, value)| (number(value), name)).collect::<Vec<_>>()

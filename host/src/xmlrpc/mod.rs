@@ -13,6 +13,7 @@ pub(crate) mod fuzz;
 mod lent;
 #[cfg(test)]
 mod properties;
+mod resources;
 mod style;
 #[cfg(test)]
 mod tests;
@@ -22,14 +23,18 @@ pub use date::parse_date_time;
 pub(crate) use decode::fault_of;
 pub use decode::{
     BorrowedCall, Call, DecodeError, DecodeLimits, Document, Params, decode_call, decode_call_in,
-    decode_response,
+    decode_call_quickly, decode_response,
 };
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use decode::{call_both_ways, response_both_ways};
-pub use encode::{EncodeOptions, encode_call, encode_fault, encode_response};
+pub use encode::{EncodeOptions, encode_call, encode_fault, encode_response, encode_response_in};
 pub(crate) use encode::{encoded_len, fault_value};
 pub use fault::{Fault, code};
 pub use hotcall_plugin::tree::{Items, Tree, View};
 pub use hotcall_plugin::{DateTime, Value};
 pub use lent::Store;
+#[cfg(test)]
+pub(crate) use resources::Counted;
+pub(crate) use resources::Meter;
+pub use resources::{Resources, Stop, Unlimited};
 pub use style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};

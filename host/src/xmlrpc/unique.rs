@@ -1,12 +1,29 @@
 //! Members with unique names, whatever they are made of. Must not know where they come from.
 
+use super::resources::{Meter, Stop};
 use std::collections::{HashMap, HashSet};
 
 /// Up to so many members, comparing each name with each is cheaper than hashing them.
 const COMPARED_MEMBERS_MAX: usize = 8;
 
+/// Bytes per member of the hash tables: a name's slice, two numbers, and the unused slots.
+const BYTES_HASHED: usize = 96;
+
 /// The last of a name wins and stands where the first stood.
-pub(super) fn unique<T>(members: Vec<T>, name: impl Fn(&T) -> &[u8]) -> Vec<T> {
+pub(super) fn unique<T>(
+    members: Vec<T>,
+    meter: &Meter<'_>,
+    name: impl Fn(&T) -> &[u8],
+) -> Result<Vec<T>, Stop> {
+    if members.len() <= COMPARED_MEMBERS_MAX {
+        return Ok(deduplicated(members, name));
+    }
+    // A list with duplicates is copied twice.
+    let _memory = meter.take_for_now(members.len().saturating_mul(BYTES_HASHED + 2 * size_of::<T>()))?;
+    Ok(deduplicated(members, name))
+}
+
+fn deduplicated<T>(members: Vec<T>, name: impl Fn(&T) -> &[u8]) -> Vec<T> {
     if !has_duplicates(&members, &name) {
         return members;
     }

@@ -4,7 +4,7 @@ use crate::documents::{self, INTS};
 use crate::peers::{Programs, python};
 use crate::plan::Form;
 use crate::samples::Samples;
-use hotcall::xmlrpc::{DecodeLimits, Store, decode_call_in};
+use hotcall::xmlrpc::{DecodeLimits, Store, Unlimited, decode_call_in};
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
@@ -43,7 +43,8 @@ fn ours(document: &str, time: Duration) -> f64 {
     let (began, mut count) = (Instant::now(), 0);
     while began.elapsed() < time {
         Store::with(|store| {
-            let call = decode_call_in(black_box(document.as_bytes()), &DecodeLimits::default(), store);
+            let call =
+                decode_call_in(black_box(document.as_bytes()), &DecodeLimits::default(), store, &Unlimited);
             black_box(call.unwrap().params.items());
         });
         count += 1;

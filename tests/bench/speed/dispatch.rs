@@ -4,7 +4,7 @@
 use crate::documents;
 use crate::samples::Samples;
 use hotcall::registry::CallContext;
-use hotcall::xmlrpc::{DecodeLimits, Items, Store, Value, decode_call_in};
+use hotcall::xmlrpc::{DecodeLimits, Items, Store, Unlimited, Value, decode_call_in};
 use hotcall_tests::artifacts;
 use hotcall_tests::loaded::Loaded;
 use std::hint::black_box;
@@ -17,7 +17,8 @@ const CALLS: u32 = 10_000;
 pub fn measure() -> Samples {
     let add = documents::add();
     Store::with(|store| {
-        let call = decode_call_in(add.document.as_bytes(), &DecodeLimits::default(), store).unwrap();
+        let call =
+            decode_call_in(add.document.as_bytes(), &DecodeLimits::default(), store, &Unlimited).unwrap();
         batches(call.params.items())
     })
 }

@@ -6,6 +6,7 @@
 use super::DecodeError;
 use super::reader::shown;
 use crate::xmlrpc::code;
+use crate::xmlrpc::resources::Meter;
 use std::borrow::Cow;
 
 const UTF_8_BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -52,8 +53,8 @@ impl<'a> Document<'a> {
     /// The document in UTF-8, without byte order mark. What already is UTF-8 is neither copied nor checked.
     ///
     /// # Errors
-    /// The encoding is none of those known, or the bytes are not of it.
-    pub(super) fn to_utf8(self) -> Result<Cow<'a, [u8]>, DecodeError> {
+    /// The encoding is unknown, the bytes are not valid in it, or there is no memory for the copy.
+    pub(super) fn to_utf8(self, meter: &Meter<'_>) -> Result<Cow<'a, [u8]>, DecodeError> {
         let (encoding, bytes) = self.encoding()?;
         let text = match encoding {
             Encoding::Utf8 => return Ok(Cow::Borrowed(bytes)),
@@ -61,11 +62,11 @@ impl<'a> Document<'a> {
             Encoding::Iso8859_1 | Encoding::Iso8859_15 | Encoding::Windows1252 if bytes.is_ascii() => {
                 return Ok(Cow::Borrowed(bytes));
             }
-            Encoding::Utf16Le => utf_16(bytes, u16::from_le_bytes)?,
-            Encoding::Utf16Be => utf_16(bytes, u16::from_be_bytes)?,
-            Encoding::Iso8859_1 => by_byte(bytes, |byte| Some(byte.into()))?,
-            Encoding::Iso8859_15 => by_byte(bytes, |byte| Some(iso_8859_15(byte)))?,
-            Encoding::Windows1252 => by_byte(bytes, windows_1252)?,
+            Encoding::Utf16Le => utf_16(bytes, u16::from_le_bytes, meter)?,
+            Encoding::Utf16Be => utf_16(bytes, u16::from_be_bytes, meter)?,
+            Encoding::Iso8859_1 => by_byte(bytes, |byte| Some(byte.into()), meter)?,
+            Encoding::Iso8859_15 => by_byte(bytes, |byte| Some(iso_8859_15(byte)), meter)?,
+            Encoding::Windows1252 => by_byte(bytes, windows_1252, meter)?,
         };
         Ok(Cow::Owned(text.into_bytes()))
     }
@@ -185,10 +186,21 @@ fn charset(content_type: &str) -> Option<&str> {
     (!name.is_empty()).then_some(name)
 }
 
-fn by_byte(bytes: &[u8], read: fn(u8) -> Option<char>) -> Result<String, DecodeError> {
-    let mut text = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        match read(byte) {
+fn by_byte(bytes: &[u8], read: fn(u8) -> Option<char>, meter: &Meter<'_>) -> Result<String, DecodeError> {
+    converted(bytes.iter().map(|byte| read(*byte)), meter)
+}
+
+/// Collects characters; `None` is one that the encoding does not have. A first pass measures them,
+/// because a text that grows could take twice its length.
+fn converted(
+    characters: impl Iterator<Item = Option<char>> + Clone,
+    meter: &Meter<'_>,
+) -> Result<String, DecodeError> {
+    let bytes = characters.clone().map_while(|character| character).map(char::len_utf8).sum();
+    meter.take(bytes)?;
+    let mut text = String::with_capacity(bytes);
+    for character in characters {
+        match character {
             Some(character) => text.push(character),
             None => return Err(not_of_it(&text)),
         }
@@ -223,16 +235,11 @@ fn windows_1252(byte: u8) -> Option<char> {
     }
 }
 
-fn utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, DecodeError> {
-    let pairs = bytes.as_chunks::<2>();
-    let mut text = String::with_capacity(bytes.len());
-    for character in char::decode_utf16(pairs.0.iter().copied().map(unit)) {
-        match character {
-            Ok(character) => text.push(character),
-            Err(_) => return Err(not_of_it(&text)),
-        }
-    }
-    if pairs.1.is_empty() { Ok(text) } else { Err(not_of_it(&text)) }
+fn utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16, meter: &Meter<'_>) -> Result<String, DecodeError> {
+    let (pairs, odd) = bytes.as_chunks::<2>();
+    let units = pairs.iter().copied().map(unit);
+    let text = converted(char::decode_utf16(units).map(Result::ok), meter)?;
+    if odd.is_empty() { Ok(text) } else { Err(not_of_it(&text)) }
 }
 
 fn unsupported(name: &str) -> DecodeError {
@@ -258,6 +265,7 @@ fn not_of_it(before: &str) -> DecodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xmlrpc::resources::Unlimited;
 
     #[test]
     fn the_charset_is_found_in_a_content_type() {
@@ -299,7 +307,7 @@ mod tests {
     #[test]
     fn who_is_believed_has_an_order() {
         let read = |bytes: &[u8], content_type: &str| {
-            let text = Document::from(bytes).with_content_type(content_type).to_utf8();
+            let text = Document::from(bytes).with_content_type(content_type).to_utf8(&Meter::new(&Unlimited));
             text.map(|text| String::from_utf8(text.into_owned()).unwrap()).map_err(|error| error.code)
         };
         let latin1 = b"<?xml version='1.0' encoding='iso-8859-1'?><a>\xE9</a>";

@@ -1,16 +1,20 @@
 //! Documents to calls and answers. Must not know of sockets, methods or plugins.
 //!
-//! `encoding` turns bytes into UTF-8, `reader` that into the few XML events that matter, `values` builds values from
-//! them, `scalars` reads the text of one scalar, `doctype` refuses entities, `passed` tells
-//! which limit of XML's own a document passed, and a `call` is what a request comes to. Here is the grammar round them: `<methodCall>` and `<methodResponse>`.
+//! `encoding` turns bytes into UTF-8, `reader` that into the few XML events that matter, `namespaces`
+//! limits their declarations, `values` builds values from them, `scalars` reads the text of one
+//! scalar, `doctype` refuses entities, `passed` tells which limit of XML's own a document passed, and
+//! a `call` is what a request comes to. Here is the grammar: `<methodCall>` and `<methodResponse>`.
 //!
 //! `fast` reads what clients really send by a way of its own. It is tried first, and what it leaves is read as if it were not
 //! there.
 
 mod call;
+#[cfg(test)]
+mod costs;
 mod doctype;
 mod encoding;
 mod fast;
+mod namespaces;
 mod passed;
 mod reader;
 mod scalars;
@@ -19,9 +23,11 @@ mod tests;
 mod values;
 
 use super::lent::Store;
+use super::resources::{Meter, Resources, Stop, Unlimited};
 use super::{Fault, Value, code};
 pub use call::{BorrowedCall, Call, Params};
 pub use encoding::Document;
+use hotcall_plugin::abi;
 use reader::{Event, Reader};
 use std::fmt;
 
@@ -106,21 +112,22 @@ impl From<DecodeError> for Fault {
 /// ```
 pub fn decode_call<'a>(document: impl Into<Document<'a>>, limits: &DecodeLimits) -> Result<Call, Fault> {
     let document = document.into();
-    Store::with(|store| decode_call_in(document, limits, store).map(BorrowedCall::into_owned))
+    Store::with(|store| decode_call_in(document, limits, store, &Unlimited).map(BorrowedCall::into_owned))
 }
 
 /// As [`decode_call`], without copying what may stay in the document. The store is for the rest.
+/// Reserves memory from `resources` before it allocates, and checks them regularly.
 ///
 /// # Errors
-/// As [`decode_call`].
+/// Those of [`decode_call`]; -32000 and -32001 when the resources stop it.
 ///
 /// # Examples
 /// ```
-/// use hotcall::xmlrpc::{DecodeLimits, Store, decode_call_in};
+/// use hotcall::xmlrpc::{DecodeLimits, Store, Unlimited, decode_call_in};
 /// let document = b"<methodCall><methodName>add</methodName><params>
 ///     <param><value><int>2</int></value></param><param><value>three</value></param></params></methodCall>";
 /// Store::with(|store| {
-///     let call = decode_call_in(document, &DecodeLimits::default(), store).unwrap();
+///     let call = decode_call_in(document, &DecodeLimits::default(), store, &Unlimited).unwrap();
 ///     assert_eq!((&*call.method, call.params.items().len()), ("add", 2));
 /// });
 /// ```
@@ -128,8 +135,25 @@ pub fn decode_call_in<'a>(
     document: impl Into<Document<'a>>,
     limits: &DecodeLimits,
     store: &'a Store,
+    resources: &dyn Resources,
 ) -> Result<BorrowedCall<'a>, Fault> {
-    Ok(decode(document.into(), limits, store, &call_ways())?)
+    Ok(decode(document.into(), limits, store, resources, &call_ways())?)
+}
+
+/// Like [`decode_call_in`], for threads that must not wait. Returns `None` for a document that the
+/// fast decoder leaves to xml-rs.
+///
+/// # Errors
+/// Those of [`decode_call_in`].
+pub fn decode_call_quickly<'a>(
+    document: impl Into<Document<'a>>,
+    limits: &DecodeLimits,
+    store: &'a Store,
+    resources: &dyn Resources,
+) -> Result<Option<BorrowedCall<'a>>, Fault> {
+    let meter = Meter::new(resources);
+    let text = to_text(document.into(), limits, store, &meter)?;
+    Ok(quickly(text, limits, store, &meter, &call_ways())?)
 }
 
 /// Reads a response document: the method's result, or the fault that the server answered.
@@ -141,7 +165,7 @@ pub fn decode_response<'a>(
     limits: &DecodeLimits,
 ) -> Result<Result<Value, Fault>, DecodeError> {
     let document = document.into();
-    Store::with(|store| decode(document, limits, store, &response_ways()))
+    Store::with(|store| decode(document, limits, store, &Unlimited, &response_ways()))
 }
 
 /// The fault that a struct with `faultCode` and `faultString` stands for, in a response or among a batch's results. The code
@@ -165,7 +189,7 @@ pub(crate) fn fault_of(value: &Value) -> Option<Fault> {
 /// The two ways to read a document of one kind.
 struct Ways<'a, T> {
     /// Reads what it knows, and leaves the rest.
-    fast: fn(&'a [u8], &DecodeLimits, &'a Store) -> Option<T>,
+    fast: fn(&'a [u8], &DecodeLimits, &'a Store, &Meter<'_>) -> Option<T>,
     /// Says what is right.
     exact: Exact<T>,
 }
@@ -186,9 +210,9 @@ pub(crate) fn call_both_ways(
     document: Document<'_>,
     limits: &DecodeLimits,
 ) -> (Option<Call>, Result<Call, DecodeError>) {
-    both_ways(document, limits, |text, store| {
-        let fast = fast::call(text, limits, store).map(BorrowedCall::into_owned);
-        (fast, exactly(text, limits, |decoder| decoder.call()))
+    both_ways(document, limits, |text, store, meter| {
+        let fast = fast::call(text, limits, store, meter).map(BorrowedCall::into_owned);
+        (fast, exactly(text, limits, meter, |decoder| decoder.call()))
     })
 }
 
@@ -199,8 +223,9 @@ pub(crate) fn response_both_ways(
     document: Document<'_>,
     limits: &DecodeLimits,
 ) -> (Option<Result<Value, Fault>>, Result<Result<Value, Fault>, DecodeError>) {
-    both_ways(document, limits, |text, store| {
-        (fast::response(text, limits, store), exactly(text, limits, |decoder| decoder.response()))
+    both_ways(document, limits, |text, store, meter| {
+        let fast = fast::response(text, limits, store, meter);
+        (fast, exactly(text, limits, meter, |decoder| decoder.response()))
     })
 }
 
@@ -211,10 +236,11 @@ fn both_ways<T, F>(
     read: F,
 ) -> (Option<T>, Result<T, DecodeError>)
 where
-    F: FnOnce(&[u8], &Store) -> (Option<T>, Result<T, DecodeError>),
+    F: FnOnce(&[u8], &Store, &Meter<'_>) -> (Option<T>, Result<T, DecodeError>),
 {
-    Store::with(|store| match to_text(document, limits, store) {
-        Ok(text) => read(text, store),
+    let meter = Meter::new(&Unlimited);
+    Store::with(|store| match to_text(document, limits, store, &meter) {
+        Ok(text) => read(text, store, &meter),
         Err(error) => (None, Err(error)),
     })
 }
@@ -223,32 +249,60 @@ fn decode<'a, T>(
     document: Document<'a>,
     limits: &DecodeLimits,
     store: &'a Store,
+    resources: &dyn Resources,
     ways: &Ways<'a, T>,
 ) -> Result<T, DecodeError> {
-    let text = to_text(document, limits, store)?;
-    match (ways.fast)(text, limits, store) {
+    let meter = Meter::new(resources);
+    let text = to_text(document, limits, store, &meter)?;
+    match quickly(text, limits, store, &meter, ways)? {
         Some(whole) => Ok(whole),
-        None => exactly(text, limits, ways.exact),
+        None => exactly(text, limits, &meter, ways.exact),
     }
+}
+
+/// Runs the fast decoder alone.
+fn quickly<'a, T>(
+    text: &'a [u8],
+    limits: &DecodeLimits,
+    store: &'a Store,
+    meter: &Meter<'_>,
+    ways: &Ways<'a, T>,
+) -> Result<Option<T>, Stop> {
+    let whole = (ways.fast)(text, limits, store, meter);
+    meter.stopped().map_or(Ok(whole), Err)
 }
 
 fn to_text<'a>(
     document: Document<'a>,
     limits: &DecodeLimits,
     store: &'a Store,
+    meter: &Meter<'_>,
 ) -> Result<&'a [u8], DecodeError> {
     if document.bytes_len() > limits.bytes_max {
         let message = format!("line 1, column 1: the document is larger than {} bytes", limits.bytes_max);
         return Err(DecodeError { code: code::INVALID_REQUEST, message });
     }
-    Ok(store.bytes(document.to_utf8()?))
+    Ok(store.document(document.to_utf8(meter)?))
 }
 
-fn exactly<T>(text: &[u8], limits: &DecodeLimits, exact: Exact<T>) -> Result<T, DecodeError> {
-    let mut decoder = Decoder::new(text, limits);
+fn exactly<T>(
+    text: &[u8],
+    limits: &DecodeLimits,
+    meter: &Meter<'_>,
+    exact: Exact<T>,
+) -> Result<T, DecodeError> {
+    let taken = meter.taken();
+    let mut decoder = Decoder::new(text, limits, meter);
     let result = exact(&mut decoder);
+    decoder.reader.let_go();
+    if !decoder.reader.lacks_prefix() {
+        return result;
+    }
+    // The values of the first try have been dropped.
+    meter.give_back(meter.taken().saturating_sub(taken));
+    let _memory = meter.take_for_now(text.len())?;
     match decoder.reader.with_prefix_declared(text) {
-        Some(document) => exact(&mut Decoder::new(&document, limits)),
+        Some(document) => exact(&mut Decoder::new(&document, limits, meter)),
         None => result,
     }
 }
@@ -256,14 +310,15 @@ fn exactly<T>(text: &[u8], limits: &DecodeLimits, exact: Exact<T>) -> Result<T, 
 /// One document on its way to values.
 struct Decoder<'a> {
     reader: Reader<'a>,
+    meter: &'a Meter<'a>,
     limits: DecodeLimits,
     values_read: usize,
 }
 
 impl<'a> Decoder<'a> {
-    fn new(text: &'a [u8], limits: &DecodeLimits) -> Self {
+    fn new(text: &'a [u8], limits: &DecodeLimits, meter: &'a Meter<'a>) -> Self {
         let limits = DecodeLimits { depth_max: limits.depth_max.min(DEPTH_CEILING), ..*limits };
-        Self { reader: Reader::new(text, limits), limits, values_read: 0 }
+        Self { reader: Reader::new(text, limits, meter), meter, limits, values_read: 0 }
     }
 
     fn call(&mut self) -> Result<Call, DecodeError> {
@@ -326,7 +381,9 @@ impl<'a> Decoder<'a> {
                 return Err(self.misplaced(&name, "params"));
             }
             self.only_child("param", "value")?;
-            params.push(self.value()?);
+            let param = self.value()?;
+            self.make_room(&mut params, size_of::<abi::Value>())?;
+            params.push(param);
             self.close("param")?;
         }
         Ok(params)

@@ -6,8 +6,10 @@
 //! what it reads is UTF-8 already.
 
 use super::doctype::{Refusal, Search};
-use super::{DecodeError, DecodeLimits, passed};
+use super::namespaces::{DECLARATIONS_BYTES_MAX, DECLARATIONS_MAX, Namespaces};
+use super::{DecodeError, DecodeLimits, namespaces, passed};
 use crate::xmlrpc::code;
+use crate::xmlrpc::resources::{Meter, Stop};
 use std::fmt;
 use std::io::{self, Read};
 use xml::attribute::OwnedAttribute;
@@ -15,9 +17,15 @@ use xml::common::Position;
 use xml::name::OwnedName;
 use xml::reader::{ErrorKind, EventReader, ParserConfig, XmlEvent};
 
-/// Namespaces in force at one element. xml-rs copies them all for each element, so without this limit a document
-/// takes time in the square of its length.
-const NAMESPACES_MAX: usize = 16;
+/// Bytes that xml-rs reads between two checks of the deadline, whatever they are. It needs a few
+/// milliseconds for them at most. Shorter documents read no clock.
+const UNCHECKED_BYTES_MAX: usize = 8 << 10;
+/// What xml-rs allocates per byte of a text: it reads into a `String` that doubles.
+const HELD_BYTES_EACH: usize = 2;
+/// The same before the root element: a DOCTYPE is held as a whole and in parts.
+const PROLOG_HELD_BYTES_EACH: usize = 6;
+/// What xml-rs allocates per namespace declaration of a start tag. It does not limit their number.
+const DECLARATION_HELD_BYTES: usize = 256;
 /// The namespace of Apache's extensions, which others have taken over.
 const EXTENSIONS: &str = "http://ws.apache.org/xmlrpc/namespaces/extensions";
 /// How much of a client's text an error repeats.
@@ -45,6 +53,11 @@ pub(super) struct Reader<'a> {
     lines_skipped: u64,
     limits: DecodeLimits,
     document: &'a [u8],
+    namespaces: Namespaces,
+    /// Where the last event ended.
+    after_event: usize,
+    /// Whether the last event was text. The decoder holds it until another event follows.
+    has_text: bool,
     /// Where the DOCTYPE ends, if there was one.
     after_doctype: usize,
     /// Whether the last error was an element `ex:…` without a declaration of `ex`.
@@ -53,7 +66,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// `document` is UTF-8, whatever encoding it declares.
-    pub(super) fn new(document: &'a [u8], limits: DecodeLimits) -> Self {
+    pub(super) fn new(document: &'a [u8], limits: DecodeLimits, meter: &'a Meter<'a>) -> Self {
         let mut config = ParserConfig::new()
             .cdata_to_characters(true)
             .whitespace_to_characters(true)
@@ -71,12 +84,15 @@ impl<'a> Reader<'a> {
         let trimmed = document.trim_ascii_start();
         let skipped = document.get(..document.len() - trimmed.len()).unwrap_or_default();
         let (prolog, rest) = capital_prolog(trimmed);
-        let source = Guard { prolog: io::Cursor::new(prolog), rest, ..Guard::default() };
+        let source = Guard::new(prolog, rest, meter);
         Self {
+            after_event: document.len() - rest.len(),
             events: config.create_reader(source),
             lines_skipped: skipped.iter().map(|&byte| u64::from(byte == b'\n')).sum(),
             limits,
             document,
+            namespaces: Namespaces::default(),
+            has_text: false,
             after_doctype: 0,
             prefix_undeclared: false,
         }
@@ -85,29 +101,44 @@ impl<'a> Reader<'a> {
     /// The next event.
     pub(super) fn next(&mut self) -> Result<Event, DecodeError> {
         loop {
-            match self.events.next() {
-                Ok(XmlEvent::StartElement { name, attributes, namespace }) => {
-                    if let Some(what) = too_long(&name, &attributes, &self.limits) {
+            if !std::mem::take(&mut self.has_text) {
+                self.let_go();
+            }
+            let event = self.events.next();
+            let before = self.after_event;
+            self.after_event = self.read_bytes();
+            match event {
+                Ok(XmlEvent::StartElement { name, attributes, .. }) => {
+                    let markup = self.document.get(before..self.after_event).unwrap_or_default();
+                    if !self.namespaces.open(markup) {
+                        let what = format!(
+                            "more than {DECLARATIONS_MAX} namespace declarations are in force here, or more than {DECLARATIONS_BYTES_MAX} bytes of them"
+                        );
                         return Err(self.error(code::INVALID_REQUEST, what));
                     }
-                    if namespace.0.len() > NAMESPACES_MAX {
-                        let what = format!("more than {NAMESPACES_MAX} namespaces are declared");
+                    if let Some(what) = too_long(&name, &attributes, &self.limits) {
                         return Err(self.error(code::INVALID_REQUEST, what));
                     }
                     self.events.source_mut().root_opened();
                     return Ok(Event::Open(known_name(name)));
                 }
-                Ok(XmlEvent::EndElement { .. }) => return Ok(Event::Close),
+                Ok(XmlEvent::EndElement { .. }) => {
+                    self.namespaces.close();
+                    return Ok(Event::Close);
+                }
                 Ok(XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text)) => {
                     // xml-rs lets a few more bytes through.
                     if text.len() > self.limits.text_bytes_max {
                         return Err(self.error(code::INVALID_REQUEST, passed::text_too_long(&self.limits)));
                     }
+                    self.has_text = true;
                     return Ok(Event::Text(text));
                 }
                 Ok(XmlEvent::EndDocument) => return Ok(Event::End),
-                Ok(XmlEvent::Doctype { .. }) => {
-                    self.after_doctype = self.document.len() - self.events.source().rest.len();
+                Ok(XmlEvent::Doctype { syntax }) => {
+                    // xml-rs keeps it to the end.
+                    self.events.source().meter.take(HELD_BYTES_EACH * syntax.len())?;
+                    self.after_doctype = self.after_event;
                 }
                 Ok(
                     XmlEvent::StartDocument { .. }
@@ -139,6 +170,16 @@ impl<'a> Reader<'a> {
         self.error_at(self.events.position(), code, what)
     }
 
+    /// Gives back the memory for text that the parser has handed out.
+    pub(super) fn let_go(&mut self) {
+        self.events.source_mut().let_go();
+    }
+
+    /// Whether reading failed because `ex` is not declared.
+    pub(super) const fn lacks_prefix(&self) -> bool {
+        self.prefix_undeclared
+    }
+
     /// A document that differs from this one in a declaration of `ex`, when that is what this one lacked.
     ///
     /// The prefix is that of Apache's extensions (`<ex:nil/>`, `<ex:i8>`); parsers without namespaces, and so the
@@ -154,7 +195,15 @@ impl<'a> Reader<'a> {
         Some([head, b" xmlns:ex=\"", EXTENSIONS.as_bytes(), b"\"", tail].concat())
     }
 
+    /// The number of bytes that have been read.
+    fn read_bytes(&self) -> usize {
+        self.document.len() - self.events.source().rest.len()
+    }
+
     fn refusal(&mut self, error: &xml::reader::Error) -> DecodeError {
+        if let Some(stop) = self.events.source().stop {
+            return stop.into();
+        }
         if let Some(refusal) = self.events.source().refusal {
             return self.error(refusal.code(), refusal.message());
         }
@@ -175,8 +224,7 @@ impl<'a> Reader<'a> {
     }
 
     fn limit_passed(&self) -> String {
-        let unread = self.events.source().rest.len();
-        let read = self.document.get(self.after_doctype..self.document.len() - unread);
+        let read = self.document.get(self.after_doctype..self.read_bytes());
         passed::limit_passed(read.unwrap_or_default(), &self.limits)
     }
 
@@ -247,8 +295,8 @@ fn capital_prolog(document: &[u8]) -> (Vec<u8>, &[u8]) {
     }
 }
 
-/// The document's bytes, up to one that the parser must not see.
-#[derive(Default)]
+/// Feeds the document to the parser, up to a byte that the parser must not see or until the
+/// resources end.
 struct Guard<'a> {
     prolog: io::Cursor<Vec<u8>>,
     rest: &'a [u8],
@@ -256,11 +304,55 @@ struct Guard<'a> {
     refusal: Option<Refusal>,
     /// What was still to be read when the root element's start tag ended; `None` before.
     bytes_after_root_tag: Option<usize>,
+    meter: &'a Meter<'a>,
+    /// The unread bytes at the last check of the deadline.
+    unchecked: &'a [u8],
+    /// The next check is due when fewer bytes are left.
+    check_below: usize,
+    /// Bytes reserved for the text that the parser is reading.
+    held: usize,
+    stop: Option<Stop>,
 }
 
-impl Guard<'_> {
+impl<'a> Guard<'a> {
+    fn new(prolog: Vec<u8>, rest: &'a [u8], meter: &'a Meter<'a>) -> Self {
+        Self {
+            prolog: io::Cursor::new(prolog),
+            rest,
+            entities: Search::default(),
+            refusal: None,
+            bytes_after_root_tag: None,
+            meter,
+            unchecked: rest,
+            check_below: rest.len().saturating_sub(UNCHECKED_BYTES_MAX),
+            held: 0,
+            stop: None,
+        }
+    }
+
     fn root_opened(&mut self) {
         self.bytes_after_root_tag.get_or_insert(self.rest.len());
+    }
+
+    /// Gives back the memory for the text that was read.
+    fn let_go(&mut self) {
+        if self.held > 0 {
+            self.meter.give_back(std::mem::take(&mut self.held));
+        }
+    }
+
+    #[cold]
+    fn check(&mut self) -> Result<(), Stop> {
+        self.meter.check()?;
+        let read = self.unchecked.get(..self.unchecked.len() - self.rest.len()).unwrap_or_default();
+        // A text about namespaces reserves too much, until it has been read.
+        let each = if self.bytes_after_root_tag.is_none() { PROLOG_HELD_BYTES_EACH } else { HELD_BYTES_EACH };
+        let more = each * read.len() + DECLARATION_HELD_BYTES * namespaces::declarations(read);
+        self.unchecked = self.rest;
+        self.check_below = self.rest.len().saturating_sub(UNCHECKED_BYTES_MAX);
+        self.meter.take(more)?;
+        self.held += more;
+        Ok(())
     }
 }
 
@@ -269,6 +361,12 @@ impl Read for Guard<'_> {
         let mut count = self.prolog.read(buffer)?;
         if count == 0 {
             count = self.rest.read(buffer)?;
+        }
+        if self.rest.len() < self.check_below
+            && let Err(stop) = self.check()
+        {
+            self.stop = Some(stop);
+            return Err(io::ErrorKind::InvalidData.into());
         }
         if self.bytes_after_root_tag.is_none() {
             let read = buffer.get(..count).unwrap_or_default();

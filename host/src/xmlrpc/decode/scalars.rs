@@ -1,5 +1,6 @@
 //! The text of one scalar to its value, as liberally as good servers read it.
 
+use crate::xmlrpc::resources::{Meter, Stop};
 use crate::xmlrpc::{Value, parse_date_time};
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -8,7 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 /// Reads a text, or says what it should have been: a phrase that follows "which is not".
 pub(super) type Parser = fn(&str) -> Result<Value, &'static str>;
 
-/// The reader for the element of this name, or `None` when it is no scalar's.
+/// The reader for the element of this name, or `None` when it is no scalar's. [`base64`] is apart.
 ///
 /// Beside the specification's types these are those of Apache's extensions, without their prefix.
 pub(super) fn parser(type_name: &str) -> Option<Parser> {
@@ -21,7 +22,6 @@ pub(super) fn parser(type_name: &str) -> Option<Parser> {
         "double" | "float" => double,
         "bigdecimal" => big_decimal,
         "dateTime.iso8601" | "dateTime" => date_time,
-        "base64" => base64,
         _ => return None,
     })
 }
@@ -152,7 +152,8 @@ pub(super) fn date_time(text: &str) -> Result<Value, &'static str> {
     date.map(Value::DateTime).ok_or("a date and time like 19980717T14:08:55")
 }
 
-pub(super) fn base64(text: &str) -> Result<Value, &'static str> {
+/// Decodes base64. `None`: the text is something else.
+pub(super) fn base64(text: &str, meter: &Meter<'_>) -> Result<Option<Vec<u8>>, Stop> {
     /// Padding and the unused bits of the last character carry nothing, and encoders differ in them.
     const ENGINE: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
@@ -160,8 +161,10 @@ pub(super) fn base64(text: &str) -> Result<Value, &'static str> {
             .with_decode_padding_mode(DecodePaddingMode::Indifferent)
             .with_decode_allow_trailing_bits(true),
     );
+    // For the text without its white space, and for the decoded bytes.
+    let _memory = meter.take_for_now(text.len().saturating_mul(2))?;
     // Most of those that break lines do so every 76 characters.
     let mut packed = Vec::with_capacity(text.len());
     text.split_ascii_whitespace().for_each(|line| packed.extend_from_slice(line.as_bytes()));
-    ENGINE.decode(packed).map(Value::Binary).map_err(|_| "base64")
+    Ok(ENGINE.decode(packed).ok())
 }

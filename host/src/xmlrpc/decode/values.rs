@@ -3,7 +3,12 @@
 use super::reader::{Event, shown};
 use super::{DecodeError, Decoder, scalars};
 use crate::xmlrpc::Value;
+use crate::xmlrpc::resources::Stop;
 use crate::xmlrpc::unique::unique;
+use hotcall_plugin::abi;
+
+/// The allocator's overhead per text.
+const OVERHEAD_BYTES: usize = 16;
 
 /// An array or struct whose end is still to come.
 enum Container {
@@ -48,7 +53,7 @@ impl Decoder<'_> {
             // Hand the whole value outwards until some container has another one to read.
             loop {
                 let Some(mut container) = open.pop() else { return Ok(value) };
-                container.put(value);
+                self.put(&mut container, value)?;
                 if self.has_another(&mut container)? {
                     open.push(container);
                     break;
@@ -74,7 +79,7 @@ impl Decoder<'_> {
                 }
                 Event::Open(name) => return self.typed(&name),
                 // No type: it is a string (XML-RPC specification, "Scalar <value>s").
-                Event::Close | Event::End => return Ok(Started::Whole(Value::String(text))),
+                Event::Close | Event::End => return Ok(Started::Whole(self.string(text)?)),
             }
         }
     }
@@ -92,7 +97,11 @@ impl Decoder<'_> {
                 self.close("nil")?;
                 Value::Nil
             }
-            "string" => Value::String(self.text("string")?),
+            "string" => {
+                let text = self.text("string")?;
+                self.string(text)?
+            }
+            "base64" => self.base64()?,
             _ => self.scalar(type_name)?,
         };
         self.close("value")?;
@@ -107,9 +116,51 @@ impl Decoder<'_> {
             return Err(self.invalid(format!("<{}> is not a type of XML-RPC", shown(type_name))));
         };
         let text = self.text(type_name)?;
-        parse(&text).map_err(|expected| {
-            self.invalid(format!("<{type_name}> holds \"{}\", which is not {expected}", shown(&text)))
-        })
+        parse(&text).map_err(|expected| self.not_of_its_type(type_name, &text, expected))
+    }
+
+    fn base64(&mut self) -> Result<Value, DecodeError> {
+        let text = self.text("base64")?;
+        match scalars::base64(&text, self.meter)? {
+            Some(bytes) => {
+                self.keep(bytes.capacity())?;
+                Ok(Value::Binary(bytes))
+            }
+            None => Err(self.not_of_its_type("base64", &text, "base64")),
+        }
+    }
+
+    fn not_of_its_type(&self, type_name: &str, text: &str, expected: &str) -> DecodeError {
+        self.invalid(format!("<{type_name}> holds \"{}\", which is not {expected}", shown(text)))
+    }
+
+    fn string(&self, text: String) -> Result<Value, Stop> {
+        self.keep(text.capacity())?;
+        Ok(Value::String(text))
+    }
+
+    /// Reserves memory for text or bytes that become part of a value. Until now the reader's
+    /// reservation covered them.
+    fn keep(&self, capacity: usize) -> Result<(), Stop> {
+        if capacity == 0 { Ok(()) } else { self.meter.take(capacity + OVERHEAD_BYTES) }
+    }
+
+    /// Makes room for one more item, and reserves memory for its node in the ABI tree that a plugin
+    /// will be lent.
+    pub(super) fn make_room<T>(&self, items: &mut Vec<T>, node_bytes: usize) -> Result<(), Stop> {
+        self.meter.make_room(items, size_of::<T>() + node_bytes)
+    }
+
+    /// Adds a complete value to its container.
+    fn put(&self, container: &mut Container, value: Value) -> Result<(), Stop> {
+        match container {
+            Container::Array(values) => {
+                self.make_room(values, size_of::<abi::Value>())?;
+                values.push(value);
+            }
+            Container::Struct(members) => members.value = Some(value),
+        }
+        Ok(())
     }
 
     /// Reads on within a container: true just inside its next `<value>`, false past its own end tag.
@@ -134,6 +185,7 @@ impl Decoder<'_> {
                 (true, Some("value")) if members.value.is_none() => return Ok(true),
                 (true, None) => match (members.name.take(), members.value.take()) {
                     (Some(name), Some(value)) => {
+                        self.make_room(&mut members.whole, size_of::<abi::Member>())?;
                         members.whole.push((name, value));
                         members.in_member = false;
                     }
@@ -151,6 +203,7 @@ impl Decoder<'_> {
         if name.len() > max {
             return Err(self.invalid(format!("<name> is longer than {max} bytes")));
         }
+        self.keep(name.capacity())?;
         Ok(name)
     }
 
@@ -159,16 +212,9 @@ impl Decoder<'_> {
         self.close("value")?;
         Ok(match container {
             Container::Array(values) => Value::Array(values),
-            Container::Struct(members) => Value::Struct(unique(members.whole, |(name, _)| name.as_bytes())),
+            Container::Struct(members) => {
+                Value::Struct(unique(members.whole, self.meter, |(name, _)| name.as_bytes())?)
+            }
         })
-    }
-}
-
-impl Container {
-    fn put(&mut self, value: Value) {
-        match self {
-            Self::Array(values) => values.push(value),
-            Self::Struct(members) => members.value = Some(value),
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The documents that clients really send, read at once and without xml-rs: each function returns `None` for whatever it
 //! does not recognise, and for whatever is wrong or may pass a limit. Then xml-rs reads the document from its start, so
 //! what is right, and how it is refused, is decided there alone. Must not make faults, nor take what xml-rs would refuse.
+//! A function also returns `None` when time or memory ran out; the [`Meter`] knows.
 //!
 //! What is recognised is a plain subset: tags exactly as they are written here, without attributes; a member's name before
 //! its value; no comments, DOCTYPE, or CDATA but for a whole string; and text with all line ends and references of XML.
@@ -17,6 +18,7 @@ mod values;
 use super::call::owned;
 use super::{BorrowedCall, DEPTH_CEILING, DecodeLimits, fault_of, scalars};
 use crate::xmlrpc::lent::{Lent, Store};
+use crate::xmlrpc::resources::Meter;
 use crate::xmlrpc::{Fault, Value};
 use scanner::Scanner;
 use std::borrow::Cow;
@@ -37,8 +39,9 @@ pub(super) fn call<'a>(
     document: &'a [u8],
     limits: &DecodeLimits,
     store: &'a Store,
+    meter: &Meter<'_>,
 ) -> Option<BorrowedCall<'a>> {
-    Decoder::new(document, limits, store)?.call()
+    Decoder::new(document, limits, store, meter)?.call()
 }
 
 /// A response document, likewise.
@@ -46,37 +49,44 @@ pub(super) fn response(
     document: &[u8],
     limits: &DecodeLimits,
     store: &Store,
+    meter: &Meter<'_>,
 ) -> Option<Result<Value, Fault>> {
-    Decoder::new(document, limits, store)?.response()
+    Decoder::new(document, limits, store, meter)?.response()
 }
 
 /// One document on its way to values.
-struct Decoder<'a> {
+struct Decoder<'a, 'm> {
     scanner: Scanner<'a>,
     limits: DecodeLimits,
     store: &'a Store,
+    meter: &'m Meter<'m>,
     values_read: usize,
     /// The arrays and structs that the scanner is in, outermost first.
     open: Vec<Container<'a>>,
 }
 
-impl<'a> Decoder<'a> {
-    fn new(document: &'a [u8], limits: &DecodeLimits, store: &'a Store) -> Option<Self> {
+impl<'a, 'm> Decoder<'a, 'm> {
+    fn new(
+        document: &'a [u8],
+        limits: &DecodeLimits,
+        store: &'a Store,
+        meter: &'m Meter<'m>,
+    ) -> Option<Self> {
         if limits.element_name_bytes_max.min(limits.attribute_bytes_max) < MARKUP_BYTES_MAX {
             return None;
         }
         let limits = DecodeLimits { depth_max: limits.depth_max.min(DEPTH_CEILING), ..*limits };
         let scanner = Scanner::new(document, limits.text_bytes_max)?;
-        Some(Self { scanner, limits, store, values_read: 0, open: Vec::new() })
+        Some(Self { scanner, limits, store, meter, values_read: 0, open: Vec::new() })
     }
 
     fn call(&mut self) -> Option<BorrowedCall<'a>> {
         self.root("<methodCall")?;
         self.scanner.skip_space()?;
         self.scanner.expect("<methodName>")?;
-        let name = self.scanner.text()?;
+        let name = self.scanner.text(self.meter)?;
         self.scanner.expect("</methodName>")?;
-        let method = scalars::trim(self.store.text(name));
+        let method = scalars::trim(self.store.text(name, self.meter).ok()?);
         if method.is_empty() || method.len() > self.limits.method_bytes_max {
             return None;
         }
@@ -84,14 +94,15 @@ impl<'a> Decoder<'a> {
         let mut params = self.store.list();
         if self.scanner.eat("<params>") {
             while let Some(param) = self.param()? {
-                params.push(param);
+                params.push(param, self.meter).ok()?;
             }
             self.scanner.skip_space()?;
         } else if self.scanner.eat("<params/>") {
             self.scanner.skip_space()?;
         }
         self.end("</methodCall>")?;
-        Some(BorrowedCall { method: Cow::Borrowed(method), params: self.store.items(params).into() })
+        let params = self.store.items(params, self.meter).ok()?.into();
+        Some(BorrowedCall { method: Cow::Borrowed(method), params })
     }
 
     fn response(&mut self) -> Option<Result<Value, Fault>> {

@@ -1,6 +1,7 @@
 //! A cursor over a document's text. Must not know XML-RPC, and of XML only white space, line ends and references.
 
 use crate::xmlrpc::chars::forbidden;
+use crate::xmlrpc::resources::Meter;
 use memchr::{memchr, memchr2, memchr3, memmem};
 use std::borrow::Cow;
 
@@ -95,7 +96,7 @@ impl<'a> Scanner<'a> {
 
     /// Takes the text up to the next tag: borrowed, unless it holds references or carriage returns.
     #[inline]
-    pub(super) fn text(&mut self) -> Option<Cow<'a, str>> {
+    pub(super) fn text(&mut self, meter: &Meter<'_>) -> Option<Cow<'a, str>> {
         let bytes = self.rest.as_bytes();
         let at = memchr3(b'<', b'&', b'\r', bytes)?;
         let end = if bytes.get(at) == Some(&b'<') { at } else { memchr(b'<', bytes)? };
@@ -103,16 +104,19 @@ impl<'a> Scanner<'a> {
         if self.has_cdata_end && has_cdata_end(text.as_bytes()) {
             return None;
         }
-        if at == end { Some(Cow::Borrowed(text)) } else { resolved(text, |text| memchr2(b'&', b'\r', text)) }
+        if at == end {
+            return Some(Cow::Borrowed(text));
+        }
+        resolved(text, |text| memchr2(b'&', b'\r', text), meter)
     }
 
     /// Takes the rest of a CDATA section, up to and with its end.
-    pub(super) fn cdata(&mut self) -> Option<Cow<'a, str>> {
+    pub(super) fn cdata(&mut self, meter: &Meter<'_>) -> Option<Cow<'a, str>> {
         let end = memmem::find(self.rest.as_bytes(), CDATA_END)?;
         let text = self.take_text(end)?;
         self.rest = self.rest.get(CDATA_END.len()..)?;
         match memchr(b'\r', text.as_bytes()) {
-            Some(_) => resolved(text, |text| memchr(b'\r', text)),
+            Some(_) => resolved(text, |text| memchr(b'\r', text), meter),
             None => Some(Cow::Borrowed(text)),
         }
     }
@@ -134,7 +138,12 @@ impl<'a> Scanner<'a> {
 
 /// A text with each end of a line as one line feed (XML 1.0, section 2.11) and with its references resolved, of which
 /// `special` finds the first.
-fn resolved(mut rest: &str, special: impl Fn(&[u8]) -> Option<usize>) -> Option<Cow<'static, str>> {
+fn resolved(
+    mut rest: &str,
+    special: impl Fn(&[u8]) -> Option<usize>,
+    meter: &Meter<'_>,
+) -> Option<Cow<'static, str>> {
+    let _memory = meter.take_for_now(rest.len()).ok()?;
     let mut text = String::with_capacity(rest.len());
     while let Some(at) = special(rest.as_bytes()) {
         let (plain, from_special) = rest.split_at_checked(at)?;

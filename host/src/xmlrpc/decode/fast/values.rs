@@ -5,7 +5,11 @@ use super::scanner::Scanner;
 use crate::xmlrpc::Value;
 use crate::xmlrpc::decode::scalars::{self, Parser};
 use crate::xmlrpc::lent::{Lent, List, MemberList, Store};
+use crate::xmlrpc::resources::Meter;
 use std::borrow::Cow;
+
+/// Values between two checks of the deadline. Small documents have fewer and read no clock.
+const UNCHECKED_VALUES_MAX: usize = 1_024;
 
 /// An array or struct whose end is still to come.
 pub(super) enum Container<'a> {
@@ -23,28 +27,38 @@ enum Started<'a> {
     Container(Container<'a>),
 }
 
-impl<'a> Decoder<'a> {
+impl<'a> Decoder<'a, '_> {
     /// Reads the rest of a `<value>` from its name on, its end tag included.
     pub(super) fn value(&mut self) -> Option<Lent<'a>> {
         loop {
             let mut value = match self.start()? {
                 Started::Whole(value) => value,
                 Started::Container(mut container) => {
-                    if container.has_another(&mut self.scanner, self.limits.name_bytes_max, self.store)? {
+                    if container.has_another(
+                        &mut self.scanner,
+                        self.limits.name_bytes_max,
+                        self.store,
+                        self.meter,
+                    )? {
                         self.open.push(container);
                         continue;
                     }
-                    container.whole(self.store)
+                    container.whole(self.store, self.meter)?
                 }
             };
             // Hand the whole value outwards until some container has another one to read.
             loop {
                 let Some(container) = self.open.last_mut() else { return Some(value) };
-                container.put(value, &mut self.scanner)?;
-                if container.has_another(&mut self.scanner, self.limits.name_bytes_max, self.store)? {
+                container.put(value, &mut self.scanner, self.meter)?;
+                if container.has_another(
+                    &mut self.scanner,
+                    self.limits.name_bytes_max,
+                    self.store,
+                    self.meter,
+                )? {
                     break;
                 }
-                value = self.open.pop()?.whole(self.store);
+                value = self.open.pop()?.whole(self.store, self.meter)?;
             }
         }
     }
@@ -55,6 +69,9 @@ impl<'a> Decoder<'a> {
         self.values_read += 1;
         if self.values_read > self.limits.values_max {
             return None;
+        }
+        if self.values_read.is_multiple_of(UNCHECKED_VALUES_MAX) {
+            self.meter.check().ok()?;
         }
         if !self.scanner.eat(">") {
             self.scanner.expect("/>")?;
@@ -85,14 +102,14 @@ impl<'a> Decoder<'a> {
                 return self.has_room().then_some(Started::Container(container));
             }
             b's' if self.scanner.eat("<struct/>") => {
-                self.has_room().then(|| self.store.structure(self.store.member_list()))?
+                self.has_room().then(|| self.store.structure(self.store.member_list(), self.meter).ok())??
             }
             b'd' if self.scanner.eat("<double>") => self.scalar(scalars::double, "</double>")?,
             b'd' if self.scanner.eat("<dateTime.iso8601>") => {
                 self.scalar(scalars::date_time, "</dateTime.iso8601>")?
             }
             b'b' if self.scanner.eat("<boolean>") => self.scalar(scalars::boolean, "</boolean>")?,
-            b'b' if self.scanner.eat("<base64>") => self.scalar(scalars::base64, "</base64>")?,
+            b'b' if self.scanner.eat("<base64>") => self.base64()?,
             b'b' if self.scanner.eat("<base64/>") => Lent::binary(&[]),
             b'n' if self.scanner.eat("<nil/>") => Lent::NIL,
             b'n' if self.scanner.eat("<nil></nil>") => Lent::NIL,
@@ -100,7 +117,7 @@ impl<'a> Decoder<'a> {
                 if let Some(container) = self.array()? {
                     return Some(Started::Container(container));
                 }
-                self.store.array(self.store.list())
+                self.store.array(self.store.list(), self.meter).ok()?
             }
             // Whether the prefix was declared makes no difference: a document without its declaration is read as if it had one.
             b'e' if self.scanner.eat("<ex:nil/>") => Lent::NIL,
@@ -141,9 +158,16 @@ impl<'a> Decoder<'a> {
         if !self.scanner.eat("<![CDATA[") {
             return Some(Lent::string(self.text("</string>")?));
         }
-        let text = self.scanner.cdata()?;
+        let text = self.scanner.cdata(self.meter)?;
         self.scanner.expect("</string>")?;
-        Some(Lent::string(self.store.text(text)))
+        Some(Lent::string(self.store.text(text, self.meter).ok()?))
+    }
+
+    /// Reads on to the end of an element of base64.
+    fn base64(&mut self) -> Option<Lent<'a>> {
+        let text = self.text("</base64>")?;
+        let bytes = scalars::base64(text, self.meter).ok()??;
+        Some(Lent::binary(self.store.bytes(Cow::Owned(bytes), self.meter).ok()?))
     }
 
     #[inline]
@@ -174,7 +198,6 @@ impl<'a> Decoder<'a> {
             Value::Long(value) => Lent::long(value),
             Value::Double(value) => Lent::double(value),
             Value::DateTime(value) => Lent::date_time(value),
-            Value::Binary(bytes) => Lent::binary(self.store.bytes(Cow::Owned(bytes))),
             _ => return None,
         })
     }
@@ -182,20 +205,20 @@ impl<'a> Decoder<'a> {
     /// Reads an element's text, and its end tag.
     #[inline]
     fn text(&mut self, end: &str) -> Option<&'a str> {
-        let text = self.scanner.text()?;
+        let text = self.scanner.text(self.meter)?;
         self.scanner.expect(end)?;
-        Some(self.store.text(text))
+        self.store.text(text, self.meter).ok()
     }
 }
 
 impl<'a> Container<'a> {
     /// Takes the value that was read last, and reads to where it ends.
     #[inline]
-    fn put(&mut self, value: Lent<'a>, scanner: &mut Scanner<'a>) -> Option<()> {
+    fn put(&mut self, value: Lent<'a>, scanner: &mut Scanner<'a>, meter: &Meter<'_>) -> Option<()> {
         match self {
-            Self::Array(values) => values.push(value),
+            Self::Array(values) => values.push(value, meter).ok()?,
             Self::Struct { members, name } => {
-                members.push(name, value);
+                members.push(name, value, meter).ok()?;
                 scanner.skip_space()?;
                 scanner.expect("</member>")?;
             }
@@ -210,6 +233,7 @@ impl<'a> Container<'a> {
         scanner: &mut Scanner<'a>,
         name_bytes_max: usize,
         store: &'a Store,
+        meter: &Meter<'_>,
     ) -> Option<bool> {
         scanner.skip_space()?;
         match self {
@@ -224,7 +248,7 @@ impl<'a> Container<'a> {
             Self::Struct { name, .. } => {
                 if scanner.eat("<member>") {
                     scanner.skip_space()?;
-                    *name = store.text(member_name(scanner, name_bytes_max)?);
+                    *name = store.text(member_name(scanner, name_bytes_max, meter)?, meter).ok()?;
                     scanner.skip_space()?;
                     return scanner.eat("<value").then_some(true);
                 }
@@ -235,23 +259,23 @@ impl<'a> Container<'a> {
         scanner.eat("</value>").then_some(false)
     }
 
-    fn whole(self, store: &'a Store) -> Lent<'a> {
+    fn whole(self, store: &'a Store, meter: &Meter<'_>) -> Option<Lent<'a>> {
         match self {
-            Self::Array(values) => store.array(values),
+            Self::Array(values) => store.array(values, meter).ok(),
             Self::Struct { mut members, .. } => {
-                members.deduplicate();
-                store.structure(members)
+                members.deduplicate(meter).ok()?;
+                store.structure(members, meter).ok()
             }
         }
     }
 }
 
-fn member_name<'a>(scanner: &mut Scanner<'a>, bytes_max: usize) -> Option<Cow<'a, str>> {
+fn member_name<'a>(scanner: &mut Scanner<'a>, bytes_max: usize, meter: &Meter<'_>) -> Option<Cow<'a, str>> {
     if scanner.eat("<name/>") {
         return Some(Cow::Borrowed(""));
     }
     scanner.expect("<name>")?;
-    let name = scanner.text()?;
+    let name = scanner.text(meter)?;
     scanner.expect("</name>")?;
     (name.len() <= bytes_max).then_some(name)
 }
