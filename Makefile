@@ -21,7 +21,7 @@ C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run build plugins c-plugins test fuzz node-modules bench bench-short bench-micro bench-reload bench-harm bench-gate install-packages clean
+.PHONY: help run build plugins c-plugins test fuzz node-modules bench bench-short bench-micro bench-linear bench-reload bench-harm bench-gate install-packages clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -97,6 +97,10 @@ bench-micro: SECTIONS = run
 bench-micro: install-packages ## times what a call is made of: codec, vetting, dispatch; and counts its allocations
 	$(CARGO) bench --package hotcall --features fuzz --bench codec --bench gate
 	$(CARGO) bench --package hotcall-tests --bench call
+
+bench-linear: SECTIONS = run
+bench-linear: install-packages ## checks that documents are decoded in linear time, whatever they are made of
+	$(CARGO) bench --package hotcall --bench linear
 
 bench-reload: SECTIONS = run
 bench-reload: install-packages ## reloads a plugin 1,000 times under load and prints what it costs; see tests/bench/RELOAD.md

@@ -5,6 +5,10 @@
 //! No part of the API.
 
 #[cfg(test)]
+mod constructs;
+#[cfg(test)]
+mod costs;
+#[cfg(test)]
 mod documents;
 mod memory;
 #[cfg(test)]
@@ -44,7 +48,7 @@ pub fn run(name: &str, bytes: &[u8]) {
     let target = TARGETS.iter().find(|(target, _)| *target == name);
     assert!(target.is_some(), "no fuzz target is called {name}");
     if let Some((_, run)) = target {
-        let taken = memory::peak(|| run(bytes));
+        let taken = memory::used(|| run(bytes)).peak;
         let may_take = MEMORY_BYTES_MAX + bytes.len() * MEMORY_BYTES_PER_BYTE;
         assert!(taken <= may_take, "{} bytes took {taken} bytes of memory", bytes.len());
     }

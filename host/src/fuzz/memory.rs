@@ -1,4 +1,4 @@
-//! How much memory a target takes: what counts is the peak, which no result shows.
+//! Counts the memory that a function allocates, which no result shows.
 #![allow(unsafe_code, reason = "an allocator is one by an unsafe trait; each call is passed on as it came")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -11,20 +11,43 @@ struct Counting;
 static COUNTING: Counting = Counting;
 
 thread_local! {
-    // Neither has a destructor or is made when it is first used, so neither allocates.
+    // None has a destructor or is made when it is first used, so none allocates.
     static HELD: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
+    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What `run` had allocated on this thread at most, in bytes, beyond what there was before.
-pub(super) fn peak(run: impl FnOnce()) -> usize {
+/// The allocations of a function on its thread.
+pub(super) struct Used {
+    /// The most bytes held at a time, beyond those held before.
+    pub(super) peak: usize,
+    /// All bytes that were allocated, also those that were freed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "targets are judged by the peak"))]
+    pub(super) bytes: usize,
+    /// The number of allocations.
+    #[cfg_attr(not(test), expect(dead_code, reason = "targets are judged by the peak"))]
+    pub(super) count: usize,
+}
+
+/// Runs a function and counts its allocations.
+pub(super) fn used(run: impl FnOnce()) -> Used {
     let before = HELD.get();
     PEAK.set(before);
+    let (bytes, count) = (ALLOCATED.get(), ALLOCATIONS.get());
     run();
-    (PEAK.get() - before).unsigned_abs()
+    Used {
+        peak: (PEAK.get() - before).unsigned_abs(),
+        bytes: ALLOCATED.get().wrapping_sub(bytes),
+        count: ALLOCATIONS.get().wrapping_sub(count),
+    }
 }
 
 fn count(bytes: usize, sign: isize) {
+    if sign > 0 {
+        let _ = ALLOCATED.try_with(|allocated| allocated.set(allocated.get().wrapping_add(bytes)));
+        let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get().wrapping_add(1)));
+    }
     let bytes = isize::try_from(bytes).unwrap_or(isize::MAX);
     // A thread that ends may free what it held after these are gone.
     let counted = HELD.try_with(|held| {
