@@ -9,6 +9,7 @@ mod content;
 mod control;
 mod corpus;
 mod deadlines;
+mod decoding;
 mod defects;
 mod deploy;
 mod encoding;
@@ -49,6 +50,7 @@ fn main() {
         control::trials(),
         corpus::trials(),
         deadlines::trials(),
+        decoding::trials(),
         defects::trials(),
         deploy::trials(),
         encoding::trials(),
