@@ -39,7 +39,7 @@ pub fn database(is_bundled: bool) -> PathBuf {
     let manifest = format!("--manifest-path={}", manifest.display());
     let target = format!("--target-dir={}", target().join("database").join(copy).display());
     let features = format!("--features={features}");
-    let files = cargo_build(&["--locked", &manifest, &target, &features], &[]);
+    let files = cargo_build(&[&manifest, &target, &features], &[]);
     files.get("database").unwrap_or_else(|| panic!("cargo built no plugin: {files:?}")).clone()
 }
 

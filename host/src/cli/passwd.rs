@@ -2,6 +2,7 @@
 
 use super::{Failure, print, read_whole};
 use crate::access::users;
+use crate::text;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -30,7 +31,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let password = if io::stdin().is_terminal() { ask_twice()? } else { first_line()? };
     users::set_password(&args.file, &args.name, &password).map_err(Failure::new)?;
-    print(format!("{} has a new password in {}\n", args.name.escape_debug(), args.file.display()))
+    let file = args.file.to_string_lossy();
+    print(format!("{} has a new password in {}\n", text::line(&args.name), text::line(&file)))
 }
 
 fn first_line() -> Result<String, Failure> {

@@ -149,17 +149,19 @@ impl Amount {
     }
 }
 
+/// What decoding takes counts to no address: a request within its limits can take several times its
+/// length for a moment, which an address' share has no room for.
 impl Memory for Budget {
-    fn take(&self, bytes: usize, address: Option<IpAddr>) -> bool {
-        self.add(bytes, address.map(Into::into)).is_ok()
+    fn take(&self, bytes: usize) -> bool {
+        self.add(bytes, None).is_ok()
     }
 
-    fn give_back(&self, bytes: usize, address: Option<IpAddr>) {
-        self.lock().subtract(bytes, address.map(Into::into), self);
+    fn give_back(&self, bytes: usize) {
+        self.lock().subtract(bytes, None, self);
     }
 
-    fn bytes_max(&self, address: Option<IpAddr>) -> usize {
-        if address.is_some() { self.per_address_bytes_max.min(self.bytes_max) } else { self.bytes_max }
+    fn bytes_max(&self) -> usize {
+        self.bytes_max
     }
 }
 

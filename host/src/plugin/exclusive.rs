@@ -176,7 +176,7 @@ impl Loader {
             self.commit();
             self.editions.clone()
         } else {
-            Vec::new()
+            self.ungated.remove(&old.id).unwrap_or_default()
         };
         self.set_state(name, State::Replacing { id: candidate.id });
         let replacement = Replacement {
@@ -205,6 +205,9 @@ impl Loader {
         before.retain(|edition| edition.strong_count() > 0);
         if !before.is_empty() {
             *due = later(Instant::now(), TICK);
+            if later(replacement.since, limits.exclusive_max() / 2) <= Instant::now() {
+                self.give_up_gating(plugin);
+            }
             return;
         }
         // What calls did through those snapshots happened before.

@@ -56,6 +56,9 @@ pub(super) struct Loader {
     pub(super) replacements: BTreeMap<String, Replacement>,
     /// Snapshots that were replaced, as long as calls have them.
     pub(super) editions: Vec<Weak<Snapshot>>,
+    /// Snapshots that have a generation without its gate, by its number, where a replacement gave up
+    /// waiting for them.
+    pub(super) ungated: BTreeMap<u64, Vec<Weak<Snapshot>>>,
     /// What the last generation that left something did leave, by the plugin's name.
     pub(super) left_behind: BTreeMap<String, String>,
     pub(super) generations: u64,
@@ -104,6 +107,7 @@ impl Loader {
             alive: BTreeMap::new(),
             replacements: BTreeMap::new(),
             editions: Vec::new(),
+            ungated: BTreeMap::new(),
             left_behind: BTreeMap::new(),
             generations: 0,
             ledger: Ledger::default(),

@@ -47,7 +47,7 @@ pub(super) enum Refusal {
     State { generation: u64, why: String },
     /// The running generation cannot save its state, for this reason.
     Save { generation: u64, why: String, tries_left: u32 },
-    /// The running generation's calls do not end, so it cannot be replaced exclusively.
+    /// Calls that may be in the running generation do not end, so it cannot be replaced exclusively.
     Busy { generation: u64, tries_left: u32 },
     /// An instance of its plugin lives that has to end before it.
     Lives { generation: u64 },
@@ -141,7 +141,7 @@ impl fmt::Display for Refusal {
             }
             Self::Busy { generation, tries_left } => {
                 let then = if *tries_left == 0 { "given up: touch the file to try again" } else { "trying again" };
-                write!(f, "calls of generation {generation} do not end, and no two versions may live at once; {then}")
+                write!(f, "calls that may be in generation {generation} do not end; {then}")
             }
             Self::Lives { generation } => {
                 write!(f, "it waits for the end of generation {generation}: no two versions may live at once")

@@ -1,18 +1,17 @@
 //! The memory budget that all calls share. Must not know what the memory is for.
 
 use std::cell::Cell;
-use std::net::IpAddr;
 
 /// A budget for bodies, documents and values, shared by all connections and calls.
 pub trait Memory: Send + Sync {
-    /// Takes so many bytes for a call from this address. `false`, and nothing has changed, when fewer are left.
-    fn take(&self, bytes: usize, address: Option<IpAddr>) -> bool;
+    /// Reserves bytes. Returns `false` and changes nothing when too few are left.
+    fn take(&self, bytes: usize) -> bool;
 
-    /// Gives back bytes that were taken for a call from this address.
-    fn give_back(&self, bytes: usize, address: Option<IpAddr>);
+    /// Returns reserved bytes.
+    fn give_back(&self, bytes: usize);
 
-    /// How much there is for this address when nobody takes anything.
-    fn bytes_max(&self, address: Option<IpAddr>) -> usize;
+    /// The size of the budget.
+    fn bytes_max(&self) -> usize;
 }
 
 /// A budget without a limit.
@@ -20,13 +19,13 @@ pub trait Memory: Send + Sync {
 pub struct Unlimited;
 
 impl Memory for Unlimited {
-    fn take(&self, _: usize, _: Option<IpAddr>) -> bool {
+    fn take(&self, _: usize) -> bool {
         true
     }
 
-    fn give_back(&self, _: usize, _: Option<IpAddr>) {}
+    fn give_back(&self, _: usize) {}
 
-    fn bytes_max(&self, _: Option<IpAddr>) -> usize {
+    fn bytes_max(&self) -> usize {
         usize::MAX
     }
 }
@@ -40,8 +39,6 @@ const STEP_BYTES: usize = 64 << 10;
 /// One call's share of the budget, returned on drop.
 pub struct Claim<'a> {
     memory: &'a dyn Memory,
-    /// Where the call comes from.
-    address: Option<IpAddr>,
     /// What the call has asked for.
     used: Cell<usize>,
     /// The bytes reserved for them.
@@ -50,8 +47,8 @@ pub struct Claim<'a> {
 
 impl<'a> Claim<'a> {
     /// Nothing of it yet.
-    pub const fn new(memory: &'a dyn Memory, address: Option<IpAddr>) -> Self {
-        Self { memory, address, used: Cell::new(0), taken: Cell::new(0) }
+    pub const fn new(memory: &'a dyn Memory) -> Self {
+        Self { memory, used: Cell::new(0), taken: Cell::new(0) }
     }
 
     /// Uses more bytes. Returns `false` and changes nothing when too few are left.
@@ -59,7 +56,7 @@ impl<'a> Claim<'a> {
         let used = self.used.get().saturating_add(bytes);
         let missing = counted(used).saturating_sub(self.taken.get());
         if missing > 0 {
-            if !self.memory.take(missing, self.address) {
+            if !self.memory.take(missing) {
                 return false;
             }
             self.taken.set(self.taken.get() + missing);
@@ -75,14 +72,14 @@ impl<'a> Claim<'a> {
         let surplus = self.taken.get().saturating_sub(counted(used));
         if surplus > 0 {
             self.taken.set(self.taken.get() - surplus);
-            self.memory.give_back(surplus, self.address);
+            self.memory.give_back(surplus);
         }
     }
 
     /// Whether the budget, unused by others, could hold `more` bytes for this call and `besides`.
     pub fn is_possible(&self, more: usize, besides: usize) -> bool {
         let wanted = self.used.get().saturating_add(more).saturating_add(besides);
-        wanted.saturating_sub(FREE_BYTES) <= self.memory.bytes_max(self.address)
+        wanted.saturating_sub(FREE_BYTES) <= self.memory.bytes_max()
     }
 }
 
@@ -99,7 +96,7 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let taken = self.taken.take();
         if taken > 0 {
-            self.memory.give_back(taken, self.address);
+            self.memory.give_back(taken);
         }
     }
 }
@@ -125,18 +122,18 @@ impl Little {
 
 #[cfg(test)]
 impl Memory for Little {
-    fn take(&self, bytes: usize, _: Option<IpAddr>) -> bool {
+    fn take(&self, bytes: usize) -> bool {
         use std::sync::atomic::Ordering::Relaxed;
         let fits = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= self.bytes_max);
         self.taken.fetch_update(Relaxed, Relaxed, fits).is_ok()
     }
 
-    fn give_back(&self, bytes: usize, _: Option<IpAddr>) {
+    fn give_back(&self, bytes: usize) {
         let before = self.taken.fetch_sub(bytes, std::sync::atomic::Ordering::Relaxed);
         assert!(before >= bytes, "{bytes} of {before}");
     }
 
-    fn bytes_max(&self, _: Option<IpAddr>) -> usize {
+    fn bytes_max(&self) -> usize {
         self.bytes_max
     }
 }
@@ -148,7 +145,7 @@ mod tests {
     #[test]
     fn claims_take_steps_past_what_is_free_and_give_all_back() {
         let memory = Little::new(4 * STEP_BYTES);
-        let (one, two) = (Claim::new(&memory, None), Claim::new(&memory, None));
+        let (one, two) = (Claim::new(&memory), Claim::new(&memory));
         assert!(one.take(FREE_BYTES) && two.take(FREE_BYTES));
         assert_eq!(memory.taken(), 0);
         assert!(one.take(1));

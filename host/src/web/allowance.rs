@@ -19,7 +19,7 @@ pub(super) struct Allowance<'a> {
 impl<'a> Allowance<'a> {
     pub(super) fn new(request: &'a Request, call_max: Duration, memory: &'a dyn Memory) -> Self {
         Self {
-            claim: Claim::new(memory, request.caller_ip),
+            claim: Claim::new(memory),
             missing: Cell::new(None),
             body_bytes: request.body.capacity(),
             deadline: request.arrived + call_max,

@@ -165,13 +165,13 @@ fn inflated_and_decoded_requests_count_to_the_budget() {
         assert!(answered.status == 200 && text(&answered).contains("<int>1</int>"), "{number}");
         assert_eq!(memory.taken(), 0);
         // Others take most of it.
-        assert!(memory.take(ALL - (256 << 10), None));
+        assert!(memory.take(ALL - (256 << 10)));
         let refused = app.respond(request).unwrap();
         assert_eq!(refused.status, 503, "{number}: {}", text(&refused));
         assert!(refused.headers.contains(&("Retry-After", "1".into())));
         assert_eq!(memory.taken(), ALL - (256 << 10));
         assert_eq!(app.respond(&self::request(ADD, "")).unwrap().status, 200, "small ones are served");
-        memory.give_back(ALL - (256 << 10), None);
+        memory.give_back(ALL - (256 << 10));
     }
     let too_large = app.respond(&request(gzip(&call("add", &texts, 5_000)), "gzip")).unwrap();
     assert_eq!(too_large.status, 413, "there will never be so much: {}", text(&too_large));
@@ -190,7 +190,7 @@ fn responses_count_to_the_budget_and_every_path_gives_back() {
     };
     assert_eq!(app.respond(&batch(1)).unwrap().body.len() >> 20, 1);
     assert_eq!(app.respond(&batch(20)).unwrap().status, 503);
-    assert!(memory.take(ALL - (256 << 10), None));
+    assert!(memory.take(ALL - (256 << 10)));
     assert_eq!(app.respond(&request(call("big", "", 0), "")).unwrap(), Response::crowded());
     let in_a_batch = text(&app.respond(&batch(1)).unwrap());
     assert!(in_a_batch.contains("-32001"), "each entry has a result or a fault: {in_a_batch}");

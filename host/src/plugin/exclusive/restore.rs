@@ -11,6 +11,7 @@ use crate::plugin::work::Work;
 use crate::plugin::{handover, quarantine};
 use crate::registry::Pause;
 use std::ffi::OsStr;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,19 @@ const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(60);
 
 impl Loader {
+    /// Puts a replacement off because calls that began before there was a gate do not end. The next
+    /// attempt still waits for them.
+    pub(super) fn give_up_gating(&mut self, plugin: &str) {
+        let Some(mut replacement) = self.replacements.remove(plugin) else { return };
+        let generation = replacement.old.id;
+        if let Step::Gating { before, .. } = &mut replacement.step {
+            self.ungated.retain(|_, before| before.iter().any(|edition| edition.strong_count() > 0));
+            self.ungated.insert(generation, mem::take(before));
+        }
+        let tries_left = handover::TRIES_MAX.saturating_sub(replacement.tries + 1);
+        self.put_off(replacement, &Refusal::Busy { generation, tries_left });
+    }
+
     /// Makes the old version again, because the new one was refused.
     pub(super) fn restore(&mut self, plugin: &str, refusal: Refusal) {
         if let Some(replacement) = self.replacements.get_mut(plugin) {
