@@ -1,6 +1,6 @@
 //! Text for logs and terminals. Clients, plugins, servers and file names choose much of it.
 //!
-//! [`line`] and [`lines`] escape characters that forge a line, steer a terminal, reorder text or
+//! [`line()`] and [`lines`] escape characters that forge a line, steer a terminal, reorder text or
 //! hide: control characters, line and paragraph separators, format characters (bidirectional, zero
 //! width, tags), private use and unassigned ones. They run where text leaves the process, in the
 //! log's formatter and in the command line's printer, so no source can be forgotten.
@@ -20,7 +20,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, LINE_BYTES_MAX, |_| false)
 }
 
-/// Cleans bytes that may not be UTF-8 like [`line`], and cuts them at `bytes_max`.
+/// Cleans bytes that may not be UTF-8 like [`line()`], and cuts them at `bytes_max`.
 pub fn line_of(bytes: &[u8], bytes_max: usize) -> String {
     /// Enough that the cut is seen, however it splits a character.
     const MORE: usize = 4;
@@ -29,7 +29,7 @@ pub fn line_of(bytes: &[u8], bytes_max: usize) -> String {
 }
 
 /// Cleans output of several lines: line breaks and tabs stay, and nothing is cut. Callers that put
-/// foreign text between their line breaks clean it with [`line`] first.
+/// foreign text between their line breaks clean it with [`line()`] first.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, usize::MAX, |c| matches!(c, '\n' | '\t'))
 }
