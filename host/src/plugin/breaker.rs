@@ -45,8 +45,6 @@ struct Rules {
     window: Duration,
     first_wait: Duration,
     longest_wait: Duration,
-    /// How long a trial call may run before another one is let in.
-    trial_max: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -132,7 +130,6 @@ impl Breaker {
             window: ms(limits.panics_ms_max),
             first_wait: ms(limits.panic_retry_ms),
             longest_wait: ms(limits.panic_retry_ms_max),
-            trial_max: limits.call_max(),
         };
         let (is_calm, is_open) = (AtomicBool::new(true), AtomicBool::new(false));
         Self { rules, is_calm, is_open, state: Mutex::default() }
@@ -166,7 +163,7 @@ impl Breaker {
     pub(super) fn enter(&self, caller: &Caller, now: Instant) -> Result<Entry, Closed> {
         let mut state = self.lock();
         state.prune(self.rules.window, now);
-        let (trial_max, window) = (self.rules.trial_max, self.rules.window);
+        let window = self.rules.window;
         let culprit = state.culprits.get(caller).filter(|culprit| !culprit.is_over(window, now));
         let is_suspect = culprit.is_some();
         let mut entry = Entry::Usual;
@@ -182,14 +179,15 @@ impl Breaker {
             if now < due {
                 return Err(Closed::ToAll { wait: due.saturating_duration_since(now) });
             }
-            outage.due = now + outage.wait.max(trial_max);
+            // A trial call that does not end is not the last one.
+            outage.due = now + outage.wait;
             entry = Entry::PluginTrial;
         }
         if entry != Entry::Usual
             && let Some(culprit) = state.culprits.get_mut(caller)
         {
             // Its other calls wait for the result of this one.
-            culprit.due = now + culprit.wait.max(trial_max);
+            culprit.due = now + culprit.wait;
         }
         self.publish(&state);
         Ok(entry)

@@ -11,8 +11,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Limits: 5 panics in a row within a minute, 3 of one caller, waits of 1 to 8 s, calls of 30
-    /// s.
+    /// Limits: 5 panics in a row within a minute, 3 of one caller, waits of 1 to 8 s.
     fn new() -> Self {
         let limits = Limits {
             panics_max: 5,
@@ -20,7 +19,6 @@ impl Scene {
             panics_ms_max: 60_000,
             panic_retry_ms: 1_000,
             panic_retry_ms_max: 8_000,
-            call_ms_max: 30_000,
             ..Limits::default()
         };
         Self { breaker: Breaker::new(&limits), now: Instant::now() }
@@ -78,7 +76,7 @@ fn a_refused_caller_has_one_call_to_try_and_is_free_when_it_works() {
     assert_eq!([scene.panics(1), scene.panics(1), scene.panics(1)], [None, None, refused(3, 1)]);
     scene.now += SECOND;
     assert_eq!(scene.enter(1), Ok(Entry::CallerTrial));
-    let busy = Err(Closed::ToCaller { panics: 3, wait: SECOND * 30 });
+    let busy = Err(Closed::ToCaller { panics: 3, wait: SECOND });
     assert_eq!((scene.enter(1), scene.enter(1)), (busy, busy));
     assert_eq!(scene.breaker.ended(one(1), Entry::CallerTrial, false, scene.now), None);
     assert_eq!((scene.enter(1), scene.panics(1)), (Ok(Entry::Usual), None), "it begins from none");
@@ -90,15 +88,15 @@ fn a_try_that_never_ends_is_not_the_last() {
     assert_eq!([scene.panics(1), scene.panics(1), scene.panics(1)], [None, None, refused(3, 1)]);
     scene.now += SECOND;
     assert_eq!(scene.enter(1), Ok(Entry::CallerTrial));
-    scene.now += SECOND * 30;
+    scene.now += SECOND;
     assert_eq!(scene.enter(1), Ok(Entry::CallerTrial));
 
     let mut scene = Scene::new();
     scene.open();
     scene.now += SECOND;
     assert_eq!(scene.enter(2), Ok(Entry::PluginTrial));
-    assert_eq!(scene.enter(3), Err(Closed::ToAll { wait: SECOND * 30 }));
-    scene.now += SECOND * 30;
+    assert_eq!(scene.enter(3), Err(Closed::ToAll { wait: SECOND }));
+    scene.now += SECOND;
     assert_eq!(scene.enter(3), Ok(Entry::PluginTrial));
 }
 
@@ -123,7 +121,7 @@ fn panics_of_several_callers_open_it_and_one_call_that_works_closes_it() {
         assert_eq!(scene.breaker.next_try(scene.now), Some(SECOND * after));
         scene.now += SECOND * after;
         assert_eq!(scene.enter(caller), Ok(Entry::PluginTrial));
-        assert_eq!(scene.enter(1), Err(Closed::ToAll { wait: SECOND * 30 }), "only one");
+        assert_eq!(scene.enter(1), Err(Closed::ToAll { wait: SECOND * after }), "only one");
         let change = scene.breaker.ended(one(caller), Entry::PluginTrial, true, scene.now);
         assert_eq!(change, Some(Change::StaysOpen { wait: SECOND * wait }));
     }
