@@ -451,6 +451,10 @@ impl net::Handler for Application {
     fn overdue(&self, id: &str) -> Response {
         App::overdue(id)
     }
+
+    fn unsendable(&self, id: &str, setting: &str) -> Response {
+        App::unsendable(id, setting)
+    }
 }
 
 fn cores() -> usize {

@@ -51,6 +51,16 @@ pub(super) enum Exceeded {
     Address,
 }
 
+impl Exceeded {
+    /// The setting that holds the limit.
+    pub(super) const fn setting(self) -> &'static str {
+        match self {
+            Self::All => "bodies_bytes_max",
+            Self::Address => "bodies_per_address_percent_max",
+        }
+    }
+}
+
 impl Budget {
     /// The budget of these limits, of which nothing is taken.
     pub fn new(limits: &Limits) -> Arc<Self> {
@@ -90,11 +100,11 @@ impl Budget {
         match (exceeded, address) {
             (Exceeded::Address, Some(address)) => log::warn!(
                 "large requests and responses of {address} take its share of the memory for them, {} bytes \
-                 (bodies_per_address_percent_max): it gets 503 for further ones",
+                 (bodies_per_address_percent_max): further ones are refused",
                 self.per_address_bytes_max
             ),
             _ => log::warn!(
-                "large requests and responses take all of the memory for them, {} bytes (bodies_bytes_max): further ones get 503",
+                "large requests and responses take all of the memory for them, {} bytes (bodies_bytes_max): further ones are refused",
                 self.bytes_max
             ),
         }

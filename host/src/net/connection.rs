@@ -191,8 +191,9 @@ impl Connection {
             State::Calling(calling) => {
                 home.service.pool().abandon(&calling.call);
                 log::warn!("request {}: not answered by its deadline", calling.id);
-                let (form, reply) = (calling.form, home.service.handler().overdue(&calling.id));
-                self.reply(reply.into(), form, home);
+                let (form, id) = (calling.form, calling.id.clone());
+                let reply = home.service.handler().overdue(&id);
+                self.reply(reply.into(), &id, form, home);
                 self.advance(home)
             }
             State::Reading(_) => {
@@ -220,9 +221,9 @@ impl Connection {
     pub(super) fn answer(&mut self, number: u64, reply: Option<Reply>, home: &mut Home<'_>) -> Flow {
         match &self.state {
             State::Calling(calling) if calling.number == number => {
-                let form = calling.form;
-                let reply = reply.unwrap_or_else(|| broken(&calling.id).into());
-                self.reply(reply, form, home);
+                let (form, id) = (calling.form, calling.id.clone());
+                let reply = reply.unwrap_or_else(|| broken(&id).into());
+                self.reply(reply, &id, form, home);
                 self.advance(home)
             }
             // It came too late.
@@ -388,7 +389,7 @@ impl Connection {
         }
         let ticket = || Ticket::new(Arc::clone(home.inbox), home.key, number);
         match service.submit(passage, &self.cancellation, ticket) {
-            Submitted::Answered(reply) => self.reply(reply, form, home),
+            Submitted::Answered(reply) => self.reply(reply, &id, form, home),
             Submitted::Running(call) => {
                 self.state = State::Calling(Calling { call, number, id, form });
                 self.deadline = begun + service.limits().call_max() + OVERDUE_GRACE;
@@ -396,11 +397,11 @@ impl Connection {
         }
     }
 
-    /// Begins to write an answer.
-    fn reply(&mut self, reply: Reply, form: Form, home: &Home<'_>) {
+    /// Begins to write the answer to the request with this id.
+    fn reply(&mut self, reply: Reply, id: &str, form: Form, home: &Home<'_>) {
         let reply = match self.share.resize(reply.body.len()) {
             Ok(()) => reply,
-            Err(exceeded) => crowded(exceeded).into(),
+            Err(exceeded) => home.service.handler().unsendable(id, exceeded.setting()).into(),
         };
         let reply = if form.is_head { reply.without_body() } else { reply };
         let keeps = form.keep_alive && !self.is_last(home);

@@ -132,18 +132,16 @@ pub(super) fn waiting() -> Response {
     Response::text(503, why).with_header("Retry-After", "1")
 }
 
-/// The response to a request whose body, or whose response, exceeds a limit of the memory for bodies.
+/// The response to a request whose body exceeds a limit of the memory for bodies.
 pub(super) fn crowded(exceeded: Exceeded) -> Response {
-    let why = match exceeded {
-        Exceeded::All => {
-            "Overloaded: large requests and answers of others take the memory for them (bodies_bytes_max). Try again in a moment."
-        }
+    match exceeded {
+        Exceeded::All => Response::crowded(),
         Exceeded::Address => {
-            "Overloaded: other large requests and answers of your address take its share of the memory for them \
-             (bodies_per_address_percent_max). Try again once they are done."
+            let why = "Overloaded: other large requests and responses of your address take its share of \
+                       the memory for them (bodies_per_address_percent_max). Try again once they are done.";
+            Response::text(503, why).with_header("Retry-After", "1")
         }
-    };
-    Response::text(503, why).with_header("Retry-After", "1")
+    }
 }
 
 /// What is answered when the requirements for clients changed while this one shook hands.

@@ -4,7 +4,7 @@
 
 use super::{Scope, call_one, only, system::wrong_params};
 use crate::limits::Limits;
-use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Resources, Tree, Value, View, code};
+use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Resources, Stop, Tree, Value, View, code};
 
 pub(super) const NAME: &str = "system.multicall";
 
@@ -12,6 +12,8 @@ pub(super) const NAME: &str = "system.multicall";
 const FRAME_BYTES_MAX: usize = 512;
 /// Memory per byte that a result takes in the response. No value needs more.
 const HELD_BYTES_EACH: usize = 2;
+/// Memory per byte of the response while it is encoded: the encoder grows its buffer by half.
+const DOCUMENT_BYTES_EACH: usize = 2;
 
 /// Runs a batch.
 ///
@@ -26,10 +28,13 @@ pub(super) fn run(
     encode: &EncodeOptions,
     resources: &dyn Resources,
 ) -> Result<Value, Fault> {
-    // The value with its length in the response, if it can be sent and fits.
-    let sized = |value: Value, bytes_max: usize| {
+    // The value with its length in the response, if it can be sent and there is room for it.
+    let held = |value: Value, bytes_max: usize| {
         let options = EncodeOptions { bytes_max, ..*encode };
         let bytes = xmlrpc::encoded_len(&value, &options, resources)?;
+        resources
+            .take(bytes.saturating_mul(HELD_BYTES_EACH + DOCUMENT_BYTES_EACH))
+            .map_err(Stop::while_writing)?;
         Ok((value, bytes))
     };
     let Some(View::Array(entries)) = only(params) else {
@@ -41,16 +46,18 @@ pub(super) fn run(
             format!("{NAME} takes at most {} calls; got {}", limits.multicall_calls_max, entries.len()),
         ));
     }
-    let mut left = encode.bytes_max.saturating_sub(FRAME_BYTES_MAX);
+    let bytes_max = encode.bytes_max.saturating_sub(FRAME_BYTES_MAX);
+    let mut left = bytes_max;
     let mut results = Vec::with_capacity(entries.len());
     for entry in entries.iter() {
         let (result, bytes) = run_entry(scope, entry)
-            .and_then(|value| sized(Value::Array(vec![value]), left))
-            .or_else(|fault| sized(xmlrpc::fault_value(&fault), left))?;
+            .and_then(|value| held(Value::Array(vec![value]), left))
+            .or_else(|fault| held(xmlrpc::fault_value(&fault), left))?;
         left -= bytes;
-        resources.take(bytes.saturating_mul(HELD_BYTES_EACH))?;
         results.push(result);
     }
+    // The response is encoded next, into this memory.
+    resources.give_back((bytes_max - left).saturating_mul(DOCUMENT_BYTES_EACH));
     Ok(Value::Array(results))
 }
 

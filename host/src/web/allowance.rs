@@ -6,11 +6,20 @@ use crate::xmlrpc::{Resources, Stop};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+/// Why a reservation failed.
+#[derive(Clone, Copy)]
+enum Refused {
+    /// Others use the memory.
+    ForNow,
+    /// There is less, even when no others use it.
+    Forever,
+}
+
 /// One request's deadline and its share of the memory budget, which is returned on drop.
 pub(super) struct Allowance<'a> {
     claim: Claim<'a>,
-    /// The last reservation that failed.
-    missing: Cell<Option<usize>>,
+    /// What the last reservation that failed is answered with.
+    refused: Cell<Option<Refused>>,
     body_bytes: usize,
     deadline: Instant,
     cancellation: &'a Cancellation,
@@ -20,27 +29,23 @@ impl<'a> Allowance<'a> {
     pub(super) fn new(request: &'a Request, call_max: Duration, memory: &'a dyn Memory) -> Self {
         Self {
             claim: Claim::new(memory),
-            missing: Cell::new(None),
+            refused: Cell::new(None),
             body_bytes: request.body.capacity(),
             deadline: request.arrived + call_max,
             cancellation: &request.cancellation,
         }
     }
 
-    /// Whether a reservation failed.
-    pub(super) const fn is_crowded(&self) -> bool {
-        self.missing.get().is_some()
-    }
-
     /// The response to a request that could not be read because a reservation failed.
-    pub(super) fn crowded(&self) -> Response {
-        // The connection holds the memory for the body.
-        if self.claim.is_possible(self.missing.get().unwrap_or_default(), self.body_bytes) {
-            return Response::crowded();
-        }
-        let why =
-            "Request too large: reading it takes more memory than all requests may use (bodies_bytes_max).";
-        Response::text(413, why)
+    pub(super) fn refused(&self) -> Option<Response> {
+        Some(match self.refused.get()? {
+            Refused::ForNow => Response::crowded(),
+            Refused::Forever => {
+                let why = "Request too large: reading it takes more memory than all requests may use \
+                           (bodies_bytes_max).";
+                Response::text(413, why)
+            }
+        })
     }
 }
 
@@ -54,7 +59,10 @@ impl Resources for Allowance<'_> {
         if self.claim.take(bytes) {
             return Ok(());
         }
-        self.missing.set(Some(bytes));
+        // Asked now: what the request uses is given back before the refusal is answered. The
+        // connection holds the memory for the body.
+        let is_possible = self.claim.is_possible(bytes, self.body_bytes);
+        self.refused.set(Some(if is_possible { Refused::ForNow } else { Refused::Forever }));
         Err(Stop::Crowded)
     }
 

@@ -93,9 +93,10 @@ impl Response {
         Self { status, headers: Vec::new(), body }.with_header("Content-Type", "text/plain; charset=utf-8")
     }
 
-    /// The response while requests and responses use all the memory that they may.
+    /// The response to a request that cannot be read while others use the memory. Nothing was executed.
     pub fn crowded() -> Self {
-        let why = "Overloaded: large requests and answers of others take the memory for them (bodies_bytes_max). Try again in a moment.";
+        let why = "Overloaded: large requests and responses take all of the memory for them \
+                   (bodies_bytes_max). Try again in a moment.";
         Self::text(503, why).with_header("Retry-After", "1")
     }
 
@@ -238,6 +239,16 @@ impl App {
         Response::xml(xmlrpc::encode_fault(&fault))
     }
 
+    /// Answers a request whose response is too large for the memory that this setting leaves, and whose
+    /// id is this. The method may have run, so the answer is a fault: status 503 invites to call again.
+    pub fn unsendable(id: &str, setting: &str) -> Response {
+        log::debug!("request {id}: no memory for its response ({setting})");
+        let why = format!(
+            "the call was executed, but other large requests and responses take the memory for its response ({setting})"
+        );
+        Response::xml(xmlrpc::encode_fault(&Fault::new(code::RESPONSE_TOO_LARGE, why)))
+    }
+
     /// What goes out of an answer, or of what there is instead.
     fn finish(
         &self,
@@ -361,7 +372,6 @@ impl App {
         let document = result.and_then(|value| xmlrpc::encode_response_in(&value, options, allowance));
         match document {
             Ok(document) => content::encode(Response::xml(document), request.accepts_gzip, allowance),
-            Err(Fault { code: code::OVERLOADED, .. }) if allowance.is_crowded() => Response::crowded(),
             Err(fault) => faulty(request, &fault),
         }
     }
@@ -378,7 +388,7 @@ fn permitted(request: &Request, caller: &Caller, call: &BorrowedCall<'_>) -> Res
 /// The response to a call that could not be decoded.
 fn unread(request: &Request, fault: &Fault, allowance: &Allowance<'_>) -> Response {
     log::debug!("request {} from {}: {fault}", request.id, request.caller_address);
-    if allowance.is_crowded() { allowance.crowded() } else { faulty(request, fault) }
+    allowance.refused().unwrap_or_else(|| faulty(request, fault))
 }
 
 /// Sends what is no call to one of the server's paths away.

@@ -2,7 +2,7 @@
 
 use super::chars::forbidden;
 use super::date::plain;
-use super::resources::{Resources, Unlimited};
+use super::resources::{Resources, Stop, Unlimited};
 use super::style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};
 use super::{DateTime, Fault, Value, code};
 use base64::Engine;
@@ -55,7 +55,7 @@ pub fn encode_response(result: &Value, options: &EncodeOptions) -> Result<Vec<u8
 /// Like [`encode_response`], but reserves memory as the document grows.
 ///
 /// # Errors
-/// Those of [`encode_response`], and -32001 when too little memory is left.
+/// Those of [`encode_response`]; -32002 when too little memory is left, and -32000 when it is too late.
 pub fn encode_response_in(
     result: &Value,
     options: &EncodeOptions,
@@ -381,7 +381,7 @@ impl<'r> Writer<'r> {
             return Err(self.too_large());
         }
         let granted = wanted.max(self.granted + self.granted / 2).min(max);
-        self.resources.take(granted - self.granted)?;
+        self.resources.take(granted - self.granted).map_err(Stop::while_writing)?;
         self.granted = granted;
         self.bytes.reserve_exact(granted.saturating_sub(self.bytes.len()));
         Ok(())

@@ -46,6 +46,22 @@ pub enum Stop {
     Crowded,
 }
 
+impl Stop {
+    /// The fault of a call that was executed and whose response cannot be written.
+    pub fn while_writing(self) -> Fault {
+        match self {
+            Self::Late => {
+                Fault::new(code::DEADLINE, "the call's deadline passed while its response was written")
+            }
+            Self::Crowded => {
+                let why = "the call was executed, but too little memory is left for its response";
+                Fault::new(code::RESPONSE_TOO_LARGE, why)
+            }
+        }
+    }
+}
+
+/// The fault of a call that cannot be read.
 impl From<Stop> for Fault {
     fn from(stop: Stop) -> Self {
         match stop {
