@@ -1,14 +1,14 @@
 //! `hotcall call`: calls from the command line. One, the same one many times, or many in batches.
 
+mod answer;
 mod batch;
 mod input;
 mod progress;
 mod repeat;
 
-use super::connection::{Connection, failure};
-use super::{Failure, json, print, print_document};
-use crate::client::{Client, Error};
-use crate::xmlrpc::Value;
+use super::connection::Connection;
+use super::output::Failure;
+use answer::Call;
 use std::io;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -90,46 +90,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match args.repeat {
         Some(times) => repeat::run(&call, times, args.keep_going),
         None => call.make()?.print(),
-    }
-}
-
-/// What is called, once or many times.
-struct Call<'a> {
-    client: Client,
-    method: &'a str,
-    params: Vec<Value>,
-    xml: bool,
-}
-
-/// What is printed of a call's answer.
-enum Answer {
-    Document(Vec<u8>),
-    Result(Value),
-}
-
-impl Call<'_> {
-    /// Makes the call. A document that holds a fault is printed in any case.
-    fn make(&self) -> Result<Answer, Failure> {
-        let failed = |error: Error| failure(&error);
-        let exchange = self.client.exchange(self.method, &self.params).map_err(failed)?;
-        let result = exchange.result();
-        if !self.xml {
-            return result.map(Answer::Result).map_err(failed);
-        }
-        if let Err(error) = result {
-            print_document(&exchange.response)?;
-            return Err(failed(error));
-        }
-        Ok(Answer::Document(exchange.response))
-    }
-}
-
-impl Answer {
-    fn print(&self) -> Result<(), Failure> {
-        match self {
-            Self::Document(document) => print_document(document),
-            Self::Result(value) => print(json::text(value)? + "\n"),
-        }
     }
 }
 

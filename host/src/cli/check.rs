@@ -1,6 +1,6 @@
 //! `hotcall check FILE…`: every check of the life cycle, as a table. Prints only; the checks are the life cycle's.
 
-use super::Failure;
+use super::output::Failure;
 use crate::config::Config;
 use crate::plugin::inspect::{self, Report, STEPS};
 use crate::registry::MethodInfo;
@@ -34,7 +34,7 @@ pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
     let config = Config { state_dir: args.state_dir.or(config.state_dir), ..config };
     let options = Options::try_from(config).map_err(Failure::new)?;
     let reports = inspect::inspect(&args.files, &options.plugin_config()).map_err(Failure::new)?;
-    super::print(table(&reports))?;
+    super::output::print(table(&reports))?;
     match reports.iter().filter(|report| !report.is_passed()).count() {
         0 => Ok(()),
         refused => {

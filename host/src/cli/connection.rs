@@ -1,6 +1,6 @@
 //! How to reach a server: the options that `call` and `methods` share.
 
-use super::Failure;
+use super::output::Failure;
 use crate::client::{Cause, Client, Error};
 use std::env;
 use std::path::PathBuf;

@@ -1,8 +1,9 @@
 //! `hotcall dev`: builds plugin sources, serves them, and rebuilds what changes.
 
+use super::logger;
+use super::output::Failure;
 use super::serve::{CommonArgs, tell_what_is_off, until_signal};
 use super::signals::Kept;
-use super::{Failure, logger};
 use crate::config::Config;
 use crate::dev::{self, Interrupt, Options as Building};
 use crate::plugin;

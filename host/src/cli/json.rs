@@ -1,6 +1,6 @@
 //! Values from and to what is typed and read on a command line: JSON, and prefixes for what JSON does not have.
 
-use super::Failure;
+use super::output::Failure;
 use crate::text;
 use crate::xmlrpc::{DateTime, Value, parse_date_time};
 use base64::Engine;

@@ -3,7 +3,7 @@
 //! A command that serves queues its lines, and a thread writes them: no other thread waits for the reader of standard error. A
 //! full queue drops lines, and a line in their place says how many. The other commands write each line at once.
 
-use super::Failure;
+use super::output::Failure;
 use crate::limits::Limits;
 use crate::text;
 use anstream::AutoStream;

@@ -1,7 +1,7 @@
 //! The service manager that may have started this process: what it hands over, and what it is told. Speaks systemd's
 //! protocols (sd_listen_fds(3), sd_notify(3)), and is silent where there is no such manager.
 
-use super::Failure;
+use super::output::Failure;
 use crate::net::{Handed, Pulse};
 use crate::server::environment;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};

@@ -1,7 +1,7 @@
 //! `hotcall methods`: what a server offers, asked of its `system.` methods.
 
 use super::connection::{Connection, failure};
-use super::{Failure, print};
+use super::output::{Failure, print};
 use crate::client::{Client, Error, Signature};
 use crate::text;
 use crate::xmlrpc::{Value, code};

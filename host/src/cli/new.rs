@@ -3,8 +3,9 @@
 mod api;
 mod name;
 mod place;
+mod template;
 
-use super::Failure;
+use super::output::Failure;
 use crate::text;
 use clap::Args;
 use name::Name;
@@ -13,6 +14,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use template::Template;
 
 /// Makes a plugin to start from: a crate, or C with a Makefile, that builds, passes its test and loads
 ///
@@ -36,9 +38,6 @@ pub(super) struct NewArgs {
     #[arg(long, value_name = "PATH", conflicts_with = "c")]
     api: Option<PathBuf>,
 }
-
-/// A file of the new folder: where, and its text.
-type Template = (&'static str, &'static str);
 
 /// The manifest stands last, here and below: until it is there, `hotcall dev` sees no plugin in the folder.
 const RUST: [Template; 4] = [
@@ -77,7 +76,7 @@ pub(super) fn run(args: &NewArgs) -> Result<(), Failure> {
             .hint("choose another name, or remove it"),
         _ => Failure::new(format!("cannot make {made}: {error}")),
     })?;
-    super::print(format!("made {made}; in it:\n{advice}"))
+    super::output::print(format!("made {made}; in it:\n{advice}"))
 }
 
 /// What is to be made.

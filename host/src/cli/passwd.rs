@@ -1,6 +1,6 @@
 //! `hotcall passwd`: gives a user of the server a password.
 
-use super::{Failure, print, read_whole};
+use super::output::{Failure, print, read_whole};
 use crate::access::users;
 use crate::text;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};

@@ -1,7 +1,7 @@
 //! `hotcall plugins` and `hotcall reload`: a server's plugins as an operator sees them, by its `hotcall.` methods.
 
 use super::connection::{Connection, failure};
-use super::{Failure, print};
+use super::output::{Failure, print};
 use crate::client::Error;
 use crate::text;
 use crate::xmlrpc::Value;

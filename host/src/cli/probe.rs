@@ -1,6 +1,6 @@
 //! The hidden commands by which a server tries a plugin in a child process. For nobody's fingers: see `plugin::probe`.
 
-use super::Failure;
+use super::output::Failure;
 use crate::plugin::probe::{child, guard};
 use clap::Args;
 use std::path::PathBuf;

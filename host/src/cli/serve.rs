@@ -1,8 +1,9 @@
 //! `hotcall serve`: the server, until a signal ends it.
 
+use super::logger;
 use super::manager::{self, Manager, Watchdog};
+use super::output::{Failure, print};
 use super::signals::{Kept, Signals, Wish};
-use super::{Failure, logger, print};
 use crate::config::{Config, EXAMPLE, WatchName};
 use crate::net::Handed;
 use crate::server::{Options, Prepared, allocator};

@@ -1,6 +1,7 @@
 //! What signals do to a command that serves, from its first moment to its last.
 
-use super::{Failure, logger};
+use super::logger;
+use super::output::Failure;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals as Caught;

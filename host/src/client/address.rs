@@ -1,6 +1,6 @@
 //! A server's address, as a user writes it.
 
-use super::Error;
+use super::error::Error;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use ureq::http::Uri;

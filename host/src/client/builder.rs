@@ -2,11 +2,12 @@
 
 use super::address::{Target, is_loopback, target};
 use super::connect::{NoResolver, Route, ServerConnector, Trust};
+use super::error::Error;
+use super::handle::Client;
 use super::headers::headers;
 use super::http::{ACCEPT_GZIP, Http};
 use super::pem::Pem;
 use super::proxy::{self, Proxy};
-use super::{Client, Error};
 use crate::xmlrpc::{Dates, DecodeLimits, EncodeOptions, EncodeStyle};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -54,6 +55,14 @@ enum Via {
     Proxy(String),
     /// None.
     Direct,
+}
+
+impl Client {
+    /// Begins a client for the server at this address: `http://…` or `https://…`, without a path meaning `/RPC2`, or
+    /// `unix:PATH` for a Unix socket.
+    pub fn builder(url: &str) -> Builder {
+        Builder::new(url)
+    }
 }
 
 impl Builder {

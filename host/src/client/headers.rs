@@ -1,6 +1,6 @@
 //! What is sent with each request beside the document.
 
-use super::Error;
+use super::error::Error;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ureq::http::HeaderValue;

@@ -1,6 +1,7 @@
 //! What a server says of itself, by its `system.` methods.
 
-use super::{Client, Error};
+use super::error::Error;
+use super::handle::Client;
 use crate::xmlrpc::Value;
 use std::fmt;
 

@@ -56,6 +56,7 @@ mod address;
 mod builder;
 mod connect;
 mod error;
+mod handle;
 mod headers;
 mod http;
 mod introspect;
@@ -69,113 +70,7 @@ mod tests;
 
 pub use builder::Builder;
 pub use error::{Cause, Error};
+pub use handle::{Client, Exchange};
 pub use introspect::{Capability, Signature};
 pub use multicall::{MULTICALL_CALLS_MAX, MultiCall};
 pub use params::Params;
-
-use crate::xmlrpc::{DecodeLimits, Document, EncodeOptions, Value, decode_response, encode_call};
-use hotcall_plugin::FromValue;
-use http::{Http, first_line, is_html};
-use std::fmt;
-use std::sync::Arc;
-use ureq::http::StatusCode;
-
-/// Calls methods of one server. Cheap to clone; may be used by many threads at once. Connections are kept open
-/// between calls.
-#[derive(Clone)]
-pub struct Client(Arc<Inner>);
-
-struct Inner {
-    http: Http,
-    encode_options: EncodeOptions,
-    decode_limits: DecodeLimits,
-}
-
-/// One call as it went over the wire.
-#[derive(Clone, Debug)]
-pub struct Exchange {
-    /// The request document.
-    pub request: Vec<u8>,
-    /// The response document.
-    pub response: Vec<u8>,
-    /// Its `Content-Type`, whose charset counts; empty when there was none.
-    pub content_type: String,
-    decode_limits: DecodeLimits,
-}
-
-impl Client {
-    /// Begins a client for the server at this address: `http://…` or `https://…`, without a path meaning `/RPC2`, or
-    /// `unix:PATH` for a Unix socket.
-    pub fn builder(url: &str) -> Builder {
-        Builder::new(url)
-    }
-
-    fn new(http: Http, encode_options: EncodeOptions, decode_limits: DecodeLimits) -> Self {
-        Self(Arc::new(Inner { http, encode_options, decode_limits }))
-    }
-
-    /// Calls a method and waits for its result: any type with [`FromValue`] that owns what it holds, or [`Value`].
-    ///
-    /// # Errors
-    /// [`Error::Fault`] when the server or its method says no, [`Error::Mismatch`] when the result is not a `T`; every
-    /// other kind when no answer came to that.
-    ///
-    /// # Examples
-    /// ```no_run
-    /// # use hotcall::{client::Client, xmlrpc::Value};
-    /// # let client = Client::builder("http://127.0.0.1:8080").build()?;
-    /// let sum: i64 = client.call("add", (2, 3))?;
-    /// let text = client.call::<String>("upper", "hot")?;
-    /// let anything: Value = client.call("echo", [Value::Nil, Value::Bool(true)])?;
-    /// # Ok::<(), hotcall::client::Error>(())
-    /// ```
-    pub fn call<T>(&self, method: &str, params: impl Params) -> Result<T, Error>
-    where
-        T: for<'a> FromValue<'a>,
-    {
-        let params = params.into_params().map_err(|fault| Error::params(method, fault.message()))?;
-        let value = self.exchange(method, &params)?.result()?;
-        value.to().map_err(|mismatch| Error::mismatch(format_args!("the result of {method}"), &mismatch))
-    }
-
-    /// Calls a method and hands out both documents as they are.
-    ///
-    /// # Errors
-    /// As [`call`](Self::call), but a response is not looked into: ask [`Exchange::result`].
-    pub fn exchange(&self, method: &str, params: &[Value]) -> Result<Exchange, Error> {
-        let Inner { http, encode_options, decode_limits } = &*self.0;
-        let request = encode_call(method, params, encode_options);
-        let request = request.map_err(|fault| Error::params(method, &fault.message))?;
-        let (response, content_type) = http.post(&request)?;
-        Ok(Exchange { request, response, content_type, decode_limits: *decode_limits })
-    }
-}
-
-/// Without what is secret: credentials are part of a client.
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Client").field(&self.0.http.name).finish()
-    }
-}
-
-impl Exchange {
-    /// The result in the response document.
-    ///
-    /// # Errors
-    /// [`Error::Fault`] when it is a fault, [`Error::Protocol`] when it is no response, or one past a limit of the client's,
-    /// [`Error::Http`] when it is an HTML page.
-    pub fn result(&self) -> Result<Value, Error> {
-        let document = Document::from(&self.response).with_content_type(&self.content_type);
-        match decode_response(document, &self.decode_limits) {
-            Ok(result) => result.map_err(Error::Fault),
-            Err(error) => {
-                let first_line = first_line(&self.response);
-                if is_html(&self.response, &self.content_type) {
-                    // There is no exchange with another status.
-                    return Err(Error::Http { status: StatusCode::OK.as_u16(), first_line });
-                }
-                Err(Error::Protocol(format!("the answer is not XML-RPC: {error}; it begins: {first_line}")))
-            }
-        }
-    }
-}

@@ -1,6 +1,8 @@
 //! Many calls in one request, by `system.multicall`.
 
-use super::{Client, Error, Params};
+use super::error::Error;
+use super::handle::Client;
+use super::params::Params;
 use crate::xmlrpc::{Fault, Value, fault_of};
 use hotcall_plugin::FromValue;
 use std::mem;

@@ -1,6 +1,6 @@
 //! Certificates and keys in PEM form, read and checked when a client is built.
 
-use super::Error;
+use super::error::Error;
 use openssl::pkey::PKey;
 use openssl::x509::X509;
 use std::fs;

@@ -3,7 +3,7 @@
 //! ureq reads the environment too, but takes the first of all variables whatever the server's scheme, ignores
 //! what it cannot use without a word, and takes a name in `NO_PROXY` for that one host only.
 
-use super::Error;
+use super::error::Error;
 use std::net::IpAddr;
 use ureq::http::Uri;
 

@@ -1,30 +1,14 @@
 //! Builds one plugin and installs the file. Knows no watching.
 
-use super::child::{ChildError, Children};
+use super::child::Children;
+use super::error::BuildError;
 use super::project::{Kind, Target, cargo, same_file};
 use serde::Deserialize;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command, ExitStatus, Stdio};
-use std::{fmt, fs, io};
-
-/// Why a plugin was not built or not installed.
-#[derive(Debug)]
-pub(super) enum BuildError {
-    /// The builder is being stopped.
-    Ended,
-    /// A program could not be run.
-    Run(io::Error),
-    /// A program ran and failed; it has said why on standard error.
-    Failed(&'static str, ExitStatus),
-    /// A program ran and did not give what it should.
-    Output(String),
-    /// A file could not be written.
-    Write(PathBuf, io::Error),
-    /// The file's name belongs to the plugin in this folder.
-    Taken(String, PathBuf),
-}
+use std::process::{self, Command, Stdio};
+use std::{fs, io};
 
 /// Builds the plugin in `folder`, and gives the file that the build wrote.
 pub(super) fn build(
@@ -122,28 +106,4 @@ struct Artifact {
     manifest_path: PathBuf,
     target: Target,
     filenames: Vec<PathBuf>,
-}
-
-impl From<ChildError> for BuildError {
-    fn from(error: ChildError) -> Self {
-        match error {
-            ChildError::Ended => Self::Ended,
-            ChildError::System(error) => Self::Run(error),
-        }
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended => f.write_str("the build was stopped"),
-            Self::Run(error) => write!(f, "cannot run the build: {error}; are cargo and make installed?"),
-            Self::Failed(program, status) => write!(f, "{program} failed ({status}); its output is above"),
-            Self::Output(text) => f.write_str(text),
-            Self::Write(path, error) => write!(f, "cannot write {}: {error}", path.display()),
-            Self::Taken(file, folder) => {
-                write!(f, "the plugin in {} is installed as {file} already; rename one", folder.display())
-            }
-        }
-    }
 }

@@ -1,11 +1,11 @@
 //! The loop of `hotcall dev`: look at all folders, build what changed, wait.
 
-use super::build::{self, BuildError};
+use super::build;
 use super::child::Children;
+use super::error::{BuildError, Error};
 use super::project::{self, Kind};
 use super::sources::Sources;
 use super::watch::Watcher;
-use super::{Error, Options};
 use crossbeam_channel::{Receiver, select};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -22,6 +22,17 @@ const QUIET: Duration = Duration::from_millis(100);
 const QUIET_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often to look without a hint: some file systems send none.
 const RESCAN: Duration = Duration::from_secs(2);
+
+/// What to build, and to where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where plugins are looked for.
+    pub dirs: Vec<PathBuf>,
+    /// Where built plugins are installed. It belongs to the builder: other plugin files in it are removed.
+    pub output: PathBuf,
+    /// Build crates with optimisation.
+    pub release: bool,
+}
 
 /// All plugins and what is known of them.
 pub(super) struct Builder {

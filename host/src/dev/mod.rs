@@ -19,35 +19,26 @@
 mod build;
 mod builder;
 mod child;
+mod error;
 mod project;
 mod sources;
 #[cfg(test)]
 mod tests;
 mod watch;
 
+pub use builder::Options;
+pub use error::Error;
+
 use builder::Builder;
 use child::Children;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use std::{fmt, io};
 
 /// How long a child process that was asked to end may take before it is killed.
 const CHILD_END_MS_MAX: u64 = 2_000;
-
-/// What to build, and to where.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where plugins are looked for.
-    pub dirs: Vec<PathBuf>,
-    /// Where built plugins are installed. It belongs to the builder: other plugin files in it are removed.
-    pub output: PathBuf,
-    /// Build crates with optimisation.
-    pub release: bool,
-}
 
 /// Ends the build that runs, from any thread; none is started after it. For one [`start`].
 #[derive(Clone, Debug, Default)]
@@ -69,19 +60,6 @@ pub struct DevBuilder {
     /// Disconnected when the thread has ended.
     done: Receiver<Infallible>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// Why building could not start. A plugin that does not build is no such reason.
-#[derive(Debug)]
-pub enum Error {
-    /// A directory of plugins cannot be read.
-    Directory(PathBuf, io::Error),
-    /// Another process builds into the output directory.
-    Busy(PathBuf),
-    /// The output directory cannot be made or written.
-    Output(PathBuf, io::Error),
-    /// The system gives no thread.
-    Thread(io::Error),
 }
 
 /// Builds every plugin once, then goes on in the background.
@@ -126,34 +104,6 @@ impl Drop for DevBuilder {
             && thread.join().is_err()
         {
             log::error!("the thread that builds plugins panicked; its message is above");
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory(path, error) => {
-                write!(f, "cannot read {}: {error}; name a directory that holds plugins", path.display())
-            }
-            Self::Busy(path) => write!(
-                f,
-                "another hotcall dev builds these plugins into {}; end it, or choose another --state-dir",
-                path.display()
-            ),
-            Self::Output(path, error) => {
-                write!(f, "cannot install plugins in {}: {error}; choose another --state-dir", path.display())
-            }
-            Self::Thread(error) => write!(f, "cannot start a thread to build plugins: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Directory(_, error) | Self::Output(_, error) | Self::Thread(error) => Some(error),
-            Self::Busy(_) => None,
         }
     }
 }

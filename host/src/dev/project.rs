@@ -1,7 +1,7 @@
 //! Which folders hold plugins, and of which kind.
 
-use super::build::BuildError;
 use super::child::Children;
+use super::error::BuildError;
 use super::sources::ignored;
 use serde::Deserialize;
 use std::collections::BTreeSet;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 type Imports = BTreeMap<String, usize>;
 
 /// One line for each group of files that import each other in a circle, with a shortest such circle.
-pub fn circles(sources: &[Source]) -> Vec<String> {
+pub(crate) fn circles(sources: &[Source]) -> Vec<String> {
     let modules = all_modules(sources);
     let files: BTreeMap<&str, (&Source, Imports)> = sources
         .iter()

@@ -5,19 +5,19 @@ use std::collections::BTreeSet;
 
 /// A path that a source names.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Named {
+pub(crate) struct Named {
     /// From the top of the crate: `["net", "pool", "Pool"]`. An item's own segments are at the end.
-    pub path: Vec<String>,
-    pub line: usize,
+    pub(crate) path: Vec<String>,
+    pub(crate) line: usize,
     /// Whether the path is re-exported: `pub use`, at any visibility.
-    pub is_reexported: bool,
+    pub(crate) is_reexported: bool,
     /// Whether the path began with `super`. It may then end at an item within its own file.
-    pub through_super: bool,
+    pub(crate) through_super: bool,
 }
 
 /// The paths named by the source of `module`, code under `#[cfg(test)]` left out. `modules`: all
 /// modules of the crate, so that a path that begins with a child module is recognised.
-pub fn named(source: &str, module: &str, modules: &BTreeSet<String>) -> Vec<Named> {
+pub(crate) fn named(source: &str, module: &str, modules: &BTreeSet<String>) -> Vec<Named> {
     let tokens = without_tests(tokens(source));
     let mut found = Vec::new();
     let mut at = 0;

@@ -1,9 +1,9 @@
 //! `hotcall call --multicall`: the calls of a file, sent in batches.
 
-use super::print;
 use super::progress::Progress;
 use crate::cli::connection::failure;
-use crate::cli::{Failure, json, read_whole};
+use crate::cli::json;
+use crate::cli::output::{Failure, print, read_whole};
 use crate::client::{Client, Error};
 use crate::xmlrpc::{Fault, Value, code};
 use std::fs::File;

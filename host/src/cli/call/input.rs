@@ -1,6 +1,7 @@
 //! The arguments of a call, with those that stand on standard input.
 
-use crate::cli::{Failure, json};
+use crate::cli::json;
+use crate::cli::output::{Failure, read_whole};
 use crate::xmlrpc::Value;
 use std::io::Read;
 
@@ -29,7 +30,7 @@ pub(super) fn params(arguments: &[String], mut stdin: impl Read) -> Result<Vec<V
 }
 
 fn all(stdin: impl Read) -> Result<Vec<u8>, Failure> {
-    crate::cli::read_whole("standard input", stdin, STDIN_BYTES_MAX)
+    read_whole("standard input", stdin, STDIN_BYTES_MAX)
 }
 
 #[cfg(test)]

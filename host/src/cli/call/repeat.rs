@@ -1,8 +1,8 @@
 //! `hotcall call --repeat`: one call many times, and how long it took.
 
+use super::answer::{Answer, Call};
 use super::progress::Progress;
-use super::{Answer, Call};
-use crate::cli::Failure;
+use crate::cli::output::Failure;
 use std::fmt;
 use std::io::{self, Write};
 use std::num::NonZeroU32;

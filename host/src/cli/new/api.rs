@@ -1,7 +1,7 @@
 //! The crate hotcall-plugin as this program carries it: no registry has it, so a plugin that is made apart from a checkout of
 //! Hotcall gets its sources. Knows no folders: where they are written is decided elsewhere.
 
-use super::Template;
+use super::template::Template;
 
 /// A file of `plugin-api/` under its own path.
 macro_rules! sources {

@@ -1,7 +1,7 @@
 //! What the new crate's surroundings mean for its manifest: the workspace it lies in, and where hotcall-plugin is. Reads
 //! manifests as cargo does, without needing cargo.
 
-use crate::cli::Failure;
+use crate::cli::output::Failure;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 

@@ -9,7 +9,8 @@ mod tls;
 mod typed;
 
 use super::*;
-use crate::xmlrpc::{Fault, encode_fault, encode_response};
+use crate::xmlrpc::{DecodeLimits, EncodeOptions, Fault, Value, encode_fault, encode_response};
+use hotcall_plugin::FromValue;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
