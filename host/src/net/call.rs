@@ -1,10 +1,8 @@
-//! One call between the gate and the workers: who still waits for it, and where its answer goes. Knows no sockets.
+//! One call between the gate and the workers: whether a client still waits for it. Knows no sockets.
 
-use super::reactor::{Inbox, Message};
-use super::reply::Reply;
 use crate::web::{Cancellation, Pause};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 const WAITING: u8 = 0;
 const RUNNING: u8 = 1;
@@ -67,38 +65,6 @@ impl Call {
 
     fn change(&self, from: u8, to: u8) -> bool {
         self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-}
-
-/// The right to answer one call of one connection. Dropped without an answer, it says so.
-pub(super) struct Ticket {
-    inbox: Arc<Inbox>,
-    connection: usize,
-    number: u64,
-    is_used: bool,
-}
-
-impl Ticket {
-    /// For the call with this number of the connection that the reactor keeps under this key.
-    pub(super) const fn new(inbox: Arc<Inbox>, connection: usize, number: u64) -> Self {
-        Self { inbox, connection, number, is_used: false }
-    }
-
-    pub(super) fn answer(mut self, reply: Reply) {
-        self.send(Some(reply));
-    }
-
-    fn send(&mut self, reply: Option<Reply>) {
-        self.is_used = true;
-        self.inbox.push(Message::Answer { connection: self.connection, number: self.number, reply });
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if !self.is_used {
-            self.send(None);
-        }
     }
 }
 

@@ -6,16 +6,18 @@
 
 use super::budget::Share;
 use super::buffer::Spare;
-use super::call::{Call, Ticket};
+use super::call::Call;
 use super::framing::{Reader, Step};
 use super::head::{Head, Version};
+use super::own_answers::{broken, crowded, outdated};
 use super::places::Place;
 use super::progress;
 use super::reactor::Inbox;
 use super::reply::{Outgoing, Reply};
 use super::request::{Passage, Peer};
-use super::service::{Service, Submitted, broken, crowded, outdated};
+use super::service::{Service, Submitted};
 use super::stream::Stream;
+use super::ticket::Ticket;
 use super::timers::Alarm;
 use super::tls::Context;
 use crate::web::{Cancellation, Response};
@@ -387,7 +389,7 @@ impl Connection {
         } else if self.cancellation.is_cancelled() {
             self.cancellation = Cancellation::default();
         }
-        let ticket = || Ticket::new(Arc::clone(home.inbox), home.key, number);
+        let ticket = || Ticket::new(Arc::clone(home.inbox) as _, home.key, number);
         match service.submit(passage, &self.cancellation, ticket) {
             Submitted::Answered(reply) => self.reply(reply, &id, form, home),
             Submitted::Running(call) => {

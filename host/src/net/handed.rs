@@ -1,7 +1,7 @@
 //! Listening sockets that whoever started the process has opened for it, as systemd does. Knows no environment: how they
 //! are found is the caller's.
 
-use super::Bind;
+use super::bind::Bind;
 use rustix::net::sockopt::socket_acceptconn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -2,14 +2,18 @@
 //!
 //! A few threads pass requests on and wait for responses; what tiny_http makes of the requests goes to the worker pool.
 
-use super::call::{Call, Ticket};
+use super::call::Call;
+use super::error::Error;
+use super::handler::Handler;
+use super::job::{Job, Parking};
+use super::join::join_all;
+use super::own_answers::{overload, waiting};
 use super::pool::Pool;
 use super::request::{self, ID_FIELD, Passage};
-use super::service::{overload, waiting};
+use super::ticket::Ticket;
 use super::upstream::{self, PROOF_TARGET, Upstream};
-use super::{Error, Handler, join_all};
 use crate::limits::Limits;
-use crate::web::{Cancellation, Response, Resumed};
+use crate::web::{Response, Resumed};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use smol_str::SmolStr;
 use std::collections::HashMap;
@@ -64,9 +68,10 @@ struct Errand {
 struct Calls(Mutex<HashMap<SmolStr, Arc<Call>>>);
 
 /// A request as tiny_http gives it.
-pub(super) struct Within {
+struct Carried {
     request: tiny_http::Request,
-    cancellation: Cancellation,
+    call: Arc<Call>,
+    handler: Arc<dyn Handler>,
 }
 
 /// Starts tiny_http behind `carriers` threads. `private` is a directory to which only this server's user may write.
@@ -75,6 +80,7 @@ pub(super) fn start(
     carriers: usize,
     limits: &Limits,
     pool: &Pool,
+    handler: Arc<dyn Handler>,
 ) -> Result<(Lane, Threads), Error> {
     let (upstream, server) = Upstream::start(private)?;
     let (upstream, calls, stop) =
@@ -85,7 +91,7 @@ pub(super) fn start(
     let errands = Arc::new(errands);
     let receiver = {
         let (calls, pool, stop) = (Arc::clone(&calls), pool.clone(), Arc::clone(&stop));
-        let receive = move || receive(&server, &calls, &pool, &stop);
+        let receive = move || receive(&server, &calls, &pool, &handler, &stop);
         thread::Builder::new().name("receive".into()).spawn(receive).map_err(Error::Thread)?
     };
     let mut threads = Threads { carriers: Vec::new(), receiver, stop };
@@ -178,7 +184,13 @@ impl Errand {
 }
 
 /// Moves requests into the pool.
-fn receive(server: &tiny_http::Server, calls: &Calls, pool: &Pool, stop: &AtomicBool) {
+fn receive(
+    server: &tiny_http::Server,
+    calls: &Calls,
+    pool: &Pool,
+    handler: &Arc<dyn Handler>,
+    stop: &AtomicBool,
+) {
     loop {
         let request = match server.recv_timeout(RECEIVE_WAIT) {
             Ok(Some(request)) => request,
@@ -197,23 +209,24 @@ fn receive(server: &tiny_http::Server, calls: &Calls, pool: &Pool, stop: &Atomic
             continue;
         }
         let call = id.and_then(|id| calls.lock().get(&id).cloned()).unwrap_or_default();
-        let within = Box::new(Within { request, cancellation: call.cancellation.clone() });
-        if let Err(within) = pool.submit_within(within, call) {
-            respond(within.request, framed(overload()));
-        }
+        pool.submit(Box::new(Carried { request, call, handler: Arc::clone(handler) }));
     }
 }
 
-impl Within {
-    /// Answers it. Whether it was left instead, because it has to wait: its carrier sends it again.
-    pub(super) fn answer(self, handler: &dyn Handler, call: &Call) -> bool {
-        let Self { mut request, cancellation } = self;
+impl Job for Carried {
+    fn call(&self) -> &Arc<Call> {
+        &self.call
+    }
+
+    /// When the call has to wait, its carrier sends it again.
+    fn run(self: Box<Self>, _: &Arc<Parking>) -> bool {
+        let Self { mut request, call, handler } = *self;
         let mut body = Vec::with_capacity(request.body_length().unwrap_or(0));
         if let Err(error) = request.as_reader().read_to_end(&mut body) {
             log::debug!("a request did not come whole: {error}");
             return false;
         }
-        match handler.respond(&request::describe(&request, body, cancellation)) {
+        match handler.respond(&request::describe(&request, body, call.cancellation.clone())) {
             Ok(response) => {
                 respond(request, framed(response));
                 false
@@ -227,6 +240,10 @@ impl Within {
                 is_left
             }
         }
+    }
+
+    fn refuse(self: Box<Self>) {
+        respond(self.request, framed(overload()));
     }
 }
 

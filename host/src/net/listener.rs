@@ -3,7 +3,9 @@
 //! Accepting is all it does: a connection goes to a reactor at once, or is closed at once when there is no place for it. Nothing
 //! that `accept` says ends it.
 
+use super::bind::Bind;
 use super::connection::Connection;
+use super::error::Error;
 use super::handed::{self, Handed};
 use super::places::Places;
 use super::pulse::Turns;
@@ -14,7 +16,6 @@ use super::service::Service;
 use super::stream::{Socket, Stream};
 use super::tls::Tls;
 use super::unix::{self, SocketFile, UnixAccess};
-use super::{Bind, Error};
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Token, Waker};
 use smol_str::{SmolStr, ToSmolStr};

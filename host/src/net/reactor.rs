@@ -7,6 +7,7 @@ use super::connection::{Connection, Flow, Home};
 use super::pulse::Turns;
 use super::reply::Reply;
 use super::service::Service;
+use super::ticket::AnswerTo;
 use super::timers::Timers;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
@@ -61,6 +62,12 @@ impl Inbox {
     /// Swaps all messages with an empty list, so that both lists' memory is used again.
     fn take(&self, into: &mut Vec<Message>) {
         std::mem::swap(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner), into);
+    }
+}
+
+impl AnswerTo for Inbox {
+    fn answer(&self, connection: usize, number: u64, reply: Option<Reply>) {
+        self.push(Message::Answer { connection, number, reply });
     }
 }
 

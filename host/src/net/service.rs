@@ -1,15 +1,17 @@
 //! What all connections share: the limits, and the ways to an answer.
 
-use super::Handler;
-use super::budget::{Budget, Exceeded, Share};
-use super::call::{Call, Ticket};
+use super::budget::{Budget, Share};
+use super::call::Call;
+use super::direct::Direct;
+use super::handler::Handler;
 use super::lane::Lane;
 use super::pool::Pool;
 use super::reply::Reply;
 use super::request::Passage;
 use super::seldom::Seldom;
+use super::ticket::Ticket;
 use crate::limits::Limits;
-use crate::web::{Begun, Cancellation, Response};
+use crate::web::{Begun, Cancellation};
 use smol_str::{SmolStr, format_smolstr};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -89,7 +91,7 @@ impl Service {
             Begun::Answered(response) => Submitted::Answered(response.into()),
             Begun::Unfinished(work) => {
                 let call = call();
-                self.pool.submit(work, Arc::clone(&call), ticket());
+                self.pool.submit(Box::new(Direct { work, call: Arc::clone(&call), ticket: ticket() }));
                 Submitted::Running(call)
             }
         }
@@ -118,43 +120,6 @@ impl Service {
     pub(super) fn name_request(&self) -> (u64, SmolStr) {
         self.ids.next()
     }
-}
-
-/// What is answered at once when as many calls wait as may.
-pub(super) fn overload() -> Response {
-    let why = "Overloaded: all workers are busy and the queue is full. Try again in a moment.";
-    Response::text(503, why).with_header("Retry-After", "1")
-}
-
-/// What is answered when as many calls wait for a plugin that is being replaced as may.
-pub(super) fn waiting() -> Response {
-    let why = "Overloaded: too many calls wait for a plugin that is being replaced. Try again in a moment.";
-    Response::text(503, why).with_header("Retry-After", "1")
-}
-
-/// The response to a request whose body exceeds a limit of the memory for bodies.
-pub(super) fn crowded(exceeded: Exceeded) -> Response {
-    match exceeded {
-        Exceeded::All => Response::crowded(),
-        Exceeded::Address => {
-            let why = "Overloaded: other large requests and responses of your address take its share of \
-                       the memory for them (bodies_per_address_percent_max). Try again once they are done.";
-            Response::text(503, why).with_header("Retry-After", "1")
-        }
-    }
-}
-
-/// What is answered when the requirements for clients changed while this one shook hands.
-pub(super) fn outdated() -> Response {
-    let why = "Unavailable: what is asked of clients changed during the TLS handshake. Connect again.";
-    Response::text(503, why).with_header("Retry-After", "1")
-}
-
-/// What is answered when something within has failed.
-pub(super) fn broken(id: &str) -> Response {
-    log::error!("request {id}: no answer from within");
-    let why = format!("Overloaded: the request could not be answered; the server's log has it under {id}.");
-    Response::text(503, why).with_header("Retry-After", "1")
 }
 
 /// Names requests: unique in this process, and unlike those of the process before.

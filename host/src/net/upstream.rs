@@ -4,7 +4,7 @@
 //! one after the other, each proven to be served before the next, and then kept: tiny_http's thread pool strands a
 //! connection for as long as others live when several come at once.
 
-use super::Error;
+use super::error::Error;
 use super::reply::Reply;
 use super::request::Passage;
 use super::unix::listen_privately;

@@ -1,7 +1,8 @@
 //! The self-signed certificate for loopback addresses, so that a server starts without any preparation.
 
 use super::identity::Identity;
-use super::{CertificateFiles, Error};
+use super::settings::CertificateFiles;
+use crate::net::error::Error;
 use openssl::asn1::Asn1Time;
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};

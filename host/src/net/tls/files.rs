@@ -1,6 +1,6 @@
 //! Reading what TLS needs from files, with a limit, and secrets only where they are kept as secrets.
 
-use super::Error;
+use crate::net::error::Error;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::Read;

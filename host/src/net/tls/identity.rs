@@ -1,6 +1,8 @@
 //! A certificate with its chain and its private key, read from files and known to fit each other.
 
-use super::{CertificateFiles, Error, files};
+use super::files;
+use super::settings::CertificateFiles;
+use crate::net::error::Error;
 use openssl::asn1::Asn1Time;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};

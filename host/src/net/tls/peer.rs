@@ -1,7 +1,8 @@
 //! Certificates of clients: who issued those that are believed, which were revoked, and who shows one.
 
+use super::files;
 use super::name::{ClientName, name_of};
-use super::{Error, files};
+use crate::net::error::Error;
 use openssl::asn1::Asn1Time;
 use openssl::ssl::{SslAcceptorBuilder, SslFiletype, SslRef, SslVerifyMode};
 use openssl::stack::Stack;

@@ -1,7 +1,11 @@
 //! Handshakes with what [`Tls`] gives, over a pair of sockets. How sessions are resumed is tested from outside.
 
+use super::name::ClientName;
+use super::peer::ClientAuth;
+use super::server::{Ready, Tls};
+use super::settings::{CertificateFiles, Settings};
+use super::stamps::Stamps;
 use super::trials::Made;
-use super::{CertificateFiles, ClientAuth, ClientName, Ready, Settings, Stamps, Tls};
 use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslStream, SslVerifyMode, SslVersion};
 use openssl::x509::X509;
 use std::fs;

@@ -1,6 +1,6 @@
 //! Certificates for the tests of this folder.
 
-use super::CertificateFiles;
+use super::settings::CertificateFiles;
 use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};

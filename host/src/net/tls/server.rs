@@ -1,78 +1,20 @@
-//! TLS: the certificates that listeners shake hands with, and how these change while the server runs.
-//!
-//! A [`Tls`] is made from [`Settings`], which are paths. When a file changes or an operator asks, all are read anew, and what
-//! they have takes the old one's place in one step: handshakes that begin then get it, and no connection notices. Files that
-//! cannot be used change nothing. Sessions and connections outlive new certificates of the server's, and end when anything changes that
-//! is asked of clients. Knows no sockets and no HTTP.
-//!
-//! `files` reads; `identity` is a certificate and its key; `peer` is what is asked of clients, and `name`
-//! reads their names; `context` makes OpenSSL's side of all that; `watch` looks at the files.
+//! What listeners shake hands with at this moment, and how it is replaced.
 
-mod context;
-mod development;
-mod files;
-mod identity;
-mod name;
-mod peer;
-#[cfg(test)]
-mod trials;
-mod watch;
-
-pub use development::development_certificate;
-pub use name::ClientName;
-pub use peer::ClientAuth;
-pub(super) use watch::Watch;
-
-use super::Error;
+use super::context::{self, Hosts};
+use super::identity::Identity;
+use super::name::ClientName;
+use super::peer::{self, Clients};
+use super::settings::Settings;
+use super::stamps::Stamps;
+use crate::net::error::Error;
 use arc_swap::ArcSwap;
-use context::Hosts;
-use identity::Identity;
 use openssl::ssl::{SslAcceptor, SslRef};
-use peer::Clients;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
-use watch::Stamps;
 
-/// Most bytes that one record carries (RFC 8446, section 5.1).
-pub(super) const RECORD_BYTES_MAX: usize = 16 << 10;
-/// Most bytes that encryption adds to them: a header, and 256 (RFC 8446, section 5.2). The ciphers that are left of TLS 1.2 add less.
-pub(super) const RECORD_ADDED_BYTES_MAX: usize = 5 + 256;
 /// For so long tickets are made with one key. Whoever steals the key can read no connection that was resumed before.
 const TICKET_KEYS_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Where a certificate is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// The certificate and then those of its issuers, PEM.
-    pub cert: PathBuf,
-    /// Its private key, PEM.
-    pub key: PathBuf,
-    /// What has the key's passphrase in its first line, if it is encrypted.
-    pub key_passphrase_file: Option<PathBuf>,
-}
-
-/// Where all that is needed for TLS is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// At least one. The first is for clients that name no host, or one that no other is for.
-    pub certificates: Vec<CertificateFiles>,
-    /// How clients show who they are, if they are asked.
-    pub clients: Option<ClientAuth>,
-}
-
-/// All files that these name.
-pub fn files<'a>(
-    certificates: &'a [CertificateFiles],
-    clients: Option<&'a ClientAuth>,
-) -> impl Iterator<Item = &'a Path> {
-    let certificates = certificates
-        .iter()
-        .flat_map(|files| [Some(&files.cert), Some(&files.key), files.key_passphrase_file.as_ref()]);
-    let clients = clients.into_iter().flat_map(|clients| [Some(&clients.ca), clients.crl.as_ref()]);
-    certificates.chain(clients).flatten().map(AsRef::as_ref)
-}
 
 /// What listeners shake hands with at this moment.
 pub struct Tls {
@@ -92,7 +34,7 @@ pub struct Ready {
 }
 
 /// What handshakes are made with. Its certificates change; what it asks of clients, and its sessions, do not.
-pub(super) struct Context {
+pub(in crate::net) struct Context {
     acceptor: SslAcceptor,
     hosts: Arc<ArcSwap<Hosts>>,
     client_name: Option<ClientName>,
@@ -106,7 +48,7 @@ struct Material {
     clients: Option<Clients>,
 }
 
-struct State {
+pub(super) struct State {
     settings: Settings,
     material: Material,
     /// What the files looked like before they were last read, whatever came of it.
@@ -137,7 +79,7 @@ impl Tls {
     }
 
     /// Has this called whenever contexts become outdated. The first who asks is told.
-    pub(super) fn on_outdated(&self, tell: impl Fn() + Send + Sync + 'static) {
+    pub(in crate::net) fn on_outdated(&self, tell: impl Fn() + Send + Sync + 'static) {
         self.tell.get_or_init(|| Box::new(tell));
     }
 
@@ -147,8 +89,33 @@ impl Tls {
     }
 
     /// What to shake hands with now.
-    pub(super) fn context(&self) -> Arc<Context> {
+    pub(in crate::net) fn context(&self) -> Arc<Context> {
         self.current.load_full()
+    }
+
+    /// Reads the files when they have changed since they were read and rest since the `last` look: certificate and key
+    /// come one after the other. What they look like now is for the next look.
+    pub(super) fn look(&self, last: Option<Stamps>) -> Stamps {
+        let mut state = self.lock();
+        let now = Stamps::of(&state.settings);
+        if now != state.seen && last.as_ref() == Some(&now) {
+            match Ready::new(state.settings.clone()) {
+                Ok(ready) => {
+                    self.take(&mut state, ready);
+                    log::info!("the certificates have changed, and new handshakes get the new ones");
+                }
+                Err(error) => {
+                    // One line for each change.
+                    state.seen = now.clone();
+                    log::error!("new certificates: {error}; those before stay in use");
+                }
+            }
+        } else if state.has_old_keys()
+            && let Err(error) = self.renew(&mut state)
+        {
+            log::error!("no new keys for session tickets: {error}; those before stay in use");
+        }
+        now
     }
 
     fn take(&self, state: &mut State, ready: Ready) {
@@ -170,7 +137,7 @@ impl Tls {
     }
 
     /// The same certificates with new keys for tickets. The files may be out of this server's reach by now.
-    fn renew(&self, state: &mut State) -> Result<(), Error> {
+    pub(super) fn renew(&self, state: &mut State) -> Result<(), Error> {
         // Also when it fails: the next try is not at the next look.
         state.keyed = Instant::now();
         let is_outdated = Arc::clone(&self.current.load().is_outdated);
@@ -178,7 +145,7 @@ impl Tls {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics under the lock, so a poisoned state is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -215,12 +182,12 @@ impl Material {
 }
 
 impl Context {
-    pub(super) const fn acceptor(&self) -> &SslAcceptor {
+    pub(in crate::net) const fn acceptor(&self) -> &SslAcceptor {
         &self.acceptor
     }
 
     /// Whether something else is asked of clients by now: who was let in might not be, or under another name.
-    pub(super) fn is_outdated(&self) -> bool {
+    pub(in crate::net) fn is_outdated(&self) -> bool {
         self.is_outdated.load(Ordering::Acquire)
     }
 
@@ -229,10 +196,7 @@ impl Context {
     /// # Errors
     /// A certificate that does not name anybody now. A handshake lets it through only when it resumes a session that began
     /// before the certificate expired.
-    pub(super) fn caller_name(&self, ssl: &SslRef) -> Result<String, &'static str> {
+    pub(in crate::net) fn caller_name(&self, ssl: &SslRef) -> Result<String, &'static str> {
         self.client_name.map_or_else(|| Ok(String::new()), |kind| peer::caller_name(ssl, kind))
     }
 }
-
-#[cfg(test)]
-mod tests;
