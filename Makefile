@@ -192,7 +192,7 @@ bench-micro: install-packages ## times what a call is made of: codec, vetting, d
 	$(BENCH) --package hotcall-tests --bench call
 
 bench-linear: SECTIONS = run
-bench-linear: install-packages ## checks that documents are decoded in linear time, whatever they are made of
+bench-linear: install-packages ## times that documents are decoded in linear time; `make test` counts allocations instead
 	$(BENCH) --package hotcall --bench linear
 
 bench-reload: SECTIONS = run

@@ -2,8 +2,9 @@
 //!
 //! [`line()`] and [`lines`] escape characters that forge a line, steer a terminal, reorder text or
 //! hide: control characters, line and paragraph separators, format characters (bidirectional, zero
-//! width, tags), private use and unassigned ones. They run where text leaves the process, in the
-//! log's formatter and in the command line's printer, so no source can be forgotten.
+//! width, tags), invisible, private use and unassigned ones. They run where text leaves the
+//! process, in the log's formatter and in the command line's printer, so no source can be
+//! forgotten.
 
 use std::borrow::Cow;
 use std::iter;
@@ -50,7 +51,7 @@ pub fn is_escaped(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
     }
-    if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+    if c.is_control() || is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}') {
         return true;
     }
     // The standard library escapes what is not printable, of which wide and unbreakable spaces are
@@ -58,6 +59,18 @@ pub fn is_escaped(c: char) -> bool {
     let is_bare = c.is_whitespace() || c.escape_debug().next() != Some('\\');
     // It escapes a combining mark only where no letter is before it.
     !is_bare && String::from_iter(['a', c]).escape_debug().nth(1) == Some('\\')
+}
+
+/// Whether terminals and fonts show nothing for this character: it has the Unicode property
+/// `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt, Unicode 17), or is the empty Braille
+/// pattern. Variation selectors and fillers are among them, which the standard library prints.
+const fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}' | '\u{2800}')
 }
 
 fn escaped(text: &str, bytes_max: usize, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -97,6 +110,7 @@ mod tests {
                 "\u{202e}\u{2066}\u{200b}\u{200d}\u{feff}\u{ad}",
                 r"\u{202e}\u{2066}\u{200b}\u{200d}\u{feff}\u{ad}",
             ),
+            ("\u{34f}\u{3164}\u{2800}\u{fe0f}\u{e0100}", r"\u{34f}\u{3164}\u{2800}\u{fe0f}\u{e0100}"),
             ("\u{e0041}\u{e000}\u{fdd0}\u{378}", r"\u{e0041}\u{e000}\u{fdd0}\u{378}"),
         ] {
             assert_eq!(line(text), clean);
@@ -142,7 +156,9 @@ mod tests {
         let formats = ('\u{200b}'..='\u{200f}').chain('\u{202a}'..='\u{202e}').chain('\u{2060}'..='\u{206f}');
         let others =
             ('\u{e0001}'..='\u{e007f}').chain('\u{e000}'..='\u{f8ff}').chain('\u{f0000}'..='\u{10ffff}');
-        for c in controls.chain(formats).chain(others) {
+        let fillers = "\u{115f}\u{1160}\u{17b4}\u{17b5}\u{ffa0}".chars().chain('\u{180b}'..='\u{180f}');
+        let selectors = ('\u{fe00}'..='\u{fe0f}').chain('\u{e0100}'..='\u{e01ef}');
+        for c in controls.chain(formats).chain(others).chain(fillers).chain(selectors) {
             assert!(is_escaped(c), "{c:?}");
         }
     }

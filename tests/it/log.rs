@@ -1,7 +1,7 @@
 //! The log: no thread waits for its reader, and lost lines are counted.
 
 use crate::trial;
-use hotcall::xmlrpc::Value;
+use hotcall::xmlrpc::{Value, code};
 use hotcall_tests::wire::{Wire, address, call, post};
 use hotcall_tests::{Server, Setup, WAIT_MAX, artifacts, fill, repository, wait_for, wait_until};
 use libtest_mimic::Trial;
@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("log::one_that_nobody_reads_holds_up_nothing", nobody_reads),
+        trial("log::panics_hold_up_nothing_though_nobody_reads", panics),
         trial("log::a_reader_that_comes_late_is_told_what_it_missed", late_reader),
         trial("log::all_of_it_is_written_at_the_end", nothing_is_lost),
         trial("log::a_start_that_fails_ends_though_nobody_reads", failed_start),
@@ -80,6 +81,26 @@ fn nobody_reads() {
     fs::rename(version(root.path(), 2), server.plugins().join("version.so")).unwrap();
     wait_until("the new version", || matches!(server.call("version", vec![]), Ok(Value::Int(2))));
     assert_eq!(server.stop().code(), Some(1), "it ends, although calls are stuck");
+}
+
+/// The hooks of the plugin and of the server print a panic's message, on workers and other threads.
+fn panics() {
+    const PANICS: i32 = 8;
+    let config = "[limits]\npanics_max = 1_000\ncaller_panics_max = 1_000\n";
+    let mut server = setup().config(config).log("trace").unread_log().start();
+    server.fill_log();
+    let message = "x".repeat(16 << 10);
+    let mut wire = http(&server);
+    for number in 0..PANICS {
+        wire.send(call_with("echo.panic", &message));
+        assert!(wire.answer().is_int(code::PLUGIN_PANICKED));
+        wire.send(call_with("echo.panic_elsewhere", &message));
+        let answer = wire.answer();
+        assert!(answer.text().contains("<boolean>1</boolean>"), "{}", answer.text());
+        wire.send(post("", &call("echo", number)));
+        assert!(wire.answer().is_int(number));
+    }
+    assert_eq!(server.stop().code(), Some(0));
 }
 
 fn late_reader() {

@@ -3,8 +3,9 @@
 use crate::tls::{CONFIG, HOSTS, address, served, shown};
 use crate::trial;
 use hotcall_tests::authority::{Authority, Issued};
-use hotcall_tests::{Server, WAIT_MAX, wait_until};
+use hotcall_tests::{Server, WAIT_MAX, wait_for, wait_until};
 use libtest_mimic::Trial;
+use openssl::asn1::Asn1Time;
 use rustix::process::Signal;
 use std::fs;
 use std::io::{Read, Write};
@@ -15,12 +16,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("sessions::they_are_resumed_also_after_a_new_certificate", resumed),
         trial("sessions::a_revoked_certificate_resumes_none", revoked),
         trial("sessions::a_certificate_of_a_removed_authority_resumes_none", removed),
+        trial("sessions::an_expired_certificate_resumes_none_and_fills_no_log", expired),
         trial("sessions::a_handshake_that_a_new_list_overtakes_gets_no_answer", overtaken),
     ]
 }
@@ -272,6 +275,43 @@ fn revoked() {
             assert_eq!((ann.begins(), ann.resumes()), (End::New, End::Reused), "{version} {auth}");
         }
     }
+}
+
+/// OpenSSL does not look at the certificate's dates again, so the server does. Clients could repeat
+/// this as often as they connect.
+fn expired() {
+    const TRIES: usize = 4;
+    /// From one such line to the next.
+    const LINE_SECONDS: usize = 10;
+    let authority = Authority::new();
+    let issued = authority.issue("server", "localhost", HOSTS);
+    let session = authority.path("session");
+    let server = served(&authority, &issued, &format!("client_ca = {:?}\n{CONFIG}", authority.ca()));
+    let since = Instant::now();
+    for version in VERSIONS {
+        // On a slow machine it may expire before the handshake.
+        let bob = wait_for("a session", || {
+            let bob = authority.issue_for("bob", "Bob", 2);
+            let client = Client { server: &server, version, issued: Some(&bob), session: &session };
+            let begins = client.begins();
+            (begins == End::New).then_some(bob)
+        });
+        let client = Client { server: &server, version, issued: Some(&bob), session: &session };
+        wait_until("the end of the certificate", || {
+            bob.certificate().not_after() < Asn1Time::days_from_now(0).unwrap()
+        });
+        for _ in 0..TRIES {
+            assert_eq!(client.resumes(), End::Refused, "{version}");
+        }
+    }
+    let lines = |level: &str| {
+        let log = server.log();
+        let refused = log.lines().filter(|line| line.contains("the client's certificate has expired"));
+        refused.filter(|line| line.contains(level)).count()
+    };
+    wait_until("a line for each", || lines("") == VERSIONS.len() * TRIES);
+    let lines_max = usize::try_from(since.elapsed().as_secs()).unwrap() / LINE_SECONDS + 1;
+    assert!((1..=lines_max).contains(&lines("INFO")), "{lines_max} at most: {}", server.log());
 }
 
 fn removed() {

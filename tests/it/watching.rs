@@ -6,6 +6,7 @@
 
 use crate::trial;
 use hotcall::xmlrpc::Value;
+use hotcall_tests::authority::Authority;
 use hotcall_tests::load::{End, Load};
 use hotcall_tests::{Server, Setup, artifacts, repository, wait_until};
 use libtest_mimic::Trial;
@@ -14,6 +15,7 @@ use rustix::process::{Pid, Resource, Signal, getrlimit, prlimit};
 use std::fs::{self, OpenOptions};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +27,7 @@ pub fn trials() -> Vec<Trial> {
         trial("watching::a_directory_is_swapped_under_load", directory_swapped),
         trial("watching::a_burst_of_events_is_few_looks", burst),
         trial("watching::what_cannot_be_copied_is_tried_seldom_and_told_once", state_directory_full),
+        trial("watching::freed_disk_space_is_used_at_once", space_freed),
         trial("watching::what_is_blocked_is_tried_at_once_when_something_changes", tried_at_once),
     ]
 }
@@ -281,6 +284,41 @@ fn state_directory_full() {
         server.wait_for_log(&["INFO", &format!("{plugin}.so is loaded now")]);
         wait_for_answer(&server, plugin, 1);
     }
+}
+
+/// The state directory is a file system of its own, in a mount namespace of the server's. The waits
+/// are longer than any test, so only free space causes retries.
+fn space_freed() {
+    const BYTES: u64 = 6 << 20;
+    const UNSHARE: &str = "unshare --map-root-user --mount";
+    let mounts = Command::new("sh").arg("-c").arg(format!("{UNSHARE} mount -t tmpfs none /mnt")).status();
+    if !mounts.unwrap().success() {
+        eprintln!("not tested: this machine grants no mount namespaces");
+        return;
+    }
+    let (builds, state) = (Builds::new(), tempfile::tempdir().unwrap());
+    let mount = format!("mount -t tmpfs -o size={BYTES},mode=700 none \"$1\"; shift; exec \"$@\"");
+    let prelude = format!("exec {UNSHARE} sh -c '{mount}' sh '{}' \"$0\" \"$@\"", state.path().display());
+    let config = "[limits]\nplugin_retry_ms = 3_600_000\nplugin_retry_ms_max = 3_600_000\n";
+    // Every client wants a certificate, and the server's own is hidden in its mount.
+    let authority = Authority::new();
+    let setup = Setup::new().argument("--http=127.0.0.1:0").ca(&authority.ca()).state_dir(state.path());
+    let server = setup.after(&prelude).config(config).start();
+    let inside = format!("/proc/{}/root{}", server.pid(), state.path().display());
+    let filler = Path::new(&inside).join("filler");
+    fs::write(&filler, vec![1; usize::try_from(LARGE_BYTES).unwrap()]).unwrap();
+
+    let [plugin, ..] = LARGE;
+    let file = builds.of(plugin, 1);
+    OpenOptions::new().write(true).open(&file).unwrap().set_len(LARGE_BYTES).unwrap();
+    put(&server, &file, &format!("{plugin}.so"));
+    server.wait_for_log(&["ERROR", &format!("{plugin}.so is not served: cannot copy it"), "No space left"]);
+    let work = Work::begin(&server);
+    wait_until("looks", || work.looks(&server) >= 3);
+    assert_eq!(work.count(&server, &["reading "]), 0, "{}", server.log());
+    fs::remove_file(filler).unwrap();
+    server.wait_for_log(&["INFO", &format!("{plugin}.so is loaded now")]);
+    wait_for_answer(&server, plugin, 1);
 }
 
 /// The waits are longer than any test, so only changes and operators cause retries.

@@ -1,6 +1,6 @@
 //! A certificate authority for tests: issues certificates to servers and clients, and revokes them.
 
-use openssl::asn1::{Asn1Integer, Asn1Time, Asn1Type};
+use openssl::asn1::{Asn1Integer, Asn1Time, Asn1TimeRef, Asn1Type};
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -13,6 +13,7 @@ use openssl::x509::{CrlNumber, X509, X509CrlBuilder, X509Name, X509NameBuilder, 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// An authority, with a directory for what it issues.
 pub struct Authority {
@@ -34,7 +35,8 @@ impl Authority {
     #[expect(clippy::new_without_default, reason = "two of them are not equal")]
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (certificate, key) = make(subject("Test authority", Asn1Type::UTF8STRING), |_| (), None);
+        let name = subject("Test authority", Asn1Type::UTF8STRING);
+        let (certificate, key) = make(name, |_| (), None, &Asn1Time::days_from_now(30).unwrap());
         fs::write(directory.path().join("ca.pem"), certificate.to_pem().unwrap()).unwrap();
         Self { directory, certificate, key }
     }
@@ -57,8 +59,20 @@ impl Authority {
 
     /// As [`Self::issue`], with these bytes as a common name of another string type.
     pub fn issue_typed(&self, name: &str, common_name: &str, kind: Asn1Type, hosts: &[&str]) -> Issued {
+        let until = Asn1Time::days_from_now(30).unwrap();
+        self.issue_until(name, subject(common_name, kind), hosts, &until)
+    }
+
+    /// As [`Self::issue`], without hosts. The certificate expires after so many seconds.
+    pub fn issue_for(&self, name: &str, common_name: &str, seconds: i64) -> Issued {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let until = Asn1Time::from_unix(i64::try_from(now).unwrap() + seconds).unwrap();
+        self.issue_until(name, subject(common_name, Asn1Type::UTF8STRING), &[], &until)
+    }
+
+    fn issue_until(&self, name: &str, subject: X509Name, hosts: &[&str], until: &Asn1TimeRef) -> Issued {
         let (certificate, key) = make(
-            subject(common_name, kind),
+            subject,
             |names| {
                 for host in hosts {
                     match host.parse::<std::net::IpAddr>() {
@@ -68,6 +82,7 @@ impl Authority {
                 }
             },
             Some((&self.certificate, &self.key)),
+            until,
         );
         let issued =
             Issued { cert: self.path(&format!("{name}.pem")), key: self.path(&format!("{name}.key")) };
@@ -131,6 +146,7 @@ fn make(
     name: X509Name,
     name_it: impl FnOnce(&mut SubjectAlternativeName),
     issuer: Option<(&X509, &PKey<Private>)>,
+    until: &Asn1TimeRef,
 ) -> (X509, PKey<Private>) {
     let key = PKey::from_ec_key(
         EcKey::generate(&EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap()).unwrap(),
@@ -142,7 +158,7 @@ fn make(
     builder.set_subject_name(&name).unwrap();
     builder.set_issuer_name(issuer.map_or(&name, |(issuer, _)| issuer.subject_name())).unwrap();
     builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
-    builder.set_not_after(&Asn1Time::days_from_now(30).unwrap()).unwrap();
+    builder.set_not_after(until).unwrap();
     builder.set_pubkey(&key).unwrap();
     if issuer.is_none() {
         builder.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();

@@ -312,7 +312,9 @@ impl Connection {
             }
             Ok(_) => {}
             Err(why) => {
-                log::info!("{}: refused: {why}", self.peer.address);
+                let is_due = home.service.refused_certificates().allows(home.now);
+                let level = if is_due { Level::Info } else { Level::Debug };
+                log::log!(level, "{}: refused: {why}", self.peer.address);
                 return Err(ErrorKind::ConnectionAborted.into());
             }
         }

@@ -30,6 +30,7 @@ pub(super) struct Service {
     ids: Ids,
     budget: Arc<Budget>,
     slow_clients: Seldom,
+    refused_certificates: Seldom,
 }
 
 /// What has become of a request.
@@ -58,6 +59,7 @@ impl Service {
             is_draining: AtomicBool::new(false),
             ids: Ids::new(),
             slow_clients: Seldom::default(),
+            refused_certificates: Seldom::default(),
         }
     }
 
@@ -105,6 +107,11 @@ impl Service {
     /// Log lines about clients that do not take their responses.
     pub(super) const fn slow_clients(&self) -> &Seldom {
         &self.slow_clients
+    }
+
+    /// Log lines about clients whose certificate is refused when they resume a session.
+    pub(super) const fn refused_certificates(&self) -> &Seldom {
+        &self.refused_certificates
     }
 
     /// From now on connections end with their answers.

@@ -6,7 +6,7 @@ use super::candidate::{Candidate, Copied, Step};
 use super::generation::{Generation, Origin};
 use super::lifecycle::Loader;
 use super::refusal::Refusal;
-use super::scan::{Content, ContentHash};
+use super::scan::{Content, ContentHash, Stamp};
 use super::slot::{Slot, State};
 use super::vitals::Vitals;
 use super::work::Work;
@@ -301,7 +301,10 @@ impl Loader {
         slot.last_error = Some(text);
         self.is_status_stale = true;
         if refusal.may_pass() {
-            slot.block(&self.config.limits, self.config.watch);
+            // Where there is room already, free bytes do not tell when a retry succeeds.
+            let bytes_free_min = slot.stamp.filter(|_| refusal.is_of_a_full_disk()).map(Stamp::size);
+            let bytes_free_min = bytes_free_min.filter(|&min| self.store.bytes_free() < min);
+            slot.block(&self.config.limits, self.config.watch, bytes_free_min);
         } else {
             (slot.wait, slot.is_blocked) = (Duration::ZERO, false);
             slot.state = State::Refused;

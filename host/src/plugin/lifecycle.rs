@@ -185,6 +185,7 @@ impl Loader {
                 self.unblock();
             }
         }
+        self.retry_with_room();
         let attention = Attention {
             follows_links: self.config.follow_symlinks,
             wants_signatures: self.config.trust.wants_signatures(),
@@ -277,7 +278,7 @@ impl Loader {
                 None
             }
             State::Retrying { hash, due, .. } if due <= Instant::now() => Some((entry.stamp, Some(hash))),
-            State::Blocked { hash, due: Some(due) } if due <= Instant::now() => {
+            State::Blocked { hash, due: Some(due), .. } if due <= Instant::now() => {
                 hash.map(|hash| (entry.stamp, Some(hash)))
             }
             _ => return,
@@ -305,6 +306,18 @@ impl Loader {
     pub(super) fn unblock(&mut self) {
         for slot in self.slots.values_mut().filter(|slot| matches!(slot.state, State::Blocked { .. })) {
             slot.stamp = None;
+        }
+    }
+
+    /// Retries files at this look whose copies found the disk full, if there is room by now.
+    fn retry_with_room(&mut self) {
+        let mut bytes_free = None;
+        for slot in self.slots.values_mut() {
+            if let State::Blocked { due, bytes_free_min: Some(min), .. } = &mut slot.state
+                && *bytes_free.get_or_insert_with(|| self.store.bytes_free()) >= *min
+            {
+                *due = Some(Instant::now());
+            }
         }
     }
 

@@ -82,6 +82,11 @@ impl Refusal {
         matches!(self, Self::Io { .. } | Self::Unsafe { .. })
     }
 
+    /// Whether the state directory's file system was full.
+    pub(super) fn is_of_a_full_disk(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+
     pub(super) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { what, source }
     }

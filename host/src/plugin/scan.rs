@@ -23,6 +23,13 @@ pub(super) struct Stamp {
     changed: (i64, i64),
 }
 
+impl Stamp {
+    /// The file's length in bytes.
+    pub(super) const fn size(self) -> u64 {
+        self.size
+    }
+}
+
 /// A plugin's identity: the SHA-256 of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ContentHash([u8; 32]);

@@ -33,8 +33,9 @@ pub(super) enum State {
     /// Not to be loaded until the content changes.
     Refused,
     /// It could not be read, copied or probed, which may pass without a change of the file. Retried
-    /// at `due`, or only for operators without one. `hash` is None if it could not be read.
-    Blocked { hash: Option<ContentHash>, due: Option<Instant> },
+    /// at `due`, or only for operators without one. `hash` is None if it could not be read. If the
+    /// disk was full, it is retried at the first look that finds `bytes_free_min` free.
+    Blocked { hash: Option<ContentHash>, due: Option<Instant>, bytes_free_min: Option<u64> },
     /// Not read yet.
     New,
     /// The file is gone; what serves for it goes at `due`.
@@ -115,12 +116,12 @@ impl Slot {
     }
 
     /// Delays the next try, twice as long as the last time; without a watch until an operator asks.
-    pub(super) fn block(&mut self, limits: &Limits, watch: Watch) {
+    pub(super) fn block(&mut self, limits: &Limits, watch: Watch, bytes_free_min: Option<u64>) {
         let (first, longest) = (limits.plugin_retry_ms, limits.plugin_retry_ms_max);
         self.wait = (self.wait * 2).max(Duration::from_millis(first)).min(Duration::from_millis(longest));
         self.is_blocked = true;
         let due = (watch != Watch::Off).then(|| later(Instant::now(), self.wait));
-        self.state = State::Blocked { hash: self.hash, due };
+        self.state = State::Blocked { hash: self.hash, due, bytes_free_min };
     }
 
     /// When it wants to be looked at.
@@ -198,11 +199,11 @@ mod tests {
         let mut slot = Slot::new();
         for ms in [100, 200, 400, 500, 500] {
             let before = Instant::now();
-            slot.block(&limits, Watch::Poll);
+            slot.block(&limits, Watch::Poll, None);
             assert_eq!(slot.wait, Duration::from_millis(ms));
             assert!(slot.due().is_some_and(|due| due >= before + slot.wait));
         }
-        slot.block(&limits, Watch::Off);
+        slot.block(&limits, Watch::Off, None);
         assert_eq!(slot.due(), None);
     }
 }

@@ -58,6 +58,17 @@ impl Store {
         Ok(path)
     }
 
+    /// The bytes that can be written to the file system, as far as it tells.
+    pub(super) fn bytes_free(&self) -> u64 {
+        match rustix::fs::statvfs(&self.run) {
+            // File systems that do not limit the number of files have 0 of 0 left.
+            Ok(mount) if mount.f_files == 0 || mount.f_favail > 0 => {
+                mount.f_bavail.saturating_mul(mount.f_frsize)
+            }
+            _ => 0,
+        }
+    }
+
     /// Makes the directory that only this plugin uses and that outlives reloads.
     pub(super) fn data_directory(&self, plugin: &str) -> Result<PathBuf, Refusal> {
         Self::make_data(&self.data, plugin)

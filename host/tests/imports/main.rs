@@ -45,7 +45,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "net",
-        may: &["address", "web", "limits"],
+        may: &["address", "web", "limits", "text"],
         why: "sockets and HTTP framing know no XML and no plugins",
     },
     Rule {

@@ -4,6 +4,7 @@
 //! bytes of a BMPString `牯潴` are those of `root`. A name that could be taken for another one is
 //! refused. Names are not normalised: `Ann` and `ann` are two names.
 
+use crate::text;
 use der::asn1::AnyRef;
 use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use openssl::x509::X509Ref;
@@ -179,12 +180,10 @@ fn is_visible(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether a reader does not see this character, or sees others because of it.
+/// Whether a reader does not see this character, takes it for another one, or sees others because
+/// of it. Spaces of other widths look like the usual one.
 fn is_unclear(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    text::is_escaped(c) || (c.is_whitespace() && c != ' ')
 }
 
 #[cfg(test)]

@@ -56,10 +56,19 @@ fn namespaces_that_clients_declare_are_accepted() {
         document(&nested),
         document(&nil).replace("<methodCall>", soap),
         document(&nil).replace("<methodCall>", &format!("<methodCall {EX}>")),
-        // Text is no declaration.
+        // Text, comments and attribute values are no declarations.
+        document(&array(&format!("<value a='{0}' xmlns:b=\"{0}\"/>", "http://xmlns.a/".repeat(20)))),
+        document(&array(&format!(
+            " <!-- {0} --> <value/><![CDATA[]]><!-- {0} --><?p {0} ?>",
+            "xmlns ".repeat(20)
+        ))),
         document(&array("<value>xmlns xmlns</value>".repeat(100).as_str())),
+        document(&array("<value><!-- xmlns xmlns -->a</value><!-- xmlns -->".repeat(100).as_str())),
+        format!("<!-- {} --> {}", "xmlns ".repeat(100), document("<value/>")),
+        format!("<?xml version='1.0'?><!-- {} -->{}", "xmlns ".repeat(100), document("<value/>")),
     ] {
-        assert_eq!(read(&for_xml_rs(&document)), Ok(1), "{document}");
+        let document = if document.starts_with("<m") { for_xml_rs(&document) } else { document };
+        assert_eq!(read(&document), Ok(1), "{document}");
     }
 }
 
@@ -106,6 +115,26 @@ fn small_documents_read_no_clock() {
             decode_call_in(&document, &DecodeLimits::default(), store, &counted).map(|call| call.method.len())
         });
         assert_eq!(counted.checks(), 0);
+    }
+}
+
+#[test]
+fn conversion_stops_at_the_deadline() {
+    let text = "\u{20ac}".repeat(200_000);
+    let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let encodings = [("utf-16le", utf_16), ("windows-1252", vec![0x80; 200_000])];
+    for (encoding, bytes) in encodings {
+        let content_type = format!("text/xml; charset={encoding}");
+        let document = Document::from(&bytes).with_content_type(&content_type);
+        for checks_max in [1, 4] {
+            // In the pass that measures the text, and in the one that collects it.
+            let late = Counted::new(usize::MAX).late_after(checks_max);
+            let stopped = Store::with(|store| {
+                decode_call_in(document, &DecodeLimits::default(), store, &late).map(|call| call.method.len())
+            });
+            assert_eq!(stopped.map_err(|fault| fault.code), Err(code::DEADLINE), "{encoding}");
+            assert_eq!(late.checks(), checks_max + 1);
+        }
     }
 }
 

@@ -6,12 +6,14 @@
 use super::DecodeError;
 use super::reader::shown;
 use crate::xmlrpc::code;
-use crate::xmlrpc::resources::Meter;
+use crate::xmlrpc::resources::{Meter, Stop};
 use std::borrow::Cow;
 
 const UTF_8_BOM: &[u8] = b"\xEF\xBB\xBF";
 const UTF_16_LE_BOM: &[u8] = b"\xFF\xFE";
 const UTF_16_BE_BOM: &[u8] = b"\xFE\xFF";
+/// Characters between two checks of the deadline.
+const UNCHECKED_CHARS_MAX: usize = 64 << 10;
 /// Looked for first, since one of them begins like UTF-16's.
 const UTF_32_BOMS: [&[u8]; 2] = [b"\xFF\xFE\0\0", b"\0\0\xFE\xFF"];
 
@@ -196,16 +198,26 @@ fn converted(
     characters: impl Iterator<Item = Option<char>> + Clone,
     meter: &Meter<'_>,
 ) -> Result<String, DecodeError> {
-    let bytes = characters.clone().map_while(|character| character).map(char::len_utf8).sum();
+    let mut bytes = 0;
+    for (number, character) in characters.clone().map_while(|character| character).enumerate() {
+        check(number, meter)?;
+        bytes += character.len_utf8();
+    }
     meter.take(bytes)?;
     let mut text = String::with_capacity(bytes);
-    for character in characters {
+    for (number, character) in characters.enumerate() {
+        check(number, meter)?;
         match character {
             Some(character) => text.push(character),
             None => return Err(not_of_it(&text)),
         }
     }
     Ok(text)
+}
+
+/// Checks the deadline at every so manyth character.
+fn check(number: usize, meter: &Meter<'_>) -> Result<(), Stop> {
+    if number % UNCHECKED_CHARS_MAX == UNCHECKED_CHARS_MAX - 1 { meter.check() } else { Ok(()) }
 }
 
 /// ISO-8859-1 but for eight characters.

@@ -140,11 +140,13 @@ impl<'a> Reader<'a> {
                     self.events.source().meter.take(HELD_BYTES_EACH * syntax.len())?;
                     self.after_doctype = self.after_event;
                 }
-                Ok(
-                    XmlEvent::StartDocument { .. }
-                    | XmlEvent::ProcessingInstruction { .. }
-                    | XmlEvent::Comment(_),
-                ) => {}
+                Ok(XmlEvent::StartDocument { .. }) => {
+                    // The event may come with the start of a comment, which belongs to the comment.
+                    if self.document.get(..self.after_event).is_some_and(|read| read.ends_with(b"<!--")) {
+                        self.after_event -= "<!--".len();
+                    }
+                }
+                Ok(XmlEvent::ProcessingInstruction { .. } | XmlEvent::Comment(_)) => {}
                 Err(error) => return Err(self.refusal(&error)),
             }
         }

@@ -182,6 +182,17 @@ fn a_common_name_is_clear() {
             ("letters from right to left", only(UTF8, "\u{202e}toor"), unclear),
             ("a line separator", only(UTF8, "ann\u{2028}root"), unclear),
             ("a tag", only(UTF8, "root\u{e0041}"), unclear),
+            ("a joiner of graphemes", only(UTF8, "ro\u{34f}ot"), unclear),
+            ("a filler of Hangul", only(UTF8, "root\u{3164}"), unclear),
+            ("half a filler of Hangul", only(UTF8, "\u{ffa0}root"), unclear),
+            ("an empty Braille pattern", only(UTF8, "root\u{2800}"), unclear),
+            ("a variation selector", only(UTF8, "root\u{fe0f}"), unclear),
+            ("a supplementary variation selector", only(UTF8, "root\u{e0100}"), unclear),
+            ("a Mongolian selector", only(UTF8, "root\u{180b}"), unclear),
+            ("a vowel of Khmer that is not written", only(UTF8, "root\u{17b4}"), unclear),
+            ("an unassigned character", only(UTF8, "root\u{378}"), unclear),
+            ("a space that does not break", only(UTF8, "ann\u{a0}lee"), unclear),
+            ("letters and marks of Hindi", only(UTF8, "हिन्दी"), Ok("हिन्दी")),
         ],
     );
 }
