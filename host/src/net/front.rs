@@ -1,19 +1,19 @@
 //! Puts the network side together: listeners, reactors, workers and the relay, from start to drain.
 
 use super::bind::Bind;
-use super::budget::Budget;
+use super::conn::body_budget::Budget;
+use super::conn::connection_limits::Places;
+use super::conn::heartbeat::Pulse;
+use super::conn::reactor::{Message, Reactor};
+use super::conn::service::Service;
 use super::error::Error;
-use super::handed::Handed;
 use super::handler::Handler;
-use super::lane;
-use super::listener::{Acceptor, Listener};
-use super::places::Places;
-use super::pool::{Pool, Workers};
-use super::pulse::Pulse;
-use super::reactor::{Message, Reactor};
-use super::service::Service;
+use super::listen::acceptor::{Acceptor, Listener};
+use super::listen::inherited::Handed;
+use super::relay::lane;
 use super::tls;
 use super::unix::UnixAccess;
+use super::workers::pool::{Pool, Workers};
 use crate::limits::Limits;
 use std::path::Path;
 use std::sync::Arc;

@@ -5,10 +5,10 @@ mod requests;
 
 pub(crate) use requests::framing;
 
-use super::buffer::Spare;
-use super::claims::Claims;
-use super::framing::{Reader, Step};
-use super::head::{Framing, Head, Version, parse};
+use super::http1::buffer::Spare;
+use super::http1::framing::{Reader, Step};
+use super::http1::head::{Framing, Head, Version, parse};
+use super::http1::origin_headers::Claims;
 use crate::limits::Limits;
 use smol_str::format_smolstr;
 use std::io;

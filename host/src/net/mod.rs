@@ -11,47 +11,25 @@
 //! `reply` is what comes back. The `service` is what connections share; `pulse` shows that the threads come round.
 
 mod bind;
-mod budget;
-mod buffer;
-mod call;
-mod claims;
-mod connection;
-mod direct;
+mod conn;
 mod error;
-mod framing;
 mod front;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
-mod handed;
 mod handler;
-mod head;
-mod job;
-mod join;
-mod lane;
-mod listener;
-mod own_answers;
-mod places;
-mod pool;
-mod progress;
-mod pulse;
-mod reactor;
-mod reply;
-mod request;
+mod http1;
+mod listen;
+mod relay;
 mod seldom;
-mod service;
-mod stream;
-mod thread_pool;
-mod ticket;
-mod timers;
 pub mod tls;
 mod unix;
-mod upstream;
+mod workers;
 
+pub use crate::net::conn::body_budget::Budget;
+pub use crate::net::conn::heartbeat::{Pulse, Woken};
+pub use crate::net::listen::inherited::Handed;
 pub use bind::{Bind, check};
-pub use budget::Budget;
 pub use error::Error;
 pub use front::{Front, Listeners, Settings, bind, start};
-pub use handed::Handed;
 pub use handler::Handler;
-pub use pulse::{Pulse, Woken};
 pub use unix::UnixAccess;

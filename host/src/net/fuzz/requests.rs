@@ -6,11 +6,11 @@
     reason = "a target fails by a panic, and random numbers are cut to size"
 )]
 
-use super::super::buffer::Spare;
-use super::super::framing::{CHUNK_LINE_BYTES_MAX, Reader, Step, TRAILER_BYTES_MAX};
-use super::super::head::{Framing, Head, Refusal};
 use super::written_anew;
 use crate::limits::Limits;
+use crate::net::http1::buffer::Spare;
+use crate::net::http1::framing::{CHUNK_LINE_BYTES_MAX, Reader, Step, TRAILER_BYTES_MAX};
+use crate::net::http1::head::{Framing, Head, Refusal};
 use std::io;
 
 /// Small, so that what a fuzzer writes comes near.

@@ -1,0 +1,95 @@
+//! Whether the threads that everything waits for still come round: the reactors and the accepting thread. They sleep when nothing
+//! happens, so each must be woken to show that it would.
+
+use mio::Waker;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A thread that has ended as it should is not waited for.
+const ENDED: u64 = u64::MAX;
+
+/// The threads of a running front.
+#[derive(Clone)]
+pub struct Pulse(Vec<Arc<Turns>>);
+
+/// How often each thread had come round when it was woken.
+pub struct Woken(Vec<u64>);
+
+/// One thread's rounds, and what wakes it.
+pub(crate) struct Turns {
+    name: String,
+    waker: Waker,
+    rounds: AtomicU64,
+}
+
+impl Pulse {
+    pub(crate) fn new(threads: impl Iterator<Item = Arc<Turns>>) -> Self {
+        Self(threads.collect())
+    }
+
+    /// Wakes all of them.
+    pub fn wake(&self) -> Woken {
+        let woken = |thread: &Arc<Turns>| {
+            let before = thread.rounds.load(Ordering::Acquire);
+            if let Err(error) = thread.wake() {
+                log::error!("{} cannot be woken: {error}", thread.name);
+            }
+            before
+        };
+        Woken(self.0.iter().map(woken).collect())
+    }
+
+    /// The names of those that have not come round since.
+    pub fn missing(&self, since: &Woken) -> Vec<&str> {
+        let is_missing =
+            |thread: &Turns, before: u64| before != ENDED && thread.rounds.load(Ordering::Acquire) == before;
+        let pairs = self.0.iter().zip(&since.0);
+        pairs
+            .filter(|(thread, before)| is_missing(thread, **before))
+            .map(|(thread, _)| &*thread.name)
+            .collect()
+    }
+}
+
+impl Turns {
+    pub(crate) fn new(name: String, waker: Waker) -> Arc<Self> {
+        Arc::new(Self { name, waker, rounds: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn wake(&self) -> io::Result<()> {
+        self.waker.wake()
+    }
+
+    /// For the thread itself: it has done all that there was to do.
+    pub(crate) fn come_round(&self) {
+        self.rounds.fetch_add(1, Ordering::Release);
+    }
+
+    /// For the thread itself: it ends, and not because of a defect.
+    pub(crate) fn end(&self) {
+        self.rounds.store(ENDED, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Poll, Token};
+
+    #[test]
+    fn a_thread_is_missed_until_it_comes_round_or_ends() {
+        let polls = [Poll::new().unwrap(), Poll::new().unwrap()];
+        let turns = polls
+            .each_ref()
+            .map(|poll| Turns::new("one".into(), Waker::new(poll.registry(), Token(0)).unwrap()));
+        let pulse = Pulse::new(turns.iter().map(Arc::clone));
+        let woken = pulse.wake();
+        assert_eq!(pulse.missing(&woken).len(), 2);
+        turns[0].come_round();
+        assert_eq!(pulse.missing(&woken).len(), 1);
+        turns[1].end();
+        assert!(pulse.missing(&woken).is_empty());
+        assert_eq!(pulse.missing(&pulse.wake()), ["one"], "the one that lives");
+    }
+}

@@ -1,0 +1,9 @@
+//! HTTP/1 from bytes to messages and back. Must not know sockets or threads.
+
+pub(super) mod buffer;
+pub(super) mod framing;
+pub(super) mod head;
+pub(super) mod origin_headers;
+pub(super) mod own_answers;
+pub(super) mod reply;
+pub(super) mod request;

@@ -1,0 +1,124 @@
+//! What a request says of where it is going, where it began and who sends it: fields that are passed on for others to
+//! judge, once they can be read in one way only.
+
+use super::head::{Fields, Refusal, bad};
+use smol_str::SmolStr;
+
+/// A host's name of 253 bytes, a port, and some air.
+const HOST_BYTES_MAX: usize = 300;
+const ORIGIN_BYTES_MAX: usize = 400;
+const FETCH_SITE_BYTES_MAX: usize = 20;
+/// `header_bytes_max` limits it: credentials that are too long are still credentials.
+const AUTHORIZATION_BYTES_MAX: usize = usize::MAX;
+/// Stands for credentials that cannot be read. They are nobody's.
+const UNREADABLE: &str = "Basic";
+
+/// The fields, each of visible ASCII and spaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Claims {
+    /// The target's authority, else `Host`. None in HTTP/1.0 without it.
+    pub(crate) host: Option<SmolStr>,
+    /// `Origin`, which browsers set.
+    pub(crate) origin: Option<SmolStr>,
+    /// `Sec-Fetch-Site`, which newer browsers set.
+    pub(crate) fetch_site: Option<SmolStr>,
+    /// `Authorization`.
+    pub(crate) authorization: Option<SmolStr>,
+}
+
+impl Claims {
+    /// Reads them. `authority`: of the target. A client sends the same as `Host` then (RFC 9112, section 3.2.2); if it does not, a
+    /// reader before this one may have taken the other.
+    ///
+    /// # Errors
+    /// More than one host, or one that is no text.
+    pub(crate) fn read(fields: &Fields<'_>, authority: Option<&str>, is_1_1: bool) -> Result<Self, Refusal> {
+        let hosts = fields.all("host").count();
+        if (is_1_1 && hosts != 1) || hosts > 1 {
+            return Err(bad("HTTP/1.1 wants one Host field"));
+        }
+        let host = fields.all("host").next();
+        let host =
+            host.map(|host| plain(host, HOST_BYTES_MAX).ok_or_else(|| bad("Host is not the name of a host")));
+        let host = match (authority, host.transpose()?) {
+            (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+                return Err(bad("the request target names another host than Host does"));
+            }
+            (authority, host) => authority.or(host),
+        };
+        Ok(Self {
+            host: host.map(SmolStr::new),
+            // What cannot be read must not pass for what is not there: these exclude.
+            origin: only(fields, "origin", ORIGIN_BYTES_MAX).map(|origin| origin.unwrap_or("null").into()),
+            fetch_site: only(fields, "sec-fetch-site", FETCH_SITE_BYTES_MAX)
+                .map(|site| site.unwrap_or("cross-site").into()),
+            authorization: only(fields, "authorization", AUTHORIZATION_BYTES_MAX)
+                .map(|authorization| authorization.unwrap_or(UNREADABLE).into()),
+        })
+    }
+}
+
+/// A field that stands once at most; `Some(None)` when it stands more often or is no plain text.
+fn only<'a>(fields: &'a Fields<'_>, name: &'a str, bytes_max: usize) -> Option<Option<&'a str>> {
+    let mut given = fields.all(name);
+    let (value, another) = (given.next()?, given.next());
+    Some(plain(value, bytes_max).filter(|_| another.is_none()))
+}
+
+fn plain(value: &[u8], bytes_max: usize) -> Option<&str> {
+    let is_plain = value.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    std::str::from_utf8(value).ok().filter(|_| is_plain && value.len() <= bytes_max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::http1::head::parse;
+
+    fn read(line: &str, fields: &str) -> Result<Claims, u16> {
+        let head = format!("GET {line}\r\n{fields}\r\n");
+        parse(head.as_bytes()).map(|head| head.unwrap().0.claims).map_err(|refusal| refusal.status)
+    }
+
+    #[test]
+    fn what_is_given_is_read() {
+        let fields =
+            "Host: h:1\r\nOrigin: http://o\r\nSec-Fetch-Site: same-site\r\nAuthorization: Basic YTpi\r\n";
+        let some = |text: &str| Some(SmolStr::new(text));
+        let expected = Claims {
+            host: some("h:1"),
+            origin: some("http://o"),
+            fetch_site: some("same-site"),
+            authorization: some("Basic YTpi"),
+        };
+        assert_eq!(read("/ HTTP/1.1", fields), Ok(expected));
+        assert_eq!(read("/ HTTP/1.0", ""), Ok(Claims::default()));
+    }
+
+    #[test]
+    fn a_target_s_authority_is_the_host() {
+        assert_eq!(read("http://a:2/x HTTP/1.1", "Host: A:2\r\n").unwrap().host.as_deref(), Some("a:2"));
+        assert_eq!(read("http://a:2/x HTTP/1.1", "Host: h\r\n"), Err(400));
+        assert_eq!(read("http://a:2/x HTTP/1.1", "Host: a\r\n"), Err(400));
+        assert_eq!(read("https://a HTTP/1.0", "").unwrap().host.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn hosts_are_one_and_text() {
+        for fields in
+            ["", "Host: a\r\nHost: a\r\n", "Host: \u{e9}\r\n", &format!("Host: {}\r\n", "x".repeat(301))]
+        {
+            assert_eq!(read("/ HTTP/1.1", fields), Err(400), "{fields}");
+        }
+        assert_eq!(read("/ HTTP/1.0", "Host: a\r\nHost: b\r\n"), Err(400));
+    }
+
+    #[test]
+    fn what_cannot_be_read_excludes_instead_of_counting_as_nothing() {
+        let twice =
+            |name: &str| read("/ HTTP/1.1", &format!("Host: h\r\n{name}: a\r\n{name}: b\r\n")).unwrap();
+        assert_eq!(twice("Origin").origin.as_deref(), Some("null"));
+        assert_eq!(twice("Sec-Fetch-Site").fetch_site.as_deref(), Some("cross-site"));
+        assert_eq!(twice("Authorization").authorization.as_deref(), Some("Basic"));
+    }
+}

@@ -1,0 +1,274 @@
+//! From a response to its bytes on the wire. Knows no sockets.
+
+use super::head::{Refusal, Version};
+use crate::net::tls::RECORD_BYTES_MAX;
+use crate::web::Response;
+use httpdate::HttpDate;
+use smol_str::{SmolStr, ToSmolStr, format_smolstr};
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, IoSlice, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Up to here a body is copied behind its head, because a TLS record is made from one piece of memory.
+const JOINED_BYTES_MAX: usize = RECORD_BYTES_MAX;
+/// Most heads are shorter.
+const HEAD_BYTES: usize = 256;
+
+/// A response: its head in HTTP/1.1 without what says how the connection goes on, and its body.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) head: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    /// Only its head, as HEAD is answered.
+    pub(crate) fn without_body(mut self) -> Self {
+        self.body.clear();
+        self
+    }
+
+    /// Its bytes for a client of this version, whose connection is kept or not.
+    pub(crate) fn framed(self, version: Version, is_kept: bool) -> Outgoing {
+        let Self { mut head, body } = self;
+        if version == Version::Http10
+            && let Some(minor) = head.get_mut("HTTP/1.".len())
+        {
+            *minor = b'0';
+        }
+        let connection = if is_kept { "Connection: keep-alive\r\n\r\n" } else { "Connection: close\r\n\r\n" };
+        head.extend_from_slice(connection.as_bytes());
+        let room = JOINED_BYTES_MAX.saturating_sub(head.len());
+        match body.split_at_checked(room) {
+            Some((joined, [_, ..])) => {
+                head.extend_from_slice(joined);
+                Outgoing { first: head, second: body, joined: room, written: 0 }
+            }
+            _ => {
+                head.extend_from_slice(&body);
+                Outgoing::from(head)
+            }
+        }
+    }
+}
+
+impl From<Response> for Reply {
+    /// As tiny_http writes it: the same fields in the same order.
+    fn from(Response { status, headers, body }: Response) -> Self {
+        let phrase = tiny_http::StatusCode(status).default_reason_phrase();
+        let length = body.len();
+        let mut head = Vec::with_capacity(JOINED_BYTES_MAX.min(HEAD_BYTES + length));
+        let mut add = |text: &str| head.extend_from_slice(text.as_bytes());
+        add("HTTP/1.1 ");
+        add(&format_smolstr!("{status} "));
+        add(phrase);
+        add("\r\nDate: ");
+        add(&date());
+        for (name, value) in headers {
+            add("\r\n");
+            add(name);
+            add(": ");
+            add(&value);
+        }
+        add(concat!("\r\nServer: Hotcall/", env!("CARGO_PKG_VERSION"), "\r\nContent-Length: "));
+        add(&format_smolstr!("{length}\r\n"));
+        Self { head, body }
+    }
+}
+
+impl From<Refusal> for Reply {
+    fn from(Refusal { status, why }: Refusal) -> Self {
+        Response::text(status, why).into()
+    }
+}
+
+/// This second, as a `Date` field has it (RFC 9110, section 6.6.1).
+fn date() -> SmolStr {
+    thread_local! {
+        static WRITTEN: RefCell<(u64, SmolStr)> = const { RefCell::new((0, SmolStr::new_static(""))) };
+    }
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    WRITTEN.with_borrow_mut(|(written, text)| {
+        if text.is_empty() || *written != second {
+            (*written, *text) = (second, HttpDate::from(now).to_smolstr());
+        }
+        text.clone()
+    })
+}
+
+/// Bytes on their way to a client.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    first: Vec<u8>,
+    second: Vec<u8>,
+    /// So many bytes of `second` stand at the end of `first`.
+    joined: usize,
+    written: usize,
+}
+
+impl Outgoing {
+    /// How many bytes the stream has taken.
+    pub(crate) const fn written(&self) -> usize {
+        self.written
+    }
+
+    /// Writes what is left, as far as the stream takes it, which is offered all of it each time. Done when the stream holds none back.
+    ///
+    /// # Errors
+    /// What the stream says: of kind `WouldBlock` when it takes no more now.
+    pub(crate) fn write_to(&mut self, stream: &mut impl Write) -> io::Result<()> {
+        loop {
+            let first = self.first.get(self.written..).unwrap_or_default();
+            let behind = self.written.saturating_sub(self.first.len());
+            let second = self.second.get(self.joined + behind..).unwrap_or_default();
+            let written = match (first, second) {
+                ([], []) => return stream.flush(),
+                (only, []) | ([], only) => stream.write(only),
+                _ => stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]),
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl fmt::Display for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.first.len() + self.second.len() - self.joined;
+        write!(f, "{} of {bytes} bytes have gone", self.written)
+    }
+}
+
+impl From<Vec<u8>> for Outgoing {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { first: bytes, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes at a time, and now and then none.
+    struct Slow(Vec<u8>, usize);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.0.len() % 2 == 1 {
+                self.0.push(bytes[0]);
+                return Ok(1);
+            }
+            self.0.extend(&bytes[..self.1.min(bytes.len())]);
+            Ok(self.1.min(bytes.len()))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(reply: Reply, version: Version, is_kept: bool) -> String {
+        let mut slow = Slow(Vec::new(), 7);
+        reply.framed(version, is_kept).write_to(&mut slow).unwrap();
+        String::from_utf8(slow.0).unwrap()
+    }
+
+    #[test]
+    fn the_client_s_version_and_wish_stand_in_the_head() {
+        let reply = || Reply { head: b"HTTP/1.1 200 OK\r\nA: b\r\n".to_vec(), body: b"body".to_vec() };
+        assert_eq!(
+            written(reply(), Version::Http10, false),
+            "HTTP/1.0 200 OK\r\nA: b\r\nConnection: close\r\n\r\nbody"
+        );
+        assert_eq!(
+            written(reply().without_body(), Version::Http11, true),
+            "HTTP/1.1 200 OK\r\nA: b\r\nConnection: keep-alive\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_body_follows_whole_however_long_it_is() {
+        let head = b"HTTP/1.1 200 OK\r\n";
+        let joined = JOINED_BYTES_MAX - head.len() - "Connection: keep-alive\r\n\r\n".len();
+        for bytes in [0, 1, joined - 1, joined, joined + 1, 3 * JOINED_BYTES_MAX] {
+            let body: String = ('a'..='y').cycle().take(bytes).collect();
+            let reply = Reply { head: head.to_vec(), body: body.clone().into_bytes() };
+            let text = written(reply, Version::Http11, true);
+            assert!(text.split_once("\r\n\r\n").unwrap().1 == body, "{bytes} bytes");
+        }
+    }
+
+    /// Takes so many bytes at a time, of whatever pieces, and each other time none. Holds all back until it is flushed, which it
+    /// refuses once.
+    struct Narrow {
+        room: usize,
+        come: Vec<u8>,
+        offers: Vec<usize>,
+        is_open: bool,
+        flushes: usize,
+    }
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_vectored(&[IoSlice::new(bytes)])
+        }
+
+        fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.is_open = !self.is_open;
+            if !self.is_open {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.offers.push(parts.iter().map(|part| part.len()).sum());
+            let before = self.come.len();
+            self.come.extend(parts.iter().flat_map(|part| part.iter()).take(self.room));
+            Ok(self.come.len() - before)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.flushes += 1;
+            if self.flushes == 1 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_offered_whole_each_time_and_is_gone_when_it_is_flushed() {
+        let body = vec![b'x'; 3 * JOINED_BYTES_MAX];
+        for room in [1_000, JOINED_BYTES_MAX - 1, JOINED_BYTES_MAX, JOINED_BYTES_MAX + 1, usize::MAX] {
+            let reply = Reply { head: b"HTTP/1.1 200 OK\r\n".to_vec(), body: body.clone() };
+            let mut outgoing = reply.framed(Version::Http11, false);
+            let mut narrow =
+                Narrow { room, come: Vec::new(), offers: Vec::new(), is_open: false, flushes: 0 };
+            while let Err(error) = outgoing.write_to(&mut narrow) {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            }
+            let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+            assert!(narrow.come == [&head[..], &body].concat(), "{room} at a time");
+            let bytes = narrow.come.len();
+            let offers: Vec<usize> = (0..bytes).step_by(room).map(|gone| bytes - gone).collect();
+            assert_eq!(narrow.offers, offers);
+            assert_eq!(narrow.flushes, 2);
+            assert_eq!(outgoing.to_string(), format!("{bytes} of {bytes} bytes have gone"));
+        }
+    }
+
+    #[test]
+    fn a_response_s_fields_are_written() {
+        let reply = Reply::from(Response::text(405, "No.").with_header("Allow", "POST"));
+        let head = String::from_utf8(reply.head).unwrap();
+        assert!(head.starts_with("HTTP/1.1 405 Method Not Allowed\r\nDate: "), "{head}");
+        assert!(
+            head.contains(
+                "GMT\r\nContent-Type: text/plain; charset=utf-8\r\nAllow: POST\r\nServer: Hotcall/"
+            ),
+            "{head}"
+        );
+        assert!(head.ends_with("\r\nContent-Length: 4\r\n"), "{head}");
+        assert_eq!(reply.body, b"No.\n");
+    }
+}

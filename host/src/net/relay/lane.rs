@@ -1,0 +1,270 @@
+//! The lane through tiny_http: what is no plain call goes this way, and everything when the direct lane is off.
+//!
+//! A few threads pass requests on and wait for responses; what tiny_http makes of the requests goes to the worker pool.
+
+use super::upstream;
+use super::upstream::{PROOF_TARGET, Upstream};
+use crate::limits::Limits;
+use crate::net::error::Error;
+use crate::net::handler::Handler;
+use crate::net::http1::own_answers::{overload, waiting};
+use crate::net::http1::request;
+use crate::net::http1::request::{ID_FIELD, Passage};
+use crate::net::workers::call::Call;
+use crate::net::workers::job::{Job, Parking};
+use crate::net::workers::join::join_all;
+use crate::net::workers::pool::Pool;
+use crate::net::workers::ticket::Ticket;
+use crate::web::{Response, Resumed};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use smol_str::SmolStr;
+use std::collections::HashMap;
+use std::io::{self, Cursor};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tiny_http::StatusCode;
+
+/// How long the receiving thread waits for a request before it looks whether it is to stop.
+const RECEIVE_WAIT: Duration = Duration::from_millis(50);
+/// Beyond a call's own deadline: for the way back.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
+
+/// The way in.
+pub(crate) struct Lane {
+    errands: Arc<Sender<Errand>>,
+    errands_max: usize,
+}
+
+/// One carrier's ways.
+struct Carrier {
+    queue: Receiver<Errand>,
+    /// For errands that have to wait. It does not keep the queue open.
+    errands: Weak<Sender<Errand>>,
+    /// Errands that wait for one plugin.
+    parked_max: usize,
+    upstream: Arc<Upstream>,
+    calls: Arc<Calls>,
+}
+
+/// What serves the lane.
+pub(crate) struct Threads {
+    carriers: Vec<JoinHandle<()>>,
+    receiver: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+}
+
+/// A request, and who waits for its answer.
+struct Errand {
+    passage: Passage,
+    call: Arc<Call>,
+    ticket: Ticket,
+    deadline: Instant,
+}
+
+/// The calls that are in the lane, by their requests' ids: tiny_http carries only bytes.
+#[derive(Default)]
+struct Calls(Mutex<HashMap<SmolStr, Arc<Call>>>);
+
+/// A request as tiny_http gives it.
+struct Carried {
+    request: tiny_http::Request,
+    call: Arc<Call>,
+    handler: Arc<dyn Handler>,
+}
+
+/// Starts tiny_http behind `carriers` threads. `private` is a directory to which only this server's user may write.
+pub(crate) fn start(
+    private: &Path,
+    carriers: usize,
+    limits: &Limits,
+    pool: &Pool,
+    handler: Arc<dyn Handler>,
+) -> Result<(Lane, Threads), Error> {
+    let (upstream, server) = Upstream::start(private)?;
+    let (upstream, calls, stop) =
+        (Arc::new(upstream), Arc::new(Calls::default()), Arc::new(AtomicBool::new(false)));
+    let errands_max = limits.queue_len_max.max(1);
+    // `Lane::submit` bounds it; what has waited for a plugin comes back whatever its length.
+    let (errands, queue) = unbounded();
+    let errands = Arc::new(errands);
+    let receiver = {
+        let (calls, pool, stop) = (Arc::clone(&calls), pool.clone(), Arc::clone(&stop));
+        let receive = move || receive(&server, &calls, &pool, &handler, &stop);
+        thread::Builder::new().name("receive".into()).spawn(receive).map_err(Error::Thread)?
+    };
+    let mut threads = Threads { carriers: Vec::new(), receiver, stop };
+    for number in 0..carriers {
+        let carrier = Carrier {
+            queue: queue.clone(),
+            errands: Arc::downgrade(&errands),
+            parked_max: errands_max,
+            upstream: Arc::clone(&upstream),
+            calls: Arc::clone(&calls),
+        };
+        let carry = move || carrier.carry();
+        let thread =
+            thread::Builder::new().name(format!("lane-{number}")).spawn(carry).map_err(Error::Thread)?;
+        threads.carriers.push(thread);
+    }
+    Ok((Lane { errands, errands_max }, threads))
+}
+
+impl Lane {
+    /// Has a request answered through tiny_http.
+    pub(crate) fn submit(&self, passage: Passage, call: Arc<Call>, ticket: Ticket, deadline: Instant) {
+        if self.errands.len() >= self.errands_max {
+            return ticket.answer(overload().into());
+        }
+        let errand = Errand { passage, call, ticket, deadline: deadline + ANSWER_GRACE };
+        if let Err(unsent) = self.errands.send(errand) {
+            unsent.into_inner().ticket.answer(overload().into());
+        }
+    }
+}
+
+impl Threads {
+    /// Ends them once the [`Lane`] is gone. `false` when some still waited for a response at the deadline.
+    pub(crate) fn stop(self, deadline: Instant) -> bool {
+        let are_done = join_all(self.carriers, deadline);
+        self.stop.store(true, Ordering::Release);
+        join_all(vec![self.receiver], deadline) && are_done
+    }
+}
+
+impl Calls {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SmolStr, Arc<Call>>> {
+        // Nothing panics under the lock, so a poisoned table is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Carrier {
+    /// Carries one request after the other to tiny_http, over one connection.
+    fn carry(&self) {
+        let mut connection: Option<UnixStream> = None;
+        for errand in &self.queue {
+            let Errand { passage, call, deadline, .. } = &errand;
+            // One that was answered at its deadline must not keep this thread from others.
+            let is_wanted = || !call.is_abandoned();
+            self.calls.lock().insert(passage.id.clone(), Arc::clone(call));
+            let exchanged = is_wanted().then(|| {
+                let mut stream = connection.take().map_or_else(|| self.upstream.open(), Ok)?;
+                let reply = upstream::exchange(&mut stream, passage, *deadline, is_wanted)?;
+                connection = Some(stream);
+                Ok::<_, io::Error>(reply)
+            });
+            self.calls.lock().remove(&passage.id);
+            match (exchanged, call.take_pause()) {
+                (Some(Ok(_)), Some(pause)) => {
+                    let errands = Weak::clone(&self.errands);
+                    pause.then(self.parked_max, move |resumed| errand.resume(resumed, &errands));
+                }
+                (Some(Ok(reply)), None) => errand.ticket.answer(reply),
+                // Without an answer the ticket says so.
+                (Some(Err(error)), _) if is_wanted() => {
+                    log::error!("request {}: no answer from within: {error}", passage.id);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Errand {
+    /// Goes the whole way again: what tiny_http answered was no answer for the client.
+    fn resume(self, resumed: Resumed, errands: &Weak<Sender<Self>>) {
+        match (resumed, errands.upgrade()) {
+            (Resumed::Over, Some(errands)) => drop(errands.send(self)),
+            (Resumed::Over, None) => {}
+            (Resumed::Refused, _) => self.ticket.answer(waiting().into()),
+        }
+    }
+}
+
+/// Moves requests into the pool.
+fn receive(
+    server: &tiny_http::Server,
+    calls: &Calls,
+    pool: &Pool,
+    handler: &Arc<dyn Handler>,
+    stop: &AtomicBool,
+) {
+    loop {
+        let request = match server.recv_timeout(RECEIVE_WAIT) {
+            Ok(Some(request)) => request,
+            Ok(None) if stop.load(Ordering::Acquire) => return,
+            Ok(None) => continue,
+            // Only the accept thread reports errors, and then it has ended: what is connected is served on.
+            Err(error) => {
+                log::error!("no further connections within: {error}");
+                continue;
+            }
+        };
+        // What clients send has an id, so a proof cannot be asked for from outside.
+        let id = request::field(&request, ID_FIELD);
+        if id.is_none() && request.url() == PROOF_TARGET {
+            respond(request, tiny_http::Response::empty(StatusCode(204)));
+            continue;
+        }
+        let call = id.and_then(|id| calls.lock().get(&id).cloned()).unwrap_or_default();
+        pool.submit(Box::new(Carried { request, call, handler: Arc::clone(handler) }));
+    }
+}
+
+impl Job for Carried {
+    fn call(&self) -> &Arc<Call> {
+        &self.call
+    }
+
+    /// When the call has to wait, its carrier sends it again.
+    fn run(self: Box<Self>, _: &Arc<Parking>) -> bool {
+        let Self { mut request, call, handler } = *self;
+        let mut body = Vec::with_capacity(request.body_length().unwrap_or(0));
+        if let Err(error) = request.as_reader().read_to_end(&mut body) {
+            log::debug!("a request did not come whole: {error}");
+            return false;
+        }
+        match handler.respond(&request::describe(&request, body, call.cancellation.clone())) {
+            Ok(response) => {
+                respond(request, framed(response));
+                false
+            }
+            Err(pause) => {
+                let is_left = call.leave();
+                if is_left {
+                    call.pause(pause);
+                }
+                respond(request, tiny_http::Response::empty(StatusCode(204)));
+                is_left
+            }
+        }
+    }
+
+    fn refuse(self: Box<Self>) {
+        respond(self.request, framed(overload()));
+    }
+}
+
+fn framed(response: Response) -> tiny_http::Response<Cursor<Vec<u8>>> {
+    let headers = response
+        .headers
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .chain([("Server", concat!("Hotcall/", env!("CARGO_PKG_VERSION")))])
+        .filter_map(|(name, value)| tiny_http::Header::from_bytes(name, value).ok())
+        .collect();
+    let length = response.body.len();
+    // Always with a Content-Length: some clients cannot read chunks.
+    tiny_http::Response::new(response.status.into(), headers, Cursor::new(response.body), Some(length), None)
+        .with_chunked_threshold(usize::MAX)
+}
+
+fn respond<R: io::Read>(request: tiny_http::Request, response: tiny_http::Response<R>) {
+    if let Err(error) = request.respond(response) {
+        log::debug!("a response could not be sent: {error}");
+    }
+}
