@@ -11,7 +11,7 @@ use crate::access::{self, Access, Policy};
 use crate::config::{Config, default_state_dir};
 use crate::limits::{Limits, MethodLimits};
 use crate::net::tls::{CertificateFiles, ClientAuth, Ready, Tls};
-use crate::net::{self, Bind, Handed, UnixAccess};
+use crate::net::{self, Bind, InheritedSocket, UnixAccess};
 use crate::plugin::{self, PluginOptions, Plugins, Trust, Watch};
 use crate::registry::Registry;
 use crate::rpc::{Concurrency, Dispatcher};
@@ -288,7 +288,7 @@ impl Prepared {
     ///
     /// # Errors
     /// What could not be read, made or bound, or that this process cannot become that user.
-    pub fn new(options: Options, handed: Vec<Handed>) -> Result<Self, Error> {
+    pub fn new(options: Options, handed: Vec<InheritedSocket>) -> Result<Self, Error> {
         let identity = Identity::of(&options)?;
         let source = tls::source(&options)?;
         let policy = policy(&options)?;
@@ -386,8 +386,8 @@ impl Server {
     }
 
     /// What shows whether it is alive.
-    pub fn pulse(&self) -> net::Pulse {
-        self.front.pulse()
+    pub fn heartbeat(&self) -> net::Heartbeat {
+        self.front.heartbeat()
     }
 
     /// Where each listener is reached.

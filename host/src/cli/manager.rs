@@ -2,7 +2,7 @@
 //! protocols (sd_listen_fds(3), sd_notify(3)), and is silent where there is no such manager.
 
 use super::output::Failure;
-use crate::net::{Handed, Pulse};
+use crate::net::{Heartbeat, InheritedSocket};
 use crate::server::environment;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use listenfd::ListenFd;
@@ -30,7 +30,7 @@ const NOTICE_MAX: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// One of them cannot be served, or has a name that says nothing.
-pub(super) fn sockets() -> Result<Vec<Handed>, Failure> {
+pub(super) fn sockets() -> Result<Vec<InheritedSocket>, Failure> {
     let names = env::var(NAMES).unwrap_or_default();
     let mut names = names.split(':');
     let mut given = ListenFd::from_env();
@@ -39,7 +39,7 @@ pub(super) fn sockets() -> Result<Vec<Handed>, Failure> {
     (0..given.len()).map(|index| socket(&mut given, index, names.next().unwrap_or_default())).collect()
 }
 
-fn socket(given: &mut ListenFd, index: usize, name: &str) -> Result<Handed, Failure> {
+fn socket(given: &mut ListenFd, index: usize, name: &str) -> Result<InheritedSocket, Failure> {
     let failed = |why: &dyn std::fmt::Display| {
         let number = FIRST + index;
         Failure::new(format!(
@@ -47,7 +47,7 @@ fn socket(given: &mut ListenFd, index: usize, name: &str) -> Result<Handed, Fail
         ))
     };
     if let Ok(Some(socket)) = given.take_unix_listener(index) {
-        return Handed::unix(socket).map_err(|error| failed(&error));
+        return InheritedSocket::unix(socket).map_err(|error| failed(&error));
     }
     let socket = match given.take_tcp_listener(index) {
         Ok(Some(socket)) => socket,
@@ -55,10 +55,12 @@ fn socket(given: &mut ListenFd, index: usize, name: &str) -> Result<Handed, Fail
         Err(error) => return Err(failed(&error)),
     };
     let handed = match name {
-        "http" => Handed::http(socket),
-        "https" => Handed::https(socket),
+        "http" => InheritedSocket::http(socket),
+        "https" => InheritedSocket::https(socket),
         // What systemd calls them when nobody says anything.
-        name if name.is_empty() || name == "unknown" || name.ends_with(".socket") => Handed::https(socket),
+        name if name.is_empty() || name == "unknown" || name.ends_with(".socket") => {
+            InheritedSocket::https(socket)
+        }
         _ => return Err(failed(&"its name, from FileDescriptorName=, may be https or http")),
     };
     handed.map_err(|error| failed(&error))
@@ -135,7 +137,7 @@ pub(super) struct Watchdog {
 impl Watchdog {
     /// # Errors
     /// There is no thread to be had.
-    pub(super) fn start(pulse: Pulse) -> Result<Self, Failure> {
+    pub(super) fn start(heartbeat: Heartbeat) -> Result<Self, Failure> {
         let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero()) else {
             return Ok(Self { end: None, thread: None });
         };
@@ -146,7 +148,7 @@ impl Watchdog {
             return Ok(Self { end: None, thread: None });
         }
         let (end, ended) = bounded(0);
-        let watch = move || watch(&pulse, patience, &ended);
+        let watch = move || watch(&heartbeat, patience, &ended);
         let thread = thread::Builder::new().name("watchdog".into()).spawn(watch).map_err(Failure::new)?;
         Ok(Self { end: Some(end), thread: Some(thread) })
     }
@@ -161,15 +163,15 @@ impl Drop for Watchdog {
     }
 }
 
-fn watch(pulse: &Pulse, patience: Duration, ended: &Receiver<Infallible>) {
+fn watch(heartbeat: &Heartbeat, patience: Duration, ended: &Receiver<Infallible>) {
     /// From one look whether all have come round to the next.
     const LOOK_WAIT: Duration = Duration::from_millis(10);
     let is_over = |wait| ended.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
     loop {
-        let (woken, since) = (pulse.wake(), Instant::now());
+        let (woken, since) = (heartbeat.wake(), Instant::now());
         let mut has_complained = false;
         loop {
-            let missing = pulse.missing(&woken);
+            let missing = heartbeat.missing(&woken);
             if missing.is_empty() {
                 break;
             }

@@ -5,7 +5,7 @@ use super::manager::{self, Manager, Watchdog};
 use super::output::{Failure, print};
 use super::signals::{Kept, Signals, Wish};
 use crate::config::{Config, EXAMPLE, WatchName};
-use crate::net::Handed;
+use crate::net::InheritedSocket;
 use crate::server::{Options, Prepared, allocator};
 use crate::text;
 use clap::Args;
@@ -138,7 +138,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     }
     // First, while there is one thread, and before anything is opened.
     let handed = manager::sockets()?;
-    let places: Vec<_> = handed.iter().map(Handed::bind).collect();
+    let places: Vec<_> = handed.iter().map(InheritedSocket::bind).collect();
     let kept = Kept::new()?;
     let config = args.config()?;
     logger::limit(&config.limits);
@@ -165,7 +165,7 @@ pub(super) fn until_signal(
     announce(server.urls());
     let mut manager = Manager::new();
     manager.ready(server.status());
-    let watchdog = Watchdog::start(server.pulse())?;
+    let watchdog = Watchdog::start(server.heartbeat())?;
     loop {
         match signals.next(manager.patience()) {
             None => manager.status(server.status()),

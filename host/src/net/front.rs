@@ -2,14 +2,14 @@
 
 use super::bind::Bind;
 use super::conn::body_budget::Budget;
-use super::conn::connection_limits::Places;
-use super::conn::heartbeat::Pulse;
+use super::conn::connection_limits::ConnectionLimits;
+use super::conn::heartbeat::Heartbeat;
 use super::conn::reactor::{Message, Reactor};
 use super::conn::service::Service;
 use super::error::Error;
 use super::handler::Handler;
 use super::listen::acceptor::{Acceptor, Listener};
-use super::listen::inherited::Handed;
+use super::listen::inherited::InheritedSocket;
 use super::relay::lane;
 use super::tls;
 use super::unix::UnixAccess;
@@ -60,7 +60,7 @@ pub struct Front {
 ///
 /// # Errors
 /// The first address that cannot be bound.
-pub fn bind(binds: &[Bind], handed: Vec<Handed>, unix: UnixAccess) -> Result<Listeners, Error> {
+pub fn bind(binds: &[Bind], handed: Vec<InheritedSocket>, unix: UnixAccess) -> Result<Listeners, Error> {
     let mut listeners = binds.iter().map(|bind| Listener::bind(bind, unix)).collect::<Result<Vec<_>, _>>()?;
     listeners.extend(handed.into_iter().map(Listener::take));
     Ok(Listeners(listeners))
@@ -103,7 +103,7 @@ pub fn start(
             limits.connections_max
         );
     }
-    let places = Arc::new(Places::new(limits, descriptors));
+    let places = Arc::new(ConnectionLimits::new(limits, descriptors));
     let inboxes: Vec<_> = reactors.iter().map(|reactor| Arc::clone(&reactor.inbox)).collect();
     if let Some(tls) = tls {
         let inboxes = inboxes.clone();
@@ -121,9 +121,9 @@ impl Front {
     }
 
     /// What shows whether it is alive.
-    pub fn pulse(&self) -> Pulse {
-        let reactors = self.reactors.iter().map(|reactor| reactor.inbox.turns());
-        Pulse::new(reactors.chain([self.acceptor.turns()]))
+    pub fn heartbeat(&self) -> Heartbeat {
+        let reactors = self.reactors.iter().map(|reactor| reactor.inbox.beat());
+        Heartbeat::new(reactors.chain([self.acceptor.beat()]))
     }
 
     /// Answers what has come, takes no more, and ends. `false` when calls were still running at the deadline.

@@ -8,7 +8,7 @@
 //! `listener` accepts, if `places` has a place, from what `unix` or it has bound or was `handed` over; a `reactor` has each
 //! `connection` go on when its `stream` or its `timers` say so; `framing` tells requests apart, which `head` and `claims` vet; a
 //! `request` goes to the `thread_pool` of the `pool`, straight or by the `lane` to the `upstream`; a `call` knows who waits for it, and a
-//! `reply` is what comes back. The `service` is what connections share; `pulse` shows that the threads come round.
+//! `reply` is what comes back. The `service` is what connections share; `heartbeat` shows that the threads come round.
 
 mod bind;
 mod conn;
@@ -26,8 +26,8 @@ mod unix;
 mod workers;
 
 pub use crate::net::conn::body_budget::Budget;
-pub use crate::net::conn::heartbeat::{Pulse, Woken};
-pub use crate::net::listen::inherited::Handed;
+pub use crate::net::conn::heartbeat::{Heartbeat, Woken};
+pub use crate::net::listen::inherited::InheritedSocket;
 pub use bind::{Bind, check};
 pub use error::Error;
 pub use front::{Front, Listeners, Settings, bind, start};

@@ -5,9 +5,8 @@
 //! answered, so answers come in order.
 
 use super::body_budget::Share;
-use super::connection_limits::Place;
+use super::connection_limits::ConnectionSlot;
 use super::progress;
-use super::reactor::Inbox;
 use super::service::{Service, Submitted};
 use super::stream::Stream;
 use super::timers::Alarm;
@@ -19,7 +18,7 @@ use crate::net::http1::reply::{Outgoing, Reply};
 use crate::net::http1::request::{Passage, Peer};
 use crate::net::tls::Context;
 use crate::net::workers::call::Call;
-use crate::net::workers::ticket::Ticket;
+use crate::net::workers::ticket::{AnswerTo, Ticket};
 use crate::web::{Cancellation, Response};
 use log::Level;
 use smol_str::SmolStr;
@@ -55,7 +54,7 @@ pub(crate) struct Connection {
     /// Of the memory for bodies: what the request takes that comes or is answered, or its answer.
     share: Share,
     pub(crate) alarm: Alarm,
-    _place: Place,
+    _place: ConnectionSlot,
 }
 
 enum State {
@@ -114,7 +113,8 @@ pub(crate) enum Flow {
 /// Where the connection is kept.
 pub(crate) struct Home<'a> {
     pub(crate) service: &'a Service,
-    pub(crate) inbox: &'a Arc<Inbox>,
+    /// Takes the answers to its calls.
+    pub(crate) answers: &'a Arc<dyn AnswerTo>,
     pub(crate) key: usize,
     pub(crate) spare: &'a mut Spare,
     /// When this turn of the connection began.
@@ -126,7 +126,7 @@ impl Connection {
         stream: Stream,
         tls: Option<Arc<Context>>,
         peer: Peer,
-        place: Place,
+        place: ConnectionSlot,
         service: &Service,
     ) -> Self {
         Self {
@@ -391,7 +391,7 @@ impl Connection {
         } else if self.cancellation.is_cancelled() {
             self.cancellation = Cancellation::default();
         }
-        let ticket = || Ticket::new(Arc::clone(home.inbox) as _, home.key, number);
+        let ticket = || Ticket::new(Arc::clone(home.answers), home.key, number);
         match service.submit(passage, &self.cancellation, ticket) {
             Submitted::Answered(reply) => self.reply(reply, &id, form, home),
             Submitted::Running(call) => {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Who is there.
-pub(crate) struct Places {
+pub(crate) struct ConnectionLimits {
     connections_max: usize,
     per_address_max: usize,
     taken: Mutex<Taken>,
@@ -20,12 +20,12 @@ struct Taken {
 }
 
 /// A connection's place, until it is dropped.
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct ConnectionSlot {
+    places: Arc<ConnectionLimits>,
     address: Option<ClientNetwork>,
 }
 
-impl Places {
+impl ConnectionLimits {
     /// As many as the limits say, or as the process may have descriptors.
     pub(crate) fn new(limits: &Limits, descriptors_max: usize) -> Self {
         Self {
@@ -39,7 +39,7 @@ impl Places {
     ///
     /// # Errors
     /// The limit that is reached.
-    pub(crate) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, &'static str> {
+    pub(crate) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<ConnectionSlot, &'static str> {
         let address = address.map(ClientNetwork::from);
         let mut taken = self.lock();
         if taken.count >= self.connections_max {
@@ -54,7 +54,7 @@ impl Places {
         }
         taken.count += 1;
         drop(taken);
-        Ok(Place { places: Arc::clone(self), address })
+        Ok(ConnectionSlot { places: Arc::clone(self), address })
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -63,7 +63,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut taken = self.places.lock();
         taken.count -= 1;
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn places_are_limited_in_all_and_for_each_address() {
         let limits = Limits { connections_max: 3, connections_per_address_max: 2, ..Limits::default() };
-        let places = Arc::new(Places::new(&limits, 100));
+        let places = Arc::new(ConnectionLimits::new(&limits, 100));
         let address = |last: u8| Some(IpAddr::from([127, 0, 0, last]));
         let first = places.take(address(1)).unwrap();
         let _second = places.take(address(1)).unwrap();
@@ -96,13 +96,13 @@ mod tests {
         let _unnamed = places.take(None).unwrap();
         drop(first);
         assert!(places.take(address(1)).is_ok());
-        assert_eq!(Places::new(&limits, 1).connections_max, 1);
+        assert_eq!(ConnectionLimits::new(&limits, 1).connections_max, 1);
     }
 
     #[test]
     fn a_64_of_ipv6_has_the_places_of_one_address() {
         let limits = Limits { connections_per_address_max: 2, ..Limits::default() };
-        let places = Arc::new(Places::new(&limits, 100));
+        let places = Arc::new(ConnectionLimits::new(&limits, 100));
         let take = |address: &str| places.take(Some(address.parse().unwrap()));
         let first = take("2001:db8::1").unwrap();
         let _second = take("2001:db8::2").unwrap();

@@ -11,26 +11,26 @@ const ENDED: u64 = u64::MAX;
 
 /// The threads of a running front.
 #[derive(Clone)]
-pub struct Pulse(Vec<Arc<Turns>>);
+pub struct Heartbeat(Vec<Arc<ThreadBeat>>);
 
 /// How often each thread had come round when it was woken.
 pub struct Woken(Vec<u64>);
 
 /// One thread's rounds, and what wakes it.
-pub(crate) struct Turns {
+pub(crate) struct ThreadBeat {
     name: String,
     waker: Waker,
     rounds: AtomicU64,
 }
 
-impl Pulse {
-    pub(crate) fn new(threads: impl Iterator<Item = Arc<Turns>>) -> Self {
+impl Heartbeat {
+    pub(crate) fn new(threads: impl Iterator<Item = Arc<ThreadBeat>>) -> Self {
         Self(threads.collect())
     }
 
     /// Wakes all of them.
     pub fn wake(&self) -> Woken {
-        let woken = |thread: &Arc<Turns>| {
+        let woken = |thread: &Arc<ThreadBeat>| {
             let before = thread.rounds.load(Ordering::Acquire);
             if let Err(error) = thread.wake() {
                 log::error!("{} cannot be woken: {error}", thread.name);
@@ -42,8 +42,9 @@ impl Pulse {
 
     /// The names of those that have not come round since.
     pub fn missing(&self, since: &Woken) -> Vec<&str> {
-        let is_missing =
-            |thread: &Turns, before: u64| before != ENDED && thread.rounds.load(Ordering::Acquire) == before;
+        let is_missing = |thread: &ThreadBeat, before: u64| {
+            before != ENDED && thread.rounds.load(Ordering::Acquire) == before
+        };
         let pairs = self.0.iter().zip(&since.0);
         pairs
             .filter(|(thread, before)| is_missing(thread, **before))
@@ -52,7 +53,7 @@ impl Pulse {
     }
 }
 
-impl Turns {
+impl ThreadBeat {
     pub(crate) fn new(name: String, waker: Waker) -> Arc<Self> {
         Arc::new(Self { name, waker, rounds: AtomicU64::new(0) })
     }
@@ -62,7 +63,7 @@ impl Turns {
     }
 
     /// For the thread itself: it has done all that there was to do.
-    pub(crate) fn come_round(&self) {
+    pub(crate) fn beat(&self) {
         self.rounds.fetch_add(1, Ordering::Release);
     }
 
@@ -80,16 +81,16 @@ mod tests {
     #[test]
     fn a_thread_is_missed_until_it_comes_round_or_ends() {
         let polls = [Poll::new().unwrap(), Poll::new().unwrap()];
-        let turns = polls
+        let beat = polls
             .each_ref()
-            .map(|poll| Turns::new("one".into(), Waker::new(poll.registry(), Token(0)).unwrap()));
-        let pulse = Pulse::new(turns.iter().map(Arc::clone));
-        let woken = pulse.wake();
-        assert_eq!(pulse.missing(&woken).len(), 2);
-        turns[0].come_round();
-        assert_eq!(pulse.missing(&woken).len(), 1);
-        turns[1].end();
-        assert!(pulse.missing(&woken).is_empty());
-        assert_eq!(pulse.missing(&pulse.wake()), ["one"], "the one that lives");
+            .map(|poll| ThreadBeat::new("one".into(), Waker::new(poll.registry(), Token(0)).unwrap()));
+        let heartbeat = Heartbeat::new(beat.iter().map(Arc::clone));
+        let woken = heartbeat.wake();
+        assert_eq!(heartbeat.missing(&woken).len(), 2);
+        beat[0].beat();
+        assert_eq!(heartbeat.missing(&woken).len(), 1);
+        beat[1].end();
+        assert!(heartbeat.missing(&woken).is_empty());
+        assert_eq!(heartbeat.missing(&heartbeat.wake()), ["one"], "the one that lives");
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing here waits but for events, and nothing that could wait is called. Others reach a reactor through its [`Inbox`].
 
 use super::connection::{Connection, Flow, Home};
-use super::heartbeat::Turns;
+use super::heartbeat::ThreadBeat;
 use super::service::Service;
 use super::timers::Timers;
 use crate::net::http1::buffer::Spare;
@@ -38,7 +38,7 @@ pub(crate) enum Message {
 /// what is asked of clients changes as often as an operator changes it.
 pub(crate) struct Inbox {
     messages: Mutex<Vec<Message>>,
-    turns: Arc<Turns>,
+    beat: Arc<ThreadBeat>,
 }
 
 impl Inbox {
@@ -49,14 +49,14 @@ impl Inbox {
         messages.push(message);
         drop(messages);
         // The reactor takes all at once, so only the first needs to wake it.
-        if is_first && let Err(error) = self.turns.wake() {
+        if is_first && let Err(error) = self.beat.wake() {
             log::error!("a reactor cannot be woken: {error}");
         }
     }
 
     /// What shows that the reactor comes round.
-    pub(crate) fn turns(&self) -> Arc<Turns> {
-        Arc::clone(&self.turns)
+    pub(crate) fn beat(&self) -> Arc<ThreadBeat> {
+        Arc::clone(&self.beat)
     }
 
     /// Swaps all messages with an empty list, so that both lists' memory is used again.
@@ -82,12 +82,13 @@ impl Reactor {
     pub(crate) fn start(number: usize, service: Arc<Service>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let name = format!("reactor-{number}");
-        let turns = Turns::new(name.clone(), Waker::new(poll.registry(), INBOX)?);
-        let inbox = Arc::new(Inbox { messages: Mutex::default(), turns });
+        let beat = ThreadBeat::new(name.clone(), Waker::new(poll.registry(), INBOX)?);
+        let inbox = Arc::new(Inbox { messages: Mutex::default(), beat });
         let running = Running {
             poll,
             service,
             inbox: Arc::clone(&inbox),
+            answers: Arc::clone(&inbox) as Arc<dyn AnswerTo>,
             connections: Slab::new(),
             serials: 0,
             timers: Timers::default(),
@@ -112,6 +113,8 @@ struct Running {
     poll: Poll,
     service: Arc<Service>,
     inbox: Arc<Inbox>,
+    /// The same, for answers.
+    answers: Arc<dyn AnswerTo>,
     connections: Slab<Kept>,
     serials: u64,
     timers: Timers,
@@ -134,7 +137,7 @@ impl Running {
         let mut messages = Vec::new();
         loop {
             if let Some(are_answered) = self.over() {
-                self.inbox.turns.end();
+                self.inbox.beat.end();
                 return are_answered;
             }
             match self.poll.poll(&mut events, self.patience()) {
@@ -165,7 +168,7 @@ impl Running {
                 self.with(key, Connection::advance);
             }
             self.expire();
-            self.inbox.turns.come_round();
+            self.inbox.beat.beat();
         }
     }
 
@@ -248,8 +251,8 @@ impl Running {
     /// Has a connection go on, if it is there still, and does what follows from it.
     fn with(&mut self, key: usize, step: impl FnOnce(&mut Connection, &mut Home<'_>) -> Flow) {
         let Some(Kept { connection, serial, is_again }) = self.connections.get_mut(key) else { return };
-        let (service, inbox, spare) = (&*self.service, &self.inbox, &mut self.spare);
-        match step(connection, &mut Home { service, inbox, key, spare, now: Instant::now() }) {
+        let (service, answers, spare) = (&*self.service, &self.answers, &mut self.spare);
+        match step(connection, &mut Home { service, answers, key, spare, now: Instant::now() }) {
             Flow::Close => {
                 // Dropping it closes it, and the kernel forgets what it was to tell of it.
                 self.connections.remove(key);

@@ -4,11 +4,11 @@
 //! that `accept` says ends it.
 
 use super::inherited;
-use super::inherited::Handed;
+use super::inherited::InheritedSocket;
 use crate::net::bind::Bind;
 use crate::net::conn::connection::Connection;
-use crate::net::conn::connection_limits::Places;
-use crate::net::conn::heartbeat::Turns;
+use crate::net::conn::connection_limits::ConnectionLimits;
+use crate::net::conn::heartbeat::ThreadBeat;
 use crate::net::conn::reactor::{Inbox, Message};
 use crate::net::conn::service::Service;
 use crate::net::conn::stream::{Socket, Stream};
@@ -54,7 +54,7 @@ enum Bound {
 pub(crate) struct Acceptor {
     thread: JoinHandle<()>,
     stop: Arc<AtomicBool>,
-    turns: Arc<Turns>,
+    beat: Arc<ThreadBeat>,
 }
 
 impl Listener {
@@ -73,7 +73,7 @@ impl Listener {
     }
 
     /// One that was bound before this process began.
-    pub(crate) fn take(Handed(socket): Handed) -> Self {
+    pub(crate) fn take(InheritedSocket(socket): InheritedSocket) -> Self {
         match socket {
             inherited::Socket::Https(socket, address) => {
                 Self::https((TcpListener::from_std(socket), address))
@@ -132,18 +132,18 @@ impl Acceptor {
     pub(crate) fn start(
         listeners: Vec<Listener>,
         tls: Option<Arc<Tls>>,
-        places: Arc<Places>,
+        places: Arc<ConnectionLimits>,
         reactors: Vec<Arc<Inbox>>,
         service: Arc<Service>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let turns = Turns::new("the accepting thread".into(), Waker::new(poll.registry(), STOP)?);
+        let beat = ThreadBeat::new("the accepting thread".into(), Waker::new(poll.registry(), STOP)?);
         let stop = Arc::new(AtomicBool::new(false));
         let mut accepting = Accepting {
             poll,
             listeners,
             tls,
-            turns: Arc::clone(&turns),
+            beat: Arc::clone(&beat),
             places,
             reactors,
             service,
@@ -155,18 +155,18 @@ impl Acceptor {
         accepting.register()?;
         accepting.reserve();
         let thread = thread::Builder::new().name("accept".into()).spawn(move || accepting.run())?;
-        Ok(Self { thread, stop, turns })
+        Ok(Self { thread, stop, beat })
     }
 
     /// What shows that it comes round.
-    pub(crate) fn turns(&self) -> Arc<Turns> {
-        Arc::clone(&self.turns)
+    pub(crate) fn beat(&self) -> Arc<ThreadBeat> {
+        Arc::clone(&self.beat)
     }
 
     /// Takes what has connected already, closes the listeners, and ends.
     pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Release);
-        if let Err(error) = self.turns.wake() {
+        if let Err(error) = self.beat.wake() {
             return log::error!("the accepting thread cannot be woken: {error}");
         }
         if self.thread.join().is_err() {
@@ -179,8 +179,8 @@ struct Accepting {
     poll: Poll,
     listeners: Vec<Listener>,
     tls: Option<Arc<Tls>>,
-    turns: Arc<Turns>,
-    places: Arc<Places>,
+    beat: Arc<ThreadBeat>,
+    places: Arc<ConnectionLimits>,
     reactors: Vec<Arc<Inbox>>,
     service: Arc<Service>,
     stop: Arc<AtomicBool>,
@@ -219,9 +219,9 @@ impl Accepting {
                 has_failed |= !self.accept_all(number);
             }
             if self.stop.load(Ordering::Acquire) {
-                return self.turns.end();
+                return self.beat.end();
             }
-            self.turns.come_round();
+            self.beat.beat();
         }
     }
 

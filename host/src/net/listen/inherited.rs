@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 /// One of them. It does not block.
 #[derive(Debug)]
-pub struct Handed(pub(crate) Socket);
+pub struct InheritedSocket(pub(crate) Socket);
 
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -21,7 +21,7 @@ pub(crate) enum Socket {
     Unix(UnixListener, PathBuf),
 }
 
-impl Handed {
+impl InheritedSocket {
     /// One that speaks HTTPS.
     ///
     /// # Errors
