@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -114,14 +114,17 @@ fn rows_after_one_reload() {
 
 fn rows_after_many_reloads() {
     const WRITERS: i32 = 8;
-    /// So many reloads of one server before it is killed.
+    /// So many reloads of one server before it is killed in the next one.
     const RELOADS_PER_KILL: u64 = 10;
-    let reloads = std::env::var("HOTCALL_RELOADS").map_or(20, |number| number.parse().unwrap());
+    let asked = std::env::var("HOTCALL_RELOADS").ok();
+    let reloads = asked.as_ref().map_or(20, |number| number.parse().unwrap());
+    let (mut completed, mut cut_off) = (0, 0);
     let plugin = artifacts::database(true);
     let place = Place::new(&plugin, "[limits]\nsettle_ms = 10\nrescan_ms = 20\n");
     let (next, acknowledged) = (AtomicI32::new(0), Mutex::new(BTreeSet::new()));
     let mut seed = 0x5EED_u64;
-    for kill in 0..reloads / RELOADS_PER_KILL {
+    let mut content = 0;
+    for _ in 0..reloads / RELOADS_PER_KILL {
         let mut server = place.start();
         let is_killed = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -139,26 +142,39 @@ fn rows_after_many_reloads() {
                     }
                 });
             }
-            for reload in 0..RELOADS_PER_KILL {
-                let before = generations(&server);
-                place.replace(&plugin, kill * RELOADS_PER_KILL + reload);
-                if reload + 1 < RELOADS_PER_KILL {
-                    wait_until("the reload", || generations(&server) > before);
-                }
+            let mut took = Duration::ZERO;
+            for _ in 0..RELOADS_PER_KILL {
+                let (before, begun) = (generations(&server), Instant::now());
+                content += 1;
+                place.replace(&plugin, content);
+                wait_until("the reload", || generations(&server) > before);
+                took = begun.elapsed();
             }
-            // A moment somewhere in the last reload.
+            content += 1;
+            place.replace(&plugin, content);
+            // A moment somewhere in this reload, or soon after it.
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            thread::sleep(Duration::from_millis((seed >> 33) % 150));
+            thread::sleep(took.mul_f64(1.25 * (seed >> 33) as f64 / f64::from(1_u32 << 31)));
             is_killed.store(true, Ordering::Release);
             server.signal(Signal::KILL);
         });
         server.wait();
+        let reloaded = generations(&server) - 1;
+        completed += reloaded;
+        cut_off += usize::try_from(RELOADS_PER_KILL).unwrap() + 1 - reloaded;
     }
     let kept = rows(&place.start());
     let acknowledged = acknowledged.into_inner().unwrap();
     let lost: Vec<_> = acknowledged.difference(&kept).collect();
     assert!(lost.is_empty(), "{} of {} rows are lost: {lost:?}", lost.len(), acknowledged.len());
     assert!(acknowledged.len() > 100, "only {} rows", acknowledged.len());
+    if asked.is_some() {
+        println!(
+            "{completed} reloads completed and kill -9 ended {cut_off} more, under {WRITERS} writers; \
+             {} acknowledged rows, none lost",
+            acknowledged.len()
+        );
+    }
 }
 
 /// Two builds of a fixture, of versions 1 and 2.
