@@ -13,7 +13,7 @@
 //!   delay only each other. Callers that panicked lately come last.
 //!
 //! The caller passes the time, so tests do not wait. While no panic is on record, a call only reads
-//! [`Breaker::is_calm`] and takes no lock.
+//! [`Breaker::is_calm`], has [`Breaker::answered`] note its caller, and takes no lock.
 
 mod known;
 
@@ -202,7 +202,7 @@ impl Breaker {
             entry = Entry::CallerTrial;
         }
         if let Some(outage) = &mut state.outage {
-            let is_known = !is_suspect && self.is_known(caller);
+            let is_known = !is_suspect && self.known.contains(caller);
             let Turn { wait, mut due } = *outage.turn(is_known);
             if is_suspect {
                 due += wait;
@@ -223,11 +223,13 @@ impl Breaker {
         Ok(entry)
     }
 
-    /// Records that the plugin answered a caller. All there is to record of an answer while
-    /// [`Breaker::is_calm`].
+    /// Records that the plugin answered a caller. Nothing else of an answer is recorded while the
+    /// breaker is calm.
     #[inline]
     pub(super) fn answered(&self, caller: &Caller) {
-        self.known.add(caller);
+        if self.rules.tells_apart() {
+            self.known.add(caller);
+        }
     }
 
     /// Records the end of a call.
@@ -247,10 +249,6 @@ impl Breaker {
         };
         self.publish(&state);
         change
-    }
-
-    fn is_known(&self, caller: &Caller) -> bool {
-        self.rules.tells_apart() && self.known.contains(caller)
     }
 
     /// Stores what calls read without the lock.
@@ -342,7 +340,7 @@ impl State {
         if self.panics.len() < rules.panics_max {
             return false;
         }
-        if !rules.tells_apart() || self.panics.iter().any(|panic| panic.was_known) || known.is_empty() {
+        if self.panics.iter().any(|panic| panic.was_known) || known.is_empty() {
             return true;
         }
         self.panics.pop_front();

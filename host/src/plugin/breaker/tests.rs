@@ -38,10 +38,6 @@ impl Scene {
         self.breaker.ended(one(caller), self.enter(caller).unwrap(), false, self.now)
     }
 
-    fn lock_panics(&self) -> usize {
-        self.breaker.lock().panics.len()
-    }
-
     fn open(&self) {
         for caller in 101..105 {
             assert_eq!(self.panics(caller), None);
@@ -174,7 +170,7 @@ fn panics_of_new_callers_do_not_take_it_from_known_ones() {
         assert_eq!(scene.panics(caller), None);
     }
     assert_eq!(scene.enter(1), Ok(Entry::Usual));
-    assert_eq!(scene.lock_panics(), 4);
+    assert_eq!(scene.breaker.lock().panics.len(), 4);
     // The plugin panics on every call.
     assert_eq!(scene.panics(1), Some(Change::Opened { wait: SECOND }));
 }
@@ -208,11 +204,9 @@ fn known_callers_have_the_first_trial_whatever_others_do() {
     assert_eq!(scene.enter(110), Err(Closed::ToAll { wait: SECOND }), "new ones wait");
     assert_eq!(scene.enter(1), Err(Closed::ToAll { wait: SECOND * 2 }), "and it panicked lately");
     // No known one calls, so new ones have their trials, which panic.
-    let mut caller = 111;
-    for (after, wait) in [(1, 2), (2, 4), (4, 8), (8, 8), (8, 8)] {
+    for (caller, (after, wait)) in (111..).zip([(1, 2), (2, 4), (4, 8), (8, 8), (8, 8)]) {
         scene.now += SECOND * after;
         assert_eq!(scene.panics(caller), Some(Change::StaysOpen { wait: SECOND * wait }));
-        caller += 1;
     }
     assert_eq!(scene.enter(2), trial(true), "at once, although others panicked just now");
     assert_eq!(scene.enter(2), Err(Closed::ToAll { wait: SECOND }));
@@ -297,8 +291,13 @@ fn panics_further_apart_than_the_window_do_not_add_up() {
 fn one_panic_may_be_enough() {
     for caller_panics_max in [0, 1, 3] {
         let limits = Limits { panics_max: 1, caller_panics_max, ..Limits::default() };
-        let scene = Scene { breaker: Breaker::new(&limits), now: Instant::now() };
-        assert_eq!(scene.panics(1), Some(Change::Opened { wait: SECOND }));
+        let mut scene = Scene { breaker: Breaker::new(&limits), now: Instant::now() };
+        assert_eq!(scene.works(1), None);
+        assert_eq!(scene.panics(2), Some(Change::Opened { wait: SECOND }));
+        // Callers are not told apart, so nobody goes first.
+        assert_eq!(scene.breaker.next_try(scene.now), Some(SECOND));
+        scene.now += SECOND;
+        assert_eq!(scene.enter(2), trial(false));
     }
 }
 
