@@ -129,7 +129,7 @@ fn of_two_callers() {
     for source in [2, 3, 2, 3, 2, 3] {
         answers(&server, [127, 0, 0, source], &poison(), code::PLUGIN_PANICKED);
     }
-    assert_eq!(panicked(&server), 6);
+    wait_until("all six in the log", || panicked(&server) == 6);
     answers(&server, [127, 0, 0, 4], &good(), 5);
 }
 
