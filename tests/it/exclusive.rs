@@ -333,7 +333,7 @@ fn calls_that_wait_hold_no_worker() {
     const CALLERS: usize = 100;
     let builds = Builds::alone();
     for direct_lane in [true, false] {
-        let server = alone(&builds, direct_lane, "exclusive_ms_max = 20_000");
+        let server = alone(&builds, direct_lane, "exclusive_ms_max = 600_000");
         let stuck = pause(&server, &builds);
         let mut wires: Vec<_> = (0..CALLERS).map(|_| plain(&server)).collect();
         for (number, wire) in wires.iter_mut().enumerate() {
@@ -359,7 +359,7 @@ fn removed_in_the_pause() {
     const CALLERS: usize = 100;
     for (direct_lane, is_refused) in [(true, false), (true, true), (false, false)] {
         let builds = Builds::alone();
-        let server = alone(&builds, direct_lane, "exclusive_ms_max = 20_000\nremoval_ms = 0");
+        let server = alone(&builds, direct_lane, "exclusive_ms_max = 600_000\nremoval_ms = 0");
         if is_refused {
             fs::write(builds.root.path().join("refuses"), "").unwrap();
         }
@@ -387,7 +387,7 @@ fn removed_in_the_pause() {
 fn more_calls_than_may_wait() {
     let builds = Builds::alone();
     for direct_lane in [true, false] {
-        let server = alone(&builds, direct_lane, "exclusive_ms_max = 20_000\nqueue_len_max = 3");
+        let server = alone(&builds, direct_lane, "exclusive_ms_max = 600_000\nqueue_len_max = 3");
         let stuck = pause(&server, &builds);
         let mut wires: Vec<_> = (0..5).map(|_| plain(&server)).collect();
         let mut refused = 0;
@@ -410,7 +410,7 @@ fn more_calls_than_may_wait() {
 fn a_deadline_in_the_pause() {
     let builds = Builds::alone();
     for direct_lane in [true, false] {
-        let server = alone(&builds, direct_lane, "exclusive_ms_max = 20_000\ncall_ms_max = 500");
+        let server = alone(&builds, direct_lane, "exclusive_ms_max = 600_000\ncall_ms_max = 500");
         let stuck = pause(&server, &builds);
         let mut wire = plain(&server);
         wire.send(post("", &call("alone.add", 1)).as_bytes());
@@ -426,7 +426,7 @@ fn a_deadline_in_the_pause() {
 
 fn nothing_serves() {
     let builds = Builds::alone();
-    let server = alone(&builds, true, "exclusive_ms_max = 20_000");
+    let server = alone(&builds, true, "exclusive_ms_max = 600_000");
     let stuck = pause(&server, &builds);
     put(&server, &builds.files[0], 2);
     let line = server.wait_for_log(&["ERROR", "plugin.so is not served: it waits for the end of generation"]);

@@ -1,5 +1,6 @@
 //! One call between the gate and the workers: who still waits for it, and where its answer goes. Knows no sockets.
 
+use super::budget::Share;
 use super::reactor::{Inbox, Message};
 use super::reply::Reply;
 use crate::web::{Cancellation, Pause};
@@ -21,12 +22,14 @@ pub(super) struct Call {
     pub(super) cancellation: Cancellation,
     /// What its worker has told its carrier to wait for: tiny_http carries only bytes.
     pause: Mutex<Option<Pause>>,
+    /// What its request takes of the memory for bodies, once its connection has gone on without it.
+    share: Mutex<Option<Share>>,
 }
 
 impl Call {
     /// One that has not begun, and whose client is this one.
     pub(super) fn new(cancellation: Cancellation) -> Self {
-        Self { state: AtomicU8::new(WAITING), cancellation, pause: Mutex::default() }
+        Self { state: AtomicU8::new(WAITING), cancellation, pause: Mutex::default(), share: Mutex::default() }
     }
 
     /// A worker takes it. `false` when nobody waits for it any more.
@@ -52,6 +55,12 @@ impl Call {
     /// What it has to wait for, once.
     pub(super) fn take_pause(&self) -> Option<Pause> {
         self.pause.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes over the share of the budget for its request, which whoever runs it still has in memory.
+    /// The share ends with the call.
+    pub(super) fn keep(&self, share: Share) {
+        *self.share.lock().unwrap_or_else(PoisonError::into_inner) = Some(share);
     }
 
     /// Nobody waits for it from now on. `true` when its worker is stuck with it.

@@ -190,6 +190,8 @@ impl Connection {
         match &self.state {
             State::Calling(calling) => {
                 home.service.pool().abandon(&calling.call);
+                let answer = home.service.share(self.peer.ip);
+                calling.call.keep(std::mem::replace(&mut self.share, answer));
                 log::warn!("request {}: not answered by its deadline", calling.id);
                 let (form, id) = (calling.form, calling.id.clone());
                 let reply = home.service.handler().overdue(&id);
