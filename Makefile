@@ -21,6 +21,7 @@ BIN        = $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/hotcall
 # Release builds contain no path of the machine, so the same source gives the same bytes in every folder.
 # rustc applies the last prefix that matches. Where the component rust-src is installed, rustc names the
 # standard library's files by their paths here; the last map gives them the names they have elsewhere.
+# A registry may be reached through a link, and some tools name the path that the link leads to.
 # cargo splits these flags at the ASCII unit separator, so paths may contain spaces.
 RUST_SOURCES  = $$($(RUSTC) --print sysroot)/lib/rustlib/src/rust
 RUST_COMMIT   = $$($(RUSTC) -vV | sed -n 's/^commit-hash: //p')
@@ -28,6 +29,7 @@ CARGO_SOURCES = $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src
 REMAPPED = CARGO_ENCODED_RUSTFLAGS="$$(set -- $(RUSTFLAGS) \
     "--remap-path-prefix=$(CURDIR)=." \
     "--remap-path-prefix=$(FULL_TARGET)=target" \
+    "--remap-path-prefix=$$(realpath -m "$(CARGO_SOURCES)")=registry" \
     "--remap-path-prefix=$(CARGO_SOURCES)=registry" \
     "--remap-path-prefix=$(RUST_SOURCES)=/rustc/$(RUST_COMMIT)" \
     && IFS=$$(printf '\037') && printf %s "$$*")"

@@ -71,14 +71,14 @@ pub struct Limits {
     pub plugin_methods_max: usize,
     /// Retired generations that stay mapped before the log warns of them. 0: of the first.
     pub generations_kept_max: usize,
-    /// Calls of one plugin that panic in a row, within `panics_ms_max`, before it is out of
-    /// service.
+    /// Callers whose calls of one plugin panic in a row, within `panics_ms_max`, before it is out
+    /// of service. One of them must have been answered before, unless no caller in good standing
+    /// is known. If callers are not told apart, it counts calls.
     pub panics_max: u32,
     /// How far apart those panics may be, from the first to the last. 0: hardly any are so near.
     pub panics_ms_max: u64,
-    /// Calls of one caller that panic in a row before the plugin refuses that caller. Further
-    /// panics of it do not count against the plugin. At most `panics_max` - 1. 0: callers are not
-    /// told apart.
+    /// Calls of one caller that panic in a row before the plugin refuses that caller. At most
+    /// `panics_max` - 1. 0: callers are not told apart.
     pub caller_panics_max: u32,
     /// How long a plugin is out of service, or a caller is refused, before one call is let in. It
     /// doubles each time that call panics too.

@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("deadlines::a_client_that_goes_cancels_its_call", a_client_that_goes),
         trial("deadlines::a_stuck_worker_is_replaced_until_it_returns", a_stuck_worker_is_replaced),
+        trial("deadlines::the_request_of_a_stuck_call_counts_until_it_returns", a_stuck_request_counts),
         trial("deadlines::no_more_workers_are_replaced_than_may", no_more_are_replaced),
         trial("deadlines::a_method_that_is_quick_no_more_is_answered_by_workers", a_broken_promise),
         trial("deadlines::answers_wait_for_the_slow_one_before_them", answers_come_in_order),
@@ -69,6 +70,37 @@ fn a_client_that_goes() {
             wait_until("its end", || count("heard that it is cancelled") == number);
         }
         assert!(is_answered(&server, 3), "the only worker is free");
+    }
+}
+
+/// The worker has the body in memory, although its client was answered and may be gone.
+fn a_stuck_request_counts() {
+    const BODY: usize = 900 << 10;
+    for direct_lane in [true, false] {
+        let limits = "call_ms_max = 2_000\nbody_bytes_max = 1_048_576\nresponse_bytes_max = 1_048_576\n\
+                      bodies_bytes_max = 1_500_000\nbodies_per_address_percent_max = 100";
+        let server = setup(2, direct_lane, limits).start();
+        let (done, spaces) = (server.beside("done"), " ".repeat(BODY));
+        let path = done.display();
+        let parameter = format!("<params><param><value>{path}</value></param></params>");
+        let stuck =
+            format!("<methodCall><methodName>echo.until</methodName>{parameter}</methodCall>{spaces}");
+        let large = || {
+            let mut wire = Wire::to(&server);
+            wire.send(post("", &(call("echo", 1) + &spaces)));
+            wire.answer().status
+        };
+        wait_until("room for one", || large() == 200);
+        let mut wire = Wire::to(&server);
+        wire.send(post("", &stuck));
+        assert!(wire.answer().is_int(-32000), "answered at its deadline");
+        drop(wire);
+        for _ in 0..5 {
+            assert_eq!(large(), 503);
+        }
+        assert!(is_answered(&server, 3), "small ones are served");
+        fs::write(&done, "").unwrap();
+        wait_until("room for another", || large() == 200);
     }
 }
 

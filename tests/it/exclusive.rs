@@ -2,7 +2,7 @@
 
 use crate::trial;
 use hotcall::client::{Client, Error};
-use hotcall::xmlrpc::Value;
+use hotcall::xmlrpc::{Value, code};
 use hotcall_tests::load::Load;
 use hotcall_tests::wire::{Wire, address, call, post};
 use hotcall_tests::{Server, Setup, WAIT_MAX, artifacts, repository, wait_until};
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -25,8 +25,10 @@ pub fn trials() -> Vec<Trial> {
         trial("exclusive::a_bound_port_is_reloaded_under_load", a_bound_port),
         trial("exclusive::no_call_or_batch_fails_in_either_lane", no_call_or_batch_fails),
         trial("exclusive::calls_that_wait_hold_no_worker", calls_that_wait_hold_no_worker),
+        trial("exclusive::calls_that_wait_are_answered_before_a_removal", removed_in_the_pause),
         trial("exclusive::more_calls_than_may_wait_are_not_executed", more_calls_than_may_wait),
         trial("exclusive::a_call_that_waits_past_its_deadline_is_not_executed", a_deadline_in_the_pause),
+        trial("exclusive::nothing_is_said_to_serve_while_the_old_version_ends", nothing_serves),
         trial("exclusive::a_bundled_database_is_warned_of", a_bundled_database_is_warned_of),
     ]
 }
@@ -114,14 +116,17 @@ fn rows_after_one_reload() {
 
 fn rows_after_many_reloads() {
     const WRITERS: i32 = 8;
-    /// So many reloads of one server before it is killed.
+    /// So many reloads of one server before it is killed in the next one.
     const RELOADS_PER_KILL: u64 = 10;
-    let reloads = std::env::var("HOTCALL_RELOADS").map_or(20, |number| number.parse().unwrap());
+    let asked = std::env::var("HOTCALL_RELOADS").ok();
+    let reloads = asked.as_ref().map_or(20, |number| number.parse().unwrap());
+    let (mut completed, mut cut_off) = (0, 0);
     let plugin = artifacts::database(true);
     let place = Place::new(&plugin, "[limits]\nsettle_ms = 10\nrescan_ms = 20\n");
     let (next, acknowledged) = (AtomicI32::new(0), Mutex::new(BTreeSet::new()));
     let mut seed = 0x5EED_u64;
-    for kill in 0..reloads / RELOADS_PER_KILL {
+    let mut content = 0;
+    for _ in 0..reloads / RELOADS_PER_KILL {
         let mut server = place.start();
         let is_killed = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -139,26 +144,39 @@ fn rows_after_many_reloads() {
                     }
                 });
             }
-            for reload in 0..RELOADS_PER_KILL {
-                let before = generations(&server);
-                place.replace(&plugin, kill * RELOADS_PER_KILL + reload);
-                if reload + 1 < RELOADS_PER_KILL {
-                    wait_until("the reload", || generations(&server) > before);
-                }
+            let mut took = Duration::ZERO;
+            for _ in 0..RELOADS_PER_KILL {
+                let (before, begun) = (generations(&server), Instant::now());
+                content += 1;
+                place.replace(&plugin, content);
+                wait_until("the reload", || generations(&server) > before);
+                took = begun.elapsed();
             }
-            // A moment somewhere in the last reload.
+            content += 1;
+            place.replace(&plugin, content);
+            // A moment somewhere in this reload, or soon after it.
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            thread::sleep(Duration::from_millis((seed >> 33) % 150));
+            thread::sleep(took.mul_f64(1.25 * (seed >> 33) as f64 / f64::from(1_u32 << 31)));
             is_killed.store(true, Ordering::Release);
             server.signal(Signal::KILL);
         });
         server.wait();
+        let reloaded = generations(&server) - 1;
+        completed += reloaded;
+        cut_off += usize::try_from(RELOADS_PER_KILL).unwrap() + 1 - reloaded;
     }
     let kept = rows(&place.start());
     let acknowledged = acknowledged.into_inner().unwrap();
     let lost: Vec<_> = acknowledged.difference(&kept).collect();
     assert!(lost.is_empty(), "{} of {} rows are lost: {lost:?}", lost.len(), acknowledged.len());
     assert!(acknowledged.len() > 100, "only {} rows", acknowledged.len());
+    if asked.is_some() {
+        println!(
+            "{completed} reloads completed and kill -9 ended {cut_off} more, under {WRITERS} writers; \
+             {} acknowledged rows, none lost",
+            acknowledged.len()
+        );
+    }
 }
 
 /// Two builds of a fixture, of versions 1 and 2.
@@ -224,7 +242,7 @@ fn a_bound_port() {
 /// A server with `alone.c`, which misbehaves while files of these names exist in [`Builds::root`], and with echo.
 fn alone(builds: &Builds, direct_lane: bool, limits: &str) -> Server {
     let key = |key: &str| format!("{key} = '{}'\n", builds.root.path().join(key).display());
-    let keys: String = ["lock", "stuck"].map(key).concat();
+    let keys: String = ["lock", "stuck", "refuses"].map(key).concat();
     Setup::new()
         .argument("--http=127.0.0.1:0").argument("--https=127.0.0.1:0")
         .argument("--workers=2")
@@ -315,7 +333,7 @@ fn calls_that_wait_hold_no_worker() {
     const CALLERS: usize = 100;
     let builds = Builds::alone();
     for direct_lane in [true, false] {
-        let server = alone(&builds, direct_lane, "exclusive_ms_max = 20_000");
+        let server = alone(&builds, direct_lane, "exclusive_ms_max = 600_000");
         let stuck = pause(&server, &builds);
         let mut wires: Vec<_> = (0..CALLERS).map(|_| plain(&server)).collect();
         for (number, wire) in wires.iter_mut().enumerate() {
@@ -336,10 +354,40 @@ fn calls_that_wait_hold_no_worker() {
     }
 }
 
+/// Both when the new version serves and when the old one is made again.
+fn removed_in_the_pause() {
+    const CALLERS: usize = 100;
+    for (direct_lane, is_refused) in [(true, false), (true, true), (false, false)] {
+        let builds = Builds::alone();
+        let server = alone(&builds, direct_lane, "exclusive_ms_max = 600_000\nremoval_ms = 0");
+        if is_refused {
+            fs::write(builds.root.path().join("refuses"), "").unwrap();
+        }
+        let stuck = pause(&server, &builds);
+        let mut wires: Vec<_> = (0..CALLERS).map(|_| plain(&server)).collect();
+        for wire in &mut wires {
+            wire.send(post("", &call("alone.version", 0)).as_bytes());
+        }
+        fs::remove_file(server.plugins().join("plugin.so")).unwrap();
+        // The look that finds this file finds that the other one is gone.
+        fs::write(server.plugins().join("marker.so"), "").unwrap();
+        server.wait_for_log(&["marker.so is not served"]);
+        fs::remove_file(stuck).unwrap();
+        let version = if is_refused { 1 } else { 2 };
+        for wire in &mut wires {
+            let answer = wire.answer();
+            assert!(answer.is_int(version), "{}", answer.text());
+        }
+        server.wait_for_log(&["plugin alone is removed with its file"]);
+        let Err(Error::Fault(gone)) = server.call("alone.version", vec![]) else { panic!("it serves") };
+        assert_eq!(gone.code, code::METHOD_NOT_FOUND);
+    }
+}
+
 fn more_calls_than_may_wait() {
     let builds = Builds::alone();
     for direct_lane in [true, false] {
-        let server = alone(&builds, direct_lane, "exclusive_ms_max = 20_000\nqueue_len_max = 3");
+        let server = alone(&builds, direct_lane, "exclusive_ms_max = 600_000\nqueue_len_max = 3");
         let stuck = pause(&server, &builds);
         let mut wires: Vec<_> = (0..5).map(|_| plain(&server)).collect();
         let mut refused = 0;
@@ -362,7 +410,7 @@ fn more_calls_than_may_wait() {
 fn a_deadline_in_the_pause() {
     let builds = Builds::alone();
     for direct_lane in [true, false] {
-        let server = alone(&builds, direct_lane, "exclusive_ms_max = 20_000\ncall_ms_max = 500");
+        let server = alone(&builds, direct_lane, "exclusive_ms_max = 600_000\ncall_ms_max = 500");
         let stuck = pause(&server, &builds);
         let mut wire = plain(&server);
         wire.send(post("", &call("alone.add", 1)).as_bytes());
@@ -374,6 +422,22 @@ fn a_deadline_in_the_pause() {
         });
         assert_eq!(server.call("alone.add", vec![Value::Int(0)]).unwrap(), Value::Int(0));
     }
+}
+
+fn nothing_serves() {
+    let builds = Builds::alone();
+    let server = alone(&builds, true, "exclusive_ms_max = 600_000");
+    let stuck = pause(&server, &builds);
+    put(&server, &builds.files[0], 2);
+    let line = server.wait_for_log(&["ERROR", "plugin.so is not served: it waits for the end of generation"]);
+    assert!(line.ends_with("; no version of the plugin serves now"), "{line}");
+    fs::remove_file(stuck).unwrap();
+    wait_until("the next version", || generations(&server) == 4);
+    assert!(answers(&server, "alone.version", 1));
+    // The old version is made again and goes on, so the line about a refused one says that it serves.
+    fs::write(builds.root.path().join("refuses"), "").unwrap();
+    put(&server, &builds.files[1], 3);
+    server.wait_for_log(&["plugin.so is not served: its create function failed: not today", "keeps serving"]);
 }
 
 fn a_bundled_database_is_warned_of() {

@@ -5,8 +5,10 @@ use hotcall::xmlrpc::{Value, code};
 use hotcall_tests::wire::{Wire, address, call, post};
 use hotcall_tests::{Server, Setup, WAIT_MAX, artifacts, fill, repository, wait_for, wait_until};
 use libtest_mimic::Trial;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("log::a_reader_that_comes_late_is_told_what_it_missed", late_reader),
         trial("log::all_of_it_is_written_at_the_end", nothing_is_lost),
         trial("log::a_start_that_fails_ends_though_nobody_reads", failed_start),
+        trial("log::standard_output_that_nobody_reads_holds_up_nothing", unread_output),
     ]
 }
 
@@ -160,4 +163,28 @@ fn failed_start() {
     fill(&writer);
     let mut child = serve(writer.into());
     assert_eq!(wait_for("its end", || child.try_wait().unwrap()).code(), Some(1));
+}
+
+/// The server says on standard output where it listens.
+fn unread_output() {
+    let root = tempfile::tempdir().unwrap();
+    let socket = root.path().join("hotcall.sock");
+    let (_reader, writer) = std::io::pipe().unwrap();
+    fill(&writer);
+    let log = root.path().join("log");
+    let mut serve = Command::new(artifacts::hotcall());
+    serve.arg("serve").arg("--unix").arg(&socket).arg("--plugins").arg(root.path());
+    serve.arg("--state-dir").arg(root.path().join("state")).env("RUST_LOG", "info");
+    serve.stdin(Stdio::null()).stdout(writer).stderr(fs::File::create(&log).unwrap());
+    let mut child = serve.spawn().unwrap();
+    let stream = wait_for("the socket", || UnixStream::connect(&socket).ok());
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
+    let mut wire = Wire::on(stream);
+    wire.send(post("", "<methodCall><methodName>system.identity</methodName></methodCall>"));
+    assert!(wire.answer().text().contains("Hotcall/"));
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::HUP).unwrap();
+    wait_until("the reload", || fs::read_to_string(&log).unwrap().contains("SIGHUP"));
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(wait_for("its end", || child.try_wait().unwrap()).code(), Some(0));
 }

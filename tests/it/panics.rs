@@ -17,6 +17,9 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("panics::of_one_address_fail_no_call_of_another", of_one_address),
         trial("panics::of_one_user_fail_no_call_of_another", of_one_user),
+        trial("panics::of_two_callers_with_the_same_poison_fail_no_call_of_another", of_two_callers),
+        trial("panics::of_new_addresses_fail_no_call_of_a_known_one", of_new_addresses),
+        trial("panics::of_new_addresses_do_not_keep_a_plugin_out", after_an_outage),
         trial("panics::of_many_callers_take_a_plugin_out_until_they_stop", of_many_callers),
     ]
 }
@@ -107,6 +110,76 @@ fn of_one_user() {
         assert_eq!(ann.call::<i32>("echo", [Value::Int(5)]).unwrap(), 5);
     });
     server.wait_for_log(&["WARN", "refuses user eve for "]);
+}
+
+/// Calls the plugin from an address. The answer has to be `wanted`.
+fn answers(server: &Server, source: [u8; 4], request: &str, wanted: i32) {
+    let mut wire = Wire::from(source, server);
+    wire.send(request);
+    let answer = wire.answer();
+    assert!(answer.is_int(wanted), "{}", answer.text());
+}
+
+fn good() -> String {
+    post("", &call("echo", 5))
+}
+
+fn of_two_callers() {
+    let server = setup().start();
+    for source in [2, 3, 2, 3, 2, 3] {
+        answers(&server, [127, 0, 0, source], &poison(), code::PLUGIN_PANICKED);
+    }
+    wait_until("all six in the log", || panicked(&server) == 6);
+    answers(&server, [127, 0, 0, 4], &good(), 5);
+}
+
+/// Sends poison from one new address after the other until `done`.
+fn from_new_addresses(server: &Server, done: &AtomicBool, count: &AtomicU64) {
+    while !done.load(Ordering::Relaxed) {
+        let [.., third, fourth] = count.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        answers(server, [127, 1, third, fourth], &poison(), code::PLUGIN_PANICKED);
+    }
+}
+
+fn of_new_addresses() {
+    let server = setup().start();
+    answers(&server, [127, 0, 0, 1], &good(), 5);
+    let (done, count) = (AtomicBool::new(false), AtomicU64::new(1));
+    thread::scope(|scope| {
+        let attacker = scope.spawn(|| from_new_addresses(&server, &done, &count));
+        let _end = End(&done);
+        while count.load(Ordering::Relaxed) < ATTACKS_MIN && !attacker.is_finished() {
+            answers(&server, [127, 0, 0, 1], &good(), 5);
+        }
+        // Also when it does not call for a while.
+        let attacks = count.load(Ordering::Relaxed);
+        wait_until("further attacks", || count.load(Ordering::Relaxed) > attacks + 20);
+        answers(&server, [127, 0, 0, 1], &good(), 5);
+    });
+}
+
+/// Known callers took the plugin out, and new addresses send poison all the time.
+fn after_an_outage() {
+    let server = setup().start();
+    for source in 1..=6 {
+        answers(&server, [127, 0, 0, source], &good(), 5);
+    }
+    for source in 2..=6 {
+        answers(&server, [127, 0, 0, source], &poison(), code::PLUGIN_PANICKED);
+    }
+    server.wait_for_log(&["ERROR", "plugin echo, generation 1, is out of service"]);
+    let (done, count) = (AtomicBool::new(false), AtomicU64::new(1));
+    thread::scope(|scope| {
+        scope.spawn(|| from_new_addresses(&server, &done, &count));
+        let _end = End(&done);
+        // New addresses have had trials, and each made the next wait longer.
+        for seconds in [2, 4] {
+            let text = format!("panicked too; the next is tried in {seconds} s");
+            server.wait_for_log(&["WARN", "stays out of service", &text]);
+        }
+        answers(&server, [127, 0, 0, 1], &good(), 5);
+    });
+    server.wait_for_log(&["INFO", "plugin echo, generation 1, is in service again"]);
 }
 
 fn of_many_callers() {

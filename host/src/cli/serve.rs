@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread;
 
 /// Flags of `serve`. Each that is given replaces the config file's key of the same name.
 #[derive(Args, Clone, Debug, Default)]
@@ -223,14 +224,18 @@ pub(super) fn tell_what_is_off(config: &Config) {
     }
 }
 
-/// Tells whoever started the server where it listens: the only lines on standard output.
+/// Prints where the server listens: the only lines on standard output. A thread of its own prints
+/// them, because a full pipe would keep this one from signals. The process ends without it.
 fn announce(urls: &[String]) {
-    let mut out = io::stdout().lock();
-    for url in urls {
-        // Nobody reading is no reason not to serve.
-        drop(writeln!(out, "listening {}", text::line(url)));
+    let lines: String = urls.iter().map(|url| format!("listening {}\n", text::line(url))).collect();
+    let print = move || {
+        let mut out = io::stdout().lock();
+        // Without a reader, the server serves all the same.
+        drop(out.write_all(lines.as_bytes()).and_then(|()| out.flush()));
+    };
+    if let Err(error) = thread::Builder::new().name("announce".into()).spawn(print) {
+        log::warn!("cannot print where the server listens: {error}");
     }
-    drop(out.flush());
 }
 
 /// As many descriptors as the system lets this process have: each connection takes one.

@@ -1,7 +1,6 @@
 //! Puts the network side together: listeners, reactors, workers and the relay, from start to drain.
 
 use super::bind::Bind;
-use super::conn::body_budget::Budget;
 use super::conn::connection_limits::ConnectionLimits;
 use super::conn::heartbeat::Heartbeat;
 use super::conn::reactor::{Message, Reactor};
@@ -15,6 +14,7 @@ use super::tls;
 use super::unix::UnixAccess;
 use super::workers::pool::{Pool, Workers};
 use crate::limits::Limits;
+use crate::net::body_budget::Budget;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;

@@ -11,6 +11,7 @@
 //! `reply` is what comes back. The `service` is what connections share; `heartbeat` shows that the threads come round.
 
 mod bind;
+mod body_budget;
 mod conn;
 mod error;
 mod front;
@@ -25,10 +26,10 @@ pub mod tls;
 mod unix;
 mod workers;
 
-pub use crate::net::conn::body_budget::Budget;
 pub use crate::net::conn::heartbeat::{Heartbeat, Woken};
 pub use crate::net::listen::inherited::InheritedSocket;
 pub use bind::{Bind, check};
+pub use body_budget::Budget;
 pub use error::Error;
 pub use front::{Front, Listeners, Settings, bind, start};
 pub use handler::Handler;

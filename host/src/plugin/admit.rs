@@ -278,16 +278,20 @@ impl Loader {
             _ => !refusal.is_of_the_content(),
         };
         let is_known = is_told_once && slot.last_error.as_ref() == Some(&text);
-        let running = slot.running.as_ref().map(|r| (r.descriptor.version.clone(), r.id));
         if !is_known {
             let again = if refusal.may_pass() { "; trying again" } else { "" };
-            match running {
-                None => log::error!("plugin file {} is not served: {text}{again}", path.display()),
-                Some((version, id)) => log::error!(
-                    "plugin file {} is not served: {text}{again}; version {version}, generation {id}, keeps serving",
-                    path.display()
-                ),
-            }
+            let meanwhile = match &slot.running {
+                None => String::new(),
+                // In an exclusive reload: it is being destroyed, or was.
+                Some(running) if running.is_over() => "; no version of the plugin serves now".into(),
+                Some(running) => {
+                    format!(
+                        "; version {}, generation {}, keeps serving",
+                        running.descriptor.version, running.id
+                    )
+                }
+            };
+            log::error!("plugin file {} is not served: {text}{again}{meanwhile}", path.display());
         }
         let is_new = refusal.is_of_the_content() && !matches!(refusal, Refusal::Quarantined(_));
         if let Some(hash) = slot.hash.filter(|_| is_new) {

@@ -1,18 +1,25 @@
 //! A circuit breaker for calls that panic. It refuses the offending caller first, then everybody.
 //!
 //! - A caller whose calls panic in a row is refused for a while. Then one of its calls is let in.
-//!   If that panics, the wait doubles. Further panics of a refused caller do not count against the
-//!   plugin, so one caller alone cannot take a plugin from the others.
-//! - When calls of several callers panic in a row, the plugin is out of service: the breaker is
-//!   open. After a wait one call is let in. If it panics, the wait doubles; if not, the plugin is
-//!   back. Callers that panicked lately wait twice as long for that, so others get their turn
-//!   first.
+//!   If that panics, the wait doubles.
+//! - A caller is in good standing if the plugin answered it and no call of it panicked since
+//!   ([`Known`]).
+//! - When calls of several callers panic in a row, and one of these callers was in good standing
+//!   or nobody is, the plugin is out of service: the breaker is open. However often one caller's
+//!   calls panic, it counts once. So neither a few callers with the same poisonous input nor any
+//!   number of new addresses take a plugin from the callers that it serves.
+//! - After a wait one call is let in. If it panics, the wait doubles; if not, the plugin is back.
+//!   Callers in good standing go first: the others wait twice as long, and their failed trials
+//!   delay only each other. Callers that panicked lately come last.
 //!
 //! The caller passes the time, so tests do not wait. While no panic is on record, a call only reads
-//! [`Breaker::is_calm`] and takes no lock.
+//! [`Breaker::is_calm`], has [`Breaker::answered`] note its caller, and takes no lock.
+
+mod known;
 
 use crate::limits::Limits;
 use crate::registry::CallContext;
+use known::Known;
 use smol_str::SmolStr;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -32,12 +39,13 @@ pub(super) struct Breaker {
     /// No panic is on record, so every call may enter.
     is_calm: AtomicBool,
     is_open: AtomicBool,
+    known: Known,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct Rules {
-    /// Panics in a row that open the breaker.
+    /// Callers whose panics in a row open the breaker.
     panics_max: usize,
     /// Panics in a row after which their caller is refused. 0: callers are not told apart.
     caller_panics_max: u32,
@@ -49,17 +57,33 @@ struct Rules {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Times of the panics in a row that count against the plugin; at most `panics_max`.
-    panics: VecDeque<Instant>,
+    /// The panics in a row: the last one of each caller. At most `panics_max`, oldest first.
+    panics: VecDeque<Panic>,
     outage: Option<Outage>,
     culprits: HashMap<Caller, Culprit>,
     /// When to look for culprits that can be forgotten.
     prune_at: Option<Instant>,
 }
 
+#[derive(Debug)]
+struct Panic {
+    caller: Caller,
+    at: Instant,
+    /// Its caller was in good standing before.
+    was_known: bool,
+}
+
 /// The plugin is out of service.
 #[derive(Clone, Copy, Debug)]
 struct Outage {
+    /// For callers in good standing.
+    known: Turn,
+    /// For all others.
+    others: Turn,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Turn {
     wait: Duration,
     /// When the next call is let in.
     due: Instant,
@@ -94,7 +118,7 @@ pub(super) enum Entry {
     /// As the one call of a refused caller.
     CallerTrial,
     /// As the one call of a plugin that is out of service.
-    PluginTrial,
+    PluginTrial { is_known: bool },
 }
 
 /// Why a call was not let in, and when to try again.
@@ -125,14 +149,14 @@ impl Breaker {
         let ms = Duration::from_millis;
         let rules = Rules {
             panics_max: usize::try_from(panics_max).unwrap_or(usize::MAX),
-            // One caller alone never opens it.
+            // A caller is refused before the plugin is.
             caller_panics_max: limits.caller_panics_max.min(panics_max - 1),
             window: ms(limits.panics_ms_max),
             first_wait: ms(limits.panic_retry_ms),
             longest_wait: ms(limits.panic_retry_ms_max),
         };
         let (is_calm, is_open) = (AtomicBool::new(true), AtomicBool::new(false));
-        Self { rules, is_calm, is_open, state: Mutex::default() }
+        Self { rules, is_calm, is_open, known: Known::new(), state: Mutex::default() }
     }
 
     /// Whether every call may enter and calls that do not panic change nothing.
@@ -148,7 +172,10 @@ impl Breaker {
 
     /// The time until the next trial call, when the plugin is out of service.
     pub(super) fn next_try(&self, now: Instant) -> Option<Duration> {
-        self.lock().outage.map(|outage| outage.due.saturating_duration_since(now))
+        let outage = self.lock().outage?;
+        let others = outage.others.due;
+        let due = if self.known.is_empty() { others } else { others.min(outage.known.due) };
+        Some(due.saturating_duration_since(now))
     }
 
     /// The number of callers that are refused because of their own calls.
@@ -175,13 +202,16 @@ impl Breaker {
             entry = Entry::CallerTrial;
         }
         if let Some(outage) = &mut state.outage {
-            let due = if is_suspect { outage.due + outage.wait } else { outage.due };
+            let is_known = !is_suspect && self.known.contains(caller);
+            let Turn { wait, mut due } = *outage.turn(is_known);
+            if is_suspect {
+                due += wait;
+            }
             if now < due {
                 return Err(Closed::ToAll { wait: due.saturating_duration_since(now) });
             }
-            // A trial call that does not end is not the last one.
-            outage.due = now + outage.wait;
-            entry = Entry::PluginTrial;
+            outage.begin_trial(is_known, now);
+            entry = Entry::PluginTrial { is_known };
         }
         if entry != Entry::Usual
             && let Some(culprit) = state.culprits.get_mut(caller)
@@ -193,16 +223,28 @@ impl Breaker {
         Ok(entry)
     }
 
+    /// Records that the plugin answered a caller. Nothing else of an answer is recorded while the
+    /// breaker is calm.
+    #[inline]
+    pub(super) fn answered(&self, caller: &Caller) {
+        if self.rules.tells_apart() {
+            self.known.add(caller);
+        }
+    }
+
     /// Records the end of a call.
     pub(super) fn ended(&self, caller: Caller, entry: Entry, is_panic: bool, now: Instant) -> Option<Change> {
         let mut state = self.lock();
         state.prune(self.rules.window, now);
         let change = if is_panic {
-            state.panicked(&self.rules, caller, entry, now)
+            let was_known = self.known.remove(&caller);
+            state.panicked(&self.rules, &self.known, Panic { caller, at: now, was_known }, entry)
         } else {
+            self.answered(&caller);
             state.panics.clear();
             state.culprits.remove(&caller);
-            let is_over = entry == Entry::PluginTrial && state.outage.take().is_some();
+            let is_trial = matches!(entry, Entry::PluginTrial { .. });
+            let is_over = is_trial && state.outage.take().is_some();
             is_over.then_some(Change::Closed)
         };
         self.publish(&state);
@@ -222,43 +264,95 @@ impl Breaker {
     }
 }
 
+impl Outage {
+    fn begin(wait: Duration, anybody_known: bool, now: Instant) -> Self {
+        let turn = Turn { wait, due: now + wait };
+        let mut outage = Self { known: turn, others: turn };
+        outage.put_off_others(anybody_known, now);
+        outage
+    }
+
+    const fn turn(&mut self, is_known: bool) -> &mut Turn {
+        if is_known { &mut self.known } else { &mut self.others }
+    }
+
+    /// Delays the next trial. One that does not end is not the last one.
+    fn begin_trial(&mut self, is_known: bool, now: Instant) {
+        let turn = self.turn(is_known);
+        turn.due = now + turn.wait;
+        if is_known {
+            self.others.due = self.others.due.max(self.known.due);
+        }
+    }
+
+    /// Doubles the wait. Others' trials do not delay callers in good standing.
+    fn trial_panicked(
+        &mut self,
+        is_known: bool,
+        anybody_known: bool,
+        longest: Duration,
+        now: Instant,
+    ) -> Duration {
+        let turn = self.turn(is_known);
+        let wait = (turn.wait * 2).min(longest);
+        *turn = Turn { wait, due: now + wait };
+        if is_known {
+            self.put_off_others(anybody_known, now);
+        }
+        wait
+    }
+
+    /// Leaves callers in good standing, if there are any, as much time again for their trial.
+    fn put_off_others(&mut self, anybody_known: bool, now: Instant) {
+        let wait = self.known.wait;
+        let due = now + if anybody_known { wait * 2 } else { wait };
+        self.others = Turn { wait: self.others.wait.max(wait), due: self.others.due.max(due) };
+    }
+}
+
 impl State {
-    fn panicked(&mut self, rules: &Rules, caller: Caller, entry: Entry, now: Instant) -> Option<Change> {
-        let (counts, refused) = self.accuse(rules, caller, entry, now);
+    fn panicked(&mut self, rules: &Rules, known: &Known, panic: Panic, entry: Entry) -> Option<Change> {
+        let now = panic.at;
+        let refused = self.accuse(rules, &panic.caller, entry, now);
         if let Some(outage) = &mut self.outage {
-            if entry != Entry::PluginTrial {
-                return refused;
-            }
-            let wait = (outage.wait * 2).min(rules.longest_wait);
-            *outage = Outage { wait, due: now + wait };
+            let Entry::PluginTrial { is_known } = entry else { return refused };
+            let wait = outage.trial_panicked(is_known, !known.is_empty(), rules.longest_wait, now);
             return Some(Change::StaysOpen { wait });
         }
-        if counts {
-            self.panics.push_back(now);
-            self.panics.retain(|panic| now.saturating_duration_since(*panic) <= rules.window);
-        }
-        if self.panics.len() < rules.panics_max {
+        if !self.is_enough(rules, known, panic) {
             return refused;
         }
         self.panics.clear();
         let wait = rules.first_wait;
-        self.outage = Some(Outage { wait, due: now + wait });
+        self.outage = Some(Outage::begin(wait, !known.is_empty(), now));
         Some(Change::Opened { wait })
     }
 
-    /// Counts a panic against its caller. Returns whether it counts against the plugin too, and the
-    /// change if the caller is refused from now on.
-    fn accuse(
-        &mut self,
-        rules: &Rules,
-        caller: Caller,
-        entry: Entry,
-        now: Instant,
-    ) -> (bool, Option<Change>) {
-        if rules.caller_panics_max == 0 {
-            return (true, None);
+    /// Counts a panic against the plugin. Returns whether the plugin is out of service by that.
+    fn is_enough(&mut self, rules: &Rules, known: &Known, mut panic: Panic) -> bool {
+        let now = panic.at;
+        self.panics.retain(|before| {
+            let is_same = rules.tells_apart() && before.caller == panic.caller;
+            panic.was_known |= is_same && before.was_known;
+            !is_same && !before.is_over(rules.window, now)
+        });
+        self.panics.push_back(panic);
+        if self.panics.len() < rules.panics_max {
+            return false;
         }
-        if self.culprits.len() >= CULPRITS_MAX && !self.culprits.contains_key(&caller) {
+        if self.panics.iter().any(|panic| panic.was_known) || known.is_empty() {
+            return true;
+        }
+        self.panics.pop_front();
+        false
+    }
+
+    /// Counts a panic against its caller. Returns the change if the caller is refused from now on.
+    fn accuse(&mut self, rules: &Rules, caller: &Caller, entry: Entry, now: Instant) -> Option<Change> {
+        if !rules.tells_apart() {
+            return None;
+        }
+        if self.culprits.len() >= CULPRITS_MAX && !self.culprits.contains_key(caller) {
             self.make_room();
         }
         let new = Culprit { panics: 0, last: now, wait: Duration::ZERO, due: now };
@@ -276,8 +370,7 @@ impl State {
             culprit.wait = (culprit.wait * 2).max(rules.first_wait).min(rules.longest_wait);
             culprit.due = now + culprit.wait;
         }
-        let refused = is_news.then_some(Change::CallerRefused { caller, panics, wait: culprit.wait });
-        (panics <= rules.caller_panics_max, refused)
+        is_news.then(|| Change::CallerRefused { caller: caller.clone(), panics, wait: culprit.wait })
     }
 
     /// Forgets what is over, now and then.
@@ -287,7 +380,7 @@ impl State {
         }
         self.prune_at = Some(now + window / 2);
         self.culprits.retain(|_, culprit| !culprit.is_over(window, now));
-        self.panics.retain(|panic| now.saturating_duration_since(*panic) <= window);
+        self.panics.retain(|panic| !panic.is_over(window, now));
     }
 
     fn make_room(&mut self) {
@@ -295,6 +388,19 @@ impl State {
         if let Some(oldest) = oldest.map(|(caller, _)| caller.clone()) {
             self.culprits.remove(&oldest);
         }
+    }
+}
+
+impl Panic {
+    fn is_over(&self, window: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) > window
+    }
+}
+
+impl Rules {
+    /// Whether callers are told apart.
+    const fn tells_apart(&self) -> bool {
+        self.caller_panics_max > 0
     }
 }
 

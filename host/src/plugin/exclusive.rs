@@ -6,8 +6,8 @@
 //!   -> the new content is tried once more, with create -> create -> load_state -> swap -> the waiting calls go on
 //! ```
 //!
-//! Each arrow waits for an event and not on this thread, so others are loaded meanwhile. Until the state is saved the old
-//! version can go on as if nothing had been. Afterwards it can be made again, with its state, when the new one refuses. All
+//! Each arrow waits for an event and not on this thread, so others are loaded meanwhile. Only `save_state`, `create` and
+//! `load_state` run on it, as in every load. Until the state is saved the old version can go on as if nothing had been. Afterwards it can be made again, with its state, when the new one refuses. All
 //! instances that live are listed in [`Living`], however they end: that is what keeps two from meeting.
 
 mod restore;
@@ -271,11 +271,11 @@ impl Loader {
 
     /// Has the old one go on, of which nothing has ended. It is asked to give way again later.
     fn put_off(&mut self, replacement: Replacement, refusal: &Refusal) {
-        let Replacement { file, candidate, tries, old, pause, .. } = replacement;
+        let Replacement { file, holder, candidate, tries, old, pause, .. } = replacement;
         if let Some(gate) = old.gate() {
             gate.reopen();
         }
-        pause.end();
+        self.resume_calls(&holder, &pause);
         self.refuse_candidate(&file, candidate, tries, refusal);
         self.finish();
     }
@@ -373,7 +373,7 @@ impl Loader {
             slot.state = state;
         }
         self.commit();
-        pause.end();
+        self.resume_calls(&file, &pause);
         log::info!("plugin {plugin}: its calls waited for {} ms", since.elapsed().as_millis());
         if let Some(gone) = remains {
             self.keep(gone);

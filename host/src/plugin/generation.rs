@@ -254,13 +254,30 @@ impl Generation {
 
 /// Whole seconds, rounded up.
 fn seconds(wait: Duration) -> u64 {
-    wait.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
 }
 
 impl Drop for Generation {
     fn drop(&mut self) {
         if let Some(ended) = self.end() {
             self.mailbox.ended(ended);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_never_said_to_be_0_seconds() {
+        for (wait, wanted) in [
+            (Duration::from_nanos(1), 1),
+            (Duration::from_secs(1), 1),
+            (Duration::from_micros(1_000_001), 2),
+            (Duration::MAX, u64::MAX),
+        ] {
+            assert_eq!(seconds(wait), wanted);
         }
     }
 }

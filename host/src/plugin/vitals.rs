@@ -1,8 +1,9 @@
 //! What is counted of one generation's calls, and whether calls may enter it.
 //!
 //! Every call passes here, on any thread. While no panic is on record, a call that ends with a
-//! result reads one atomic twice and adds to another, which all threads share; a fault adds to one
-//! more. While one is, calls take the lock of [`Breaker`].
+//! result reads one atomic twice, looks its caller up in a table of atomics, and adds to a counter,
+//! which all threads share; a fault adds to one more. While a panic is on record, calls take the
+//! lock of [`Breaker`].
 
 use super::breaker::{Breaker, Caller, Change, Closed, Entry};
 use crate::limits::Limits;
@@ -65,7 +66,7 @@ impl Vitals {
         self.faults.load(Ordering::Relaxed)
     }
 
-    /// Panics in a row that take a generation out of service.
+    /// Callers whose panics in a row take a generation out of service.
     pub(super) const fn panics_max(&self) -> u32 {
         self.panics_max
     }
@@ -90,9 +91,11 @@ impl Vitals {
             self.faults.fetch_add(1, Ordering::Relaxed);
         }
         let is_panic = outcome == Outcome::Panic;
+        let caller = Caller::of(context);
         if !is_panic && self.breaker.is_calm() {
+            self.breaker.answered(&caller);
             return None;
         }
-        self.breaker.ended(Caller::of(context), entry, is_panic, Instant::now())
+        self.breaker.ended(caller, entry, is_panic, Instant::now())
     }
 }

@@ -50,10 +50,16 @@ fn panics_in_a_row_take_a_plugin_out_of_service_and_no_other() {
     panics(&scene, 2);
     assert_eq!(scene.call("fault_", &[]).unwrap_err().code, 42, "and so does one that says no");
     panics(&scene, 3);
+    assert_eq!(scene.call("align_", &[]), Ok(Value::Int(1)), "new callers do not take it from known ones");
+    panics(&scene, 2);
+    assert!(
+        scene.call("panic_", &[]).unwrap_err().message.contains("panicked;"),
+        "a known one's panic counts"
+    );
     assert!(is_out_of_service(&scene));
     let status = scene.status_of("answers.so").unwrap();
     assert_eq!((status.state, status.generation), (FileState::Poisoned, Some(1)));
-    assert_eq!((status.calls, status.faults), (9, 8), "what did not enter it is not counted");
+    assert_eq!((status.calls, status.faults), (13, 11), "what did not enter it is not counted");
     assert!(status.last_error.unwrap().contains("out of service: its calls panicked, 3 in a row"));
     assert!(status.retry_at.is_some_and(|at| at > SystemTime::now() + Duration::from_secs(3_000)));
     assert_eq!(scene.answer("m"), Some(1));

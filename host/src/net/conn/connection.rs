@@ -4,12 +4,12 @@
 //! never runs what could. A request is read whole and vetted before it goes on, and the next one is not begun before it is
 //! answered, so answers come in order.
 
-use super::body_budget::Share;
 use super::connection_limits::ConnectionSlot;
 use super::progress;
 use super::service::{Service, Submitted};
 use super::stream::Stream;
 use super::timers::Alarm;
+use crate::net::body_budget::Share;
 use crate::net::http1::buffer::Spare;
 use crate::net::http1::framing::{Reader, Step};
 use crate::net::http1::head::{Head, Version};
@@ -192,6 +192,8 @@ impl Connection {
         match &self.state {
             State::Calling(calling) => {
                 home.service.pool().abandon(&calling.call);
+                let answer = home.service.share(self.peer.ip);
+                calling.call.keep(std::mem::replace(&mut self.share, answer));
                 log::warn!("request {}: not answered by its deadline", calling.id);
                 let (form, id) = (calling.form, calling.id.clone());
                 let reply = home.service.handler().overdue(&id);

@@ -1,7 +1,6 @@
 //! Connections and the threads that drive them, which wait for nothing but events. Must not know
 //! what answers.
 
-pub(super) mod body_budget;
 pub(super) mod connection;
 pub(super) mod connection_limits;
 pub(super) mod heartbeat;

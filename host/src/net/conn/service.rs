@@ -1,7 +1,7 @@
 //! What all connections share: the limits, and the ways to an answer.
 
-use super::body_budget::{Budget, Share};
 use crate::limits::Limits;
+use crate::net::body_budget::{Budget, Share};
 use crate::net::handler::Handler;
 use crate::net::http1::reply::Reply;
 use crate::net::http1::request::Passage;

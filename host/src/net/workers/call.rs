@@ -1,5 +1,6 @@
 //! One call between the gate and the workers: whether a client still waits for it. Knows no sockets.
 
+use crate::net::body_budget::Share;
 use crate::web::{Cancellation, Pause};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,12 +20,15 @@ pub(crate) struct Call {
     pub(crate) cancellation: Cancellation,
     /// What its worker has told its carrier to wait for: tiny_http carries only bytes.
     pause: Mutex<Option<Pause>>,
+    /// What its request takes of the memory for bodies, once its connection has gone on without it.
+    share: Mutex<Option<Share>>,
 }
 
 impl Call {
     /// One that has not begun, and whose client is this one.
     pub(crate) fn new(cancellation: Cancellation) -> Self {
-        Self { state: AtomicU8::new(WAITING), cancellation, pause: Mutex::default() }
+        let state = AtomicU8::new(WAITING);
+        Self { state, cancellation, pause: Mutex::default(), share: Mutex::default() }
     }
 
     /// A worker takes it. `false` when nobody waits for it any more.
@@ -50,6 +54,12 @@ impl Call {
     /// What it has to wait for, once.
     pub(crate) fn take_pause(&self) -> Option<Pause> {
         self.pause.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes over the share of the budget for its request, which whoever runs it still has in memory.
+    /// The share ends with the call.
+    pub(crate) fn keep(&self, share: Share) {
+        *self.share.lock().unwrap_or_else(PoisonError::into_inner) = Some(share);
     }
 
     /// Nobody waits for it from now on. `true` when its worker is stuck with it.

@@ -51,6 +51,11 @@ fn one(caller: u8) -> Caller {
     Caller::Address(IpAddr::from([10, 0, 0, caller]))
 }
 
+/// The trial call of a caller in good standing, or of another one.
+fn trial(is_known: bool) -> Result<Entry, Closed> {
+    Ok(Entry::PluginTrial { is_known })
+}
+
 fn refused(panics: u32, seconds: u32) -> Option<Change> {
     Some(Change::CallerRefused { caller: one(1), panics, wait: SECOND * seconds })
 }
@@ -94,10 +99,10 @@ fn a_try_that_never_ends_is_not_the_last() {
     let mut scene = Scene::new();
     scene.open();
     scene.now += SECOND;
-    assert_eq!(scene.enter(2), Ok(Entry::PluginTrial));
+    assert_eq!(scene.enter(2), trial(false));
     assert_eq!(scene.enter(3), Err(Closed::ToAll { wait: SECOND }));
     scene.now += SECOND;
-    assert_eq!(scene.enter(3), Ok(Entry::PluginTrial));
+    assert_eq!(scene.enter(3), trial(false));
 }
 
 /// All of them entered before the first one panicked.
@@ -120,9 +125,10 @@ fn panics_of_several_callers_open_it_and_one_call_that_works_closes_it() {
         assert_eq!(scene.enter(1), Err(Closed::ToAll { wait: SECOND * after }));
         assert_eq!(scene.breaker.next_try(scene.now), Some(SECOND * after));
         scene.now += SECOND * after;
-        assert_eq!(scene.enter(caller), Ok(Entry::PluginTrial));
+        assert_eq!(scene.enter(caller), trial(false));
         assert_eq!(scene.enter(1), Err(Closed::ToAll { wait: SECOND * after }), "only one");
-        let change = scene.breaker.ended(one(caller), Entry::PluginTrial, true, scene.now);
+        let change =
+            scene.breaker.ended(one(caller), Entry::PluginTrial { is_known: false }, true, scene.now);
         assert_eq!(change, Some(Change::StaysOpen { wait: SECOND * wait }));
     }
     scene.now += SECOND * 8;
@@ -130,7 +136,100 @@ fn panics_of_several_callers_open_it_and_one_call_that_works_closes_it() {
     assert!(!scene.breaker.is_open() && scene.breaker.next_try(scene.now).is_none());
     assert_eq!(scene.works(2), None);
     // From the beginning, also with the waits.
+    assert_eq!(scene.works(101), None);
     scene.open();
+}
+
+#[test]
+fn a_few_callers_with_the_same_poison_do_not_open_it() {
+    for is_known in [false, true] {
+        let mut scene = Scene::new();
+        for caller in 1..=4 {
+            if is_known {
+                scene.works(caller);
+            }
+        }
+        for _ in 0..20 {
+            for caller in 1..=4 {
+                if let Ok(entry) = scene.enter(caller) {
+                    scene.breaker.ended(one(caller), entry, true, scene.now);
+                }
+            }
+            assert_eq!(scene.enter(5), Ok(Entry::Usual));
+            scene.now += SECOND;
+        }
+        assert!(!scene.breaker.is_open());
+    }
+}
+
+#[test]
+fn panics_of_new_callers_do_not_take_it_from_known_ones() {
+    let scene = Scene::new();
+    assert_eq!(scene.works(1), None);
+    for caller in 101..=200 {
+        assert_eq!(scene.panics(caller), None);
+    }
+    assert_eq!(scene.enter(1), Ok(Entry::Usual));
+    assert_eq!(scene.breaker.lock().panics.len(), 4);
+    // The plugin panics on every call.
+    assert_eq!(scene.panics(1), Some(Change::Opened { wait: SECOND }));
+}
+
+#[test]
+fn a_known_caller_opens_it_with_others_wherever_it_is_in_the_row() {
+    for place in 0..5 {
+        let scene = Scene::new();
+        // Another one is known and does not call.
+        assert_eq!((scene.works(1), scene.works(2)), (None, None));
+        for number in 0..4 {
+            assert_eq!(scene.panics(if number == place { 1 } else { 101 + number }), None);
+            // It counts once and stays known to the row.
+            assert_eq!(scene.panics(if number == place { 1 } else { 101 + number }), None);
+        }
+        let change = scene.panics(if place == 4 { 1 } else { 105 });
+        assert_eq!(change, Some(Change::Opened { wait: SECOND }), "{place}");
+    }
+}
+
+#[test]
+fn known_callers_have_the_first_trial_whatever_others_do() {
+    let mut scene = Scene::new();
+    assert_eq!((scene.works(1), scene.works(2)), (None, None));
+    for caller in 101..=104 {
+        assert_eq!(scene.panics(caller), None);
+    }
+    assert_eq!(scene.panics(1), Some(Change::Opened { wait: SECOND }));
+    scene.now += SECOND;
+    assert_eq!(scene.breaker.next_try(scene.now), Some(Duration::ZERO));
+    assert_eq!(scene.enter(110), Err(Closed::ToAll { wait: SECOND }), "new ones wait");
+    assert_eq!(scene.enter(1), Err(Closed::ToAll { wait: SECOND * 2 }), "and it panicked lately");
+    // No known one calls, so new ones have their trials, which panic.
+    for (caller, (after, wait)) in (111..).zip([(1, 2), (2, 4), (4, 8), (8, 8), (8, 8)]) {
+        scene.now += SECOND * after;
+        assert_eq!(scene.panics(caller), Some(Change::StaysOpen { wait: SECOND * wait }));
+    }
+    assert_eq!(scene.enter(2), trial(true), "at once, although others panicked just now");
+    assert_eq!(scene.enter(2), Err(Closed::ToAll { wait: SECOND }));
+    let change = scene.breaker.ended(one(2), Entry::PluginTrial { is_known: true }, false, scene.now);
+    assert_eq!(change, Some(Change::Closed));
+    assert_eq!(scene.enter(130), Ok(Entry::Usual));
+}
+
+#[test]
+fn a_known_caller_whose_trial_panics_is_known_no_more() {
+    let mut scene = Scene::new();
+    for caller in 1..=6 {
+        assert_eq!(scene.works(caller), None);
+    }
+    for caller in 1..=4 {
+        assert_eq!(scene.panics(caller), None);
+    }
+    assert_eq!(scene.panics(5), Some(Change::Opened { wait: SECOND }));
+    scene.now += SECOND;
+    assert_eq!(scene.panics(6), Some(Change::StaysOpen { wait: SECOND * 2 }));
+    // Nobody is in good standing, so nobody is waited for.
+    scene.now += SECOND * 2;
+    assert_eq!(scene.enter(110), trial(false));
 }
 
 #[test]
@@ -139,9 +238,9 @@ fn who_panicked_lately_is_not_the_first_to_try() {
     scene.open();
     scene.now += SECOND;
     assert_eq!(scene.enter(101), Err(Closed::ToAll { wait: SECOND }));
-    assert_eq!(scene.enter(1), Ok(Entry::PluginTrial));
+    assert_eq!(scene.enter(1), trial(false));
     assert_eq!(
-        scene.breaker.ended(one(1), Entry::PluginTrial, true, scene.now),
+        scene.breaker.ended(one(1), Entry::PluginTrial { is_known: false }, true, scene.now),
         Some(Change::StaysOpen { wait: SECOND * 2 })
     );
     // Nobody else calls.
@@ -192,8 +291,13 @@ fn panics_further_apart_than_the_window_do_not_add_up() {
 fn one_panic_may_be_enough() {
     for caller_panics_max in [0, 1, 3] {
         let limits = Limits { panics_max: 1, caller_panics_max, ..Limits::default() };
-        let scene = Scene { breaker: Breaker::new(&limits), now: Instant::now() };
-        assert_eq!(scene.panics(1), Some(Change::Opened { wait: SECOND }));
+        let mut scene = Scene { breaker: Breaker::new(&limits), now: Instant::now() };
+        assert_eq!(scene.works(1), None);
+        assert_eq!(scene.panics(2), Some(Change::Opened { wait: SECOND }));
+        // Callers are not told apart, so nobody goes first.
+        assert_eq!(scene.breaker.next_try(scene.now), Some(SECOND));
+        scene.now += SECOND;
+        assert_eq!(scene.enter(2), trial(false));
     }
 }
 
@@ -203,6 +307,9 @@ fn nothing_grows_without_end() {
     for number in 0..10_000_u32 {
         let caller = Caller::Address(IpAddr::V4(number.into()));
         scene.breaker.ended(caller, Entry::Usual, true, scene.now + Duration::from_micros(number.into()));
+    }
+    for number in 0..10_000_u32 {
+        scene.breaker.answered(&Caller::Address(IpAddr::V4(number.into())));
     }
     let state = scene.breaker.lock();
     assert_eq!(state.culprits.len(), CULPRITS_MAX);

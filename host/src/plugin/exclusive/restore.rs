@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(60);
 
+/// A plugin whose file was removed while its calls waited serves so much longer, for these calls.
+const RESUMED_CALLS: Duration = Duration::from_secs(5);
+
 impl Loader {
     /// Puts a replacement off because calls that began before there was a gate do not end. The next
     /// attempt still waits for them.
@@ -78,7 +81,7 @@ impl Loader {
         if let Some(gate) = old.gate() {
             gate.close(Pause::over(), None);
         }
-        pause.end();
+        self.resume_calls(&holder, &pause);
         match refusal {
             // What it was refused beside is what runs now.
             Some(Refusal::State { why, .. }) => {
@@ -88,6 +91,20 @@ impl Loader {
             None => {}
         }
         self.finish();
+    }
+
+    /// Has the calls that waited go on in what runs for a file. If the file is gone by now, its
+    /// plugin serves these calls before it goes too.
+    pub(super) fn resume_calls(&mut self, file: &OsStr, pause: &Pause) {
+        if let Some(State::Missing { due }) = self.slots.get_mut(file).map(|slot| &mut slot.state) {
+            let after = Duration::from_millis(self.config.limits.removal_ms).max(RESUMED_CALLS);
+            *due = later(Instant::now(), after);
+            log::info!(
+                "{} was removed while its plugin was replaced; the calls that waited are answered first",
+                self.path(file).display()
+            );
+        }
+        pause.end();
     }
 
     /// Refuses a content, if its file still has it. One that may be taken later waits for that.
