@@ -18,8 +18,10 @@ use ureq::http::header::ACCEPT_ENCODING;
 use ureq::tls::{ClientCert, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::resolver::DefaultResolver;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// The time to connect, unless the builder sets another.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time for a call, unless the builder sets another.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
 /// An answer's status line and headers.
 const HEADER_BYTES_MAX: usize = 64 << 10;

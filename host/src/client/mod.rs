@@ -68,7 +68,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use builder::Builder;
+pub use builder::{Builder, CONNECT_TIMEOUT, TIMEOUT};
 pub use error::{Cause, Error};
 pub use handle::{Client, Exchange};
 pub use introspect::{Capability, Signature};

@@ -168,7 +168,7 @@ impl Walk {
             return Err(Refusal::Io { what: "follow it", source });
         }
         // A link has no mode, but in a sticky directory its owner can replace it.
-        owned(link, meta)?;
+        owned(link, meta, server_user())?;
         let target = fs::read_link(link).map_err(Refusal::io("follow it"))?;
         self.insert(&target);
         Ok(())
@@ -176,7 +176,7 @@ impl Walk {
 }
 
 fn safe(path: &Path, meta: &Metadata, may_be_sticky: bool) -> Result<(), Refusal> {
-    owned(path, meta)?;
+    owned(path, meta, server_user())?;
     let writable = meta.mode() & WRITABLE;
     if writable == 0 || (may_be_sticky && meta.mode() & STICKY != 0) {
         return Ok(());
@@ -192,8 +192,12 @@ fn safe(path: &Path, meta: &Metadata, may_be_sticky: bool) -> Result<(), Refusal
     })
 }
 
-fn owned(path: &Path, meta: &Metadata) -> Result<(), Refusal> {
-    let ours = rustix::process::geteuid().as_raw();
+fn server_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Refuses what belongs to another user than root and `ours`.
+fn owned(path: &Path, meta: &Metadata, ours: u32) -> Result<(), Refusal> {
     if [ROOT, ours].contains(&meta.uid()) {
         return Ok(());
     }
@@ -272,15 +276,14 @@ mod tests {
 
     #[test]
     fn what_belongs_to_somebody_else_is_refused() {
-        // Root gives the file away; everybody else takes a file that is neither theirs nor root's, if there is one.
         let (_root, file) = scene();
-        if std::os::unix::fs::chown(&file, Some(4242), None).is_ok() {
-            let text = refusal(&file, CHECKED);
-            assert!(text.contains("belongs to user 4242") && text.contains("chown -h "), "{text}");
-        } else {
-            let meta = fs::metadata(&file).unwrap();
-            assert!(owned(&file, &meta).is_ok());
-        }
+        // Root gives the file away, since it may have any file. Others ask in another user's name.
+        let given_away = std::os::unix::fs::chown(&file, Some(4242), None).is_ok();
+        let (owner, ours) = if given_away { (4242, ROOT) } else { (server_user(), 4243) };
+        let refused = owned(&file, &fs::metadata(&file).unwrap(), ours).unwrap_err().to_string();
+        let begins = format!("{} belongs to user {owner}, not to the server's user {ours}", file.display());
+        assert!(refused.starts_with(&begins) && refused.contains("chown -h "), "{refused}");
+        assert_eq!(refusal(&file, CHECKED).is_empty(), !given_away);
     }
 
     #[test]

@@ -245,19 +245,27 @@ impl Connection {
             // What is on its way already counts as begun.
             State::Idle => {
                 self.stream.hear(false);
-                self.advance(home)
+                let flow = self.advance(home);
+                self.hurry(end, home);
+                flow
             }
             State::Lingering(lingering) => {
                 lingering.until = lingering.until.min(home.now + LINGER);
                 Flow::Wait
             }
-            // A request that does not come whole is refused while there is time to tell its client.
             State::Reading(_) => {
-                let half = end.saturating_duration_since(home.now) / 2;
-                self.deadline = self.deadline.min(home.now + half);
+                self.hurry(end, home);
                 Flow::Wait
             }
             _ => Flow::Wait,
+        }
+    }
+
+    /// Refuses a request that does not come whole while there is time to tell its client.
+    fn hurry(&mut self, end: Instant, home: &Home<'_>) {
+        if matches!(self.state, State::Reading(_)) {
+            let half = end.saturating_duration_since(home.now) / 2;
+            self.deadline = self.deadline.min(home.now + half);
         }
     }
 
