@@ -66,6 +66,7 @@ mod proxy;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 pub use builder::Builder;
 pub use error::{Cause, Error};
