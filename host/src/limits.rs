@@ -58,7 +58,7 @@ pub struct Limits {
     /// An encoded response, and the arena of one call.
     pub response_bytes_max: usize,
     /// From the first signal to the exit, and from a plugin's replacement to its last call's end. 0: nothing is
-    /// waited for, and the exit is with 1.
+    /// waited for, and the exit is with 1. A log whose reader takes nothing delays the exit by up to 2 s more.
     pub drain_ms_max: u64,
     /// How long calls of a plugin wait while it is replaced exclusively. The calls that run have half of it to end, or the
     /// old version goes on.

@@ -2,7 +2,7 @@
 
 use crate::trial;
 use hotcall::client::{Client, Error};
-use hotcall::xmlrpc::Fault;
+use hotcall::xmlrpc::{EncodeOptions, Fault, Value, encode_fault, encode_response};
 use hotcall_tests::{Server, Setup, artifacts};
 use libtest_mimic::Trial;
 use rustix::fs::{Mode, OFlags};
@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         trial("client::arguments_come_from_standard_input", standard_input),
         trial("client::the_proxy_of_the_environment_is_used", proxy_of_the_environment),
         trial("client::headers_and_gzip_reach_the_server", headers_and_gzip),
+        trial("client::methods_are_printed_as_their_answers_come", methods_as_they_come),
     ]
 }
 
@@ -297,4 +298,51 @@ fn headers_and_gzip() {
     assert!(refused.err.contains("the header \"Host\" is the client's own"), "{refused:?}");
     assert_eq!(call(&server, &["--header", "no colon", "add"], "").status, 2);
     assert_eq!(call(&server, &["--connect-timeout", "0", "add"], "").status, 2);
+}
+
+/// Reads a request, and gives its body.
+fn read_request(reader: &mut impl BufRead) -> String {
+    let (mut line, mut bytes) = (String::new(), 0);
+    while line != "\r\n" {
+        line.clear();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "the head has an end");
+        if let Some(length) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            bytes = length.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; bytes];
+    reader.read_exact(&mut body).unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+fn methods_as_they_come() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let value = |value: Value| encode_response(&value, &EncodeOptions::default()).unwrap();
+    let names = ["first", "second", "third"].map(Value::from).to_vec();
+    let answers = [
+        ("system.listMethods", value(Value::Array(names))),
+        ("system.multicall", encode_fault(&Fault::new(1, "no such method"))),
+        ("system.methodSignature", value(Value::Nil)),
+        ("system.methodHelp", value(Value::from("Is answered."))),
+    ];
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        for (method, document) in answers {
+            assert!(read_request(&mut reader).contains(method));
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", document.len()).unwrap();
+            stream.write_all(&document).unwrap();
+        }
+        assert!(read_request(&mut reader).contains("second"));
+        // It is not answered.
+        assert_eq!(reader.read_to_end(&mut Vec::new()).unwrap(), 0);
+        listener
+    });
+    let listed = run(Command::new(artifacts::hotcall()).args(["methods", &url, "--timeout", "2"]), "");
+    assert_eq!((listed.status, listed.out.as_str()), (1, "first(...)\n    Is answered.\n"), "{listed:?}");
+    assert!(listed.err.contains("did not answer in time"), "{listed:?}");
+    let listener = server.join().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "it asks no more");
 }

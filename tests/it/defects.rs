@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("defects::each_is_refused_with_one_line", each_is_refused),
         trial("defects::what_a_plugin_leaves_behind_harms_nobody", leftovers_harm_nobody),
+        trial("defects::a_name_with_a_control_character_is_refused_once", name_with_control_character),
     ]
 }
 
@@ -179,4 +180,27 @@ fn replaced_and_removed(scene: &Scene, name: &str, [one, two]: [PathBuf; 2]) {
     fs::remove_file(scene.server.plugins().join(name)).unwrap();
     wait_until(format!("{name} is gone"), || scene.answer().is_none());
     scene.load.goes_on();
+}
+
+fn name_with_control_character() {
+    const WHY: &str = "its file name has a control character; rename it";
+    let (bad, odd) = ("ec\u{1b}\nho.so", "arith\u{9b}metic.so");
+    let server = Setup::new()
+        .plugin(bad, artifacts::plugin("echo"))
+        .config("[limits]\nrescan_ms = 20\nremoval_ms = 50\n")
+        .start();
+    server.wait_for_log(&[r"ec\u{1b}\nho.so is not served", WHY]);
+    fs::copy(artifacts::plugin("arithmetic"), server.plugins().join(odd)).unwrap();
+    let client = server.client();
+    wait_until("a name with another such character is served", || client.call::<i32>("add", (2, 3)).is_ok());
+    assert_eq!(server.log().matches(WHY).count(), 1, "{}", server.log());
+
+    let mut check = Command::new(artifacts::hotcall());
+    check.arg("check").arg("--state-dir").arg(server.beside("check")).arg(server.plugins().join(bad));
+    let checked = check.output().unwrap();
+    let table = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.code() == Some(1) && table.contains(WHY), "{table}");
+
+    fs::rename(server.plugins().join(bad), server.plugins().join("echo.so")).unwrap();
+    wait_until("the renamed file is served", || client.call::<i32>("echo", 1).is_ok());
 }

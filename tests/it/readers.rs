@@ -10,6 +10,7 @@ use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{AddressFamily, SocketType, socket};
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("readers::one_address_cannot_take_the_memory_of_the_others", one_address_has_a_share),
         trial("readers::silent_readers_are_cut_off", silent_reader),
+        trial("readers::a_silent_reader_on_a_unix_socket_is_named_so", silent_reader_on_a_unix_socket),
         trial("readers::a_slow_reader_gets_its_whole_answer", slow_reader),
         trial("readers::a_trickle_does_not_keep_an_answer", || trickle(false)),
         trial("readers::a_trickle_does_not_keep_an_answer_over_tls", || trickle(true)),
@@ -107,6 +109,19 @@ fn silent_reader() {
     let mut silent = from(&server, FIRST);
     silent.send(post("", &call("echo.text", LARGE)));
     server.wait_for_log(&["did not take its answer in time"]);
+}
+
+fn silent_reader_on_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let server = Setup::new()
+        .argument(format!("--unix={}", socket.display()))
+        .config(&format!("{SMALL}request_ms_max = 2_000\n"))
+        .plugin("echo.so", artifacts::plugin("echo"))
+        .start();
+    let mut silent = UnixStream::connect(&socket).unwrap();
+    silent.write_all(post("", &call("echo.text", LARGE)).as_bytes()).unwrap();
+    server.wait_for_log(&["] a Unix socket: did not take its answer in time"]);
 }
 
 /// A connection whose kernel takes little at a time.

@@ -42,7 +42,7 @@ pub(super) struct Connection {
     /// Give up on connecting after this time
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     connect_timeout: Duration,
-    /// Give up on a call after this time, connecting included
+    /// Give up on a call after this time, from connecting to decoding the answer
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     timeout: Duration,
 }

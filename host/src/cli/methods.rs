@@ -1,7 +1,7 @@
 //! `hotcall methods`: what a server offers, asked of its `system.` methods.
 
 use super::connection::{Connection, failure};
-use super::output::{Failure, print};
+use super::output::{Failure, print, write_part};
 use crate::client::{Client, Error, Signature};
 use crate::text;
 use crate::xmlrpc::{Value, code};
@@ -23,11 +23,10 @@ const BATCH_METHODS_MAX: usize = 100;
 /// Asks and prints.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let client = args.connection.client(&args.url)?;
-    let listing = match &args.method {
-        Some(name) => one(&client, name),
+    match &args.method {
+        Some(name) => print(one(&client, name).map_err(|error| failure(&error))?),
         None => all(&client),
-    };
-    print(listing.map_err(|error| failure(&error))?)
+    }
 }
 
 fn one(client: &Client, name: &str) -> Result<String, Error> {
@@ -40,51 +39,60 @@ fn one(client: &Client, name: &str) -> Result<String, Error> {
     Ok(listing)
 }
 
-fn all(client: &Client) -> Result<String, Error> {
-    let names = client.list_methods()?;
-    let mut listing = String::new();
+/// Prints methods as the server's answers come: a server may name very many of them. The first answer
+/// that does not come ends it.
+fn all(client: &Client) -> Result<(), Failure> {
+    let names = client.list_methods().map_err(|error| failure(&error))?;
     let mut multicall = true;
     for names in names.chunks(BATCH_METHODS_MAX) {
-        for (name, (signatures, help)) in names.iter().zip(ask(client, names, &mut multicall)?) {
-            listing += &signature_lines(name, &signatures);
-            if let Some(line) = help.lines().map(str::trim).find(|line| !line.is_empty()) {
-                put(&mut listing, &format!("    {line}"));
+        let answers =
+            if multicall { together(client, names).map_err(|error| failure(&error))? } else { None };
+        multicall = answers.is_some();
+        let mut answers = answers.unwrap_or_default().into_iter();
+        for name in names {
+            let about = answers.next().map_or_else(|| alone(client, name), Ok);
+            let entry = entry(name, &about.map_err(|error| failure(&error))?);
+            if !write_part(entry.as_bytes())? {
+                return Ok(());
             }
         }
     }
-    Ok(listing)
+    Ok(())
+}
+
+/// A method's signatures and the first line of its help.
+fn entry(name: &str, (signatures, help): &About) -> String {
+    let mut entry = signature_lines(name, signatures);
+    if let Some(line) = help.lines().map(str::trim).find(|line| !line.is_empty()) {
+        put(&mut entry, &format!("    {line}"));
+    }
+    entry
 }
 
 /// What is known of a method: nothing where the server answers with a fault.
 type About = (Vec<Signature>, String);
 
-/// Asks about each method: all at once, or one by one once the server has shown that it does not know how.
-fn ask(client: &Client, names: &[String], multicall: &mut bool) -> Result<Vec<About>, Error> {
-    if *multicall {
-        match together(client, names) {
-            Err(Error::Fault(fault)) if fault.code != code::OVERLOADED => {}
-            Err(Error::Protocol(_)) => {}
-            answers => return answers,
-        }
-        *multicall = false;
-    }
-    names
-        .iter()
-        .map(|name| Ok((or_default(client.method_signatures(name))?, or_default(client.method_help(name))?)))
-        .collect()
+fn alone(client: &Client, name: &str) -> Result<About, Error> {
+    Ok((or_default(client.method_signatures(name))?, or_default(client.method_help(name))?))
 }
 
-fn together(client: &Client, names: &[String]) -> Result<Vec<About>, Error> {
+/// Asks about these methods in one request. `None` when the server does not know how.
+fn together(client: &Client, names: &[String]) -> Result<Option<Vec<About>>, Error> {
     let mut batch = client.multicall();
     for name in names {
         batch.add("system.methodSignature", name.as_str())?.add("system.methodHelp", name.as_str())?;
     }
-    let answers: Vec<_> = batch.send::<Value>()?.into_iter().map(Result::unwrap_or_default).collect();
+    let answers: Vec<_> = match batch.send::<Value>() {
+        Ok(answers) => answers.into_iter().map(Result::unwrap_or_default).collect(),
+        Err(Error::Fault(fault)) if fault.code != code::OVERLOADED => return Ok(None),
+        Err(Error::Protocol(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let about = |pair: &[Value]| match pair {
         [signatures, help] => (Signature::all(signatures), help.to().unwrap_or_default()),
         _ => About::default(),
     };
-    Ok(answers.chunks(2).map(about).collect())
+    Ok(Some(answers.chunks(2).map(about).collect()))
 }
 
 /// Servers may have help without signatures, or the other way round; what they do not have is a fault.

@@ -46,12 +46,16 @@ pub(super) fn print_document(document: &[u8]) -> Result<(), Failure> {
 
 /// Writes to standard output. A reader that has gone (`hotcall methods | head`) is no failure.
 fn write(output: &[u8]) -> Result<(), Failure> {
+    write_part(output).map(|_| ())
+}
+
+/// Writes to standard output. False when its reader has gone, and more would be in vain.
+pub(super) fn write_part(output: &[u8]) -> Result<bool, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(output).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(format!("cannot write to standard output: {error}"))),
     }
 }
 

@@ -157,7 +157,7 @@ impl Builder {
         self
     }
 
-    /// How long a whole call may take, connecting included. 60 seconds when not set.
+    /// How long a whole call may take, from connecting to decoding the answer. 60 seconds when not set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

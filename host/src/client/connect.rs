@@ -1,6 +1,7 @@
 //! How a connection is made: socket, the proxy's tunnel, TLS; and what is known of it when it breaks.
 
 use super::socket::{self, SocketTransport};
+use super::tunnel::ProxyTransport;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -110,11 +111,13 @@ impl Connector for ServerConnector {
             Route::Unix(path) => socket::connect_unix(path, details)?,
             Route::Direct | Route::Proxy => socket::connect_tcp(details)?,
         });
+        if matches!(self.route, Route::Proxy) {
+            return Ok(Some(Watched::new(ProxyTransport::new(socket, details), None)));
+        }
         let trip = began.elapsed();
         let plain = SocketTransport::new(Arc::clone(&socket), details);
         let secured = self.tls.connect(details, Some(plain))?;
-        let ends_at_server = !matches!(self.route, Route::Proxy);
-        Ok(secured.map(|inner| Watched::new(inner, ends_at_server.then_some((socket, trip)))))
+        Ok(secured.map(|inner| Watched::new(inner, Some((socket, trip)))))
     }
 }
 

@@ -11,7 +11,7 @@ use ureq::http::StatusCode;
 pub enum Error {
     /// The server answered with a fault.
     Fault(Fault),
-    /// No whole answer came.
+    /// No whole answer came, or none that could be decoded in time.
     Transport {
         /// The kind of failure.
         cause: Cause,
@@ -97,6 +97,12 @@ impl Error {
     /// `subject` is what did not fit.
     pub(super) fn mismatch(subject: impl fmt::Display, mismatch: &Mismatch) -> Self {
         Self::Mismatch(mismatch.about(subject))
+    }
+
+    /// The timeout passed while a response of this size was decoded.
+    pub(super) fn undecoded(bytes: usize) -> Self {
+        let message = format!("the answer of {bytes} bytes could not be decoded before the call's timeout");
+        Self::Transport { cause: Cause::Timeout, message }
     }
 
     /// `server` is what messages call it.

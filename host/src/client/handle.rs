@@ -3,10 +3,13 @@
 use super::error::Error;
 use super::http::{Http, first_line, is_html};
 use super::params::Params;
-use crate::xmlrpc::{DecodeLimits, Document, EncodeOptions, Value, decode_response, encode_call};
+use crate::xmlrpc::{
+    DecodeLimits, Document, EncodeOptions, Resources, Stop, Value, code, decode_response_in, encode_call,
+};
 use hotcall_plugin::FromValue;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use ureq::http::StatusCode;
 
 /// Calls methods of one server. Cheap to clone; may be used by many threads at once. Connections are kept open
@@ -30,7 +33,12 @@ pub struct Exchange {
     /// Its `Content-Type`, whose charset counts; empty when there was none.
     pub content_type: String,
     decode_limits: DecodeLimits,
+    /// What the exchange left of the call's timeout, for decoding.
+    pub(super) time_left: Duration,
 }
+
+/// Time for decoding one response.
+struct Until(Option<Instant>);
 
 impl Client {
     pub(super) fn new(http: Http, encode_options: EncodeOptions, decode_limits: DecodeLimits) -> Self {
@@ -69,8 +77,10 @@ impl Client {
         let Inner { http, encode_options, decode_limits } = &*self.0;
         let request = encode_call(method, params, encode_options);
         let request = request.map_err(|fault| Error::params(method, &fault.message))?;
+        let started = Instant::now();
         let (response, content_type) = http.post(&request)?;
-        Ok(Exchange { request, response, content_type, decode_limits: *decode_limits })
+        let time_left = http.timeout.saturating_sub(started.elapsed());
+        Ok(Exchange { request, response, content_type, decode_limits: *decode_limits, time_left })
     }
 }
 
@@ -82,15 +92,19 @@ impl fmt::Debug for Client {
 }
 
 impl Exchange {
-    /// The result in the response document.
+    /// The result in the response document. Decoding may take the time that the exchange left of the
+    /// call's timeout.
     ///
     /// # Errors
     /// [`Error::Fault`] when it is a fault, [`Error::Protocol`] when it is no response, or one past a limit of the client's,
-    /// [`Error::Http`] when it is an HTML page.
+    /// [`Error::Http`] when it is an HTML page, [`Error::Transport`] with [`Cause::Timeout`] when the
+    /// time does not suffice.
     pub fn result(&self) -> Result<Value, Error> {
         let document = Document::from(&self.response).with_content_type(&self.content_type);
-        match decode_response(document, &self.decode_limits) {
+        let time = Until(Instant::now().checked_add(self.time_left));
+        match decode_response_in(document, &self.decode_limits, &time) {
             Ok(result) => result.map_err(Error::Fault),
+            Err(error) if error.code == code::DEADLINE => Err(Error::undecoded(self.response.len())),
             Err(error) => {
                 let first_line = first_line(&self.response);
                 if is_html(&self.response, &self.content_type) {
@@ -101,4 +115,17 @@ impl Exchange {
             }
         }
     }
+}
+
+impl Resources for Until {
+    fn check(&self) -> Result<(), Stop> {
+        if self.0.is_some_and(|end| end <= Instant::now()) { Err(Stop::Late) } else { Ok(()) }
+    }
+
+    /// The limits of the client bound the memory.
+    fn take(&self, _: usize) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn give_back(&self, _: usize) {}
 }

@@ -67,6 +67,7 @@ mod proxy;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 pub use builder::{Builder, CONNECT_TIMEOUT, TIMEOUT};
 pub use error::{Cause, Error};

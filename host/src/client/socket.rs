@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use ureq::unversioned::transport::{Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport, time};
 
 /// How long [`is_reset`] waits for a socket to end whose TLS has ended.
 const CLOSE_WAIT_MAX: Duration = Duration::from_millis(500);
@@ -27,7 +27,7 @@ pub(super) struct SocketTransport {
 
 /// Connects to the first of the addresses that takes us. Each gets its share of what time is left.
 pub(super) fn connect_tcp(details: &ConnectionDetails<'_>) -> Result<OwnedFd, ureq::Error> {
-    let deadline = Deadline::of(&details.timeout);
+    let deadline = Deadline::of_connecting(details);
     let mut left = u32::try_from(details.addrs.len()).unwrap_or(u32::MAX);
     let mut failure = ureq::Error::HostNotFound;
     for address in &details.addrs {
@@ -52,7 +52,7 @@ fn tcp(address: &SocketAddr, limit: Option<Duration>) -> io::Result<TcpStream> {
 
 /// Connects to a Unix socket.
 pub(super) fn connect_unix(path: &Path, details: &ConnectionDetails<'_>) -> Result<OwnedFd, ureq::Error> {
-    let deadline = Deadline::of(&details.timeout);
+    let deadline = Deadline::of_connecting(details);
     let address = SocketAddrUnix::new(path).map_err(io::Error::from)?;
     let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
     let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None);
@@ -133,19 +133,33 @@ impl Transport for SocketTransport {
 }
 
 /// When to give up, if ever, and what that is then called.
-struct Deadline {
+#[derive(Debug)]
+pub(super) struct Deadline {
     at: Option<Instant>,
-    reason: ureq::Timeout,
+    pub(super) reason: ureq::Timeout,
 }
 
 impl Deadline {
     fn of(timeout: &NextTimeout) -> Self {
-        let at = timeout.not_zero().and_then(|limit| Instant::now().checked_add(*limit));
+        Self::from(Instant::now(), timeout)
+    }
+
+    /// The end of the connect timeout, which began when ureq wanted the connection.
+    pub(super) fn of_connecting(details: &ConnectionDetails<'_>) -> Self {
+        let began = match details.now {
+            time::Instant::Exact(began) => began,
+            _ => Instant::now(),
+        };
+        Self::from(began, &details.timeout)
+    }
+
+    fn from(began: Instant, timeout: &NextTimeout) -> Self {
+        let at = timeout.not_zero().and_then(|limit| began.checked_add(*limit));
         Self { at, reason: timeout.reason }
     }
 
     /// What is left: `None` is for ever, and never zero, which the kernel takes for the same.
-    fn left(&self) -> Result<Option<Duration>, ureq::Error> {
+    pub(super) fn left(&self) -> Result<Option<Duration>, ureq::Error> {
         let Some(at) = self.at else { return Ok(None) };
         match at.saturating_duration_since(Instant::now()) {
             Duration::ZERO => Err(ureq::Error::Timeout(self.reason)),

@@ -126,7 +126,10 @@ impl Builder {
                 }
                 // Removed since it was found: the next look forgets it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => self.complain(format!("cannot read {}: {error}", folder.display())),
+                Err(error) => {
+                    let folder = folder.display();
+                    self.complain(format!("cannot read the sources in {folder}: {error}; it is not built"));
+                }
             }
         }
     }

@@ -57,8 +57,13 @@ pub(super) fn candidates(dirs: &[PathBuf]) -> io::Result<BTreeSet<PathBuf>> {
 pub(super) fn identify(folder: &Path, children: &Children) -> Result<Kind, BuildError> {
     let manifest = folder.join("Cargo.toml");
     if !manifest.is_file() {
-        let name = folder.file_name().unwrap_or(folder.as_os_str());
-        return Ok(Kind::Make(format!("{}.so", name.to_string_lossy())));
+        let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy();
+        if name.contains(|c: char| c.is_ascii_control()) {
+            let why =
+                "its folder's name has a control character, and no server serves such a file; rename it";
+            return Err(BuildError::Output(why.to_owned()));
+        }
+        return Ok(Kind::Make(format!("{name}.so")));
     }
     let mut command = Command::new(cargo());
     command.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(&manifest);

@@ -51,16 +51,16 @@ impl Sources {
             )));
         }
         self.folders.push(folder.to_owned());
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
+        for entry in fs::read_dir(folder).map_err(about(folder))? {
+            let entry = entry.map_err(about(folder))?;
             if ignored(&entry.file_name().to_string_lossy()) {
                 continue;
             }
             let path = entry.path();
-            let Some(kind) = unless_gone(entry.file_type())? else { continue };
+            let Some(kind) = unless_gone(entry.file_type().map_err(about(&path)))? else { continue };
             if kind.is_dir() {
                 unless_gone(self.add(&path, depth + 1))?;
-            } else if let Some(metadata) = unless_gone(fs::metadata(&path))?
+            } else if let Some(metadata) = unless_gone(fs::metadata(&path).map_err(about(&path)))?
                 // A link to a folder is not followed: it may lead back.
                 && metadata.is_file()
             {
@@ -91,6 +91,11 @@ pub(super) fn ignored(name: &str) -> bool {
     let temporary = ["swp", "swx", "tmp", "bak", "orig", "o", "a", "d", "gch"].contains(&extension);
     let library = name.split('.').skip(1).any(|part| part == "so");
     name.starts_with('.') || name == "target" || editors || temporary || library
+}
+
+/// Names the file or folder that an error is about: it may be any in a tree.
+fn about(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {

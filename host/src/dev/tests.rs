@@ -1,7 +1,7 @@
 //! The builder against folders as users have them. Most plugins here are "built" by copying their source, so that a
 //! test can read from the installed file which source it was made of.
 
-use super::sources::ignored;
+use super::sources::{Sources, ignored};
 use super::{DevBuilder, Error, Interrupt, Options, start};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -247,6 +247,26 @@ fn a_directory_that_is_not_there_is_said() {
     let options = Options { dirs: vec![missing.to_owned()], output: Scene::new().output(), release: false };
     let error = start(options, &Interrupt::default()).unwrap_err();
     assert!(matches!(&error, Error::Directory(path, _) if path == missing), "{error}");
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_named() {
+    let scene = Scene::new();
+    scene.write("plugins/one/src/plugin.c", "1");
+    let (folder, link) = (scene.root.path().join("plugins/one"), "src/link.c");
+    std::os::unix::fs::symlink("link.c", folder.join(link)).unwrap();
+    let error = Sources::scan(&folder).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("{}: ", folder.join(link).display())), "{error}");
+}
+
+#[test]
+fn a_folder_whose_name_no_server_takes_is_not_built() {
+    let scene = Scene::new();
+    scene.make("one", COPY, "1");
+    scene.make("two\u{1b}[31m", COPY, "2");
+    scene.make("three\u{9b}", COPY, "3");
+    let _builder = scene.start();
+    assert_eq!(scene.listing(), ["one.so", "three\u{9b}.so"]);
 }
 
 #[test]

@@ -82,6 +82,7 @@ impl Report {
         ];
         self.off.extend(is_off.into_iter().filter(|(_, is_off)| *is_off).map(|(step, _)| step_name(step)));
         let limits = &config.limits;
+        scan::check_name(self.file.file_name().unwrap_or_default())?;
         let file = permissions::open(&self.file, config.policy())?;
         self.passed.push(step_name(Step::Permissions));
         let content = scan::read_open(file, limits.plugin_bytes_max)?;

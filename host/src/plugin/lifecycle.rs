@@ -284,9 +284,11 @@ impl Loader {
             _ => return,
         };
         (slot.stamp, slot.hash, slot.signature) = (None, None, entry.signature);
-        if entry.is_symlink && !self.config.follow_symlinks {
+        let is_refused_link = entry.is_symlink && !self.config.follow_symlinks;
+        let link = if is_refused_link { Err(Refusal::Symlink) } else { Ok(()) };
+        if let Err(refusal) = scan::check_name(&entry.name).and(link) {
             slot.stamp = Some(entry.stamp);
-            return self.refuse(&entry.name, &Refusal::Symlink);
+            return self.refuse(&entry.name, &refusal);
         }
         log::trace!("reading {}", self.path(&entry.name).display());
         match scan::read(&self.path(&entry.name), self.config.policy(), self.config.limits.plugin_bytes_max) {

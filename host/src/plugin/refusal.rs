@@ -7,6 +7,8 @@ use std::io;
 /// Why a file is not served.
 #[derive(Debug)]
 pub(super) enum Refusal {
+    /// Its file name has a control character.
+    Name,
     /// It is a symbolic link.
     Symlink,
     /// Somebody else than the server's user or root could have changed it.
@@ -64,7 +66,8 @@ impl Refusal {
     pub(super) const fn is_of_the_content(&self) -> bool {
         !matches!(
             self,
-            Self::Symlink
+            Self::Name
+                | Self::Symlink
                 | Self::Unsafe { .. }
                 | Self::Untrusted(_)
                 | Self::Io { .. }
@@ -95,6 +98,7 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Name => f.write_str("its file name has a control character; rename it"),
             Self::Symlink => f.write_str(
                 "it is a symbolic link; put the file itself into the directory, or set follow_symlinks = true",
             ),

@@ -4,7 +4,7 @@ use super::permissions::{self, Policy};
 use super::refusal::Refusal;
 use super::trust;
 use sha2::{Digest, Sha256};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -110,8 +110,8 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// Lists the regular files and symbolic links named `*.so` directly inside; hidden ones, names with
-/// control characters and others are passed over.
+/// Lists the regular files and symbolic links named `*.so` directly inside; hidden ones and others are
+/// passed over.
 ///
 /// # Errors
 /// The directory cannot be read, for another reason than that there is none.
@@ -189,7 +189,12 @@ fn look(path: &Path, follows_links: bool) -> io::Result<(Metadata, bool)> {
 
 fn is_plugin_name(name: &OsString) -> bool {
     let name = name.as_bytes();
-    name.ends_with(b".so") && !name.starts_with(b".") && !name.iter().any(u8::is_ascii_control)
+    name.ends_with(b".so") && !name.starts_with(b".")
+}
+
+/// Refuses a name that operators could not send to `hotcall.reload`: XML has no such characters.
+pub(super) fn check_name(name: &OsStr) -> Result<(), Refusal> {
+    if name.as_bytes().iter().any(u8::is_ascii_control) { Err(Refusal::Name) } else { Ok(()) }
 }
 
 #[cfg(test)]

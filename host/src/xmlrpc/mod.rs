@@ -23,7 +23,7 @@ pub use date::parse_date_time;
 pub(crate) use decode::fault_of;
 pub use decode::{
     BorrowedCall, Call, DecodeError, DecodeLimits, Document, Params, decode_call, decode_call_in,
-    decode_call_quickly, decode_response,
+    decode_call_quickly, decode_response, decode_response_in,
 };
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use decode::{call_both_ways, response_both_ways};

@@ -193,6 +193,36 @@ fn silence_ends_at_the_time_limit() {
 }
 
 #[test]
+fn decoding_ends_at_the_time_limit() {
+    const BYTES: usize = 16 << 20;
+    for (start, slow) in [
+        ("<methodResponse>", "<!-- x -->"),
+        ("<methodResponse>", "<?a b?>"),
+        ("<methodResponse><params><param><!-- --><value><string>", "&amp;"),
+    ] {
+        let document = [start, &slow.repeat(BYTES / slow.len())].concat();
+        let (address, server) = serve(vec![answer("200 OK", document.as_bytes())]);
+        let limit = Duration::from_millis(500);
+        let client = Client::builder(&format!("http://{address}")).timeout(limit).build().unwrap();
+        let error = client.call::<Value>("m", []).unwrap_err();
+        assert!(error.is_timeout(), "{slow}: {error}");
+        // A slow machine may have closed it before the whole answer was written.
+        drop(server.join());
+    }
+}
+
+#[test]
+fn decoding_has_what_the_exchange_left_of_the_time() {
+    let slow = "<!-- x -->".repeat(1 << 16);
+    let (address, server) = serve(vec![answer("200 OK", slow.as_bytes())]);
+    let exchange = client(address).exchange("m", &[]).unwrap();
+    assert!(matches!(exchange.result(), Err(Error::Protocol(_))));
+    let error = Exchange { time_left: Duration::ZERO, ..exchange }.result().unwrap_err();
+    assert!(error.is_timeout() && error.to_string().contains("655360 bytes"), "{error}");
+    server.join().unwrap();
+}
+
+#[test]
 fn where_nobody_listens_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,7 +1,7 @@
 //! The client behind a proxy that makes tunnels.
 
 use super::*;
-use std::io;
+use std::{io, iter};
 
 /// Makes a tunnel to `server`, whatever name it is asked for, on so many connections. Returns what it was asked.
 fn tunnels(server: SocketAddr, connections: usize) -> (SocketAddr, JoinHandle<Vec<String>>) {
@@ -102,6 +102,52 @@ fn a_proxy_that_refuses_or_is_away_is_named() {
     let error = through(proxy);
     assert_eq!(cause(&error), Cause::Unreachable, "{error}");
     assert!(error.to_string().contains(&format!("through the proxy {proxy}")), "{error}");
+}
+
+/// A proxy that reads `CONNECT` and then writes these pieces, with a pause after each. It ends with
+/// its client.
+fn talks(pieces: impl IntoIterator<Item = Vec<u8>> + Send + 'static, pause: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        read_head(&mut BufReader::new(stream.try_clone().unwrap()));
+        for piece in pieces {
+            if stream.write_all(&piece).is_err() {
+                return;
+            }
+            thread::sleep(pause);
+        }
+    });
+    address
+}
+
+#[test]
+fn the_connect_timeout_covers_all_of_the_proxys_answer() {
+    let status = iter::once(b"HTTP/1.1 200 OK\r\n".to_vec());
+    // It ends after some seconds, so that a client that waits for the end fails this test and does
+    // not hang.
+    let trickle = status.chain(iter::repeat_n(b"X".to_vec(), 500));
+    let proxy = talks(trickle, Duration::from_millis(10));
+    let client = Client::builder("http://server.test")
+        .proxy(&format!("http://{proxy}"))
+        .connect_timeout(Duration::from_millis(200))
+        .build()
+        .unwrap();
+    let error = client.call::<Value>("m", ()).unwrap_err();
+    assert_eq!(cause(&error), Cause::Timeout, "{error}");
+    assert!(error.to_string().starts_with("cannot connect to "), "{error}");
+}
+
+#[test]
+fn the_proxys_answer_is_bounded_in_bytes() {
+    let header = [b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 32 << 10]].concat();
+    let silence = iter::repeat_n(Vec::new(), 500);
+    let proxy = talks(iter::once(header).chain(silence), Duration::from_millis(10));
+    let client = Client::builder("http://server.test").proxy(&format!("http://{proxy}")).build().unwrap();
+    let error = client.call::<Value>("m", ()).unwrap_err();
+    assert_eq!(cause(&error), Cause::Proxy, "{error}");
+    assert!(error.to_string().contains("16384 bytes"), "{error}");
 }
 
 #[test]

@@ -179,7 +179,7 @@ impl Connection {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Flow::Wait,
                 Err(error) => {
-                    log::debug!("{}: {error}", self.peer.address);
+                    log::debug!("{}: {error}", self.peer);
                     return Flow::Close;
                 }
             }
@@ -206,13 +206,13 @@ impl Connection {
                 self.advance(home)
             }
             State::Handshaking => {
-                log::debug!("{}: no TLS handshake in time", self.peer.address);
+                log::debug!("{}: no TLS handshake in time", self.peer);
                 Flow::Close
             }
             State::Writing(outgoing, _) => {
                 let is_due = home.service.slow_clients().allows(home.now);
                 let level = if is_due { Level::Info } else { Level::Debug };
-                log::log!(level, "{}: did not take its answer in time: {outgoing}", self.peer.address);
+                log::log!(level, "{}: did not take its answer in time: {outgoing}", self.peer);
                 self.stream.abort();
                 Flow::Close
             }
@@ -296,7 +296,7 @@ impl Connection {
                 false
             }
             State::Writing(outgoing, _) => {
-                log::warn!("{}: did not take its answer before the end: {outgoing}", self.peer.address);
+                log::warn!("{}: did not take its answer before the end: {outgoing}", self.peer);
                 false
             }
             State::Handshaking | State::Idle | State::Reading(_) | State::Lingering(_) => true,
@@ -312,7 +312,7 @@ impl Connection {
             return Err(ErrorKind::WouldBlock.into());
         }
         if self.is_outdated() {
-            log::debug!("{}: the requirements for clients changed during its handshake", self.peer.address);
+            log::debug!("{}: the requirements for clients changed during its handshake", self.peer);
             self.refuse(outdated().into());
             return Ok(());
         }
@@ -324,7 +324,7 @@ impl Connection {
             Err(why) => {
                 let is_due = home.service.refused_certificates().allows(home.now);
                 let level = if is_due { Level::Info } else { Level::Debug };
-                log::log!(level, "{}: refused: {why}", self.peer.address);
+                log::log!(level, "{}: refused: {why}", self.peer);
                 return Err(ErrorKind::ConnectionAborted.into());
             }
         }
@@ -363,7 +363,7 @@ impl Connection {
                 Ok(())
             }
             Err(refusal) => {
-                log::debug!("{}: {} {}", self.peer.address, refusal.status, refusal.why);
+                log::debug!("{}: {} {}", self.peer, refusal.status, refusal.why);
                 self.refuse(refusal.into());
                 Ok(())
             }

@@ -6,6 +6,7 @@ use crate::web::{Cancellation, Request, Way};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use smol_str::SmolStr;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +37,13 @@ pub(crate) struct Peer {
     pub(crate) is_encrypted: bool,
     /// The user of whom a verified certificate speaks; empty when there is none.
     pub(crate) name: SmolStr,
+}
+
+/// Who it is in a log line.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.address.is_empty() { "a Unix socket" } else { &self.address })
+    }
 }
 
 /// A request, whole and vetted.

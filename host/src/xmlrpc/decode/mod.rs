@@ -164,8 +164,20 @@ pub fn decode_response<'a>(
     document: impl Into<Document<'a>>,
     limits: &DecodeLimits,
 ) -> Result<Result<Value, Fault>, DecodeError> {
+    decode_response_in(document, limits, &Unlimited)
+}
+
+/// As [`decode_response`], with the time and memory that `resources` grant.
+///
+/// # Errors
+/// Those of [`decode_response`]; -32000 and -32001 when the resources stop it.
+pub fn decode_response_in<'a>(
+    document: impl Into<Document<'a>>,
+    limits: &DecodeLimits,
+    resources: &dyn Resources,
+) -> Result<Result<Value, Fault>, DecodeError> {
     let document = document.into();
-    Store::with(|store| decode(document, limits, store, &Unlimited, &response_ways()))
+    Store::with(|store| decode(document, limits, store, resources, &response_ways()))
 }
 
 /// The fault that a struct with `faultCode` and `faultString` stands for, in a response or among a batch's results. The code
