@@ -13,6 +13,7 @@ pub use error::Error;
 pub use options::Options;
 
 use crate::access::{Access, Policy};
+use crate::config::Config;
 use crate::net::tls::{Ready, Tls};
 use crate::net::{self, Bind, Handed, UnixAccess};
 use crate::plugin::{self, Plugins};
@@ -59,7 +60,7 @@ impl Prepared {
         // Made by the user who is to read it again.
         let of_files = if is_made_here { None } else { tls::ready(&options)? };
         if let Some(identity) = &identity {
-            identity.make_directory(&options.state_dir)?;
+            identity.make_directory(&options.state_dir())?;
         }
         let unix = unix_access(&options, identity.as_ref())?;
         let listeners = net::bind(&options.binds, handed, unix).map_err(Error::Net)?;
@@ -68,9 +69,10 @@ impl Prepared {
             identity.warn_of_unreadable(&options);
         }
         if have_secrets(&options, source) {
-            privileges::decide_about_core_dumps(options.core_dumps)?;
+            privileges::decide_about_core_dumps(options.config.core_dumps)?;
         }
-        plugin::make_state_dir(&options.state_dir, options.check_permissions).map_err(Error::Plugins)?;
+        let made = plugin::make_state_dir(&options.state_dir(), options.checks_permissions());
+        made.map_err(Error::Plugins)?;
         let tls = if is_made_here { tls::ready(&options)? } else { of_files };
         Ok(Self { options, listeners, tls, policy })
     }
@@ -83,30 +85,31 @@ impl Prepared {
         let Self { options, listeners, tls, policy } = self;
         let tls = tls.map(Tls::new).map(Arc::new);
         // Of those that run as soon as they are needed: nobody should wait for others' passwords until it is clear that more must.
-        let for_passwords = options.workers.min(cores() * WORKERS_PER_CORE);
+        let for_passwords = options.workers().min(cores() * WORKERS_PER_CORE);
         let access = Arc::new(Access::new(policy, for_passwords).map_err(Error::Options)?);
         let registry = Arc::new(Registry::default());
         let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
-        let dispatcher = Dispatcher::new(registry, options.limits.clone()).with_control(plugins.control());
-        let concurrency = Arc::new(Concurrency::new(&options.methods));
-        let dispatcher = dispatcher.with_style(options.xmlrpc).with_concurrency(Arc::clone(&concurrency));
-        let budget = net::Budget::new(&options.limits);
+        let config = &options.config;
+        let dispatcher = Dispatcher::new(registry, config.limits.clone()).with_control(plugins.control());
+        let concurrency = Arc::new(Concurrency::new(&config.methods));
+        let dispatcher = dispatcher.with_style(config.xmlrpc).with_concurrency(Arc::clone(&concurrency));
+        let budget = net::Budget::new(&config.limits);
         let app = App::new(dispatcher, access.clone()).with_memory(budget.clone());
         let handler = Arc::new(Application(Arc::new(app)));
         let settings = net::Settings {
             tls: tls.as_ref(),
-            private: &options.state_dir,
-            workers: options.workers + reserve(&options),
+            private: &options.state_dir(),
+            workers: options.workers() + reserve(&options),
             workers_freely: cores() * WORKERS_PER_CORE + reserve(&options),
             reactors: cores(),
-            direct_lane: options.direct_lane,
+            direct_lane: config.direct_lane,
             budget: &budget,
-            limits: &options.limits,
+            limits: &config.limits,
         };
         match net::start(listeners, &settings, handler) {
             Ok(front) => Ok(Server { front, tls, access, concurrency, plugins, options }),
             Err(error) => {
-                plugins.stop(Instant::now() + options.limits.drain_max());
+                plugins.stop(Instant::now() + config.limits.drain_max());
                 Err(Error::Net(error))
             }
         }
@@ -164,19 +167,21 @@ impl Server {
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.
-    pub fn reload(&mut self, options: Options) -> Result<(), Error> {
-        let keys = self.options.fixed_keys_that_differ(&options);
+    pub fn reload(&mut self, mut options: Options) -> Result<(), Error> {
+        let keys = self.options.fixed_settings_that_differ(&options);
         // The listeners are still those of the start.
-        let Self { options: Options { binds, handed, state_dir, .. }, .. } = &*self;
-        let (binds, handed, state_dir) = (binds.clone(), handed.clone(), state_dir.clone());
-        let options = Options { binds, handed, state_dir, ..options };
+        let Self { options: start, .. } = self;
+        options.binds.clone_from(&start.binds);
+        options.handed.clone_from(&start.handed);
+        options.config.state_dir.clone_from(&start.config.state_dir);
         // Once for all: the memory of what was read stays what it is, whatever is read later.
         if have_secrets(&options, tls::source(&options)?) {
-            privileges::decide_about_core_dumps(self.options.core_dumps)?;
+            privileges::decide_about_core_dumps(self.options.config.core_dumps)?;
         }
         let policy = policy(&options)?;
         let ready = tls::ready(&options)?;
-        let Options { plugin_settings, plugin_options, trust, methods, .. } = options;
+        let Options { plugin_settings, config, trust, .. } = options;
+        let Config { plugin_options, methods, .. } = config;
         self.plugins.reconfigure(plugin_settings, plugin_options, trust).map_err(Error::Plugins)?;
         // Nothing fails from here on.
         if let (Some(tls), Some(ready)) = (&self.tls, ready) {
@@ -192,7 +197,7 @@ impl Server {
 
     /// Answers what has been accepted, ends the plugins, and stops. `false` when the drain limit passed first.
     pub fn stop(self) -> bool {
-        let deadline = Instant::now() + self.options.limits.drain_max();
+        let deadline = Instant::now() + self.options.config.limits.drain_max();
         let drained = self.front.drain(deadline);
         self.plugins.stop(deadline);
         drained
@@ -226,12 +231,12 @@ fn reserve(options: &Options) -> usize {
     let has_unix = options.listeners().any(|bind| matches!(bind, Bind::Unix(_)));
     let for_reloads =
         if has_unix || options.access.names_operators() { plugin::RELOADS_AWAITED_MAX } else { 0 };
-    for_reloads + usize::from(options.workers == 1 && options.access.users.is_some())
+    for_reloads + usize::from(options.workers() == 1 && options.access.users.is_some())
 }
 
 /// Whose Unix sockets are.
 fn unix_access(options: &Options, identity: Option<&Identity>) -> Result<UnixAccess, Error> {
-    let group = options.unix_group.as_deref().map(privileges::group_id).transpose()?;
+    let group = options.config.unix_group.as_deref().map(privileges::group_id).transpose()?;
     let default = UnixAccess::default();
     Ok(UnixAccess {
         mode: options.unix_mode.unwrap_or(default.mode),

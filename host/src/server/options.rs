@@ -1,73 +1,47 @@
-//! What is chosen before a start, as the server takes it from a config.
+//! The settings as the server takes them: checked, and with no default left open.
 
 use super::error::Error;
 use crate::access;
 use crate::config::{CertificateKeys, ClientAuthName, ClientNameName, Config, default_state_dir};
-use crate::limits::{Limits, MethodLimits};
 use crate::net::tls::{self, CertificateFiles, ClientAuth, ClientName};
 use crate::net::{self, Bind};
-use crate::plugin::{self, PluginOptions, Trust, Watch};
-use crate::xmlrpc::{EncodeStyle, Value};
+use crate::plugin::{self, Trust, Watch};
+use crate::settings::Section;
+use crate::xmlrpc::Value;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-/// Calls may block, so there may be more workers than cores. One that is never needed is never started.
+/// Calls may block, so there may be more workers than cores. One that is never needed is never
+/// started.
 pub(super) const WORKERS_PER_CORE: usize = 4;
 
-/// Everything that is chosen before a start.
+const WORKERS_MAX: usize = 1_024;
+
+/// Everything that is chosen before a start. Settings that mean what they say are read from
+/// `config`.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The watched directory.
-    pub plugins_dir: PathBuf,
-    /// The server's own files.
-    pub state_dir: PathBuf,
+    /// The settings. Those that are optional and have a default are there.
+    pub config: Config,
     /// Where to listen.
     pub binds: Vec<Bind>,
     /// Where it listens besides, by sockets that it is handed.
     pub handed: Vec<Bind>,
     /// The mode of Unix sockets.
     pub unix_mode: Option<u32>,
-    /// The group of Unix sockets.
-    pub unix_group: Option<String>,
-    /// Whom to become before anything is loaded.
-    pub user: Option<String>,
-    /// With which group.
-    pub group: Option<String>,
-    /// Whether a crash may write the memory to disk.
-    pub core_dumps: bool,
     /// Certificates and their keys, the default one first.
     pub certificates: Vec<CertificateFiles>,
     /// How clients of the HTTPS listeners show who they are, if they are asked.
     pub clients: Option<ClientAuth>,
     /// Who may call.
     pub access: access::Settings,
-    /// Worker threads, at most.
-    pub workers: usize,
-    /// Whether plain calls go to the workers without passing through tiny_http.
-    pub direct_lane: bool,
-    /// How changes are noticed.
-    pub watch: Watch,
-    /// Whether each new plugin content is tried in a child process first.
-    pub probe: bool,
-    /// Whether plugins that somebody else could change are refused.
-    pub check_permissions: bool,
-    /// Whether a plugin file may be a symbolic link.
-    pub follow_symlinks: bool,
     /// Which plugins are loaded at all.
     pub trust: Trust,
-    /// Every limit.
-    pub limits: Limits,
-    /// How results are written.
-    pub xmlrpc: EncodeStyle,
     /// Each plugin's configuration.
     pub plugin_settings: BTreeMap<String, Value>,
-    /// What the server does with each plugin.
-    pub plugin_options: BTreeMap<String, PluginOptions>,
-    /// What calls of single methods may take.
-    pub methods: BTreeMap<String, MethodLimits>,
 }
 
 impl TryFrom<Config> for Options {
@@ -79,59 +53,76 @@ impl TryFrom<Config> for Options {
 }
 
 impl Options {
-    /// What a config says for a server that is handed such sockets. With any, it listens nowhere else by default.
+    /// What a config says for a server that is handed such sockets. With any, it listens nowhere
+    /// else by default.
     ///
     /// # Errors
     /// What in the config does not fit together.
-    pub fn new(config: Config, handed: Vec<Bind>) -> Result<Self, Error> {
-        const WORKERS_DEFAULT_MIN: usize = 32;
-        const WORKERS_MAX: usize = 1_024;
+    pub fn new(mut config: Config, handed: Vec<Bind>) -> Result<Self, Error> {
         const DEFAULT_HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
-        let certificates = config.certificates().map_err(|error| Error::Options(error.to_string()))?;
+        let wrong = |error: crate::config::Error| Error::Options(error.to_string());
+        let certificates = config.certificates().map_err(wrong)?;
         config.limits.check().map_err(Error::Options)?;
         if config.workers.is_some_and(|workers| !(1..=WORKERS_MAX).contains(&workers)) {
             return Err(Error::Options(format!("workers may be 1 to {WORKERS_MAX}")));
         }
         let clients = clients(&config)?;
-        let unix_mode = config.unix_mode().map_err(|error| Error::Options(error.to_string()))?;
-        let plugin_settings = config.plugin_settings();
-        let access = config.access();
-        let trust = config.trust().map_err(|error| Error::Options(error.to_string()))?;
-        let mut binds: Vec<Bind> = config.https.into_iter().map(Bind::Https).collect();
-        binds.extend(config.http.into_iter().map(Bind::Http));
-        binds.extend(config.unix.into_iter().map(Bind::Unix));
-        if binds.is_empty() && handed.is_empty() {
-            binds.push(Bind::Https(DEFAULT_HTTPS));
+        let unix_mode = config.unix_mode().map_err(wrong)?;
+        let trust = config.trust().map_err(wrong)?;
+        let Config { https, http, unix, .. } = &config;
+        if https.is_empty() && http.is_empty() && unix.is_empty() && handed.is_empty() {
+            config.https.push(DEFAULT_HTTPS);
         }
+        let mut binds: Vec<Bind> = config.https.iter().copied().map(Bind::Https).collect();
+        binds.extend(config.http.iter().copied().map(Bind::Http));
+        binds.extend(config.unix.iter().cloned().map(Bind::Unix));
         net::check(&binds, &handed).map_err(Error::Options)?;
-        Ok(Self {
-            plugins_dir: config.plugins_dir.unwrap_or_else(|| PathBuf::from("plugins")),
-            state_dir: config.state_dir.unwrap_or_else(|| default_state_dir(config.user.is_some())),
+        config.unix_mode = unix_mode.map(|mode| format!("{mode:04o}"));
+        let mut options = Self {
             binds,
             handed,
             unix_mode,
-            unix_group: config.unix_group,
-            user: config.user,
-            group: config.group,
-            core_dumps: config.core_dumps,
             certificates: certificates.into_iter().map(CertificateFiles::from).collect(),
             clients,
-            access,
-            workers: config
-                .workers
-                .unwrap_or((cores() * WORKERS_PER_CORE).clamp(WORKERS_DEFAULT_MIN, WORKERS_MAX)),
-            direct_lane: config.direct_lane.unwrap_or(true),
-            watch: config.watch.map_or(Watch::Auto, Watch::from),
-            probe: config.probe.unwrap_or(true),
-            check_permissions: config.check_permissions.unwrap_or(true),
-            follow_symlinks: config.follow_symlinks,
+            access: config.access(),
             trust,
-            limits: config.limits,
-            xmlrpc: config.xmlrpc,
-            plugin_settings,
-            plugin_options: config.plugin_options,
-            methods: config.methods,
-        })
+            plugin_settings: config.plugin_settings(),
+            config,
+        };
+        options.settle();
+        Ok(options)
+    }
+
+    /// Fills in the defaults that depend on more than the key, once for all. Settings that mean the
+    /// same are equal then.
+    fn settle(&mut self) {
+        self.config.plugins_dir = Some(self.plugins_dir().to_owned());
+        self.config.state_dir = Some(self.state_dir());
+        self.config.workers = Some(self.workers());
+        self.config.check_permissions = Some(self.checks_permissions());
+    }
+
+    /// The watched directory.
+    pub fn plugins_dir(&self) -> &Path {
+        self.config.plugins_dir.as_deref().unwrap_or(Path::new("plugins"))
+    }
+
+    /// The directory of the server's own files.
+    pub fn state_dir(&self) -> PathBuf {
+        let default = || default_state_dir(self.config.user.is_some());
+        self.config.state_dir.clone().unwrap_or_else(default)
+    }
+
+    /// Worker threads, at most.
+    pub fn workers(&self) -> usize {
+        const DEFAULT_MIN: usize = 32;
+        let default = || (cores() * WORKERS_PER_CORE).clamp(DEFAULT_MIN, WORKERS_MAX);
+        self.config.workers.unwrap_or_else(default)
+    }
+
+    /// Whether plugins that somebody else could change are refused.
+    pub fn checks_permissions(&self) -> bool {
+        self.config.check_permissions.unwrap_or(true)
     }
 
     /// All places where it listens.
@@ -139,73 +130,33 @@ impl Options {
         self.binds.iter().chain(&self.handed)
     }
 
-    /// The keys that only a start takes and that are other ones there.
-    pub(super) fn fixed_keys_that_differ(&self, new: &Self) -> Vec<&'static str> {
-        // All by name, so that a new one is not forgotten here.
-        let Self {
-            plugins_dir,
-            state_dir,
-            binds,
-            handed: _,
-            unix_mode,
-            unix_group,
-            user,
-            group,
-            core_dumps,
-            certificates: _,
-            clients: _,
-            workers,
-            direct_lane,
-            watch,
-            limits,
-            xmlrpc,
-            probe,
-            check_permissions,
-            follow_symlinks,
-            access: _,
-            trust: _,
-            plugin_settings: _,
-            plugin_options: _,
-            methods: _,
-        } = self;
-        let keys = [
-            ("plugins_dir", *plugins_dir != new.plugins_dir),
-            ("state_dir", *state_dir != new.state_dir),
-            ("https, http or unix", *binds != new.binds),
-            ("unix_mode", *unix_mode != new.unix_mode),
-            ("unix_group", *unix_group != new.unix_group),
-            ("user", *user != new.user),
-            ("group", *group != new.group),
-            ("core_dumps", *core_dumps != new.core_dumps),
-            ("workers", *workers != new.workers),
-            ("direct_lane", *direct_lane != new.direct_lane),
-            ("watch", *watch != new.watch),
-            ("[limits]", *limits != new.limits),
-            ("[xmlrpc]", *xmlrpc != new.xmlrpc),
-            ("probe", *probe != new.probe),
-            ("check_permissions", *check_permissions != new.check_permissions),
-            ("follow_symlinks", *follow_symlinks != new.follow_symlinks),
-        ];
-        keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    /// The names of the settings that only a start takes and that are other ones there.
+    pub(super) fn fixed_settings_that_differ(&self, new: &Self) -> Vec<&'static str> {
+        let differing = self.config.differing(&new.config).into_iter();
+        let fixed = differing.filter(|setting| !setting.is_reloaded);
+        let mut names: Vec<_> = fixed.map(|setting| setting.name()).collect();
+        names.dedup();
+        names
     }
 
-    /// The files that are read anew while the server runs.
+    /// The files that are read again while the server runs.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
         tls::files(&self.certificates, self.clients.as_ref()).chain(self.access.users.as_deref())
     }
 
     /// What of it the plugins' life cycle gets.
     pub fn plugin_config(&self) -> plugin::Config {
+        let config = &self.config;
         plugin::Config {
-            directory: self.plugins_dir.clone(),
-            state_dir: self.state_dir.clone(),
-            watch: self.watch,
+            directory: self.plugins_dir().to_owned(),
+            state_dir: self.state_dir(),
+            watch: Watch::from(config.watch),
             settings: self.plugin_settings.clone(),
-            options: self.plugin_options.clone(),
-            limits: self.limits.clone(),
-            probe: self.probe.then(plugin::probe::this_program),
-            check_permissions: self.check_permissions,
-            follow_symlinks: self.follow_symlinks,
+            options: config.plugin_options.clone(),
+            limits: config.limits.clone(),
+            probe: config.probe.then(plugin::probe::this_program),
+            check_permissions: self.checks_permissions(),
+            follow_symlinks: config.follow_symlinks,
             trust: self.trust.clone(),
         }
     }
@@ -227,7 +178,10 @@ fn clients(config: &Config) -> Result<Option<ClientAuth>, Error> {
             ("client_name", config.client_name.is_some()),
         ];
         return match keys.into_iter().find(|(_, is_given)| *is_given) {
-            Some((key, _)) => Err(Error::Options(format!("{key} says nothing without client_ca: give both"))),
+            Some((key, _)) => {
+                let why = format!("{key} says nothing without client_ca: give both");
+                Err(Error::Options(why))
+            }
             None => Ok(None),
         };
     };
@@ -244,4 +198,54 @@ fn clients(config: &Config) -> Result<Option<ClientAuth>, Error> {
 /// How many threads run at a time.
 pub(super) fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    fn fixed(change: impl Fn(&mut Config), other: impl Fn(&mut Config)) -> Vec<&'static str> {
+        let options = |change: &dyn Fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            Options::try_from(config).unwrap()
+        };
+        options(&change).fixed_settings_that_differ(&options(&other))
+    }
+
+    #[test]
+    fn settings_that_mean_the_same_do_not_differ() {
+        let spelled_out = |config: &mut Config| {
+            config.plugins_dir = Some("plugins".into());
+            config.state_dir = Some(default_state_dir(false));
+            config.workers = Some((cores() * WORKERS_PER_CORE).max(32));
+            config.check_permissions = Some(true);
+            config.https = vec!["127.0.0.1:8443".parse().unwrap()];
+        };
+        assert_eq!(fixed(|_| (), spelled_out), [""; 0]);
+        let mode = |mode: &'static str| {
+            move |config: &mut Config| {
+                config.unix = vec!["s".into()];
+                config.unix_mode = Some(mode.into());
+            }
+        };
+        assert_eq!(fixed(mode("660"), mode("0660")), [""; 0]);
+        assert_eq!(fixed(mode("600"), mode("660")), ["unix_mode"]);
+    }
+
+    #[test]
+    fn what_a_reload_does_not_take_is_named_once() {
+        let all = |config: &mut Config| {
+            config.plugins_dir = Some("p".into());
+            config.http = vec!["127.0.0.1:80".parse().unwrap()];
+            config.unix = vec!["s".into()];
+            config.direct_lane = false;
+            config.limits = Limits { call_ms_max: 1, ..Limits::default() };
+            config.users = Some("users".into());
+            config.allow_anonymous = true;
+        };
+        let named = ["plugins_dir", "direct_lane", "https, http or unix", "[limits]"];
+        assert_eq!(fixed(|_| (), all), named);
+    }
 }

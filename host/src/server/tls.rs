@@ -46,7 +46,7 @@ pub(super) fn ready(options: &Options) -> Result<Option<Ready>, Error> {
         }
         Source::Files => options.certificates.clone(),
         Source::Development => {
-            let files = development_certificate(&options.state_dir).map_err(Error::Net)?;
+            let files = development_certificate(&options.state_dir()).map_err(Error::Net)?;
             log::info!("self-signed certificate for development: {}", files.cert.display());
             vec![files]
         }
