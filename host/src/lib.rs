@@ -46,6 +46,7 @@ pub mod plugin;
 pub mod registry;
 pub mod rpc;
 pub mod server;
+mod settings;
 pub mod text;
 pub mod web;
 pub mod xmlrpc;

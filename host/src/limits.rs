@@ -1,166 +1,147 @@
-//! Every limit of the server, in one place: each has a name that ends in its unit, a default, and a key of the
-//! same name under `[limits]` in the config file. None is infinite.
+//! Every limit of the server, in one place: each has a name that ends in its unit, a default, and a
+//! key of the same name under `[limits]` in the config file. None is infinite.
 
+use crate::settings::{Section, number, settings};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// What the server takes, holds and waits for at most. Where 0 is none of something, it may be 0; see [`Limits::check`].
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Open connections of clients. Further ones are closed at once.
-    pub connections_max: usize,
-    /// Of them, those from one address. An IPv6 /64 counts as one address.
-    pub connections_per_address_max: usize,
-    /// A TLS handshake, from the connection's acceptance.
-    pub handshake_ms_max: u64,
-    /// A request's line and header fields.
-    pub header_bytes_max: usize,
-    /// From a request's first byte to its last; and for a response, from one piece that its client takes to the next.
-    pub request_ms_max: u64,
-    /// What a client takes of a response per second, on average, once `request_ms_max` has passed. 0: any piece in time will do.
-    pub response_bytes_per_second_min: usize,
-    /// Between two requests of a connection.
-    pub idle_ms_max: u64,
-    /// A request body.
-    pub body_bytes_max: usize,
-    /// Bodies of requests and responses of all connections together, with what requests become while
-    /// they are inflated and decoded. The first 64 KiB of each body and of each call are free.
-    pub bodies_bytes_max: usize,
-    /// Of them, those of one address, in percent; in any case one of the largest. An IPv6 /64 counts as one address, and Unix sockets
-    /// have none, so only `bodies_bytes_max` holds there.
-    pub bodies_per_address_percent_max: usize,
-    /// Arrays and structs within each other, in requests and results.
-    pub xml_depth_max: usize,
-    /// Values of all kinds in one request or result.
-    pub xml_values_max: usize,
-    /// One text in a request: a string, or a base64 text.
-    pub xml_text_bytes_max: usize,
-    /// The name of a struct's member in a request. 0: only an empty one.
-    pub xml_name_bytes_max: usize,
-    /// The name of a method in a request.
-    pub xml_method_bytes_max: usize,
-    /// The name of an element or of an attribute in a request.
-    pub xml_element_name_bytes_max: usize,
-    /// The value of an attribute in a request, of the prolog's too.
-    pub xml_attribute_bytes_max: usize,
-    /// Attributes of one element in a request. XML-RPC has none, so it may be 0; declarations of namespaces do not count.
-    pub xml_attributes_max: usize,
-    /// Calls in one `system.multicall`. 0: none.
-    pub multicall_calls_max: usize,
-    /// From a request's arrival to the end of its call.
-    pub call_ms_max: u64,
-    /// Workers that are replaced while they are stuck in calls past their deadlines. 0: none.
-    pub stuck_workers_max: usize,
-    /// Requests that wait for a worker.
-    pub queue_len_max: usize,
-    /// An encoded response, and the arena of one call.
-    pub response_bytes_max: usize,
-    /// From the first signal to the exit, and from a plugin's replacement to its last call's end. 0: nothing is
-    /// waited for, and the exit is with 1. A log whose reader takes nothing delays the exit by up to 2 s more.
-    pub drain_ms_max: u64,
-    /// How long calls of a plugin wait while it is replaced exclusively. The calls that run have half of it to end, or the
-    /// old version goes on.
-    pub exclusive_ms_max: u64,
-    /// A plugin file.
-    pub plugin_bytes_max: u64,
-    /// Plugin files in the directory.
-    pub plugin_files_max: usize,
-    /// Exported methods of one plugin.
-    pub plugin_methods_max: usize,
-    /// Retired generations that stay mapped before the log warns of them. 0: of the first.
-    pub generations_kept_max: usize,
-    /// Callers whose calls of one plugin panic in a row, within `panics_ms_max`, before it is out
-    /// of service. One of them must have been answered before, unless no caller in good standing
-    /// is known. If callers are not told apart, it counts calls.
-    pub panics_max: u32,
-    /// How far apart those panics may be, from the first to the last. 0: hardly any are so near.
-    pub panics_ms_max: u64,
-    /// Calls of one caller that panic in a row before the plugin refuses that caller. At most
-    /// `panics_max` - 1. 0: callers are not told apart.
-    pub caller_panics_max: u32,
-    /// How long a plugin is out of service, or a caller is refused, before one call is let in. It
-    /// doubles each time that call panics too.
-    pub panic_retry_ms: u64,
-    /// The longest such wait.
-    pub panic_retry_ms_max: u64,
-    /// How long the trial of a new plugin content in a child process may take.
-    pub probe_ms_max: u64,
-    /// All memory that such a trial maps, code and reserved memory included.
-    pub probe_address_space_bytes_max: u64,
-    /// How long a plugin file must stay as it is before it is loaded. 0: from one look to the next.
-    pub settle_ms: u64,
-    /// How long the loader waits before it retries a plugin file that it could not read, copy or
-    /// probe. It doubles each time.
-    pub plugin_retry_ms: u64,
-    /// The longest such wait.
-    pub plugin_retry_ms_max: u64,
-    /// How long a plugin file must be gone before its methods go. 0: they go at once.
-    pub removal_ms: u64,
-    /// From one look at the plugins directory to the next when nothing hints at a change.
-    pub rescan_ms: u64,
-    /// From one look at the files of certificates to the next.
-    pub certificate_rescan_ms: u64,
-    /// Log lines that standard error has not taken yet. Further ones are dropped, and counted.
-    pub log_queue_bytes_max: usize,
+/// Dropping and comparing nested values takes stack for each level.
+const DEPTH_MAX: u64 = 1_000;
+const PERCENT_MAX: u64 = 100;
+/// A loader that looks or tries more often does nothing else.
+const WAIT_MS_MIN: u64 = 10;
+/// Room for XML-RPC's own names, the prefix of an extension included.
+const ELEMENT_NAME_BYTES_MIN: u64 = 32;
+/// Room for a prolog's encoding, and for the namespace of Apache's elements.
+const ATTRIBUTE_BYTES_MIN: u64 = 64;
+/// Room for the longest line of a plugin.
+const LOG_QUEUE_BYTES_MIN: u64 = 16_384;
+
+settings! {
+    /// The most that the server takes, holds and waits for. With 0 where a limit must be at least
+    /// 1, no call could be answered or no plugin could serve; see [`Limits::check`].
+    #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Limits {
+        /// Open connections of clients. Further ones are closed at once.
+        connections_max: usize = 10_000;
+        /// Of them, those from one address. An IPv6 /64 counts as one address.
+        connections_per_address_max: usize = 1_000;
+        /// A TLS handshake, from the connection's acceptance.
+        handshake_ms_max: u64 = 10_000;
+        /// A request's line and header fields.
+        header_bytes_max: usize = 16_384;
+        /// From a request's first byte to its last. For a response, from one piece that its client
+        /// takes to the next.
+        request_ms_max: u64 = 30_000;
+        /// What a client takes of a response on average, once request_ms_max has passed. 0: any
+        /// piece in time will do.
+        response_bytes_per_second_min: usize = 65_536 => at_least(0);
+        /// Between two requests of a connection.
+        idle_ms_max: u64 = 75_000;
+        /// A request body, also once it is inflated. A longer one gets 413.
+        body_bytes_max: usize = 16_777_216;
+        /// Bodies of requests and responses of all connections together, also inflated and decoded,
+        /// past the first 64 KiB of each body and of each call.
+        bodies_bytes_max: usize = 268_435_456 => at_least(0);
+        /// Of that, for one address, with room for at least one of the largest. An IPv6 /64 counts
+        /// as one address. Unix sockets have none, so only bodies_bytes_max holds there. 100 behind
+        /// a proxy.
+        bodies_per_address_percent_max: usize = 25 => range(1, PERCENT_MAX);
+        /// Arrays and structs within each other, in requests and results, 1 to 1000.
+        xml_depth_max: usize = 128 => range(1, DEPTH_MAX);
+        /// Values of all kinds in one request or result.
+        xml_values_max: usize = 1_000_000;
+        /// One text of a request, base64 too. Does not follow body_bytes_max.
+        xml_text_bytes_max: usize = 16_777_216;
+        /// The name of a struct's member in a request. 0: only an empty one.
+        xml_name_bytes_max: usize = 65_536 => at_least(0);
+        /// The name of a method in a request.
+        xml_method_bytes_max: usize = 1_024;
+        /// The name of an element or attribute in a request, at least 32.
+        xml_element_name_bytes_max: usize = 256 => at_least(ELEMENT_NAME_BYTES_MIN);
+        /// The value of an attribute in a request, of the prolog's too, at least 64.
+        xml_attribute_bytes_max: usize = 4_096 => at_least(ATTRIBUTE_BYTES_MIN);
+        /// Attributes of one element in a request, without declarations of namespaces. 0: none.
+        ///
+        /// XML-RPC has no attributes.
+        xml_attributes_max: usize = 64 => at_least(0);
+        /// Calls in one `system.multicall`. 0: none.
+        multicall_calls_max: usize = 1_000 => at_least(0);
+        /// From a request's arrival to the end of its call.
+        call_ms_max: u64 = 30_000;
+        /// Workers that are replaced while they are stuck in calls past their deadlines. 0: none.
+        stuck_workers_max: usize = 64 => at_least(0);
+        /// Requests that wait for a worker.
+        queue_len_max: usize = 1_024;
+        /// An encoded response, and the arena of one call.
+        response_bytes_max: usize = 67_108_864;
+        /// How long calls wait while their plugin is replaced exclusively. Running calls have half
+        /// of it to end, or the old version goes on.
+        exclusive_ms_max: u64 = 10_000;
+        /// From the first signal to the exit, and from a plugin's replacement to its last call's
+        /// end. 0: no time, and an exit with 1. A full log pipe adds up to 2 s to the exit.
+        drain_ms_max: u64 = 30_000 => at_least(0);
+        /// A plugin file.
+        plugin_bytes_max: u64 = 268_435_456;
+        /// Plugin files in the directory.
+        plugin_files_max: usize = 10_000;
+        /// Exported methods of one plugin.
+        plugin_methods_max: usize = 10_000;
+        /// Retired versions that stay mapped before the log warns of them. 0: it warns of the
+        /// first.
+        generations_kept_max: usize = 1_000 => at_least(0);
+        /// Callers whose calls of one plugin panic in a row, within panics_ms_max, before it is out
+        /// of service.
+        ///
+        /// One of them must have been answered before, unless no caller in good standing is known.
+        /// If callers are not told apart, it counts calls.
+        panics_max: u32 = 5;
+        /// How far apart those panics may be, from the first to the last. 0: no time, so that
+        /// hardly any panics count as in a row.
+        panics_ms_max: u64 = 60_000 => at_least(0);
+        /// Calls of one caller that panic in a row before the plugin refuses only that caller. At
+        /// most panics_max - 1. 0: callers are not told apart.
+        caller_panics_max: u32 = 3 => at_least(0);
+        /// How long a plugin is out of service, or a caller is refused, before one call is tried.
+        /// It doubles each time that call panics too.
+        panic_retry_ms: u64 = 1_000 => at_least(WAIT_MS_MIN);
+        /// The longest such wait.
+        panic_retry_ms_max: u64 = 300_000 => at_least(0);
+        /// The trial of a new plugin content in a child process. Raise it for a plugin that needs
+        /// long in `create`.
+        probe_ms_max: u64 = 5_000;
+        /// All memory that such a trial maps, code and reserved memory included.
+        probe_address_space_bytes_max: u64 = 4_294_967_296;
+        /// How long a plugin file must stay unchanged before it is loaded. 0: no time.
+        settle_ms: u64 = 100 => at_least(0);
+        /// How long a plugin file waits that could not be read, copied or tried. It doubles each
+        /// time.
+        plugin_retry_ms: u64 = 1_000 => at_least(WAIT_MS_MIN);
+        /// The longest such wait.
+        plugin_retry_ms_max: u64 = 300_000 => at_least(0);
+        /// How long a plugin file must be gone before its methods go. 0: no time.
+        removal_ms: u64 = 1_000 => at_least(0);
+        /// Between two looks at the plugins directory when nothing hints at a change.
+        rescan_ms: u64 = 1_000 => at_least(WAIT_MS_MIN);
+        /// Between two looks at the files of certificates.
+        certificate_rescan_ms: u64 = 1_000 => at_least(WAIT_MS_MIN);
+        /// Log lines that standard error has not taken yet, at least 16_384. Further ones are
+        /// dropped and counted.
+        log_queue_bytes_max: usize = 1_048_576 => at_least(LOG_QUEUE_BYTES_MIN);
+    }
 }
 
-/// What calls of one method may take, where that is less than [`Limits`] allow.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
-pub struct MethodLimits {
-    /// Calls that run at a time; at least 1. Further ones are answered with fault -32001 at once. Default: any number.
-    pub concurrency_max: Option<NonZeroUsize>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections_max: 10_000,
-            connections_per_address_max: 1_000,
-            handshake_ms_max: 10_000,
-            header_bytes_max: 16_384,
-            request_ms_max: 30_000,
-            response_bytes_per_second_min: 64 << 10,
-            idle_ms_max: 75_000,
-            body_bytes_max: 16 << 20,
-            bodies_bytes_max: 256 << 20,
-            bodies_per_address_percent_max: 25,
-            xml_depth_max: 128,
-            xml_values_max: 1_000_000,
-            xml_text_bytes_max: 16 << 20,
-            xml_name_bytes_max: 65_536,
-            xml_method_bytes_max: 1_024,
-            xml_element_name_bytes_max: 256,
-            xml_attribute_bytes_max: 4_096,
-            xml_attributes_max: 64,
-            multicall_calls_max: 1_000,
-            call_ms_max: 30_000,
-            stuck_workers_max: 64,
-            queue_len_max: 1_024,
-            response_bytes_max: 64 << 20,
-            drain_ms_max: 30_000,
-            exclusive_ms_max: 10_000,
-            plugin_bytes_max: 256 << 20,
-            plugin_files_max: 10_000,
-            plugin_methods_max: 10_000,
-            generations_kept_max: 1_000,
-            panics_max: 5,
-            panics_ms_max: 60_000,
-            caller_panics_max: 3,
-            panic_retry_ms: 1_000,
-            panic_retry_ms_max: 300_000,
-            probe_ms_max: 5_000,
-            probe_address_space_bytes_max: 4 << 30,
-            settle_ms: 100,
-            plugin_retry_ms: 1_000,
-            plugin_retry_ms_max: 300_000,
-            removal_ms: 1_000,
-            rescan_ms: 1_000,
-            certificate_rescan_ms: 1_000,
-            log_queue_bytes_max: 1 << 20,
-        }
+settings! {
+    /// What calls of one method may take, where that is less than [`Limits`] allow.
+    #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct MethodLimits {
+        /// Calls that run at a time. Further ones get fault -32001 at once.
+        ///
+        /// At least 1. Default: any number.
+        concurrency_max: Option<NonZeroUsize> = None => shown("2");
     }
 }
 
@@ -170,40 +151,18 @@ impl Limits {
     /// # Errors
     /// The key whose value is out of its range, and the range.
     pub fn check(&self) -> Result<(), String> {
-        /// Dropping and comparing nested values takes stack for each level.
-        const DEPTH_MAX: usize = 1_000;
-        const PERCENT_MAX: usize = 100;
-        /// A loader that looks or tries more often does nothing else.
-        const WAIT_MS_MIN: u64 = 10;
-        /// Room for XML-RPC's own names, the prefix of an extension included.
-        const ELEMENT_NAME_BYTES_MIN: usize = 32;
-        /// Room for a prolog's encoding, and for the namespace of Apache's elements.
-        const ATTRIBUTE_BYTES_MIN: usize = 64;
-        /// Room for the longest line of a plugin.
-        const LOG_QUEUE_BYTES_MIN: usize = 16 << 10;
-        if let Some((key, _)) = self.needed().into_iter().find(|(_, is_there)| !is_there) {
-            return Err(format!(
-                "limits.{key} is 0 and must be at least 1: with 0 no call could be answered"
-            ));
-        }
-        if !(1..=DEPTH_MAX).contains(&self.xml_depth_max) {
-            return Err(format!(
-                "limits.xml_depth_max is {} and may be 1 to {DEPTH_MAX}",
-                self.xml_depth_max
-            ));
-        }
-        if !(1..=PERCENT_MAX).contains(&self.bodies_per_address_percent_max) {
-            return Err(format!(
-                "limits.bodies_per_address_percent_max is {} and may be 1 to {PERCENT_MAX}",
-                self.bodies_per_address_percent_max
-            ));
-        }
-        let names = ("xml_element_name_bytes_max", self.xml_element_name_bytes_max, ELEMENT_NAME_BYTES_MIN);
-        let values = ("xml_attribute_bytes_max", self.xml_attribute_bytes_max, ATTRIBUTE_BYTES_MIN);
-        let log = ("log_queue_bytes_max", self.log_queue_bytes_max, LOG_QUEUE_BYTES_MIN);
-        if let Some((key, bytes, min)) = [names, values, log].into_iter().find(|(_, bytes, min)| bytes < min)
-        {
-            return Err(format!("limits.{key} is {bytes} and must be at least {min}"));
+        for (setting, value) in Self::SETTINGS.iter().zip(self.values()) {
+            let (key, least, most) = (setting.key, setting.least, setting.most);
+            let is_wrong = |number: &u64| !(least..=most).contains(number);
+            let Some(number) = number(value).filter(is_wrong) else { continue };
+            return Err(match (least, most) {
+                (1, u64::MAX) => {
+                    let why = "with 0 no call could be answered";
+                    format!("limits.{key} is 0 and must be at least 1: {why}")
+                }
+                (_, u64::MAX) => format!("limits.{key} is {number} and must be at least {least}"),
+                _ => format!("limits.{key} is {number} and may be {least} to {most}"),
+            });
         }
         for (key, bytes) in
             [("body_bytes_max", self.body_bytes_max), ("response_bytes_max", self.response_bytes_max)]
@@ -213,15 +172,6 @@ impl Limits {
                 return Err(format!("limits.bodies_bytes_max is {all} and must be at least {key}, {bytes}"));
             }
         }
-        let waits = [
-            ("rescan_ms", self.rescan_ms),
-            ("certificate_rescan_ms", self.certificate_rescan_ms),
-            ("plugin_retry_ms", self.plugin_retry_ms),
-            ("panic_retry_ms", self.panic_retry_ms),
-        ];
-        if let Some((key, ms)) = waits.into_iter().find(|(_, ms)| *ms < WAIT_MS_MIN) {
-            return Err(format!("limits.{key} is {ms} and must be at least {WAIT_MS_MIN}"));
-        }
         let plugin = ("plugin_retry_ms", self.plugin_retry_ms, self.plugin_retry_ms_max);
         let panic = ("panic_retry_ms", self.panic_retry_ms, self.panic_retry_ms_max);
         if let Some((key, first, longest)) =
@@ -230,33 +180,6 @@ impl Limits {
             return Err(format!("limits.{key}_max is {longest} and must be at least {key}, {first}"));
         }
         Ok(())
-    }
-
-    /// The keys without which nobody could be served, or no plugin could serve, and whether they leave room for anything. The others
-    /// may be 0, which is none of what they count, or no time.
-    const fn needed(&self) -> [(&'static str, bool); 20] {
-        [
-            ("connections_max", self.connections_max > 0),
-            ("connections_per_address_max", self.connections_per_address_max > 0),
-            ("handshake_ms_max", self.handshake_ms_max > 0),
-            ("header_bytes_max", self.header_bytes_max > 0),
-            ("request_ms_max", self.request_ms_max > 0),
-            ("idle_ms_max", self.idle_ms_max > 0),
-            ("body_bytes_max", self.body_bytes_max > 0),
-            ("xml_values_max", self.xml_values_max > 0),
-            ("xml_text_bytes_max", self.xml_text_bytes_max > 0),
-            ("xml_method_bytes_max", self.xml_method_bytes_max > 0),
-            ("call_ms_max", self.call_ms_max > 0),
-            ("queue_len_max", self.queue_len_max > 0),
-            ("response_bytes_max", self.response_bytes_max > 0),
-            ("exclusive_ms_max", self.exclusive_ms_max > 0),
-            ("plugin_bytes_max", self.plugin_bytes_max > 0),
-            ("plugin_files_max", self.plugin_files_max > 0),
-            ("plugin_methods_max", self.plugin_methods_max > 0),
-            ("panics_max", self.panics_max > 0),
-            ("probe_ms_max", self.probe_ms_max > 0),
-            ("probe_address_space_bytes_max", self.probe_address_space_bytes_max > 0),
-        ]
     }
 
     /// `handshake_ms_max` as a duration.
@@ -269,8 +192,9 @@ impl Limits {
         Duration::from_millis(self.request_ms_max)
     }
 
-    /// What is read of a body that is not taken, and thrown away, so that its sender hears why: four times what a body may
-    /// have, and no less than a mebibyte. It follows `body_bytes_max`, because a client that may send so much anyhow gains nothing by it.
+    /// What is read of a body that is not taken, and thrown away, so that its sender hears why:
+    /// four times what a body may have, and no less than a mebibyte. It follows `body_bytes_max`,
+    /// because a client that may send so much anyhow gains nothing by it.
     pub const fn discard_bytes_max(&self) -> usize {
         const BYTES_MIN: usize = 1 << 20;
         const BODIES: usize = 4;
@@ -333,33 +257,52 @@ mod tests {
         assert_eq!(why, "limits.bodies_per_address_percent_max is 101 and may be 1 to 100");
     }
 
-    /// Also a key that is new must be thought of.
     #[test]
-    fn what_is_needed_may_not_be_0_and_what_is_not_may() {
-        const MAY_BE_0: [&str; 11] = [
-            "response_bytes_per_second_min",
-            "xml_name_bytes_max",
-            "xml_attributes_max",
-            "multicall_calls_max",
-            "stuck_workers_max",
-            "drain_ms_max",
-            "generations_kept_max",
-            "panics_ms_max",
-            "caller_panics_max",
-            "settle_ms",
-            "removal_ms",
-        ];
+    fn a_limit_may_be_0_where_its_declaration_says_so() {
+        // Checked against other limits.
+        const FOLLOW: [&str; 3] = ["bodies_bytes_max", "plugin_retry_ms_max", "panic_retry_ms_max"];
         let defaults = toml::Table::try_from(Limits::default()).unwrap();
-        for key in defaults.keys() {
+        assert_eq!(defaults.len(), Limits::SETTINGS.len());
+        for setting in Limits::SETTINGS {
             let mut table = defaults.clone();
-            table.insert(key.clone(), 0.into());
+            table.insert(setting.key.into(), 0.into());
             let checked = table.try_into::<Limits>().unwrap().check();
-            if MAY_BE_0.contains(&key.as_str()) {
+            if setting.least == 0 && !FOLLOW.contains(&setting.key) {
                 assert_eq!(checked, Ok(()));
             } else {
                 let why = checked.unwrap_err();
-                assert!(why.starts_with(&format!("limits.{key} is 0 and m")), "{why}");
+                assert!(why.starts_with(&format!("limits.{} is 0 and m", setting.key)), "{why}");
             }
         }
+    }
+
+    #[test]
+    fn a_number_out_of_its_range_is_refused_with_the_range() {
+        let why = |limits: Limits| limits.check().unwrap_err();
+        let limits = Limits::default;
+        assert_eq!(
+            why(Limits { queue_len_max: 0, ..limits() }),
+            "limits.queue_len_max is 0 and must be at least 1: with 0 no call could be answered"
+        );
+        assert_eq!(
+            why(Limits { xml_depth_max: 1_001, ..limits() }),
+            "limits.xml_depth_max is 1001 and may be 1 to 1000"
+        );
+        assert_eq!(
+            why(Limits { xml_attribute_bytes_max: 63, ..limits() }),
+            "limits.xml_attribute_bytes_max is 63 and must be at least 64"
+        );
+        assert_eq!(
+            why(Limits { panic_retry_ms: 9, ..limits() }),
+            "limits.panic_retry_ms is 9 and must be at least 10"
+        );
+        assert_eq!(
+            why(Limits { bodies_bytes_max: 7, body_bytes_max: 8, ..limits() }),
+            "limits.bodies_bytes_max is 7 and must be at least body_bytes_max, 8"
+        );
+        assert_eq!(
+            why(Limits { plugin_retry_ms_max: 999, ..limits() }),
+            "limits.plugin_retry_ms_max is 999 and must be at least plugin_retry_ms, 1000"
+        );
     }
 }

@@ -41,11 +41,14 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     tell_what_is_off(&config);
     let is_checked = config.check_permissions.unwrap_or(true);
     let first = options(config)?;
-    plugin::make_state_dir(&first.state_dir, is_checked).map_err(Failure::new)?;
-    let output = first.state_dir.join("dev-plugins").join(name_of(&args.dirs)?);
+    plugin::make_state_dir(&first.state_dir(), is_checked).map_err(Failure::new)?;
+    let output = first.state_dir().join("dev-plugins").join(name_of(&args.dirs)?);
     let building = Building { dirs: args.dirs.clone(), output: output.clone(), release: args.release };
     let builder = dev::start(building, &interrupt).map_err(Failure::new)?;
-    let of_output = |options| Options { plugins_dir: output.clone(), ..options };
+    let of_output = |mut options: Options| {
+        options.config.plugins_dir = Some(output.clone());
+        options
+    };
     let prepared = Prepared::new(of_output(first), Vec::new()).map_err(Failure::new)?;
     let served = until_signal(&signals, prepared, || Ok(of_output(options(args.common.config()?)?)));
     builder.stop();

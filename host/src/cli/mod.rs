@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod connection;
 mod dev;
+mod flags;
 mod json;
 mod logger;
 mod manager;

@@ -1,32 +1,25 @@
 //! `hotcall serve`: the server, until a signal ends it.
 
+use super::flags::{CommonFlags, ServeFlags};
 use super::logger;
 use super::manager::{self, Manager, Watchdog};
 use super::output::{Failure, print};
 use super::signals::{Kept, Signals, Wish};
-use crate::config::{Config, EXAMPLE, WatchName};
+use crate::config::{self, Config};
 use crate::net::InheritedSocket;
 use crate::server::{Options, Prepared, allocator};
 use crate::text;
 use clap::Args;
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread;
 
-/// Flags of `serve`. Each that is given replaces the config file's key of the same name.
-#[derive(Args, Clone, Debug, Default)]
+/// Flags of `serve`. Those that are settings replace the config file's keys.
+#[derive(Args, Clone, Debug)]
 pub(super) struct ServeArgs {
-    /// The directory to watch for plugins [default: plugins]
-    #[arg(long, value_name = "DIR")]
-    plugins: Option<PathBuf>,
-    /// The user to become, when root starts it, before any plugin is loaded
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
-    /// The group to take with that [default: the user's]
-    #[arg(long, value_name = "NAME", requires = "user")]
-    group: Option<String>,
+    #[command(flatten)]
+    settings: ServeFlags,
     /// Say what would be served, or why nothing would be, and exit with 0 or 1; nothing is bound or loaded
     #[arg(long)]
     check_config: bool,
@@ -38,70 +31,31 @@ pub(super) struct ServeArgs {
 }
 
 /// What `serve` and `dev` have in common.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct CommonArgs {
     /// The config file (TOML), read anew on SIGHUP; flags given here replace its keys
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Listen for HTTPS; port 0 picks a free one; may be repeated [default: what systemd hands over, or 127.0.0.1:8443]
-    #[arg(long, value_name = "ADDR")]
-    https: Vec<SocketAddr>,
-    /// Listen for plain HTTP; may be repeated
-    #[arg(long, value_name = "ADDR")]
-    http: Vec<SocketAddr>,
-    /// Listen on a Unix socket (of mode unix_mode in the config file, or 0600); may be repeated
-    #[arg(long, value_name = "PATH")]
-    unix: Vec<PathBuf>,
-    /// The certificate (PEM); without one a self-signed one is made for loopback addresses
-    #[arg(long, value_name = "FILE", requires = "key")]
-    cert: Option<PathBuf>,
-    /// The certificate's private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    key: Option<PathBuf>,
-    /// Ask clients for a certificate by one of these authorities (PEM)
-    #[arg(long, value_name = "FILE")]
-    client_ca: Option<PathBuf>,
-    /// Where the server keeps its own files [default: $STATE_DIRECTORY, $XDG_STATE_HOME/hotcall, ~/.local/state/hotcall or /var/lib/hotcall]
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-    /// Worker threads at most, started as they are needed [default: 32, or four for each core]
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
-    /// How changes of the plugins directory are noticed [default: auto]
-    #[arg(long, value_name = "HOW")]
-    watch: Option<WatchName>,
+    #[command(flatten)]
+    settings: CommonFlags,
 }
 
 impl ServeArgs {
     fn config(&self) -> Result<Config, Failure> {
         let mut config = self.common.config()?;
-        replace(&mut config.plugins_dir, self.plugins.as_ref());
-        if self.user.is_some() {
-            config.user.clone_from(&self.user);
-            config.group.clone_from(&self.group);
-        }
+        self.settings.replace(&mut config);
         Ok(config)
     }
 }
 
 impl CommonArgs {
-    /// The config file with the flags on top. Naming any listener replaces all of the file's.
+    /// The config file with the flags on top.
     pub(super) fn config(&self) -> Result<Config, Failure> {
         let mut config = match &self.config {
             Some(path) => Config::read(path).map_err(Failure::new)?,
             None => Config::default(),
         };
-        if !(self.https.is_empty() && self.http.is_empty() && self.unix.is_empty()) {
-            config.https.clone_from(&self.https);
-            config.http.clone_from(&self.http);
-            config.unix.clone_from(&self.unix);
-        }
-        replace(&mut config.cert, self.cert.as_ref());
-        replace(&mut config.key, self.key.as_ref());
-        replace(&mut config.client_ca, self.client_ca.as_ref());
-        replace(&mut config.state_dir, self.state_dir.as_ref());
-        replace(&mut config.workers, self.workers.as_ref());
-        replace(&mut config.watch, self.watch.as_ref());
+        self.settings.replace(&mut config);
         Ok(config)
     }
 
@@ -118,19 +72,13 @@ impl CommonArgs {
     }
 }
 
-fn replace<T: Clone>(key: &mut Option<T>, flag: Option<&T>) {
-    if let Some(flag) = flag {
-        *key = Some(flag.clone());
-    }
-}
-
 /// Runs `hotcall serve`.
 ///
 /// # Errors
 /// Why the server did not start, or that calls were cut off at its end.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     if args.print_config {
-        return print(EXAMPLE);
+        return print(config::example());
     }
     if args.check_config {
         let options = Options::try_from(args.config()?).map_err(Failure::new)?;
@@ -210,7 +158,7 @@ pub(super) fn tell_what_is_off(config: &Config) {
              server's user"
         );
     }
-    if config.probe == Some(false) {
+    if !config.probe {
         log::warn!(
             "probe = false: new plugins are not tried in a child process, and one that crashes or hangs when it is \
              loaded takes the server along"

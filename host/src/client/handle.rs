@@ -32,7 +32,7 @@ pub struct Exchange {
     pub response: Vec<u8>,
     /// Its `Content-Type`, whose charset counts; empty when there was none.
     pub content_type: String,
-    decode_limits: DecodeLimits,
+    pub(super) decode_limits: DecodeLimits,
     /// What the exchange left of the call's timeout, for decoding.
     pub(super) time_left: Duration,
 }

@@ -1,12 +1,10 @@
 //! What is wrong in a config file, where, and what was probably meant.
 
-use serde::de::DeserializeOwned;
-
 /// As alike as this, from 0 to 1, a known name may be what was meant.
 const LIKENESS_MIN: f64 = 0.8;
 
 /// A place in the file, as in "under [limits]", and the keys that are known there.
-pub(super) type Place = (&'static str, Vec<String>);
+pub(super) type Place = (String, Vec<String>);
 
 /// One line: where it is, the mistake, and the nearest right name. `places` are all there are.
 pub(super) fn describe(error: &toml::de::Error, text: &str, places: &[Place]) -> String {
@@ -16,13 +14,6 @@ pub(super) fn describe(error: &toml::de::Error, text: &str, places: &[Place]) ->
         format!("line {}, column {}: ", before.matches('\n').count() + 1, line.chars().count() + 1)
     });
     format!("{}{}", place.unwrap_or_default(), explain(error.message(), places))
-}
-
-/// The keys of a table that deserializes to `T`, which refuses others.
-pub(super) fn known_keys<T: DeserializeOwned>() -> Vec<String> {
-    // Only serde knows them all, and it tells them whoever uses another one.
-    let error = toml::from_str::<T>("'' = 0").err();
-    error.and_then(|error| Unknown::read(error.message())).map(|unknown| unknown.known).unwrap_or_default()
 }
 
 fn explain(message: &str, places: &[Place]) -> String {
@@ -43,7 +34,7 @@ fn explain(message: &str, places: &[Place]) -> String {
 }
 
 /// The nearest name of any place.
-fn elsewhere<'a>(name: &str, places: &'a [Place]) -> Option<(&'a String, &'static str)> {
+fn elsewhere<'a>(name: &str, places: &'a [Place]) -> Option<(&'a String, &'a str)> {
     let mut best: Option<(f64, &String, &str)> = None;
     for (place, known) in places {
         if let Some((likeness, meant)) = nearest(name, known)
@@ -127,9 +118,9 @@ mod tests {
     fn a_key_is_sent_where_it_belongs() {
         let keys = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect();
         let places: [Place; 3] = [
-            ("at the top", keys(&["https", "cert"])),
-            ("under [limits]", keys(&["connections_max", "call_ms_max"])),
-            ("under [[certificates]]", keys(&["cert"])),
+            ("at the top".into(), keys(&["https", "cert"])),
+            ("under [limits]".into(), keys(&["connections_max", "call_ms_max"])),
+            ("under [[certificates]]".into(), keys(&["cert"])),
         ];
         let meant = |name: &str| elsewhere(name, &places).map(|(key, place)| format!("{key} {place}"));
         assert_eq!(meant("conections_max").as_deref(), Some("connections_max under [limits]"));

@@ -1,7 +1,9 @@
 //! As whom the server runs, and what of its memory others can see: a server that root has started becomes an ordinary user
 //! before it starts a thread or loads a plugin.
 
-use super::{Error, Options, environment};
+use super::environment;
+use super::error::Error;
+use super::options::Options;
 use nix::unistd::{self, Gid, Group, Uid, User};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::ffi::{CString, OsStr};
@@ -23,14 +25,14 @@ impl Identity {
     /// # Errors
     /// There is no such user or group, or this process may not become it.
     pub(super) fn of(options: &Options) -> Result<Option<Self>, Error> {
-        let Some(name) = &options.user else {
-            return match options.group {
+        let Some(name) = &options.config.user else {
+            return match options.config.group {
                 Some(_) => Err(Error::Options("group says nothing without user: give both".into())),
                 None => Ok(None),
             };
         };
         let user = look_up("user", name, |id| User::from_uid(Uid::from_raw(id)), User::from_name)?;
-        let group = options.group.as_deref().map(group_id).transpose()?.unwrap_or(user.gid);
+        let group = options.config.group.as_deref().map(group_id).transpose()?.unwrap_or(user.gid);
         if Uid::effective().is_root() {
             return Ok(Some(Self { user, group }));
         }

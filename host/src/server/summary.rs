@@ -1,7 +1,8 @@
 //! The options in a few lines, for whoever wants to know what would be served before it is.
 
+use super::options::Options;
 use super::tls::{self, Source};
-use super::{Options, Watch};
+use crate::plugin::Watch;
 use crate::{access, text};
 use std::fmt;
 
@@ -20,7 +21,7 @@ impl fmt::Display for Options {
                 }
             }
             Ok(Source::Development) => {
-                line("certificate", &self.state_dir.join("dev-cert.pem").display())?;
+                line("certificate", &self.state_dir().join("dev-cert.pem").display())?;
             }
             Ok(Source::Unneeded) | Err(_) => {}
         }
@@ -29,17 +30,17 @@ impl fmt::Display for Options {
             line("client CA", &format_args!("{}, {how}", clients.ca.display()))?;
         }
         line("callers", &Callers(&self.access))?;
-        if let Some(user) = &self.user {
+        if let Some(user) = &self.config.user {
             line("user", user)?;
         }
-        let watch = match self.watch {
+        let watch = match Watch::from(self.config.watch) {
             Watch::Auto => "watched",
             Watch::Poll => "polled",
             Watch::Off => "looked at on SIGHUP only",
         };
-        line("plugins", &format_args!("{}, {watch}", self.plugins_dir.display()))?;
-        line("state", &self.state_dir.display())?;
-        line("workers", &self.workers)
+        line("plugins", &format_args!("{}, {watch}", self.plugins_dir().display()))?;
+        line("state", &self.state_dir().display())?;
+        line("workers", &self.workers())
     }
 }
 

@@ -1,9 +1,9 @@
 //! What of the options is for TLS.
 
-use super::{Error, Options};
-use crate::config::{CertificateKeys, ClientAuthName, ClientNameName, Config};
+use super::error::Error;
+use super::options::Options;
 use crate::net::Bind;
-use crate::net::tls::{CertificateFiles, ClientAuth, ClientName, Ready, Settings, development_certificate};
+use crate::net::tls::{Ready, Settings, development_certificate};
 
 /// Which certificates HTTPS listeners show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,36 +14,6 @@ pub(super) enum Source {
     Files,
     /// The one that is made for loopback addresses.
     Development,
-}
-
-impl From<CertificateKeys> for CertificateFiles {
-    fn from(keys: CertificateKeys) -> Self {
-        let CertificateKeys { cert, key, key_passphrase_file } = keys;
-        Self { cert, key, key_passphrase_file }
-    }
-}
-
-/// What `client_ca` and the keys beside it say.
-pub(super) fn clients(config: &Config) -> Result<Option<ClientAuth>, Error> {
-    let Some(ca) = config.client_ca.clone() else {
-        let keys = [
-            ("client_auth", config.client_auth.is_some()),
-            ("client_crl", config.client_crl.is_some()),
-            ("client_name", config.client_name.is_some()),
-        ];
-        return match keys.into_iter().find(|(_, is_given)| *is_given) {
-            Some((key, _)) => Err(Error::Options(format!("{key} says nothing without client_ca: give both"))),
-            None => Ok(None),
-        };
-    };
-    let name = match config.client_name.unwrap_or(ClientNameName::Cn) {
-        ClientNameName::Cn => ClientName::Cn,
-        ClientNameName::Dns => ClientName::Dns,
-        ClientNameName::Email => ClientName::Email,
-        ClientNameName::Uri => ClientName::Uri,
-    };
-    let is_required = config.client_auth != Some(ClientAuthName::Optional);
-    Ok(Some(ClientAuth { ca, is_required, crl: config.client_crl.clone(), name }))
 }
 
 /// Where the certificates come from.
@@ -76,7 +46,7 @@ pub(super) fn ready(options: &Options) -> Result<Option<Ready>, Error> {
         }
         Source::Files => options.certificates.clone(),
         Source::Development => {
-            let files = development_certificate(&options.state_dir).map_err(Error::Net)?;
+            let files = development_certificate(&options.state_dir()).map_err(Error::Net)?;
             log::info!("self-signed certificate for development: {}", files.cert.display());
             vec![files]
         }

@@ -24,7 +24,8 @@ struct Rule {
 /// One row for each module of the crate but the [`FREE`] ones.
 const RULES: &[Rule] = &[
     Rule { module: "text", may: &[], why: "text is characters, not meaning" },
-    Rule { module: "limits", may: &[], why: "limits are numbers" },
+    Rule { module: "settings", may: &[], why: "how settings are declared knows no setting" },
+    Rule { module: "limits", may: &["settings"], why: "limits are numbers" },
     Rule { module: "address", may: &[], why: "a key of counts knows nothing that is counted" },
     Rule {
         module: "access",
@@ -62,7 +63,7 @@ const RULES: &[Rule] = &[
     Rule { module: "docs", may: &[], why: "a page holds no code" },
     Rule {
         module: "config",
-        may: &["access", "limits", "plugin", "xmlrpc"],
+        may: &["access", "limits", "plugin", "settings", "xmlrpc"],
         why: "what an operator chooses says nothing of how it is served",
     },
 ];

@@ -43,7 +43,7 @@ impl PerCall {
             state_dir: Some(root.path().join("state")),
             http: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
             // A trial runs this program once more.
-            probe: Some(false),
+            probe: false,
             ..Config::default()
         };
         let options = Options::try_from(config).map_err(|error| error.to_string())?;

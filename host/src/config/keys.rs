@@ -1,0 +1,351 @@
+//! The keys of the config file: each is declared once, here or beside the limits.
+//!
+//! The order is that of the example. Keys of a room's own type, such as [`PluginOptions`], are
+//! described here, and the compiler refuses a description that lacks one. Knows no file: `config`
+//! reads one, and `example` writes one.
+
+use crate::access::RuleKeys;
+use crate::limits::{Limits, MethodLimits};
+use crate::plugin::{PluginOptions, Watch};
+use crate::settings::{Section, Setting, Table, flag, settings};
+use crate::xmlrpc::EncodeStyle;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The keys that say where the server listens.
+const LISTENERS: &str = "https, http or unix";
+
+settings! {
+    /// The config file, whole. Relative paths in it start at the file's directory.
+    #[derive(Clone, Debug, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Config {
+        /// The directory to watch for plugins. Default: `plugins` where the server is started.
+        plugins_dir: Option<PathBuf> = None =>
+            heading("What is served"),
+            shown("\"plugins\""),
+            flag(flag!(
+                PathBuf, "plugins", "DIR",
+                "The directory to watch for plugins [default: plugins]"
+            ).of_serve_alone());
+        /// The server's own files. Default: systemd's directory, else below $XDG_STATE_HOME or
+        /// $HOME.
+        ///
+        /// See [`default_state_dir`](super::default_state_dir).
+        state_dir: Option<PathBuf> = None =>
+            shown("\"/var/lib/hotcall\""),
+            flag(flag!(
+                PathBuf, "state-dir", "DIR",
+                "Where the server keeps its own files [default: $STATE_DIRECTORY, \
+                 $XDG_STATE_HOME/hotcall, ~/.local/state/hotcall or /var/lib/hotcall]"
+            ).rank(1));
+        /// How changes of the plugins directory are noticed: auto, poll (where kernel events do not
+        /// come) or off.
+        watch: WatchName = WatchName::Auto =>
+            shown("\"auto\""),
+            flag(flag!(
+                WatchName, "watch", "HOW",
+                "How changes of the plugins directory are noticed [default: auto]"
+            ).rank(3));
+        /// Threads that answer calls, 1 to 1024, started as they are needed. Default: 32, or four
+        /// for each core if that is more, and one more with unix. Passwords take half at most.
+        workers: Option<usize> = None =>
+            shown("32"),
+            flag(flag!(
+                usize, "workers", "N",
+                "Worker threads at most, started as they are needed [default: 32, or four for each \
+                 core]"
+            ).rank(2));
+        /// Whether plain calls go straight to the workers. If not, they pass through tiny_http, as
+        /// everything else does.
+        direct_lane: bool = true;
+        /// Try each new plugin content in a child process first.
+        probe: bool = true;
+        /// Refuse plugins that somebody else than the server's user could change.
+        ///
+        /// Default: yes, but no for `hotcall dev`.
+        check_permissions: Option<bool> = None => shown("true");
+        /// Whether a plugin file may be a symbolic link.
+        follow_symlinks: bool = false;
+        /// The user to become. Keys and files of users are read again only if it may read them.
+        ///
+        /// Default: a server that root starts stays root.
+        user: Option<String> = None =>
+            heading(
+                "As whom. Started as root it binds, reads keys, and becomes this user before it \
+                 loads a plugin. Example."
+            ),
+            shown("\"hotcall\""),
+            flag(flag!(
+                String, "user", "NAME",
+                "The user to become, when root starts it, before any plugin is loaded"
+            ).of_serve_alone());
+        /// Its group. Default: the user's. The user's other groups come too.
+        group: Option<String> = None =>
+            shown("\"hotcall\""),
+            flag(flag!(
+                String, "group", "NAME",
+                "The group to take with that [default: the user's]"
+            ).of_serve_alone().requires("user"));
+        /// Whether a crash may write the memory to disk, with keys and passwords in it.
+        core_dumps: bool = false;
+        /// Addresses for HTTPS. `[::]` takes IPv4 too, unless the system's net.ipv6.bindv6only is
+        /// set.
+        https: Vec<SocketAddr> = Vec::new() =>
+            heading(
+                "Where. With none of these, nor a socket from systemd, https = \
+                 [\"127.0.0.1:8443\"]."
+            ),
+            example("[\"[::]:443\"]"),
+            group(LISTENERS),
+            flag(flag!(
+                [SocketAddr], "https", "ADDR",
+                "Listen for HTTPS; port 0 picks a free one; may be repeated \
+                 [default: what systemd hands over, or 127.0.0.1:8443]"
+            ));
+        /// Addresses for plain HTTP.
+        http: Vec<SocketAddr> = Vec::new() =>
+            example("[\"127.0.0.1:8080\"]"),
+            group(LISTENERS),
+            flag(flag!([SocketAddr], "http", "ADDR", "Listen for plain HTTP; may be repeated"));
+        /// Paths of Unix sockets. For operators too: see hotcall.plugins.
+        unix: Vec<PathBuf> = Vec::new() =>
+            example("[\"/run/hotcall/hotcall.sock\"]"),
+            group(LISTENERS),
+            flag(flag!(
+                [PathBuf], "unix", "PATH",
+                "Listen on a Unix socket (of mode unix_mode in the config file, or 0600); may be \
+                 repeated"
+            ));
+        /// Who may connect to these, by file modes. Operators are the server's user and root only.
+        unix_mode: Option<String> = None => shown("\"0600\"");
+        /// Their group, for unix_mode = "0660".
+        ///
+        /// Default: the server's.
+        unix_group: Option<String> = None => example("\"hotcall-clients\"");
+        /// PEM, with the certificates of its issuers behind it.
+        cert: Option<PathBuf> = None =>
+            reloaded(),
+            heading(
+                "The default certificate. Without any, one is made for loopback addresses. All of \
+                 them are read again when they change."
+            ),
+            example("\"tls/fullchain.pem\""),
+            flag(flag!(
+                PathBuf, "cert", "FILE",
+                "The certificate (PEM); without one a self-signed one is made for loopback \
+                 addresses"
+            ).requires("key"));
+        /// Its private key, PEM, of mode 0600 or 0640.
+        key: Option<PathBuf> = None =>
+            reloaded(),
+            example("\"tls/privkey.pem\""),
+            flag(flag!(
+                PathBuf, "key", "FILE", "The certificate's private key (PEM)"
+            ).requires("cert"));
+        /// For an encrypted key: its passphrase, in the first line.
+        key_passphrase_file: Option<PathBuf> = None => reloaded(), example("\"tls/passphrase\"");
+        /// The authorities whose certificates are believed, up to their roots, PEM.
+        ///
+        /// Default: clients are not asked for certificates.
+        client_ca: Option<PathBuf> = None =>
+            reloaded(),
+            heading("Certificates of clients, on https"),
+            example("\"tls/clients.pem\""),
+            flag(flag!(
+                PathBuf, "client-ca", "FILE",
+                "Ask clients for a certificate by one of these authorities (PEM)"
+            ));
+        /// Whether clients need one: required or optional. With client_ca only, and so are the next
+        /// two.
+        client_auth: Option<ClientAuthName> = None => reloaded(), shown("\"required\"");
+        /// The certificates that the authorities revoked, PEM.
+        client_crl: Option<PathBuf> = None => reloaded(), example("\"tls/crl.pem\"");
+        /// What in a certificate is the caller's name: cn, dns, email or uri.
+        client_name: Option<ClientNameName> = None => reloaded(), shown("\"cn\"");
+        /// Names and passwords, a file that `hotcall passwd users NAME` writes.
+        users: Option<PathBuf> = None =>
+            reloaded(),
+            heading(
+                "Who may call. With `users` or `client_ca`, callers must be somebody: a user with \
+                 a password, or whom a certificate names. On addresses that are not loopback one \
+                 of these two is needed, or allow_anonymous."
+            ),
+            example("\"users\"");
+        /// Whether callers without a name are let in nevertheless.
+        allow_anonymous: bool = false => reloaded();
+        /// Names that the server answers for, besides loopback's there. Elsewhere by default any.
+        hosts: Vec<String> = Vec::new() => reloaded(), example("[\"rpc.example.com\"]");
+        /// Web sites whose pages may call, besides its own.
+        origins: Vec<String> = Vec::new() => reloaded(), example("[\"https://app.example.com\"]");
+        /// Further certificates. Without `cert`, the first is also for all other clients.
+        certificates: Vec<CertificateKeys> = Vec::new() =>
+            reloaded(),
+            heading("Further certificates, for clients that name a host of theirs. Example."),
+            table(&Table::new("[[certificates]]", CertificateKeys::SETTINGS));
+        /// Who may call what. Default: all may call all.
+        allow: Vec<RuleKeys> = Vec::new() =>
+            reloaded(),
+            heading(
+                "What callers may call. With any of these tables, nothing else: a caller must be \
+                 among `users` and come from `addresses`, where they are given. Names of \
+                 certificates are users too. Example."
+            ),
+            table(&Table::new("[[allow]]", RULE));
+        /// Which plugins are loaded at all. Default: all.
+        trust: Option<TrustKeys> = None =>
+            reloaded(),
+            heading("With either key, only plugins that fit are loaded. Example."),
+            table(&Table::new("[trust]", TrustKeys::SETTINGS));
+        /// See [`Limits`].
+        limits: Limits = Limits::default() =>
+            heading(
+                "None is infinite. 0 is refused where it would leave nothing to answer, and is \
+                 none where a comment says so."
+            ),
+            table(&Table::new("[limits]", Limits::SETTINGS));
+        /// How results are written.
+        xmlrpc: EncodeStyle = EncodeStyle::default() =>
+            heading("How results are written"),
+            table(&Table::new("[xmlrpc]", STYLE));
+        /// Each plugin's own configuration, under its name.
+        plugins: BTreeMap<String, toml::Table> = BTreeMap::new() =>
+            reloaded(),
+            heading("What the plugin `greet` gets in its `create`. Example."),
+            table(&Table::new("[plugins.NAME]", GREET).example("[plugins.greet]").open());
+        /// What the server does with a plugin, under the plugin's name.
+        plugin_options: BTreeMap<String, PluginOptions> = BTreeMap::new() =>
+            reloaded(),
+            heading("What the server does with the plugin `greet`."),
+            table(&Table::new("[plugin_options.NAME]", PLUGIN).example("[plugin_options.greet]"));
+        /// What calls of a method may take, under the method's name.
+        methods: BTreeMap<String, MethodLimits> = BTreeMap::new() =>
+            reloaded(),
+            heading("What calls of the method `report.make` may take."),
+            table(
+                &Table::new("[methods.NAME]", MethodLimits::SETTINGS)
+                    .example("[methods.\"report.make\"]")
+            );
+    }
+}
+
+settings! {
+    /// The keys of one of `[[certificates]]`.
+    #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+    #[serde(deny_unknown_fields)]
+    pub struct CertificateKeys {
+        /// PEM, with the certificates of its issuers behind it.
+        cert: PathBuf => shown("\"tls/other.pem\"");
+        /// Its private key, PEM.
+        key: PathBuf => shown("\"tls/other.key\"");
+        /// For an encrypted key: its passphrase, in the first line.
+        key_passphrase_file: Option<PathBuf> => shown("\"tls/other.passphrase\"");
+    }
+}
+
+settings! {
+    /// The keys of `[trust]`. A plugin that fits one of them is loaded.
+    #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+    #[serde(deny_unknown_fields)]
+    pub struct TrustKeys {
+        /// SHA-256 of plugin files, in hexadecimal.
+        sha256: Option<Vec<String>> =>
+            shown("[\"5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5\"]");
+        /// Public keys, if NAME.so has a minisign signature NAME.so.minisig.
+        minisign_keys: Option<Vec<String>> =>
+            shown("[\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"]");
+    }
+}
+
+/// The keys of `[[allow]]`.
+const RULE: &[Setting] = settings! {
+    of RuleKeys {
+        /// Names. Default: callers of any name or none.
+        users => shown("[\"ann\"]");
+        /// Networks, addresses, or unix for Unix sockets. Default: all.
+        addresses => shown("[\"10.0.0.0/8\", \"unix\"]");
+        /// Names, or their beginnings. Operators need "hotcall.*".
+        methods => shown("[\"add\", \"counter.*\"]");
+    }
+};
+
+/// The keys of `[xmlrpc]`.
+const STYLE: &[Setting] = settings! {
+    of EncodeStyle {
+        /// What XML cannot carry is a fault. Or replace: U+FFFD stands for it.
+        invalid_chars => shown("\"refuse\"");
+        /// Or ex:i8, Apache's element, for whole numbers past 32 bits.
+        i8 => shown("\"i8\"");
+        /// Or ex:nil, Apache's element, or refuse: a fault.
+        nil => shown("\"nil\"");
+        /// Without a fraction, in UTC if the offset is known. Or exact, which not all clients read.
+        dates => shown("\"plain\"");
+    }
+};
+
+/// The keys of `[plugin_options.NAME]`.
+const PLUGIN: &[Setting] = settings! {
+    of PluginOptions {
+        /// Or close: unmap old versions, if the plugin declares that it leaves nothing behind.
+        unload => shown("\"keep\"");
+        /// Or exclusive: never two versions at once. Default: what the plugin declares, else
+        /// overlap.
+        reload => shown("\"overlap\"");
+    }
+};
+
+/// A key that a plugin might have.
+const GREET: &[Setting] = &[Setting::new("language", "\"en\"", &[])];
+
+/// Whether clients must have a certificate, as the config file spells it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuthName {
+    /// A client without one is refused in the handshake.
+    Required,
+    /// A client without one has no name.
+    Optional,
+}
+
+/// What in a client's certificate is the caller's name, as the config file spells it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientNameName {
+    /// The subject's common name.
+    Cn,
+    /// A host name of the subjectAltName.
+    Dns,
+    /// A mail address of the subjectAltName.
+    Email,
+    /// A URI of the subjectAltName.
+    Uri,
+}
+
+/// [`Watch`] as the config file and the command line spell it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum WatchName {
+    /// Kernel events, and a slow periodic rescan.
+    Auto,
+    /// A periodic rescan only, where events do not come (NFS, some bind mounts).
+    Poll,
+    /// Only at the start and on SIGHUP.
+    Off,
+}
+
+impl From<WatchName> for Watch {
+    fn from(name: WatchName) -> Self {
+        match name {
+            WatchName::Auto => Self::Auto,
+            WatchName::Poll => Self::Poll,
+            WatchName::Off => Self::Off,
+        }
+    }
+}
+
+/// The tables of the file, in its order, under the keys that are their names.
+pub(super) fn tables() -> impl Iterator<Item = (&'static Setting, &'static Table)> {
+    Config::SETTINGS.iter().filter_map(|setting| Some((setting, setting.table?)))
+}
