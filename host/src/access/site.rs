@@ -2,10 +2,8 @@
 //! a server that only its user can reach: by a name that is pointed at it (DNS rebinding), and by a page elsewhere.
 
 use super::{Refusal, Visit, Way};
+use crate::text::echoed;
 use std::net::IpAddr;
-
-/// What a request repeats is shown up to here.
-const SHOWN_CHARS_MAX: usize = 100;
 
 /// The hosts and origins that an operator listed, each in one spelling.
 #[derive(Debug)]
@@ -77,7 +75,7 @@ impl Sites {
         if is_ours {
             return Ok(());
         }
-        let shown = shown(host);
+        let shown = echoed(host);
         let why = format!(
             "Misdirected request: not the server of {shown:?}. Its operator can list that under hosts."
         );
@@ -87,7 +85,7 @@ impl Sites {
     /// By what browsers say. Nothing else sends these fields, and no page can change them.
     fn check_origin(&self, visit: &Visit<'_>) -> Result<(), Refusal> {
         let refused = |from: &str| {
-            let shown = shown(from);
+            let shown = echoed(from);
             let why = format!(
                 "Forbidden: a page of {shown:?} may not call. The operator can list it under origins."
             );
@@ -161,10 +159,6 @@ impl HostRef<'_> {
             }
         }
     }
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

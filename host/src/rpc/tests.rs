@@ -1,13 +1,16 @@
 //! Dispatch against instances that are plain closures.
 
 use super::*;
-use crate::access::{Access, Policy, RuleKeys, Settings, Visit, Way};
-use crate::limits::MethodLimits;
-use crate::registry::{Cancellation, Gate, Instance, Method, MethodInfo, Promise};
-use crate::xmlrpc::{self, Params, Unlimited};
+use crate::access::{Access, Permit, Policy, RuleKeys, Settings, Visit, Way};
+use crate::limits::{Limits, MethodLimits};
+use crate::registry::{
+    CallContext, Cancellation, Gate, Instance, Method, MethodInfo, Pause, Promise, Registry,
+};
+use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Params, Unlimited, Value, code};
 use smol_str::SmolStr;
 use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 struct Echo;
 

@@ -2,6 +2,7 @@
 
 use super::{Request, Response};
 use crate::access::{Access, Caller, Visit};
+use crate::text::echoed;
 
 /// Lets a request in.
 ///
@@ -31,10 +32,8 @@ pub(super) fn admit(access: &Access, request: &Request) -> Result<Caller, Respon
 
 /// The response to a call that its sender may not make.
 pub(super) fn denied(request: &Request, method: &str) -> Response {
-    /// A name is repeated to its caller up to here.
-    const ECHOED_CHARS_MAX: usize = 100;
     let Request { id, caller_address, .. } = request;
-    let shown: String = method.chars().take(ECHOED_CHARS_MAX).collect();
+    let shown = echoed(method);
     log::debug!("request {id} from {caller_address}: {shown:?} is denied");
     Response::text(403, format!("Forbidden: this caller may not call {shown:?}."))
 }

@@ -28,19 +28,19 @@ const RULES: &[Rule] = &[
     Rule { module: "address", may: &[], why: "a key of counts knows nothing that is counted" },
     Rule {
         module: "access",
-        may: &["address"],
+        may: &["address", "text"],
         why: "who may call is decided by facts, wherever they come from",
     },
     Rule { module: "xmlrpc", may: &[], why: "documents are pure: no I/O, no clock, no plugins" },
     Rule { module: "registry", may: &["xmlrpc"], why: "a snapshot knows no files and no limits" },
     Rule {
         module: "rpc",
-        may: &["access", "registry", "xmlrpc", "limits"],
+        may: &["access", "registry", "xmlrpc", "limits", "text"],
         why: "dispatch knows no HTTP and no plugins",
     },
     Rule {
         module: "web",
-        may: &["access", "rpc", "registry", "xmlrpc", "limits"],
+        may: &["access", "rpc", "registry", "xmlrpc", "limits", "text"],
         why: "from request to response, whatever the socket and whoever answers",
     },
     Rule {
