@@ -4,7 +4,7 @@
 use super::seldom::Seldom;
 use crate::address::ClientNetwork;
 use crate::limits::Limits;
-use crate::web::Memory;
+use crate::memory::Memory;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -2,7 +2,8 @@
 
 use super::reactor::{Inbox, Message};
 use super::reply::Reply;
-use crate::web::{Cancellation, Pause};
+use crate::cancellation::Cancellation;
+use crate::pause::Pause;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 

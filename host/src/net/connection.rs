@@ -8,17 +8,18 @@ use super::budget::Share;
 use super::buffer::Spare;
 use super::call::{Call, Ticket};
 use super::framing::{Reader, Step};
-use super::head::{Head, Version};
+use super::head::{Parsed, Version};
 use super::places::Place;
 use super::progress;
 use super::reactor::Inbox;
 use super::reply::{Outgoing, Reply};
-use super::request::{Passage, Peer};
 use super::service::{Service, Submitted, broken, crowded, outdated};
 use super::stream::Stream;
 use super::timers::Alarm;
 use super::tls::Context;
-use crate::web::{Cancellation, Response};
+use crate::cancellation::Cancellation;
+use crate::request::{Peer, Request};
+use crate::web::Response;
 use log::Level;
 use smol_str::SmolStr;
 use std::io::{self, ErrorKind, Read};
@@ -344,8 +345,8 @@ impl Connection {
                 self.state = State::Writing(Outgoing::from(told), Then::Resume(begun));
                 Ok(())
             }
-            Ok(Step::Request(head, body)) => {
-                self.call(head, body, begun, home);
+            Ok(Step::Request(parsed, body)) => {
+                self.call(parsed, body, begun, home);
                 Ok(())
             }
             Err(refusal) => {
@@ -376,23 +377,24 @@ impl Connection {
     }
 
     /// Has a whole request answered.
-    fn call(&mut self, head: Head, body: Vec<u8>, begun: Instant, home: &Home<'_>) {
+    fn call(&mut self, parsed: Parsed, body: Vec<u8>, arrived: Instant, home: &Home<'_>) {
+        let Parsed { head, version, keep_alive, .. } = parsed;
         let service = home.service;
         let (number, id) = service.name_request();
-        let form =
-            Form { version: head.version, keep_alive: head.keep_alive, is_head: head.method == "HEAD" };
-        let passage = Passage { head, body, peer: Arc::clone(&self.peer), id: id.clone(), begun };
+        let form = Form { version, keep_alive, is_head: head.method == "HEAD" };
         if self.is_read_closed {
             self.cancellation.cancel();
         } else if self.cancellation.is_cancelled() {
             self.cancellation = Cancellation::default();
         }
         let ticket = || Ticket::new(Arc::clone(home.inbox), home.key, number);
-        match service.submit(passage, &self.cancellation, ticket) {
+        let (peer, cancellation) = (Arc::clone(&self.peer), self.cancellation.clone());
+        let request = Request { head, body, peer, id: id.clone(), arrived, cancellation };
+        match service.submit(request, ticket) {
             Submitted::Answered(reply) => self.reply(reply, &id, form, home),
             Submitted::Running(call) => {
                 self.state = State::Calling(Calling { call, number, id, form });
-                self.deadline = begun + service.limits().call_max() + OVERDUE_GRACE;
+                self.deadline = arrived + service.limits().call_max() + OVERDUE_GRACE;
             }
         }
     }

@@ -4,12 +4,14 @@
 
 use super::call::{Call, Ticket};
 use super::pool::Pool;
-use super::request::{self, ID_FIELD, Passage};
+use super::request::{self, ID_FIELD};
 use super::service::{overload, waiting};
 use super::upstream::{self, PROOF_TARGET, Upstream};
 use super::{Error, Handler, join_all};
 use crate::limits::Limits;
-use crate::web::{Cancellation, Response, Resumed};
+use crate::pause::Resumed;
+use crate::request::{Peer, Request};
+use crate::web::Response;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use smol_str::SmolStr;
 use std::collections::HashMap;
@@ -53,20 +55,29 @@ pub(super) struct Threads {
 
 /// A request, and who waits for its answer.
 struct Errand {
-    passage: Passage,
+    request: Request,
     call: Arc<Call>,
     ticket: Ticket,
     deadline: Instant,
 }
 
-/// The calls that are in the lane, by their requests' ids: tiny_http carries only bytes.
+/// The requests that are in the lane, by their ids.
 #[derive(Default)]
-struct Calls(Mutex<HashMap<SmolStr, Arc<Call>>>);
+struct Calls(Mutex<HashMap<SmolStr, Beside>>);
+
+/// What goes beside tiny_http, which carries only bytes.
+#[derive(Clone)]
+struct Beside {
+    call: Arc<Call>,
+    peer: Arc<Peer>,
+    arrived: Instant,
+}
 
 /// A request as tiny_http gives it.
 pub(super) struct Within {
     request: tiny_http::Request,
-    cancellation: Cancellation,
+    id: SmolStr,
+    beside: Beside,
 }
 
 /// Starts tiny_http behind `carriers` threads. `private` is a directory to which only this server's user may write.
@@ -107,11 +118,11 @@ pub(super) fn start(
 
 impl Lane {
     /// Has a request answered through tiny_http.
-    pub(super) fn submit(&self, passage: Passage, call: Arc<Call>, ticket: Ticket, deadline: Instant) {
+    pub(super) fn submit(&self, request: Request, call: Arc<Call>, ticket: Ticket, deadline: Instant) {
         if self.errands.len() >= self.errands_max {
             return ticket.answer(overload().into());
         }
-        let errand = Errand { passage, call, ticket, deadline: deadline + ANSWER_GRACE };
+        let errand = Errand { request, call, ticket, deadline: deadline + ANSWER_GRACE };
         if let Err(unsent) = self.errands.send(errand) {
             unsent.into_inner().ticket.answer(overload().into());
         }
@@ -128,7 +139,7 @@ impl Threads {
 }
 
 impl Calls {
-    fn lock(&self) -> MutexGuard<'_, HashMap<SmolStr, Arc<Call>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SmolStr, Beside>> {
         // Nothing panics under the lock, so a poisoned table is whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,17 +150,17 @@ impl Carrier {
     fn carry(&self) {
         let mut connection: Option<UnixStream> = None;
         for errand in &self.queue {
-            let Errand { passage, call, deadline, .. } = &errand;
+            let Errand { request, call, deadline, .. } = &errand;
             // One that was answered at its deadline must not keep this thread from others.
             let is_wanted = || !call.is_abandoned();
-            self.calls.lock().insert(passage.id.clone(), Arc::clone(call));
+            self.calls.lock().insert(request.id.clone(), errand.beside());
             let exchanged = is_wanted().then(|| {
                 let mut stream = connection.take().map_or_else(|| self.upstream.open(), Ok)?;
-                let reply = upstream::exchange(&mut stream, passage, *deadline, is_wanted)?;
+                let reply = upstream::exchange(&mut stream, request, *deadline, is_wanted)?;
                 connection = Some(stream);
                 Ok::<_, io::Error>(reply)
             });
-            self.calls.lock().remove(&passage.id);
+            self.calls.lock().remove(&request.id);
             match (exchanged, call.take_pause()) {
                 (Some(Ok(_)), Some(pause)) => {
                     let errands = Weak::clone(&self.errands);
@@ -158,7 +169,7 @@ impl Carrier {
                 (Some(Ok(reply)), None) => errand.ticket.answer(reply),
                 // Without an answer the ticket says so.
                 (Some(Err(error)), _) if is_wanted() => {
-                    log::error!("request {}: no answer from within: {error}", passage.id);
+                    log::error!("request {}: no answer from within: {error}", request.id);
                 }
                 _ => {}
             }
@@ -167,6 +178,11 @@ impl Carrier {
 }
 
 impl Errand {
+    fn beside(&self) -> Beside {
+        let Request { peer, arrived, .. } = &self.request;
+        Beside { call: Arc::clone(&self.call), peer: Arc::clone(peer), arrived: *arrived }
+    }
+
     /// Goes the whole way again: what tiny_http answered was no answer for the client.
     fn resume(self, resumed: Resumed, errands: &Weak<Sender<Self>>) {
         match (resumed, errands.upgrade()) {
@@ -196,8 +212,11 @@ fn receive(server: &tiny_http::Server, calls: &Calls, pool: &Pool, stop: &Atomic
             respond(request, tiny_http::Response::empty(StatusCode(204)));
             continue;
         }
-        let call = id.and_then(|id| calls.lock().get(&id).cloned()).unwrap_or_default();
-        let within = Box::new(Within { request, cancellation: call.cancellation.clone() });
+        let id = id.unwrap_or_default();
+        // Without an entry, its carrier has given it up.
+        let Some(beside) = calls.lock().get(&id).cloned() else { continue };
+        let call = Arc::clone(&beside.call);
+        let within = Box::new(Within { request, id, beside });
         if let Err(within) = pool.submit_within(within, call) {
             respond(within.request, framed(overload()));
         }
@@ -207,13 +226,15 @@ fn receive(server: &tiny_http::Server, calls: &Calls, pool: &Pool, stop: &Atomic
 impl Within {
     /// Answers it. Whether it was left instead, because it has to wait: its carrier sends it again.
     pub(super) fn answer(self, handler: &dyn Handler, call: &Call) -> bool {
-        let Self { mut request, cancellation } = self;
+        let Self { mut request, id, beside: Beside { peer, arrived, .. } } = self;
         let mut body = Vec::with_capacity(request.body_length().unwrap_or(0));
         if let Err(error) = request.as_reader().read_to_end(&mut body) {
             log::debug!("a request did not come whole: {error}");
             return false;
         }
-        match handler.respond(&request::describe(&request, body, cancellation)) {
+        let head = request::head(&request);
+        let cancellation = call.cancellation.clone();
+        match handler.respond(&Request { head, body, peer, id, arrived, cancellation }) {
             Ok(response) => {
                 respond(request, framed(response));
                 false

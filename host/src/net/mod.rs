@@ -44,7 +44,9 @@ pub use pulse::{Pulse, Woken};
 pub use unix::UnixAccess;
 
 use crate::limits::Limits;
-use crate::web::{Begun, Pause, Request, Response};
+use crate::pause::Pause;
+use crate::request::Request;
+use crate::web::{Begun, Response};
 use listener::{Acceptor, Listener};
 use places::Places;
 use pool::{Pool, Workers};

@@ -1,148 +1,62 @@
-//! A vetted request on its way to the application: straight, or written anew for tiny_http and read from it again. Both
-//! ways give the same request.
+//! A request on its way through tiny_http: its head, written anew and read again. Must not know who
+//! sent it: what the connection shows goes past tiny_http.
 
-use super::head::Head;
-use crate::web::{Cancellation, Request, Way};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use crate::request::{Head, Request};
 use smol_str::SmolStr;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-/// Carries the client's address through tiny_http. What clients send under these names is never passed on.
-const ADDRESS_FIELD: &str = "Hotcall-Address";
-/// Carries the request's id.
+/// Carries the request's id. Clients' own fields of this name are never passed on.
 pub(super) const ID_FIELD: &str = "Hotcall-Request";
-/// Carries [`Way`]'s word for how the request came.
-const WAY_FIELD: &str = "Hotcall-Way";
-/// Says that it came through TLS; not there otherwise.
-const TLS_FIELD: &str = "Hotcall-Tls";
-/// Carries the name that the client has proven already, in base64, because it may be of any characters.
-const NAME_FIELD: &str = "Hotcall-Name";
-/// Carries the host that the client wanted to reach.
-const HOST_FIELD: &str = "Hotcall-Host";
-/// Carries how long the request has waited already, in milliseconds.
-const WAITED_FIELD: &str = "Hotcall-Waited-Ms";
 
-/// Who is at the other end of a connection, as far as the connection shows it.
-#[derive(Clone, Debug)]
-pub(super) struct Peer {
-    /// As text, with its port; empty when there is none.
-    pub(super) address: SmolStr,
-    /// The same without the port.
-    pub(super) ip: Option<IpAddr>,
-    pub(super) way: Way,
-    pub(super) is_encrypted: bool,
-    /// The user of whom a verified certificate speaks; empty when there is none.
-    pub(super) name: SmolStr,
-}
+/// One header field of a head.
+type Field = fn(&mut Head) -> &mut Option<SmolStr>;
 
-/// A request, whole and vetted.
-#[derive(Clone)]
-pub(super) struct Passage {
-    pub(super) head: Head,
-    pub(super) body: Vec<u8>,
-    pub(super) peer: Arc<Peer>,
-    pub(super) id: SmolStr,
-    /// When its first byte came.
-    pub(super) begun: Instant,
-}
+/// The header fields that are passed on, under these names.
+const FIELDS: [(&str, Field); 6] = [
+    ("Content-Encoding", |head| &mut head.content_encoding),
+    ("Content-Type", |head| &mut head.content_type),
+    // Apart from `Host`, which tiny_http wants in any case.
+    ("Hotcall-Host", |head| &mut head.host),
+    ("Origin", |head| &mut head.origin),
+    ("Sec-Fetch-Site", |head| &mut head.fetch_site),
+    ("Authorization", |head| &mut head.authorization),
+];
 
-impl Passage {
-    /// As the application sees it.
-    pub(super) fn into_request(self, cancellation: Cancellation) -> Request {
-        let Self { head, body, peer, id, begun } = self;
-        Request {
-            method: head.method,
-            target: head.target,
-            content_encoding: head.content_encoding,
-            content_type: head.content_type,
-            accepts_gzip: head.accepts_gzip,
-            body,
-            caller_address: peer.address.clone(),
-            caller_ip: peer.ip,
-            caller_name: peer.name.clone(),
-            way: peer.way,
-            is_encrypted: peer.is_encrypted,
-            host: head.claims.host,
-            origin: head.claims.origin,
-            fetch_site: head.claims.fetch_site,
-            authorization: head.claims.authorization,
-            id,
-            arrived: begun,
-            cancellation,
+/// A request's bytes for tiny_http.
+pub(super) fn to_bytes(request: &Request) -> Vec<u8> {
+    let Request { head, body, id, .. } = request;
+    let mut fields = format!("{} {} HTTP/1.1\r\nHost: hotcall\r\n", head.method, head.target);
+    let mut add = |name: &str, value: &str| {
+        fields.extend([name, ": ", value, "\r\n"]);
+    };
+    add("Content-Length", &body.len().to_string());
+    add(ID_FIELD, id);
+    if head.accepts_gzip {
+        add("Accept-Encoding", "gzip");
+    }
+    let mut head = head.clone();
+    for (name, of) in FIELDS {
+        if let Some(value) = of(&mut head) {
+            add(name, value);
         }
     }
-
-    /// Its bytes, written anew for tiny_http.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let Self { head, body, peer, id, begun } = self;
-        let mut fields = format!("{} {} HTTP/1.1\r\nHost: hotcall\r\n", head.method, head.target);
-        let mut add = |name: &str, value: &str| {
-            fields.extend([name, ": ", value, "\r\n"]);
-        };
-        add("Content-Length", &body.len().to_string());
-        add(ADDRESS_FIELD, &peer.address);
-        add(WAY_FIELD, peer.way.name());
-        add(ID_FIELD, id);
-        add(WAITED_FIELD, &begun.elapsed().as_millis().to_string());
-        if head.accepts_gzip {
-            add("Accept-Encoding", "gzip");
-        }
-        if peer.is_encrypted {
-            add(TLS_FIELD, "1");
-        }
-        if !peer.name.is_empty() {
-            add(NAME_FIELD, &BASE64.encode(&peer.name));
-        }
-        let claims = &head.claims;
-        for (name, value) in [
-            ("Content-Encoding", &head.content_encoding),
-            ("Content-Type", &head.content_type),
-            (HOST_FIELD, &claims.host),
-            ("Origin", &claims.origin),
-            ("Sec-Fetch-Site", &claims.fetch_site),
-            ("Authorization", &claims.authorization),
-        ] {
-            if let Some(value) = value {
-                add(name, value);
-            }
-        }
-        fields.push_str("\r\n");
-        let mut bytes = fields.into_bytes();
-        bytes.extend_from_slice(body);
-        bytes
-    }
+    fields.push_str("\r\n");
+    let mut bytes = fields.into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
 }
 
-/// What [`Passage::to_bytes`] wrote, as the application sees it after tiny_http has read it.
-pub(super) fn describe(request: &tiny_http::Request, body: Vec<u8>, cancellation: Cancellation) -> Request {
-    let waited =
-        field(request, WAITED_FIELD).and_then(|waited| waited.parse().ok()).map(Duration::from_millis);
-    let now = Instant::now();
-    let field = |name| field(request, name);
-    let address = field(ADDRESS_FIELD).unwrap_or_default();
-    Request {
+/// The head that [`to_bytes`] wrote, as tiny_http has read it.
+pub(super) fn head(request: &tiny_http::Request) -> Head {
+    let mut head = Head {
         method: request.method().as_str().into(),
         target: request.url().into(),
-        content_encoding: field("Content-Encoding"),
-        accepts_gzip: field("Accept-Encoding").is_some(),
-        content_type: field("Content-Type"),
-        body,
-        caller_ip: ip(&address),
-        caller_address: address,
-        caller_name: field(NAME_FIELD).and_then(|name| decoded(&name)).unwrap_or_default(),
-        way: field(WAY_FIELD).and_then(|way| Way::of_name(&way)).unwrap_or(Way::Network),
-        is_encrypted: field(TLS_FIELD).is_some(),
-        host: field(HOST_FIELD),
-        origin: field("Origin"),
-        fetch_site: field("Sec-Fetch-Site"),
-        authorization: field("Authorization"),
-        id: field(ID_FIELD).unwrap_or_default(),
-        arrived: waited.and_then(|waited| now.checked_sub(waited)).unwrap_or(now),
-        cancellation,
+        accepts_gzip: field(request, "Accept-Encoding").is_some(),
+        ..Head::default()
+    };
+    for (name, of) in FIELDS {
+        *of(&mut head) = field(request, name);
     }
+    head
 }
 
 /// A header field's text.
@@ -151,11 +65,50 @@ pub(super) fn field(request: &tiny_http::Request, name: &'static str) -> Option<
     found.map(|header| header.value.as_str().into())
 }
 
-/// The address in an address with a port.
-fn ip(address: &str) -> Option<IpAddr> {
-    address.parse::<SocketAddr>().ok().map(|address| address.ip())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancellation::Cancellation;
+    use std::io::Write as _;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::time::Instant;
 
-fn decoded(base64: &str) -> Option<SmolStr> {
-    String::from_utf8(BASE64.decode(base64).ok()?).ok().map(SmolStr::from)
+    /// All fields by name, so that a new one is not forgotten here.
+    #[test]
+    fn tiny_http_reads_the_head_that_was_written() {
+        let some = |text: &str| Some(SmolStr::new(text));
+        let full = Head {
+            method: "POST".into(),
+            target: "/RPC2?a".into(),
+            content_encoding: some("gzip"),
+            content_type: some("text/xml; charset=utf-8"),
+            accepts_gzip: true,
+            host: some("h:1"),
+            origin: some("http://o"),
+            fetch_site: some("same-site"),
+            authorization: some("Basic YTpi"),
+        };
+        let bare = Head { method: "OPTIONS".into(), target: "*".into(), ..Head::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tiny_http::Server::from_listener(listener, None).unwrap();
+        for given in [full, bare] {
+            let request = Request {
+                head: given.clone(),
+                body: b"body".to_vec(),
+                peer: Arc::default(),
+                id: "1-2".into(),
+                arrived: Instant::now(),
+                cancellation: Cancellation::default(),
+            };
+            TcpStream::connect(address).unwrap().write_all(&to_bytes(&request)).unwrap();
+            let mut read = server.recv().unwrap();
+            assert_eq!(head(&read), given);
+            assert_eq!(field(&read, ID_FIELD).as_deref(), Some("1-2"));
+            let mut body = Vec::new();
+            read.as_reader().read_to_end(&mut body).unwrap();
+            assert_eq!(body, request.body);
+        }
+    }
 }

@@ -8,7 +8,8 @@ use super::single::{call_one, invoke};
 use super::{multicall, quick};
 use crate::access::Permit;
 use crate::limits::Limits;
-use crate::registry::{CallContext, Control, Inside, Pause, Registry};
+use crate::pause::Pause;
+use crate::registry::{CallContext, Control, Inside, Registry};
 use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Items, Resources, Value};
 use std::sync::Arc;
 
