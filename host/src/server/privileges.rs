@@ -1,7 +1,9 @@
 //! As whom the server runs, and what of its memory others can see: a server that root has started becomes an ordinary user
 //! before it starts a thread or loads a plugin.
 
-use super::{Error, Options, environment};
+use super::environment;
+use super::error::Error;
+use super::options::Options;
 use nix::unistd::{self, Gid, Group, Uid, User};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::ffi::{CString, OsStr};

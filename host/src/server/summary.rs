@@ -1,7 +1,8 @@
 //! The options in a few lines, for whoever wants to know what would be served before it is.
 
+use super::options::Options;
 use super::tls::{self, Source};
-use super::{Options, Watch};
+use crate::plugin::Watch;
 use crate::{access, text};
 use std::fmt;
 

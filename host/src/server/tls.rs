@@ -1,9 +1,9 @@
 //! What of the options is for TLS.
 
-use super::{Error, Options};
-use crate::config::{CertificateKeys, ClientAuthName, ClientNameName, Config};
+use super::error::Error;
+use super::options::Options;
 use crate::net::Bind;
-use crate::net::tls::{CertificateFiles, ClientAuth, ClientName, Ready, Settings, development_certificate};
+use crate::net::tls::{Ready, Settings, development_certificate};
 
 /// Which certificates HTTPS listeners show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,36 +14,6 @@ pub(super) enum Source {
     Files,
     /// The one that is made for loopback addresses.
     Development,
-}
-
-impl From<CertificateKeys> for CertificateFiles {
-    fn from(keys: CertificateKeys) -> Self {
-        let CertificateKeys { cert, key, key_passphrase_file } = keys;
-        Self { cert, key, key_passphrase_file }
-    }
-}
-
-/// What `client_ca` and the keys beside it say.
-pub(super) fn clients(config: &Config) -> Result<Option<ClientAuth>, Error> {
-    let Some(ca) = config.client_ca.clone() else {
-        let keys = [
-            ("client_auth", config.client_auth.is_some()),
-            ("client_crl", config.client_crl.is_some()),
-            ("client_name", config.client_name.is_some()),
-        ];
-        return match keys.into_iter().find(|(_, is_given)| *is_given) {
-            Some((key, _)) => Err(Error::Options(format!("{key} says nothing without client_ca: give both"))),
-            None => Ok(None),
-        };
-    };
-    let name = match config.client_name.unwrap_or(ClientNameName::Cn) {
-        ClientNameName::Cn => ClientName::Cn,
-        ClientNameName::Dns => ClientName::Dns,
-        ClientNameName::Email => ClientName::Email,
-        ClientNameName::Uri => ClientName::Uri,
-    };
-    let is_required = config.client_auth != Some(ClientAuthName::Optional);
-    Ok(Some(ClientAuth { ca, is_required, crl: config.client_crl.clone(), name }))
 }
 
 /// Where the certificates come from.
@@ -65,6 +35,11 @@ pub(super) fn source(options: &Options) -> Result<Source, Error> {
         ))),
         None => Ok(Source::Development),
     }
+}
+
+/// Whether the memory holds something that is nobody else's to know.
+pub(super) fn has_secrets(options: &Options, source: Source) -> bool {
+    source != Source::Unneeded || options.access.users.is_some()
 }
 
 /// What the HTTPS listeners need, when there are any, read from its files.
