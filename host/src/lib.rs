@@ -15,8 +15,8 @@
 //! - [`web`]: from a complete HTTP request to its response.
 //! - [`access`]: who may call.
 //! - [`request`]: one request's facts, each declared once.
-//! - [`cancellation`], [`pause`], [`memory`]: what a call shares with whoever waits for it, holds it
-//!   back or bounds it.
+//! - [`cancellation`]: whether anybody waits for a call; [`pause`]: what holds it back; [`memory`]:
+//!   the budget that bounds it.
 //! - `address`: client addresses as limits count them.
 //! - [`xmlrpc`]: values, decode, encode, faults; pure.
 //! - [`rpc`]: dispatch, `system.*`, multicall.

@@ -37,7 +37,8 @@ impl Pause {
         }
     }
 
-    /// Has `waiter` run once the pause is over: at once when it is, or when `waiters_max` wait already.
+    /// Has `waiter` run once the pause is over: at once when it is, or when `waiters_max` wait
+    /// already.
     pub fn then(&self, waiters_max: usize, waiter: impl FnOnce(Resumed) + Send + 'static) {
         let mut waiting = self.lock();
         let resumed = match &mut *waiting {

@@ -85,7 +85,8 @@ impl Access {
         self.policy.load().sites.lists(origin)
     }
 
-    /// Judges a request by its head and its sender. Waits and works when there is a password to verify.
+    /// Judges a request by its head and its sender. Waits and works when there is a password to
+    /// verify.
     ///
     /// # Errors
     /// Why it is not served.
@@ -100,7 +101,8 @@ impl Access {
         Ok(Caller { name, permit })
     }
 
-    /// Credentials name the caller; else what was proven below HTTP does. Names of both are one kind, and either will do.
+    /// Credentials name the caller; else what was proven below HTTP does. Names of both are one
+    /// kind, and either will do.
     fn identify(&self, policy: &Policy, head: &Head, peer: &Peer) -> Result<SmolStr, Refusal> {
         if let Some(users) = &policy.users
             && let Some(user) = self.basic.user(users, head, peer)?

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 /// What an operator chooses of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Host names and addresses that the server answers for, besides loopback's on loopback. None: any, but on loopback.
+    /// Host names and addresses that the server answers for, besides loopback's on loopback. None:
+    /// any, but on loopback.
     pub hosts: Vec<String>,
     /// Origins of web pages that may call.
     pub origins: Vec<String>,
     /// The users file. With one, callers must be somebody, but on Unix sockets.
     pub users: Option<PathBuf>,
-    /// Whether certificates name callers, below HTTP. If so, callers must be somebody, but on Unix sockets.
+    /// Whether certificates name callers, below HTTP. If so, callers must be somebody, but on Unix
+    /// sockets.
     pub by_certificate: bool,
     /// Whether callers without a name are let in nevertheless.
     pub allow_anonymous: bool,

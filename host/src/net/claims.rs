@@ -1,5 +1,5 @@
-//! What a request says of where it is going, where it began and who sends it: fields that are passed on for others to
-//! judge, once they can be read in one way only.
+//! What a request says of where it is going, where it began and who sends it: fields that are
+//! passed on for others to judge, once they can be read in one way only.
 
 use super::head::{Fields, Refusal, bad};
 use smol_str::SmolStr;
@@ -14,7 +14,8 @@ const AUTHORIZATION_BYTES_MAX: usize = usize::MAX;
 const UNREADABLE: &str = "Basic";
 
 /// The host that the request is for. `authority`: of the target. A client sends the same as `Host`
-/// then (RFC 9112, section 3.2.2); if it does not, a reader before this one may have taken the other.
+/// then (RFC 9112, section 3.2.2); if it does not, a reader before this one may have taken the
+/// other.
 ///
 /// # Errors
 /// More than one host, or one that is no text.

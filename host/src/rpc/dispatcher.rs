@@ -29,7 +29,8 @@ impl Dispatcher {
         Self { registry, limits, encode, control: None, concurrency: Arc::default() }
     }
 
-    /// The same for responses that are written in this style: a batch must know which of its results can be.
+    /// The same for responses that are written in this style: a batch must know which of its
+    /// results can be.
     #[must_use]
     pub const fn with_style(mut self, style: EncodeStyle) -> Self {
         self.encode.style = style;
@@ -61,11 +62,15 @@ impl Dispatcher {
     }
 
     /// Answers one call. A batch reserves memory from `resources` for its results. Faults:
-    /// -32004 for a name that the caller may not call, whether it exists or not, -32601 for a name that nobody registered or that is for operators when the caller is none, -32000 when the deadline passed before the method began or before it answered,
-    /// -32602 for parameters that a method of the server's own does not take, and whatever the method answers.
+    /// - -32004 for a name that the caller may not call, whether it exists or not;
+    /// - -32601 for a name that nobody registered, or that is for operators alone;
+    /// - -32000 when the deadline passed before the method began or before it answered;
+    /// - -32602 for parameters that a method of the server's own does not take;
+    /// - and whatever the method answers.
     ///
     /// # Errors
-    /// A plugin that the call needs is being replaced. Nothing was executed: the call is to be made again when the pause is over.
+    /// A plugin that the call needs is being replaced. Nothing was executed: the call is to be made
+    /// again when the pause is over.
     pub fn call<'a>(
         &self,
         method: &str,
@@ -93,8 +98,9 @@ impl Dispatcher {
         })
     }
 
-    /// Answers one call if it is of a method that keeps its promise to be quick, and has what it answers written: that counts as
-    /// its time too. None for any other, of which nothing has been called then.
+    /// Answers one call if it is of a method that keeps its promise to be quick, and has what it
+    /// answers written: that counts as its time too. None for any other, of which nothing has been
+    /// called then.
     pub fn call_quickly<'a, R>(
         &self,
         method: &str,

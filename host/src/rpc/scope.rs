@@ -6,7 +6,8 @@ use crate::registry::{CallContext, Control, Snapshot};
 use crate::text::echoed;
 use crate::xmlrpc::{Fault, code};
 
-/// What one request sees: one set of methods and the server's own affairs, as far as its caller may.
+/// What one request sees: one set of methods and the server's own affairs, as far as its caller
+/// may.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     pub(super) snapshot: &'a Snapshot,

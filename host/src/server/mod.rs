@@ -1,5 +1,5 @@
-//! The whole server: registry, plugins, dispatch, listeners, put together in the order of the data's
-//! way and taken apart in the opposite one.
+//! The whole server: registry, plugins, dispatch, listeners, put together in the order of the
+//! data's way and taken apart in the opposite one.
 //!
 //! `options` come from a config; a `prepared` server has done all that may need root, by
 //! `privileges`, and a `running` one serves. `policy`, `tls` and `client_auth` are what the options

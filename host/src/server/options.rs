@@ -15,7 +15,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-/// Calls may block, so there may be more workers than cores. One that is never needed is never started.
+/// Calls may block, so there may be more workers than cores. One that is never needed is never
+/// started.
 pub(super) const WORKERS_PER_CORE: usize = 4;
 
 /// Everything that is chosen before a start.
@@ -80,7 +81,8 @@ impl TryFrom<Config> for Options {
 }
 
 impl Options {
-    /// What a config says for a server that is handed such sockets. With any, it listens nowhere else by default.
+    /// What a config says for a server that is handed such sockets. With any, it listens nowhere
+    /// else by default.
     ///
     /// # Errors
     /// What in the config does not fit together.

@@ -18,7 +18,8 @@ use crate::web::{App, Begun, Response};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A server that has bound its listeners, has read its keys, and runs as whom it is to run. It has no thread yet.
+/// A server that has bound its listeners, has read its keys, and runs as whom it is to run. It has
+/// no thread yet.
 pub struct Prepared {
     options: Options,
     listeners: net::Listeners,
@@ -62,7 +63,8 @@ impl Prepared {
     pub fn start(self) -> Result<Server, Error> {
         let Self { options, listeners, tls, policy } = self;
         let tls = tls.map(Tls::new).map(Arc::new);
-        // Of those that run as soon as they are needed: nobody should wait for others' passwords until it is clear that more must.
+        // Of those that run as soon as they are needed: nobody should wait for others' passwords
+        // until it is clear that more must.
         let for_passwords = options.workers.min(cores() * WORKERS_PER_CORE);
         let access = Arc::new(Access::new(policy, for_passwords).map_err(Error::Options)?);
         let registry = Arc::new(Registry::default());
@@ -104,8 +106,8 @@ impl Server {
 }
 
 impl Options {
-    /// Whether a server could start with them, as far as can be said without binding, loading or writing anything: files of
-    /// TLS and of users are read.
+    /// Whether a server could start with them, as far as can be said without binding, loading or
+    /// writing anything: files of TLS and of users are read.
     ///
     /// # Errors
     /// What is missing or cannot be used.
@@ -128,8 +130,8 @@ fn unix_access(options: &Options, identity: Option<&Identity>) -> Result<UnixAcc
     })
 }
 
-/// Workers beside those that were asked for, so that these answer calls: for those who wait for reloads, where there are operators,
-/// and for a password that would take the only one.
+/// Workers beside those that were asked for, so that these answer calls: for those who wait for
+/// reloads, where there are operators, and for a password that would take the only one.
 fn reserve(options: &Options) -> usize {
     let has_unix = options.listeners().any(|bind| matches!(bind, Bind::Unix(_)));
     let for_reloads =

@@ -49,9 +49,9 @@ impl Server {
         self.front.urls()
     }
 
-    /// Takes what of these options can be taken while it runs: the certificates, who may call, the plugins' configurations and
-    /// options, the trust and the methods' limits; and looks at the plugins directory. The log names what else is not as it was at
-    /// the start.
+    /// Takes what of these options can be taken while it runs: the certificates, who may call, the
+    /// plugins' configurations and options, the trust and the methods' limits; and looks at the
+    /// plugins directory. The log names what else is not as it was at the start.
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.
@@ -81,7 +81,8 @@ impl Server {
         Ok(())
     }
 
-    /// Answers what has been accepted, ends the plugins, and stops. `false` when the drain limit passed first.
+    /// Answers what has been accepted, ends the plugins, and stops. `false` when the drain limit
+    /// passed first.
     pub fn stop(self) -> bool {
         let deadline = Instant::now() + self.options.limits.drain_max();
         let drained = self.front.drain(deadline);

@@ -33,7 +33,8 @@ pub type Work = Box<dyn FnOnce() -> Done + Send>;
 pub enum Done {
     /// The answer.
     Answered(Response),
-    /// A plugin that the call needs is being replaced. Nothing was executed: do this once the pause is over.
+    /// A plugin that the call needs is being replaced. Nothing was executed: do this once the pause
+    /// is over.
     Paused(Pause, Work),
 }
 
@@ -73,7 +74,8 @@ impl App {
     /// Answers one request, however long that takes.
     ///
     /// # Errors
-    /// A plugin that the call needs is being replaced. Nothing was executed: ask again once the pause is over.
+    /// A plugin that the call needs is being replaced. Nothing was executed: ask again once the
+    /// pause is over.
     pub fn respond(&self, request: &Request) -> Result<Response, Pause> {
         self.finish(request, || {
             let caller = self.admit(request)?;
@@ -81,8 +83,8 @@ impl App {
         })
     }
 
-    /// Answers one request if that waits for nothing and takes no time to speak of: a call of a method that is flagged quick, and
-    /// has been so far.
+    /// Answers one request if that waits for nothing and takes no time to speak of: a call of a
+    /// method that is flagged quick, and has been so far.
     pub fn begin(self: &Arc<Self>, request: Request) -> Begun {
         /// Reading more takes too long for this.
         const BODY_BYTES_MAX: usize = 16 << 10;
@@ -145,8 +147,9 @@ impl App {
         Response::xml(xmlrpc::encode_fault(&fault))
     }
 
-    /// Answers a request whose response is too large for the memory that this setting leaves, and whose
-    /// id is this. The method may have run, so the answer is a fault: status 503 invites to call again.
+    /// Answers a request whose response is too large for the memory that this setting leaves, and
+    /// whose id is this. The method may have run, so the answer is a fault: status 503 invites to
+    /// call again.
     pub fn unsendable(id: &str, setting: &str) -> Response {
         log::debug!("request {id}: no memory for its response ({setting})");
         let why = format!(

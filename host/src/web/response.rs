@@ -22,7 +22,8 @@ impl Response {
         Self { status, headers: Vec::new(), body }.with_header("Content-Type", "text/plain; charset=utf-8")
     }
 
-    /// The response to a request that cannot be read while others use the memory. Nothing was executed.
+    /// The response to a request that cannot be read while others use the memory. Nothing was
+    /// executed.
     pub fn crowded() -> Self {
         let why = "Overloaded: large requests and responses take all of the memory for them \
                    (bodies_bytes_max). Try again in a moment.";

@@ -4,8 +4,9 @@ use super::scalars::trim;
 use crate::xmlrpc::fault::Fault;
 use hotcall_plugin::Value;
 
-/// The fault that a struct with `faultCode` and `faultString` stands for, in a response or among a batch's results. The code
-/// may be of any type that holds a number of 32 bits, the string may be missing: some servers send them so.
+/// The fault that a struct with `faultCode` and `faultString` stands for, in a response or among a
+/// batch's results. The code may be of any type that holds a number of 32 bits, the string may be
+/// missing: some servers send them so.
 pub(crate) fn fault_of(value: &Value) -> Option<Fault> {
     let code = match value.get("faultCode")? {
         Value::Int(code) => *code,

@@ -39,5 +39,6 @@ impl Default for DecodeLimits {
     }
 }
 
-/// Values are dropped, compared and printed by recursion, which must not end a thread whatever the limits say.
+/// Values are dropped, compared and printed by recursion, which must not end a thread whatever the
+/// limits say.
 pub(super) const DEPTH_CEILING: usize = 2_000;

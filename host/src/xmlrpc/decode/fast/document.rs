@@ -127,8 +127,8 @@ impl<'a> Decoder<'a, '_> {
     }
 }
 
-/// Whether what stands between `<?xml` and `?>` is a version, and perhaps an encoding and `standalone`. What the encoding
-/// is has been decided.
+/// Whether what stands between `<?xml` and `?>` is a version, and perhaps an encoding and
+/// `standalone`. What the encoding is has been decided.
 fn is_plain_prolog(inside: &str) -> bool {
     let mut parts = inside.split_ascii_whitespace().map(pseudo_attribute);
     let starts = inside.starts_with(|c: char| c.is_ascii_whitespace());
