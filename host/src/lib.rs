@@ -14,6 +14,9 @@
 //! - [`net`]: sockets, TLS, HTTP framing, the bounded worker pool.
 //! - [`web`]: from a complete HTTP request to its response.
 //! - [`access`]: who may call.
+//! - [`request`]: one request's facts, each declared once.
+//! - [`cancellation`]: whether anybody waits for a call; [`pause`]: what holds it back; [`memory`]:
+//!   the budget that bounds it.
 //! - `address`: client addresses as limits count them.
 //! - [`xmlrpc`]: values, decode, encode, faults; pure.
 //! - [`rpc`]: dispatch, `system.*`, multicall.
@@ -32,6 +35,7 @@
 
 pub mod access;
 mod address;
+pub mod cancellation;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -41,9 +45,12 @@ pub mod docs;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod limits;
+pub mod memory;
 pub mod net;
+pub mod pause;
 pub mod plugin;
 pub mod registry;
+pub mod request;
 pub mod rpc;
 pub mod server;
 mod settings;

@@ -5,19 +5,16 @@
 //! an [`Instance`] is whatever can be called.
 
 mod gate;
-mod memory;
 
-pub use gate::{Gate, Inside, Pause, Resumed};
-#[cfg(test)]
-pub(crate) use memory::Little;
-pub use memory::{Claim, Memory, Unlimited};
+pub use gate::{Gate, Inside};
 
+use crate::cancellation::Cancellation;
 use crate::xmlrpc::{Fault, Items, Value};
 use arc_swap::{ArcSwap, Guard};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -104,22 +101,6 @@ pub struct MethodInfo {
     pub idempotent: bool,
     /// It never blocks and returns within microseconds.
     pub quick: bool,
-}
-
-/// Whether whoever waits for a call has gone. All clones are of one call.
-#[derive(Clone, Debug, Default)]
-pub struct Cancellation(Arc<AtomicBool>);
-
-impl Cancellation {
-    /// Nobody waits any more.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether nobody waits any more.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// One call's circumstances.

@@ -46,6 +46,12 @@ pub fn cut(bytes: &[u8], bytes_max: usize) -> String {
     whole.chain(iter::once(CUT.encode_utf8(&mut [0; 4]) as &str)).collect()
 }
 
+/// A name that a client sent, as far as it is repeated to that client.
+pub fn echoed(name: &str) -> String {
+    const ECHOED_CHARS_MAX: usize = 100;
+    name.chars().take(ECHOED_CHARS_MAX).collect()
+}
+
 /// Whether logs and terminals get an escape instead of this character.
 pub fn is_escaped(c: char) -> bool {
     if c.is_ascii() {

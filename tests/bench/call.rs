@@ -4,10 +4,12 @@
 
 use divan::{AllocProfiler, Bencher, black_box};
 use hotcall::access::{Access, Policy, Settings};
+use hotcall::cancellation::Cancellation;
 use hotcall::limits::Limits;
-use hotcall::registry::{CallContext, Cancellation};
+use hotcall::registry::CallContext;
+use hotcall::request::{Head, Peer, Request, Way};
 use hotcall::rpc::Dispatcher;
-use hotcall::web::{App, Begun, Request, Way};
+use hotcall::web::{App, Begun};
 use hotcall::xmlrpc::{DecodeLimits, EncodeOptions, Store, Unlimited, Value, decode_call_in, encode_call};
 use hotcall_tests::artifacts;
 use hotcall_tests::loaded::Loaded;
@@ -55,21 +57,21 @@ fn answer(bencher: Bencher<'_, '_>) {
     let app = Arc::new(App::new(dispatcher, Arc::new(access)));
     let body = encode_call("add", &PARAMS, &EncodeOptions::default()).unwrap();
     let request = Request {
-        method: "POST".into(),
-        target: "/RPC2".into(),
-        content_encoding: None,
-        content_type: Some("text/xml".into()),
-        accepts_gzip: false,
+        head: Head {
+            method: "POST".into(),
+            target: "/RPC2".into(),
+            content_type: Some("text/xml".into()),
+            host: Some("localhost:8443".into()),
+            ..Head::default()
+        },
         body,
-        caller_address: "127.0.0.1:54321".into(),
-        caller_ip: Some([127, 0, 0, 1].into()),
-        caller_name: "".into(),
-        way: Way::Loopback,
-        is_encrypted: true,
-        host: Some("localhost:8443".into()),
-        origin: None,
-        fetch_site: None,
-        authorization: None,
+        peer: Arc::new(Peer {
+            address: "127.0.0.1:54321".into(),
+            ip: Some([127, 0, 0, 1].into()),
+            way: Way::Loopback,
+            is_encrypted: true,
+            ..Peer::default()
+        }),
         id: "65fdb2c1-1234567".into(),
         arrived: Instant::now() + Duration::from_secs(3_600),
         cancellation: Cancellation::default(),

@@ -1,10 +1,11 @@
 //! HTTP Basic (RFC 7617): from an `Authorization` field to a user's name or a refusal.
 
 use super::failures::FailureLog;
+use super::refusal::Refusal;
 use super::throttle::{RETRY_AFTER, Throttle};
 use super::users::Users;
 use super::verify::{Credentials, Verdict, Verifier, refuse};
-use super::{Refusal, Visit, Way};
+use crate::request::{Head, Peer, Way};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
@@ -32,21 +33,21 @@ impl Basic {
     ///
     /// # Errors
     /// They are wrong, came where others could read them, or cannot be verified now.
-    pub(super) fn user(&self, users: &Users, visit: &Visit<'_>) -> Result<Option<String>, Refusal> {
-        let Some(encoded) = visit.authorization.and_then(encoded) else { return Ok(None) };
-        check_secret(visit)?;
+    pub(super) fn user(&self, users: &Users, head: &Head, peer: &Peer) -> Result<Option<String>, Refusal> {
+        let Some(encoded) = head.authorization.as_deref().and_then(encoded) else { return Ok(None) };
+        check_secret(peer)?;
         let decoded = BASE64.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let given = decoded.as_deref().and_then(|text| text.split_once(':'));
         let verdict = match given {
             Some((name, password)) => {
-                self.verifier.verify(users, &Credentials { name, password }, visit.address, &self.throttle)
+                self.verifier.verify(users, &Credentials { name, password }, peer.ip, &self.throttle)
             }
-            None => refuse(visit.address, &self.throttle),
+            None => refuse(peer.ip, &self.throttle),
         };
         match verdict {
             Verdict::Right => Ok(given.map(|(name, _)| name.to_owned())),
             Verdict::Wrong => {
-                self.failures.note(visit.address);
+                self.failures.note(peer.ip);
                 Err(wrong())
             }
             Verdict::Throttled => {
@@ -62,8 +63,8 @@ impl Basic {
 }
 
 /// What tells a caller without a name to give one.
-pub(super) fn wanted(visit: &Visit<'_>, or_certificate: bool) -> Refusal {
-    match check_secret(visit) {
+pub(super) fn wanted(peer: &Peer, or_certificate: bool) -> Refusal {
+    match check_secret(peer) {
         Ok(()) if or_certificate => challenge(
             "Unauthorized: a name and a password are wanted, or, over HTTPS, a client's certificate.",
         ),
@@ -82,8 +83,8 @@ fn challenge(why: &str) -> Refusal {
 }
 
 /// Asking for credentials that anybody on the way could read would be asking for harm.
-fn check_secret(visit: &Visit<'_>) -> Result<(), Refusal> {
-    if visit.is_encrypted || visit.way != Way::Network {
+fn check_secret(peer: &Peer) -> Result<(), Refusal> {
+    if peer.is_encrypted || peer.way != Way::Network {
         return Ok(());
     }
     let why = "Forbidden: names and passwords are taken over HTTPS, loopback and Unix sockets only. A password that was sent here \

@@ -1,6 +1,6 @@
 //! `[[allow]]`: which callers may call which methods. With any rule, what no rule allows is denied.
 
-use super::Way;
+use crate::request::Way;
 use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -79,6 +79,21 @@ impl Permit {
     pub fn operates(&self, method: &str) -> bool {
         let named = |rule: &Arc<Rule>| rule.users.is_some() && rule.names(method);
         self.is_owner || self.rules.iter().flatten().any(named)
+    }
+}
+
+#[cfg(test)]
+impl Permit {
+    /// That of a user `ann` with one rule for these methods, or without any rule.
+    pub(crate) fn of_tests(is_owner: bool, methods: &[&str]) -> Self {
+        let rule = RuleKeys {
+            users: Some(vec!["ann".into()]),
+            methods: methods.iter().map(|&method| method.into()).collect(),
+            ..RuleKeys::default()
+        };
+        let keys = if methods.is_empty() { vec![] } else { vec![rule] };
+        let way = if is_owner { Way::Owner } else { Way::Network };
+        Rules::new(&keys, true).expect("rules that fit").permit("ann", way, None)
     }
 }
 
@@ -244,7 +259,11 @@ mod tests {
             ("ann", "owner", "local add hotcall.plugins", "anything"),
         ];
         for (name, from, allowed, denied) in rows {
-            let way = Way::of_name(from).unwrap_or_default();
+            let way = match from {
+                "owner" => Way::Owner,
+                "unix" => Way::Unix,
+                _ => Way::Network,
+            };
             let permit = rules.permit(name, way, from.parse().ok());
             for method in allowed.split_whitespace() {
                 assert!(permit.allows(method), "{name} {from} {method}");

@@ -1,11 +1,10 @@
 //! Which hosts the server answers for, and which web sites' pages may call it. Both stop a browser from being used against
 //! a server that only its user can reach: by a name that is pointed at it (DNS rebinding), and by a page elsewhere.
 
-use super::{Refusal, Visit, Way};
+use super::refusal::Refusal;
+use crate::request::{Head, Way};
+use crate::text::echoed;
 use std::net::IpAddr;
-
-/// What a request repeats is shown up to here.
-const SHOWN_CHARS_MAX: usize = 100;
 
 /// The hosts and origins that an operator listed, each in one spelling.
 #[derive(Debug)]
@@ -56,9 +55,9 @@ impl Sites {
 
     /// # Errors
     /// 421 for a host that this server is not, 403 for a call from a page of another site.
-    pub(super) fn check(&self, visit: &Visit<'_>) -> Result<(), Refusal> {
-        self.check_host(visit)?;
-        self.check_origin(visit)
+    pub(super) fn check(&self, head: &Head, way: Way) -> Result<(), Refusal> {
+        self.check_host(head.host.as_deref(), way)?;
+        self.check_origin(head)
     }
 
     /// Whether pages of this origin may call.
@@ -66,18 +65,18 @@ impl Sites {
         self.origins.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
     }
 
-    fn check_host(&self, visit: &Visit<'_>) -> Result<(), Refusal> {
+    fn check_host(&self, host: Option<&str>, way: Way) -> Result<(), Refusal> {
         // No browser goes through a Unix socket by itself, and each sends Host.
-        let (Some(host), true) = (visit.host, !visit.way.is_unix()) else { return Ok(()) };
-        let is_ours = match (host_of(host), visit.way) {
+        let (Some(host), true) = (host, !way.is_unix()) else { return Ok(()) };
+        let is_ours = match (host_of(host), way) {
             (Some(host), _) if self.hosts.iter().any(|listed| host.is(listed)) => true,
             (Some(host), Way::Loopback) => host.is_loopback(),
-            _ => visit.way == Way::Network && self.hosts.is_empty(),
+            _ => way == Way::Network && self.hosts.is_empty(),
         };
         if is_ours {
             return Ok(());
         }
-        let shown = shown(host);
+        let shown = echoed(host);
         let why = format!(
             "Misdirected request: not the server of {shown:?}. Its operator can list that under hosts."
         );
@@ -85,20 +84,20 @@ impl Sites {
     }
 
     /// By what browsers say. Nothing else sends these fields, and no page can change them.
-    fn check_origin(&self, visit: &Visit<'_>) -> Result<(), Refusal> {
+    fn check_origin(&self, head: &Head) -> Result<(), Refusal> {
         let refused = |from: &str| {
-            let shown = shown(from);
+            let shown = echoed(from);
             let why = format!(
                 "Forbidden: a page of {shown:?} may not call. The operator can list it under origins."
             );
             Err(Refusal::new(403, why))
         };
-        match (visit.origin, visit.fetch_site) {
+        match (head.origin.as_deref(), head.fetch_site.as_deref()) {
             (Some(origin), _) if self.lists(origin) => Ok(()),
             (_, Some(site)) if ["same-origin", "none"].contains(&site) => Ok(()),
             (origin, Some(_)) => refused(origin.unwrap_or("another site")),
             // Browsers of before 2023 say no more than this.
-            (Some(origin), None) if is_same(origin, visit.host) => Ok(()),
+            (Some(origin), None) if is_same(origin, head.host.as_deref()) => Ok(()),
             (Some(origin), None) => refused(origin),
             (None, None) => Ok(()),
         }
@@ -163,21 +162,18 @@ impl HostRef<'_> {
     }
 }
 
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_CHARS_MAX).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smol_str::SmolStr;
 
     fn sites(hosts: &[&str], origins: &[&str]) -> Result<Sites, String> {
         let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
         Sites::new(&owned(hosts), &owned(origins))
     }
 
-    fn status(sites: &Sites, visit: &Visit<'_>) -> u16 {
-        sites.check(visit).map_or_else(|refusal| refusal.status, |()| 200)
+    fn status(sites: &Sites, head: &Head, way: Way) -> u16 {
+        sites.check(head, way).map_or_else(|refusal| refusal.status, |()| 200)
     }
 
     #[test]
@@ -208,10 +204,10 @@ mod tests {
             ("evil.example", Way::Unix, [200, 200]),
         ];
         for &(host, way, expected) in rows {
-            let visit = Visit { host: Some(host), way, ..Visit::default() };
-            assert_eq!([&none, &some].map(|sites| status(sites, &visit)), expected, "{host} {way:?}");
+            let head = Head { host: Some(host.into()), ..Head::default() };
+            assert_eq!([&none, &some].map(|sites| status(sites, &head, way)), expected, "{host} {way:?}");
         }
-        assert_eq!(status(&some, &Visit { way: Way::Loopback, ..Visit::default() }), 200, "HTTP/1.0");
+        assert_eq!(status(&some, &Head::default(), Way::Loopback), 200, "HTTP/1.0");
     }
 
     #[test]
@@ -239,9 +235,14 @@ mod tests {
         ];
         for &(origin, fetch_site, expected) in rows {
             for way in [Way::Unix, Way::Network] {
-                let visit = Visit { host: Some("h:1"), origin, fetch_site, way, ..Visit::default() };
+                let head = Head {
+                    host: Some("h:1".into()),
+                    origin: origin.map(SmolStr::from),
+                    fetch_site: fetch_site.map(SmolStr::from),
+                    ..Head::default()
+                };
                 assert_eq!(
-                    [&none, &some].map(|sites| status(sites, &visit)),
+                    [&none, &some].map(|sites| status(sites, &head, way)),
                     expected,
                     "{origin:?} {fetch_site:?} {way:?}"
                 );

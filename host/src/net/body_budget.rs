@@ -3,8 +3,9 @@
 
 use crate::address::ClientNetwork;
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::net::seldom::Seldom;
-use crate::web::{Memory, Response};
+use crate::web::Response;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

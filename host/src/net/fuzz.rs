@@ -7,8 +7,7 @@ pub(crate) use requests::framing;
 
 use super::http1::buffer::Spare;
 use super::http1::framing::{Reader, Step};
-use super::http1::head::{Framing, Head, Version, parse};
-use super::http1::origin_headers::Claims;
+use super::http1::head::{Framing, Parsed, Version, parse};
 use crate::limits::Limits;
 use smol_str::format_smolstr;
 use std::io;
@@ -22,8 +21,8 @@ pub(crate) fn vet(mut bytes: &[u8]) -> bool {
 
 /// A head is incomplete, refused, or understood in one way: written anew from what was understood, it says the same.
 pub(crate) fn http_head(bytes: &[u8]) {
-    let (mut head, length) = match parse(bytes) {
-        Ok(Some(parsed)) => parsed,
+    let (mut parsed, length) = match parse(bytes) {
+        Ok(Some(whole)) => whole,
         Ok(None) => return,
         Err(refusal) => {
             assert!(matches!(refusal.status, 400..=599), "{refusal:?}");
@@ -32,36 +31,36 @@ pub(crate) fn http_head(bytes: &[u8]) {
         }
     };
     let given = bytes.get(..length).unwrap_or_default();
-    assert!(given.ends_with(b"\r\n\r\n"), "{head:?}");
+    assert!(given.ends_with(b"\r\n\r\n"), "{parsed:?}");
     assert_eq!(
         parse(given).as_ref(),
-        Ok(&Some((head.clone(), length))),
+        Ok(&Some((parsed.clone(), length))),
         "what follows a head changes nothing"
     );
     assert!(
-        (head.target.starts_with('/') || head.target == "*")
-            && head.target.bytes().all(|byte| byte.is_ascii_graphic())
+        (parsed.head.target.starts_with('/') || parsed.head.target == "*")
+            && parsed.head.target.bytes().all(|byte| byte.is_ascii_graphic())
     );
-    let shown = [&head.content_encoding, &head.content_type];
+    let shown = [&parsed.head.content_encoding, &parsed.head.content_type];
     assert!(shown.into_iter().flatten().all(|text| !text.is_empty() && !text.contains(char::is_control)));
 
-    is_plain(given, &head);
+    is_plain(given, &parsed);
     // In HTTP/1.0 there may be none.
-    head.claims.host.get_or_insert_default();
-    head.version = Version::Http11;
-    for framing in [head.framing, Framing::Length(u64::MAX), Framing::Chunked] {
-        head.framing = framing;
-        let anew = written_anew(&head);
-        assert_eq!(parse(anew.as_bytes()), Ok(Some((head.clone(), anew.len()))), "{anew:?}");
+    parsed.head.host.get_or_insert_default();
+    parsed.version = Version::Http11;
+    for framing in [parsed.framing, Framing::Length(u64::MAX), Framing::Chunked] {
+        parsed.framing = framing;
+        let anew = written_anew(&parsed);
+        assert_eq!(parse(anew.as_bytes()), Ok(Some((parsed.clone(), anew.len()))), "{anew:?}");
         assert_eq!(parse(&anew.as_bytes()[..anew.len() - 1]), Ok(None), "{anew:?}");
         let shouted = with_names(&anew, str::to_ascii_uppercase);
-        assert_eq!(parse(shouted.as_bytes()), Ok(Some((head.clone(), anew.len()))), "{shouted:?}");
+        assert_eq!(parse(shouted.as_bytes()), Ok(Some((parsed.clone(), anew.len()))), "{shouted:?}");
     }
-    fields_are_counted(&head);
+    fields_are_counted(&parsed);
 }
 
 /// What the head says of its body is said once, and nowhere else: read by hand, and not by the parser's rules.
-fn is_plain(given: &[u8], head: &Head) {
+fn is_plain(given: &[u8], parsed: &Parsed) {
     let text = String::from_utf8_lossy(given);
     let lines = || text.trim_start_matches("\r\n").trim_end_matches("\r\n").split("\r\n");
     assert!(lines().all(|line| !line.contains(['\r', '\n', '\0'])), "{text:?}");
@@ -74,22 +73,22 @@ fn is_plain(given: &[u8], head: &Head) {
     let expected = match (values("content-length").as_slice(), values("transfer-encoding").as_slice()) {
         ([length], []) => Framing::Length(length.parse().expect("digits")),
         ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Framing::Chunked,
-        ([], []) if head.method != "POST" => Framing::Length(0),
+        ([], []) if parsed.head.method != "POST" => Framing::Length(0),
         other => panic!("{other:?} was let through"),
     };
-    assert_eq!(head.framing, expected);
+    assert_eq!(parsed.framing, expected);
     assert!(values("host").len() <= 1);
 }
 
 /// 100 fields are taken, and no more.
-fn fields_are_counted(head: &Head) {
-    let mut anew = written_anew(head);
+fn fields_are_counted(parsed: &Parsed) {
+    let mut anew = written_anew(parsed);
     anew.truncate(anew.len() - 2);
     let fields = anew.matches("\r\n").count() - 1;
     let full = anew + &"X-Y: z\r\n".repeat(100 - fields);
     assert_eq!(
-        parse(format!("{full}\r\n").as_bytes()).map(|parsed| parsed.map(|(parsed, _)| parsed)),
-        Ok(Some(head.clone()))
+        parse(format!("{full}\r\n").as_bytes()).map(|whole| whole.map(|(parsed, _)| parsed)),
+        Ok(Some(parsed.clone()))
     );
     let over = parse(format!("{full}X-Y: z\r\n\r\n").as_bytes());
     assert_eq!(over.map_err(|refusal| refusal.status), Err(431));
@@ -105,25 +104,24 @@ fn with_names(head: &str, change: fn(&str) -> String) -> String {
 }
 
 /// A head that says no more than what was understood.
-fn written_anew(head: &Head) -> String {
-    let Claims { host, origin, fetch_site, authorization } = &head.claims;
-    let mut anew = format!("{} {} HTTP/1.1\r\n", head.method, head.target);
-    let length = match head.framing {
+fn written_anew(parsed: &Parsed) -> String {
+    let mut anew = format!("{} {} HTTP/1.1\r\n", parsed.head.method, parsed.head.target);
+    let length = match parsed.framing {
         Framing::Length(length) => ("Content-Length", Some(format_smolstr!("{length}"))),
         Framing::Chunked => ("Transfer-Encoding", Some("chunked".into())),
     };
-    let connection = if head.keep_alive { "keep-alive" } else { "close" };
-    let expect = head.expects_continue.then(|| "100-continue".into());
-    let accepts = head.accepts_gzip.then(|| "gzip".into());
+    let connection = if parsed.keep_alive { "keep-alive" } else { "close" };
+    let expect = parsed.expects_continue.then(|| "100-continue".into());
+    let accepts = parsed.head.accepts_gzip.then(|| "gzip".into());
     for (name, value) in [
-        ("Host", Some(host.clone().unwrap_or_default())),
+        ("Host", Some(parsed.head.host.clone().unwrap_or_default())),
         length,
         ("Connection", Some(connection.into())),
-        ("Content-Encoding", head.content_encoding.clone()),
-        ("Content-Type", head.content_type.clone()),
-        ("Origin", origin.clone()),
-        ("Sec-Fetch-Site", fetch_site.clone()),
-        ("Authorization", authorization.clone()),
+        ("Content-Encoding", parsed.head.content_encoding.clone()),
+        ("Content-Type", parsed.head.content_type.clone()),
+        ("Origin", parsed.head.origin.clone()),
+        ("Sec-Fetch-Site", parsed.head.fetch_site.clone()),
+        ("Authorization", parsed.head.authorization.clone()),
         ("Accept-Encoding", accepts),
         ("Expect", expect),
     ] {

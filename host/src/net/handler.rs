@@ -1,6 +1,8 @@
 //! The one door from the network to whatever answers requests.
 
-use crate::web::{Begun, Pause, Request, Response};
+use crate::pause::Pause;
+use crate::request::Request;
+use crate::web::{Begun, Response};
 
 /// What answers requests.
 pub trait Handler: Send + Sync {

@@ -41,7 +41,7 @@ impl Control for Controller {
                 code::OVERLOADED,
                 format!(
                     "{} was not reloaded: another reload is under way; try again when it is done",
-                    shown(wanted)
+                    text::echoed(wanted)
                 ),
             ));
         };
@@ -97,14 +97,11 @@ impl Drop for Turn<'_> {
 fn unknown(wanted: &str) -> Fault {
     Fault::new(
         code::INVALID_PARAMS,
-        format!("there is no plugin or file {:?}; hotcall.plugins lists those there are", shown(wanted)),
+        format!(
+            "there is no plugin or file {:?}; hotcall.plugins lists those there are",
+            text::echoed(wanted)
+        ),
     )
-}
-
-/// A name as it is repeated to its caller.
-fn shown(plugin: &str) -> String {
-    const ECHOED_CHARS_MAX: usize = 100;
-    plugin.chars().take(ECHOED_CHARS_MAX).collect()
 }
 
 /// A struct of what is known: what is not has no member, so that every client can read it. Texts of

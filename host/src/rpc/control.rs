@@ -1,7 +1,7 @@
 //! `hotcall.*`: the server's own affairs, for operators. Who is one, the caller's permit says.
 
-use super::system::{Builtin, no_params, wrong_params};
-use super::{Scope, only};
+use super::builtins::{Builtin, no_params, only, wrong_params};
+use super::scope::Scope;
 use crate::xmlrpc::{Fault, Items, Value, View, code};
 
 const PLUGINS: &str = "hotcall.plugins";

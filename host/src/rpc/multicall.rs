@@ -2,11 +2,11 @@
 //!
 //! The whole batch sees one registry snapshot and shares one deadline and one limit of result size.
 
-use super::{Scope, call_one, only, system::wrong_params};
+use super::builtins::{MULTICALL, only, wrong_params};
+use super::scope::Scope;
+use super::single::call_one;
 use crate::limits::Limits;
 use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Resources, Stop, Tree, Value, View, code};
-
-pub(super) const NAME: &str = "system.multicall";
 
 /// What a response takes around the results.
 const FRAME_BYTES_MAX: usize = 512;
@@ -38,12 +38,12 @@ pub(super) fn run(
         Ok((value, bytes))
     };
     let Some(View::Array(entries)) = only(params) else {
-        return Err(wrong_params(NAME, "one array of structs with methodName and params", params));
+        return Err(wrong_params(MULTICALL, "one array of structs with methodName and params", params));
     };
     if entries.len() > limits.multicall_calls_max {
         return Err(Fault::new(
             code::INVALID_PARAMS,
-            format!("{NAME} takes at most {} calls; got {}", limits.multicall_calls_max, entries.len()),
+            format!("{MULTICALL} takes at most {} calls; got {}", limits.multicall_calls_max, entries.len()),
         ));
     }
     let bytes_max = encode.bytes_max.saturating_sub(FRAME_BYTES_MAX);
@@ -85,8 +85,8 @@ fn run_entry(scope: &Scope<'_>, entry: Tree<'_>) -> Result<Value, Fault> {
         Some(other) => return Err(invalid_entry("params wants array", other.type_name())),
         None => Items::NONE,
     };
-    if name == NAME {
-        return Err(Fault::new(code::INVALID_REQUEST, format!("{NAME} cannot call itself")));
+    if name == MULTICALL {
+        return Err(Fault::new(code::INVALID_REQUEST, format!("{MULTICALL} cannot call itself")));
     }
     scope.check(name)?;
     call_one(scope, name, params)

@@ -1,15 +1,10 @@
 //! The introspection methods every client can count on (`system.*`), all but multicall.
 
-use super::{Scope, control, method_not_found, multicall, only};
+use super::builtins::{Builtin, MULTICALL, no_params, only, wrong_params};
+use super::control;
+use super::scope::{Scope, method_not_found};
 use crate::registry::MethodInfo;
-use crate::xmlrpc::{Fault, Items, Value, View, code};
-
-/// One method of the host's own.
-pub(super) struct Builtin {
-    pub(super) name: &'static str,
-    pub(super) help: &'static str,
-    pub(super) signature: &'static [&'static str],
-}
+use crate::xmlrpc::{Fault, Items, Value, View};
 
 const BUILTINS: &[Builtin] = &[
     Builtin {
@@ -40,7 +35,7 @@ const BUILTINS: &[Builtin] = &[
         signature: &["array", "string"],
     },
     Builtin {
-        name: multicall::NAME,
+        name: MULTICALL,
         help: "Calls several methods in one request. Takes an array of structs with methodName and params; \
                answers an array with, for each, an array of the one result, or a struct with faultCode and \
                faultString.",
@@ -131,26 +126,9 @@ fn find<'a>(scope: &Scope<'a>, name: &str) -> Result<Found<'a>, Fault> {
     method.or_else(builtin).ok_or_else(|| method_not_found(name))
 }
 
-pub(super) fn no_params(method: &str, params: Items<'_>) -> Result<(), Fault> {
-    if params.is_empty() { Ok(()) } else { Err(wrong_params(method, "no parameters", params)) }
-}
-
 fn method_name<'a>(method: &str, params: Items<'a>) -> Result<&'a str, Fault> {
     match only(params) {
         Some(View::String(name)) => Ok(name),
         _ => Err(wrong_params(method, "one string, the name of a method", params)),
     }
-}
-
-/// The fault for parameters that one of the host's own methods does not take.
-pub(super) fn wrong_params(method: &str, wants: &str, params: Items<'_>) -> Fault {
-    /// Types are named up to here.
-    const SHOWN_MAX: usize = 8;
-    let types = params.iter().filter_map(|param| Some(param.view().ok()?.type_name()));
-    let mut came: Vec<&str> = types.take(SHOWN_MAX).collect();
-    if params.len() > SHOWN_MAX {
-        came.push("…");
-    }
-    let came = if came.is_empty() { "nothing".to_owned() } else { came.join(", ") };
-    Fault::new(code::INVALID_PARAMS, format!("{method} takes {wants}; got {came}"))
 }

@@ -1,13 +1,14 @@
 //! Dispatch against instances that are plain closures.
 
 use super::*;
-use crate::access::{Access, Policy, RuleKeys, Settings, Visit, Way};
-use crate::limits::MethodLimits;
-use crate::registry::{Cancellation, Gate, Instance, Method, MethodInfo, Promise};
-use crate::xmlrpc::{self, Params, Unlimited};
-use smol_str::SmolStr;
+use crate::access::Permit;
+use crate::limits::{Limits, MethodLimits};
+use crate::pause::Pause;
+use crate::registry::{CallContext, Gate, Instance, Method, MethodInfo, Promise, Registry};
+use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Params, Unlimited, Value, code};
 use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 struct Echo;
 
@@ -54,28 +55,7 @@ fn dispatcher(limits: Limits) -> Dispatcher {
 }
 
 fn context() -> CallContext {
-    CallContext {
-        deadline: Instant::now() + Duration::from_secs(60),
-        caller_name: SmolStr::default(),
-        caller_address: SmolStr::default(),
-        caller_ip: None,
-        request_id: "test".into(),
-        cancellation: Cancellation::default(),
-    }
-}
-
-/// What a caller `ann` may call who comes this way, with one rule for these methods, if any.
-fn permit(way: Way, methods: &[&str]) -> Permit {
-    let rule = RuleKeys {
-        users: Some(vec!["ann".into()]),
-        methods: methods.iter().map(|&method| method.into()).collect(),
-        ..RuleKeys::default()
-    };
-    let allow = if methods.is_empty() { vec![] } else { vec![rule] };
-    let policy =
-        Policy::new(&Settings { allow, by_certificate: true, allow_anonymous: true, ..Settings::default() })
-            .unwrap();
-    Access::new(policy, 2).unwrap().admit(&Visit { way, name: "ann", ..Visit::default() }).unwrap().permit
+    CallContext::of_the_server("test", Instant::now() + Duration::from_secs(60))
 }
 
 fn call(method: &str, params: &[Value]) -> Result<Value, Fault> {
@@ -247,7 +227,7 @@ impl crate::registry::Control for Recorder {
 #[test]
 fn the_server_s_own_affairs_are_for_operators() {
     let dispatcher = dispatcher(Limits::default()).with_control(Arc::new(Recorder));
-    let operator = permit(Way::Owner, &[]);
+    let operator = Permit::of_tests(true, &[]);
     let call = |method: &str, params: &[Value]| {
         dispatcher.call(method, params, &context(), &operator, &Unlimited).unwrap()
     };
@@ -283,7 +263,7 @@ fn the_server_s_own_affairs_are_for_operators() {
 #[test]
 fn what_is_denied_is_not_told() {
     let dispatcher = dispatcher(Limits::default()).with_control(Arc::new(Recorder));
-    let permit = permit(Way::Network, &["echo", "hotcall.plugins"]);
+    let permit = Permit::of_tests(false, &["echo", "hotcall.plugins"]);
     let call = |method: &str, params: &[Value]| {
         dispatcher.call(method, params, &context(), &permit, &Unlimited).unwrap()
     };
@@ -331,7 +311,7 @@ fn only_what_promises_to_be_quick_and_may_be_called_is_answered_at_once() {
     for other in ["big", "nope", "system.listMethods"] {
         assert_eq!(call_quickly(&dispatcher, other, &all), None, "{other}");
     }
-    assert_eq!(call_quickly(&dispatcher, "echo", &permit(Way::Loopback, &["big"])), None);
+    assert_eq!(call_quickly(&dispatcher, "echo", &Permit::of_tests(false, &["big"])), None);
 }
 
 #[test]
@@ -389,7 +369,7 @@ fn a_call_of_a_plugin_that_is_replaced_waits_and_others_do_not() {
     assert!(echo.is_drained(), "calls that have ended are not inside");
     assert!(call("echo").is_err() && call_quickly(&dispatcher, "echo", &Permit::default()).is_none());
     assert!(call("big").is_ok() && call("fail").is_ok());
-    let denied = permit(Way::Network, &["big"]);
+    let denied = Permit::of_tests(false, &["big"]);
     let answer = dispatcher.call("echo", &[], &context(), &denied, &Unlimited);
     assert_eq!(answer.unwrap().unwrap_err().code, code::FORBIDDEN, "who may not call does not wait");
     echo.close(Pause::begin(), Some(Instant::now()));

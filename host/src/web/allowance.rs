@@ -1,7 +1,9 @@
 //! The time and memory that one request may use until it is answered.
 
-use super::{Cancellation, Request, Response};
-use crate::registry::{Claim, Memory};
+use super::response::Response;
+use crate::cancellation::Cancellation;
+use crate::memory::{Claim, Memory};
+use crate::request::Request;
 use crate::xmlrpc::{Resources, Stop};
 use std::cell::Cell;
 use std::time::{Duration, Instant};

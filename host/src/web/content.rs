@@ -1,6 +1,6 @@
 //! Content codings: bodies that come compressed, and those that are sent so. Knows no documents.
 
-use super::Response;
+use super::response::Response;
 use crate::xmlrpc::{Meter, Resources, Stop};
 use flate2::Compression;
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};

@@ -2,14 +2,19 @@
 //! thread decodes them, and within which bounds.
 
 use super::*;
-use crate::access::{Policy, RuleKeys, Settings};
+use crate::access::{Access, Policy, RuleKeys, Settings};
+use crate::cancellation::Cancellation;
 use crate::limits::Limits;
-use crate::registry::{Instance, Little, Method, MethodInfo, Promise, Registry};
-use crate::xmlrpc::Items;
+use crate::memory::{Little, Memory};
+use crate::registry::{CallContext, Instance, Method, MethodInfo, Promise, Registry};
+use crate::request::{Head, Peer, Request};
+use crate::rpc::Dispatcher;
+use crate::xmlrpc::{Fault, Items, Value};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const ADD: &str = "<methodCall><methodName>add</methodName><params><param><value><int>2</int></value></param></params></methodCall>";
 
@@ -41,25 +46,24 @@ fn app(settings: &Settings) -> App {
 
 fn request(body: impl Into<Vec<u8>>, coding: &str) -> Request {
     Request {
-        method: "POST".into(),
-        target: "/RPC2".into(),
-        content_encoding: (!coding.is_empty()).then(|| coding.into()),
-        content_type: None,
-        accepts_gzip: false,
+        head: Head {
+            method: "POST".into(),
+            target: "/RPC2".into(),
+            content_encoding: (!coding.is_empty()).then(|| coding.into()),
+            ..Head::default()
+        },
         body: body.into(),
-        caller_address: SmolStr::default(),
-        caller_ip: None,
-        caller_name: SmolStr::default(),
-        way: Way::Network,
-        is_encrypted: true,
-        host: None,
-        origin: None,
-        fetch_site: None,
-        authorization: None,
+        peer: Arc::new(Peer { is_encrypted: true, ..Peer::default() }),
         id: "test".into(),
         arrived: Instant::now(),
         cancellation: Cancellation::default(),
     }
+}
+
+/// The same with this Content-Type.
+fn typed(mut request: Request, content_type: &str) -> Request {
+    request.head.content_type = Some(content_type.into());
+    request
 }
 
 fn gzip(text: &str) -> Vec<u8> {
@@ -110,7 +114,8 @@ fn callers_that_fit_no_rule_are_refused_before_decoding() {
         assert_eq!(response.status, 403);
         assert_eq!(text(&response), "Forbidden: this caller may not call any method.\n");
         assert_eq!(app.respond(&refused).unwrap(), response);
-        let allowed = Request { caller_ip: Some([10, 1, 2, 3].into()), ..refused };
+        let peer = Peer { ip: Some([10, 1, 2, 3].into()), ..Peer::default() };
+        let allowed = Request { peer: Arc::new(peer), ..refused };
         assert_eq!(app.respond(&allowed).unwrap().status, permitted, "{coding}");
     }
 }
@@ -158,7 +163,7 @@ fn inflated_and_decoded_requests_count_to_the_budget() {
         request(gzip(&call("add", &texts, 1_000)), "gzip"),
         request(gzip(&format!("<!-- -->{}", call("add", "<value/>", 100_000))), "gzip"),
         request(call("add", "<value/>", 100_000), ""),
-        Request { content_type: Some("text/xml; charset=latin1".into()), ..request(latin1, "") },
+        typed(request(latin1, ""), "text/xml; charset=latin1"),
     ];
     for (number, request) in requests.iter().enumerate() {
         let answered = app.respond(request).unwrap();

@@ -2,11 +2,12 @@
 
 use super::chars::forbidden;
 use super::date::plain;
+use super::fault::{Fault, code};
 use super::resources::{Resources, Stop, Unlimited};
 use super::style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};
-use super::{DateTime, Fault, Value, code};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hotcall_plugin::{DateTime, Value};
 use std::io::Write;
 use std::{fmt, slice};
 

@@ -1,6 +1,6 @@
 //! Time and memory limits for one document. Must not know who sets them, and keeps no clock.
 
-use super::{DecodeError, Fault, code};
+use super::fault::{Fault, code};
 use std::cell::Cell;
 
 /// Grants time and memory to the work on one call's documents.
@@ -70,13 +70,6 @@ impl From<Stop> for Fault {
                 Self::new(code::OVERLOADED, "other calls use the memory that this one needs; try again")
             }
         }
-    }
-}
-
-impl From<Stop> for DecodeError {
-    fn from(stop: Stop) -> Self {
-        let Fault { code, message } = stop.into();
-        Self { code, message }
     }
 }
 

@@ -4,8 +4,9 @@
 //! a plugin started from those that call it, and the tests of `retire` share this process.
 
 use crate::scene::{Scene, context};
+use hotcall::pause::{Pause, Resumed};
 use hotcall::plugin::{FileState, PluginOptions, ReloadMode, Trust, Watch};
-use hotcall::registry::{Inside, Method, Resumed};
+use hotcall::registry::{Inside, Method};
 use hotcall::xmlrpc::{Fault, Value, code};
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,7 +63,7 @@ fn call(scene: &Scene, method: &str, params: &[Value]) -> Result<Value, Fault> {
     }
 }
 
-fn enter(method: &Method) -> Result<Option<Inside>, hotcall::registry::Pause> {
+fn enter(method: &Method) -> Result<Option<Inside>, Pause> {
     method.gate.as_ref().map_or(Ok(None), hotcall::registry::Gate::enter)
 }
 

@@ -1,8 +1,9 @@
 //! A plugins directory, a registry and a running life cycle; and the C compiler that makes plugins for it.
 
+use hotcall::cancellation::Cancellation;
 use hotcall::limits::Limits;
 use hotcall::plugin::{self, Config, FileState, PluginOptions, PluginStatus, Plugins, Trust, Watch};
-use hotcall::registry::{CallContext, Cancellation, Registry};
+use hotcall::registry::{CallContext, Registry};
 use hotcall::xmlrpc::{Fault, Value};
 use std::collections::BTreeMap;
 use std::ffi::CString;

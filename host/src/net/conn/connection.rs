@@ -9,17 +9,18 @@ use super::progress;
 use super::service::{Service, Submitted};
 use super::stream::Stream;
 use super::timers::Alarm;
+use crate::cancellation::Cancellation;
 use crate::net::body_budget::Share;
 use crate::net::http1::buffer::Spare;
 use crate::net::http1::framing::{Reader, Step};
-use crate::net::http1::head::{Head, Version};
+use crate::net::http1::head::{Parsed, Version};
 use crate::net::http1::own_answers::{broken, outdated};
 use crate::net::http1::reply::{Outgoing, Reply};
-use crate::net::http1::request::{Passage, Peer};
 use crate::net::tls::Context;
 use crate::net::workers::call::Call;
 use crate::net::workers::ticket::{AnswerTo, Ticket};
-use crate::web::{Cancellation, Response};
+use crate::request::{Peer, Request};
+use crate::web::Response;
 use log::Level;
 use smol_str::SmolStr;
 use std::io::{self, ErrorKind, Read};
@@ -358,8 +359,8 @@ impl Connection {
                 self.state = State::Writing(Outgoing::from(told), Then::Resume(begun));
                 Ok(())
             }
-            Ok(Step::Request(head, body)) => {
-                self.call(head, body, begun, home);
+            Ok(Step::Request(parsed, body)) => {
+                self.call(parsed, body, begun, home);
                 Ok(())
             }
             Err(refusal) => {
@@ -390,23 +391,24 @@ impl Connection {
     }
 
     /// Has a whole request answered.
-    fn call(&mut self, head: Head, body: Vec<u8>, begun: Instant, home: &Home<'_>) {
+    fn call(&mut self, parsed: Parsed, body: Vec<u8>, arrived: Instant, home: &Home<'_>) {
+        let Parsed { head, version, keep_alive, .. } = parsed;
         let service = home.service;
         let (number, id) = service.name_request();
-        let form =
-            Form { version: head.version, keep_alive: head.keep_alive, is_head: head.method == "HEAD" };
-        let passage = Passage { head, body, peer: Arc::clone(&self.peer), id: id.clone(), begun };
+        let form = Form { version, keep_alive, is_head: head.method == "HEAD" };
         if self.is_read_closed {
             self.cancellation.cancel();
         } else if self.cancellation.is_cancelled() {
             self.cancellation = Cancellation::default();
         }
         let ticket = || Ticket::new(Arc::clone(home.answers), home.key, number);
-        match service.submit(passage, &self.cancellation, ticket) {
+        let (peer, cancellation) = (Arc::clone(&self.peer), self.cancellation.clone());
+        let request = Request { head, body, peer, id: id.clone(), arrived, cancellation };
+        match service.submit(request, ticket) {
             Submitted::Answered(reply) => self.reply(reply, &id, form, home),
             Submitted::Running(call) => {
                 self.state = State::Calling(Calling { call, number, id, form });
-                self.deadline = begun + service.limits().call_max() + OVERDUE_GRACE;
+                self.deadline = arrived + service.limits().call_max() + OVERDUE_GRACE;
             }
         }
     }

@@ -4,14 +4,14 @@ use crate::limits::Limits;
 use crate::net::body_budget::{Budget, Share};
 use crate::net::handler::Handler;
 use crate::net::http1::reply::Reply;
-use crate::net::http1::request::Passage;
 use crate::net::relay::lane::Lane;
 use crate::net::seldom::Seldom;
 use crate::net::workers::call::Call;
 use crate::net::workers::direct::Direct;
 use crate::net::workers::pool::Pool;
 use crate::net::workers::ticket::Ticket;
-use crate::web::{Begun, Cancellation};
+use crate::request::Request;
+use crate::web::Begun;
 use smol_str::{SmolStr, format_smolstr};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -77,19 +77,15 @@ impl Service {
 
     /// Has a request answered: a call here and now if it is quick, else by the pool; and everything else through tiny_http.
     /// `ticket` is for an answer that is not there at once.
-    pub(crate) fn submit(
-        &self,
-        passage: Passage,
-        cancellation: &Cancellation,
-        ticket: impl FnOnce() -> Ticket,
-    ) -> Submitted {
-        let call = || Arc::new(Call::new(cancellation.clone()));
-        if !self.has_direct_lane || passage.head.method != "POST" {
-            let (call, deadline) = (call(), passage.begun + self.limits.call_max());
-            self.lane.submit(passage, Arc::clone(&call), ticket(), deadline);
+    pub(crate) fn submit(&self, request: Request, ticket: impl FnOnce() -> Ticket) -> Submitted {
+        let cancellation = request.cancellation.clone();
+        let call = || Arc::new(Call::new(cancellation));
+        if !self.has_direct_lane || request.head.method != "POST" {
+            let (call, deadline) = (call(), request.arrived + self.limits.call_max());
+            self.lane.submit(request, Arc::clone(&call), ticket(), deadline);
             return Submitted::Running(call);
         }
-        match self.handler.begin(passage.into_request(cancellation.clone())) {
+        match self.handler.begin(request) {
             Begun::Answered(response) => Submitted::Answered(response.into()),
             Begun::Unfinished(work) => {
                 let call = call();

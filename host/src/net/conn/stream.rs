@@ -1,7 +1,7 @@
 //! A client's connection as bytes, never waiting: TCP or Unix socket, with or without TLS.
 
 use crate::net::tls::{Context, RECORD_ADDED_BYTES_MAX, RECORD_BYTES_MAX};
-use crate::web::Way;
+use crate::request::Way;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};

@@ -10,7 +10,8 @@ use super::written_anew;
 use crate::limits::Limits;
 use crate::net::http1::buffer::Spare;
 use crate::net::http1::framing::{CHUNK_LINE_BYTES_MAX, Reader, Step, TRAILER_BYTES_MAX};
-use crate::net::http1::head::{Framing, Head, Refusal};
+use crate::net::http1::head::{Framing, Parsed};
+use crate::net::http1::refusal::Refusal;
 use std::io;
 
 /// Small, so that what a fuzzer writes comes near.
@@ -37,12 +38,12 @@ pub(crate) fn framing(bytes: &[u8]) {
     assert_eq!(read(bytes, &Limits::default(), |_| random(5_000)).what(), large.what(), "in large pieces");
 
     let mut start = 0;
-    for Request { head, body, end, is_told } in &outcome.requests {
+    for Request { parsed, body, end, is_told } in &outcome.requests {
         // Byte by byte, whoever waits with a body is told to go on.
-        assert_eq!(*is_told, head.expects_continue && head.framing != Framing::Length(0));
-        is_plain(&bytes[start..*end], head, body);
+        assert_eq!(*is_told, parsed.expects_continue && parsed.framing != Framing::Length(0));
+        is_plain(&bytes[start..*end], parsed, body);
         start = *end;
-        reads_back(head, body);
+        reads_back(parsed, body);
     }
     if let Some(refusal) = &outcome.refusal {
         assert!(matches!(refusal.status, 400 | 411 | 413 | 431 | 505), "{refusal:?}");
@@ -55,7 +56,7 @@ fn limits(header_bytes_max: usize, body_bytes_max: usize) -> Limits {
 }
 
 struct Request {
-    head: Head,
+    parsed: Parsed,
     body: Vec<u8>,
     /// Of the piece with which it was whole.
     end: usize,
@@ -69,12 +70,12 @@ struct Outcome {
     has_begun: bool,
 }
 
-type What<'a> = (Vec<(&'a Head, &'a [u8])>, Option<&'a Refusal>, bool);
+type What<'a> = (Vec<(&'a Parsed, &'a [u8])>, Option<&'a Refusal>, bool);
 
 impl Outcome {
     /// All but what depends on the pieces: where requests end, and who is told to go on.
     fn what(&self) -> What<'_> {
-        let requests = self.requests.iter().map(|request| (&request.head, request.body.as_slice()));
+        let requests = self.requests.iter().map(|request| (&request.parsed, request.body.as_slice()));
         (requests.collect(), self.refusal.as_ref(), self.has_begun)
     }
 }
@@ -101,9 +102,9 @@ fn read(bytes: &[u8], limits: &Limits, mut piece: impl FnMut(usize) -> usize) ->
                         "nothing of the body has come"
                     );
                 }
-                Ok(Step::Request(head, body)) => {
+                Ok(Step::Request(parsed, body)) => {
                     assert!(body.len() <= limits.body_bytes_max && body.capacity() <= limits.body_bytes_max);
-                    outcome.requests.push(Request { head, body, end: bytes.len() - rest.len(), is_told });
+                    outcome.requests.push(Request { parsed, body, end: bytes.len() - rest.len(), is_told });
                     is_told = false;
                 }
                 Err(refusal) => {
@@ -121,13 +122,13 @@ fn read(bytes: &[u8], limits: &Limits, mut piece: impl FnMut(usize) -> usize) ->
 }
 
 /// A request's bytes, to its last, say the same when they are read by hand.
-fn is_plain(bytes: &[u8], head: &Head, body: &[u8]) {
+fn is_plain(bytes: &[u8], parsed: &Parsed, body: &[u8]) {
     let head_end = bytes.windows(4).enumerate().position(|(at, four)| {
         let is_start = bytes[..at].iter().all(|byte| b"\r\n".contains(byte));
         four == b"\r\n\r\n" && !is_start
     });
     let rest = &bytes[head_end.expect("a head ends") + 4..];
-    match head.framing {
+    match parsed.framing {
         Framing::Length(length) => {
             assert_eq!(rest, body);
             assert_eq!(length, body.len() as u64);
@@ -173,10 +174,10 @@ fn plain_line(rest: &mut &[u8]) -> String {
 }
 
 /// Written anew, with a length and in chunks, a request is the same, within limits that are just large enough.
-fn reads_back(head: &Head, body: &[u8]) {
-    let mut head = head.clone();
-    head.claims.host.get_or_insert_default();
-    head.version = super::Version::Http11;
+fn reads_back(parsed: &Parsed, body: &[u8]) {
+    let mut parsed = parsed.clone();
+    parsed.head.host.get_or_insert_default();
+    parsed.version = super::Version::Http11;
     let size = body.len();
     let ended = |chunks: String, trailer: &str| format!("{chunks}0\r\n{trailer}\r\n").into_bytes();
     let chunk = |part: &[u8], extension: &str| {
@@ -208,8 +209,8 @@ fn reads_back(head: &Head, body: &[u8]) {
     chunked("", &format!("{}B:\r\n", field(TRAILER_BYTES_MAX)), Some(431));
 
     for (framing, coded, status) in ways {
-        head.framing = framing;
-        let anew = written_anew(&head);
+        parsed.framing = framing;
+        let anew = written_anew(&parsed);
         let bytes = [anew.as_bytes(), &coded].concat();
         let outcome = |limits: &Limits| {
             let outcome = read(&bytes, limits, |left| left.min(5_000));
@@ -219,7 +220,7 @@ fn reads_back(head: &Head, body: &[u8]) {
         let (exact, refused) = outcome(&limits(anew.len(), size));
         assert_eq!(refused, status, "{:?}", exact.refusal);
         if status.is_none() {
-            assert_eq!(exact.what(), (vec![(&head, body)], None, false));
+            assert_eq!(exact.what(), (vec![(&parsed, body)], None, false));
             assert_eq!(outcome(&limits(anew.len() - 1, size)).1, Some(431));
             assert!(size == 0 || outcome(&limits(anew.len(), size - 1)).1 == Some(413));
         }

@@ -4,7 +4,8 @@
 
 use super::buffer::{Buffer, Spare};
 use super::head;
-use super::head::{Framing, Head, Refusal, bad};
+use super::head::{Framing, Parsed};
+use super::refusal::{Refusal, bad};
 use crate::limits::Limits;
 use std::io;
 
@@ -29,12 +30,12 @@ pub(crate) enum Step {
     /// The client waits to be told "100 Continue". At most once for each request, and only when its body may come.
     Continue,
     /// A request is whole.
-    Request(Head, Vec<u8>),
+    Request(Parsed, Vec<u8>),
 }
 
 /// A request whose body comes.
 struct Pending {
-    head: Head,
+    parsed: Parsed,
     body: Vec<u8>,
     /// The body is known to be no longer than this: what was declared, else the limit.
     body_bytes_max: usize,
@@ -101,7 +102,7 @@ impl Reader {
         };
         if pending.is_whole_with(&mut self.buffer)? {
             self.buffer.release(spare);
-            return Ok(Step::Request(pending.head, pending.body));
+            return Ok(Step::Request(pending.parsed, pending.body));
         }
         self.pending = Some(pending);
         Ok(Step::Wanting)
@@ -118,13 +119,13 @@ impl Reader {
         self.buffer.capacity() + self.body_bytes()
     }
 
-    fn head(&mut self, bytes_max: usize) -> Result<Option<Head>, Refusal> {
+    fn head(&mut self, bytes_max: usize) -> Result<Option<Parsed>, Refusal> {
         let bytes = self.buffer.bytes();
         // What is past the limit is not looked at: how much of it has come already must not matter.
         let parsed = head::parse(bytes.get(..bytes_max).unwrap_or(bytes))?;
-        if let Some((head, length)) = parsed {
+        if let Some((parsed, length)) = parsed {
             self.buffer.take(length);
-            return Ok(Some(head));
+            return Ok(Some(parsed));
         }
         if bytes.len() > bytes_max {
             let why = format!("Request header fields too large: at most {bytes_max} bytes.");
@@ -137,20 +138,20 @@ impl Reader {
 impl Pending {
     /// # Errors
     /// The body is declared to be larger than `body_bytes_max`.
-    fn new(head: Head, body_bytes_max: usize) -> Result<Self, Refusal> {
-        let (part, body_bytes_max) = match head.framing {
+    fn new(parsed: Parsed, body_bytes_max: usize) -> Result<Self, Refusal> {
+        let (part, body_bytes_max) = match parsed.framing {
             Framing::Chunked => (Part::ChunkSize, body_bytes_max),
             Framing::Length(length) => match usize::try_from(length) {
                 Ok(length) if length <= body_bytes_max => (Part::Bytes(length), length),
                 _ => return Err(too_large(body_bytes_max)),
             },
         };
-        Ok(Self { head, body: Vec::new(), body_bytes_max, part })
+        Ok(Self { parsed, body: Vec::new(), body_bytes_max, part })
     }
 
     /// Whether the client waits to be told to send the body.
     const fn waits(&self) -> bool {
-        self.head.expects_continue && !matches!(self.part, Part::Bytes(0))
+        self.parsed.expects_continue && !matches!(self.part, Part::Bytes(0))
     }
 
     /// Uses what has come, and says whether the request is whole with it.

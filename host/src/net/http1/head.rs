@@ -3,9 +3,11 @@
 //! What is passed on is written anew from these facts, so nothing that two readers could understand differently
 //! gets past here (RFC 9112, sections 2.2, 5 and 6). Knows no sockets.
 
-use super::origin_headers::Claims;
+use super::fields::Fields;
+use super::origin_headers;
+use super::refusal::{Refusal, bad};
+use crate::request::Head;
 use smol_str::SmolStr;
-use std::fmt;
 use std::mem::MaybeUninit;
 
 /// Header fields of one request.
@@ -17,19 +19,11 @@ const TYPE_BYTES_MAX: usize = 256;
 
 /// A request's head, understood in the only way there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    /// Of token characters.
-    pub(crate) method: SmolStr,
-    /// In origin form: a path, perhaps with a query, of visible ASCII.
-    pub(crate) target: SmolStr,
+pub(crate) struct Parsed {
+    /// What is passed on.
+    pub(crate) head: Head,
+    /// Where its message ends.
     pub(crate) framing: Framing,
-    /// Of visible ASCII, when the body is coded.
-    pub(crate) content_encoding: Option<SmolStr>,
-    /// Whether the client takes a body in gzip.
-    pub(crate) accepts_gzip: bool,
-    /// Of visible ASCII, when the one that is sent can be understood.
-    pub(crate) content_type: Option<SmolStr>,
-    pub(crate) claims: Claims,
     pub(crate) version: Version,
     /// Whether the connection goes on after the response.
     pub(crate) keep_alive: bool,
@@ -51,28 +45,11 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// Why a request is not answered: its status, and the reason for the body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: u16,
-    pub(crate) why: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(status: u16, why: impl fmt::Display) -> Self {
-        Self { status, why: why.to_string() }
-    }
-}
-
-pub(crate) fn bad(why: impl fmt::Display) -> Refusal {
-    Refusal::new(400, format_args!("Bad request: {why}."))
-}
-
 /// Reads a head at the beginning of `bytes`: the head and its length, or `None` when its end has not come yet.
 ///
 /// # Errors
 /// Why the connection cannot go on.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Parsed, usize)>, Refusal> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut []);
     let length = match request.parse_with_uninit_headers(bytes, &mut fields) {
@@ -91,20 +68,25 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
     let is_1_1 = request.version == Some(1);
     let has = |field: &str, option: &str| fields.list(field).any(|given| given.eq_ignore_ascii_case(option));
     let (target, authority) = target(request.method, request.path.unwrap_or_default())?;
-    let head = Head {
-        method: request.method.unwrap_or_default().into(),
-        target: target.into(),
+    let parsed = Parsed {
         framing: framing(&fields, is_1_1)?,
-        content_encoding: content_encoding(&fields)?,
-        accepts_gzip: accepts_gzip(&fields),
-        content_type: content_type(&fields),
-        claims: Claims::read(&fields, authority, is_1_1)?,
+        head: Head {
+            method: request.method.unwrap_or_default().into(),
+            target: target.into(),
+            content_encoding: content_encoding(&fields)?,
+            content_type: content_type(&fields),
+            accepts_gzip: accepts_gzip(&fields),
+            host: origin_headers::host(&fields, authority, is_1_1)?,
+            origin: origin_headers::origin(&fields),
+            fetch_site: origin_headers::fetch_site(&fields),
+            authorization: origin_headers::authorization(&fields),
+        },
         version: if is_1_1 { Version::Http11 } else { Version::Http10 },
         keep_alive: !has("connection", "close") && (is_1_1 || has("connection", "keep-alive")),
         expects_continue: is_1_1 && has("expect", "100-continue"),
     };
-    check_length(&head, &fields)?;
-    Ok(Some((head, length)))
+    check_length(&parsed.head.method, &fields)?;
+    Ok(Some((parsed, length)))
 }
 
 /// httparse takes a lone LF for a line's end, which others do not.
@@ -117,21 +99,6 @@ fn check_line_ends(head: &[u8]) -> Result<(), Refusal> {
         before = byte;
     }
     Ok(())
-}
-
-/// The header fields, by name.
-pub(crate) struct Fields<'a>(&'a [httparse::Header<'a>]);
-
-impl Fields<'_> {
-    pub(crate) fn all<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b [u8]> {
-        self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
-    }
-
-    /// The items of a comma-separated field, over all its lines; what is not text is no item.
-    fn list<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b str> {
-        let items = self.all(name).flat_map(|line| line.split(|byte| *byte == b','));
-        items.filter_map(|item| std::str::from_utf8(item).ok()).map(|item| item.trim_matches([' ', '\t']))
-    }
 }
 
 /// The path of an origin form, or of an absolute form, which a server must understand (RFC 9112, section 3.2.2), and
@@ -186,10 +153,10 @@ fn framing(fields: &Fields<'_>, is_1_1: bool) -> Result<Framing, Refusal> {
 
 /// Without a length there is no body (RFC 9112, section 6.3), but a POST without one is that of a client which sends its
 /// body all the same, and means it to end with the connection: it would be taken for the next request.
-fn check_length(head: &Head, fields: &Fields<'_>) -> Result<(), Refusal> {
+fn check_length(method: &str, fields: &Fields<'_>) -> Result<(), Refusal> {
     let has_length =
         ["content-length", "transfer-encoding"].iter().any(|name| fields.all(name).next().is_some());
-    if head.method == "POST" && !has_length {
+    if method == "POST" && !has_length {
         let why = "Length required: a POST says where its body ends, by Content-Length or chunks.";
         return Err(Refusal::new(411, why));
     }
@@ -243,26 +210,26 @@ fn content_type(fields: &Fields<'_>) -> Option<SmolStr> {
 mod tests {
     use super::*;
 
-    fn read(head: &str) -> Result<Head, Refusal> {
+    fn read(head: &str) -> Result<Parsed, Refusal> {
         parse(head.as_bytes()).map(|parsed| parsed.expect("a complete head").0)
     }
 
     #[test]
     fn a_plain_post_is_understood() {
-        let head = read("POST /RPC2 HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n").unwrap();
-        let expected = Head {
-            method: "POST".into(),
-            target: "/RPC2".into(),
+        let parsed = read("POST /RPC2 HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n").unwrap();
+        let expected = Parsed {
+            head: Head {
+                method: "POST".into(),
+                target: "/RPC2".into(),
+                host: Some("h".into()),
+                ..Head::default()
+            },
             framing: Framing::Length(12),
-            content_encoding: None,
-            accepts_gzip: false,
-            content_type: None,
-            claims: Claims { host: Some("h".into()), ..Claims::default() },
             version: Version::Http11,
             keep_alive: true,
             expects_continue: false,
         };
-        assert_eq!(head, expected);
+        assert_eq!(parsed, expected);
         assert_eq!(parse(b"POST /RPC2 HTTP/1.1\r\nHost: h\r\n"), Ok(None));
         let (_, length) = parse(b"GET / HTTP/1.0\r\n\r\nrest").unwrap().unwrap();
         assert_eq!(length, 18);
@@ -272,7 +239,7 @@ mod tests {
     fn versions_and_options_decide_about_the_connection() {
         let keeps = |line: &str| {
             read(&format!("GET / HTTP/{line}\r\n\r\n"))
-                .map(|head| (head.keep_alive, head.expects_continue))
+                .map(|parsed| (parsed.keep_alive, parsed.expects_continue))
                 .unwrap()
         };
         assert_eq!(keeps("1.1\r\nHost: h"), (true, false));
@@ -291,6 +258,7 @@ mod tests {
         let accepts = |field: &str| {
             read(&format!("GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: {field}\r\n\r\n"))
                 .unwrap()
+                .head
                 .accepts_gzip
         };
         for taken in ["gzip", "deflate, GZIP;q=0.5", "x-gzip", "*", "br;q=1, *; q=0.1", "gzip; Q = 1"] {
@@ -303,8 +271,9 @@ mod tests {
 
     #[test]
     fn a_content_type_is_passed_on_or_passed_over() {
-        let content_type =
-            |fields: &str| read(&format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).unwrap().content_type;
+        let content_type = |fields: &str| {
+            read(&format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).unwrap().head.content_type
+        };
         let plain = "text/xml; charset=\"iso-8859-1\"";
         assert_eq!(content_type(&format!("content-type: {plain}\r\n")).as_deref(), Some(plain));
         assert_eq!(content_type(""), None);
@@ -317,7 +286,7 @@ mod tests {
     #[test]
     fn targets_are_paths() {
         let target = |given: &str| {
-            read(&format!("GET {given} HTTP/1.1\r\nHost: h:80\r\n\r\n")).map(|head| head.target)
+            read(&format!("GET {given} HTTP/1.1\r\nHost: h:80\r\n\r\n")).map(|parsed| parsed.head.target)
         };
         assert_eq!(target("/a?b").as_deref(), Ok("/a?b"));
         assert_eq!(target("http://h:80/RPC2").as_deref(), Ok("/RPC2"));
@@ -328,7 +297,7 @@ mod tests {
         assert_eq!(target("RPC2").unwrap_err().status, 400);
         // Python's client sends it when its URL has one.
         assert_eq!(target("/RPC2#part").as_deref(), Ok("/RPC2#part"));
-        assert_eq!(read("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().target, "*");
+        assert_eq!(read("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().head.target, "*");
     }
 
     #[test]

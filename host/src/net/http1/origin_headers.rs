@@ -1,7 +1,8 @@
-//! What a request says of where it is going, where it began and who sends it: fields that are passed on for others to
-//! judge, once they can be read in one way only.
+//! What a request says of where it is going, where it began and who sends it: fields that are
+//! passed on for others to judge, once they can be read in one way only.
 
-use super::head::{Fields, Refusal, bad};
+use super::fields::Fields;
+use super::refusal::{Refusal, bad};
 use smol_str::SmolStr;
 
 /// A host's name of 253 bytes, a port, and some air.
@@ -13,49 +14,46 @@ const AUTHORIZATION_BYTES_MAX: usize = usize::MAX;
 /// Stands for credentials that cannot be read. They are nobody's.
 const UNREADABLE: &str = "Basic";
 
-/// The fields, each of visible ASCII and spaces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Claims {
-    /// The target's authority, else `Host`. None in HTTP/1.0 without it.
-    pub(crate) host: Option<SmolStr>,
-    /// `Origin`, which browsers set.
-    pub(crate) origin: Option<SmolStr>,
-    /// `Sec-Fetch-Site`, which newer browsers set.
-    pub(crate) fetch_site: Option<SmolStr>,
-    /// `Authorization`.
-    pub(crate) authorization: Option<SmolStr>,
+/// The host that the request is for. `authority`: of the target. A client sends the same as `Host`
+/// then (RFC 9112, section 3.2.2); if it does not, a reader before this one may have taken the
+/// other.
+///
+/// # Errors
+/// More than one host, or one that is no text.
+pub(crate) fn host(
+    fields: &Fields<'_>,
+    authority: Option<&str>,
+    is_1_1: bool,
+) -> Result<Option<SmolStr>, Refusal> {
+    let hosts = fields.all("host").count();
+    if (is_1_1 && hosts != 1) || hosts > 1 {
+        return Err(bad("HTTP/1.1 wants one Host field"));
+    }
+    let host = fields.all("host").next();
+    let host =
+        host.map(|host| plain(host, HOST_BYTES_MAX).ok_or_else(|| bad("Host is not the name of a host")));
+    let host = match (authority, host.transpose()?) {
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+            return Err(bad("the request target names another host than Host does"));
+        }
+        (authority, host) => authority.or(host),
+    };
+    Ok(host.map(SmolStr::new))
 }
 
-impl Claims {
-    /// Reads them. `authority`: of the target. A client sends the same as `Host` then (RFC 9112, section 3.2.2); if it does not, a
-    /// reader before this one may have taken the other.
-    ///
-    /// # Errors
-    /// More than one host, or one that is no text.
-    pub(crate) fn read(fields: &Fields<'_>, authority: Option<&str>, is_1_1: bool) -> Result<Self, Refusal> {
-        let hosts = fields.all("host").count();
-        if (is_1_1 && hosts != 1) || hosts > 1 {
-            return Err(bad("HTTP/1.1 wants one Host field"));
-        }
-        let host = fields.all("host").next();
-        let host =
-            host.map(|host| plain(host, HOST_BYTES_MAX).ok_or_else(|| bad("Host is not the name of a host")));
-        let host = match (authority, host.transpose()?) {
-            (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
-                return Err(bad("the request target names another host than Host does"));
-            }
-            (authority, host) => authority.or(host),
-        };
-        Ok(Self {
-            host: host.map(SmolStr::new),
-            // What cannot be read must not pass for what is not there: these exclude.
-            origin: only(fields, "origin", ORIGIN_BYTES_MAX).map(|origin| origin.unwrap_or("null").into()),
-            fetch_site: only(fields, "sec-fetch-site", FETCH_SITE_BYTES_MAX)
-                .map(|site| site.unwrap_or("cross-site").into()),
-            authorization: only(fields, "authorization", AUTHORIZATION_BYTES_MAX)
-                .map(|authorization| authorization.unwrap_or(UNREADABLE).into()),
-        })
-    }
+/// `Origin`. One that cannot be read must not pass for none: it excludes, and so do the others.
+pub(crate) fn origin(fields: &Fields<'_>) -> Option<SmolStr> {
+    only(fields, "origin", ORIGIN_BYTES_MAX).map(|origin| origin.unwrap_or("null").into())
+}
+
+/// `Sec-Fetch-Site`.
+pub(crate) fn fetch_site(fields: &Fields<'_>) -> Option<SmolStr> {
+    only(fields, "sec-fetch-site", FETCH_SITE_BYTES_MAX).map(|site| site.unwrap_or("cross-site").into())
+}
+
+/// `Authorization`.
+pub(crate) fn authorization(fields: &Fields<'_>) -> Option<SmolStr> {
+    only(fields, "authorization", AUTHORIZATION_BYTES_MAX).map(|given| given.unwrap_or(UNREADABLE).into())
 }
 
 /// A field that stands once at most; `Some(None)` when it stands more often or is no plain text.
@@ -74,10 +72,11 @@ fn plain(value: &[u8], bytes_max: usize) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::net::http1::head::parse;
+    use crate::request::Head;
 
-    fn read(line: &str, fields: &str) -> Result<Claims, u16> {
+    fn read(line: &str, fields: &str) -> Result<Head, u16> {
         let head = format!("GET {line}\r\n{fields}\r\n");
-        parse(head.as_bytes()).map(|head| head.unwrap().0.claims).map_err(|refusal| refusal.status)
+        parse(head.as_bytes()).map(|parsed| parsed.unwrap().0.head).map_err(|refusal| refusal.status)
     }
 
     #[test]
@@ -85,14 +84,16 @@ mod tests {
         let fields =
             "Host: h:1\r\nOrigin: http://o\r\nSec-Fetch-Site: same-site\r\nAuthorization: Basic YTpi\r\n";
         let some = |text: &str| Some(SmolStr::new(text));
-        let expected = Claims {
+        let head = Head { method: "GET".into(), target: "/".into(), ..Head::default() };
+        let expected = Head {
             host: some("h:1"),
             origin: some("http://o"),
             fetch_site: some("same-site"),
             authorization: some("Basic YTpi"),
+            ..head.clone()
         };
         assert_eq!(read("/ HTTP/1.1", fields), Ok(expected));
-        assert_eq!(read("/ HTTP/1.0", ""), Ok(Claims::default()));
+        assert_eq!(read("/ HTTP/1.0", ""), Ok(head));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From a response to its bytes on the wire. Knows no sockets.
 
-use super::head::{Refusal, Version};
+use super::head::Version;
+use super::refusal::Refusal;
 use crate::net::tls::RECORD_BYTES_MAX;
 use crate::web::Response;
 use httpdate::HttpDate;

@@ -2,20 +2,21 @@
 //!
 //! A few threads pass requests on and wait for responses; what tiny_http makes of the requests goes to the worker pool.
 
+use super::carried::{self, ID_FIELD};
 use super::upstream;
 use super::upstream::{PROOF_TARGET, Upstream};
 use crate::limits::Limits;
 use crate::net::error::Error;
 use crate::net::handler::Handler;
 use crate::net::http1::own_answers::{overload, waiting};
-use crate::net::http1::request;
-use crate::net::http1::request::{ID_FIELD, Passage};
 use crate::net::workers::call::Call;
 use crate::net::workers::job::{Job, Parking};
 use crate::net::workers::join::join_all;
 use crate::net::workers::pool::Pool;
 use crate::net::workers::ticket::Ticket;
-use crate::web::{Response, Resumed};
+use crate::pause::Resumed;
+use crate::request::{Peer, Request};
+use crate::web::Response;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use smol_str::SmolStr;
 use std::collections::HashMap;
@@ -59,20 +60,29 @@ pub(crate) struct Threads {
 
 /// A request, and who waits for its answer.
 struct Errand {
-    passage: Passage,
+    request: Request,
     call: Arc<Call>,
     ticket: Ticket,
     deadline: Instant,
 }
 
-/// The calls that are in the lane, by their requests' ids: tiny_http carries only bytes.
+/// The requests that are in the lane, by their ids.
 #[derive(Default)]
-struct Calls(Mutex<HashMap<SmolStr, Arc<Call>>>);
+struct Calls(Mutex<HashMap<SmolStr, Beside>>);
+
+/// What goes beside tiny_http, which carries only bytes.
+#[derive(Clone)]
+struct Beside {
+    call: Arc<Call>,
+    peer: Arc<Peer>,
+    arrived: Instant,
+}
 
 /// A request as tiny_http gives it.
 struct Carried {
     request: tiny_http::Request,
-    call: Arc<Call>,
+    beside: Beside,
+    id: SmolStr,
     handler: Arc<dyn Handler>,
 }
 
@@ -115,11 +125,11 @@ pub(crate) fn start(
 
 impl Lane {
     /// Has a request answered through tiny_http.
-    pub(crate) fn submit(&self, passage: Passage, call: Arc<Call>, ticket: Ticket, deadline: Instant) {
+    pub(crate) fn submit(&self, request: Request, call: Arc<Call>, ticket: Ticket, deadline: Instant) {
         if self.errands.len() >= self.errands_max {
             return ticket.answer(overload().into());
         }
-        let errand = Errand { passage, call, ticket, deadline: deadline + ANSWER_GRACE };
+        let errand = Errand { request, call, ticket, deadline: deadline + ANSWER_GRACE };
         if let Err(unsent) = self.errands.send(errand) {
             unsent.into_inner().ticket.answer(overload().into());
         }
@@ -136,7 +146,7 @@ impl Threads {
 }
 
 impl Calls {
-    fn lock(&self) -> MutexGuard<'_, HashMap<SmolStr, Arc<Call>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SmolStr, Beside>> {
         // Nothing panics under the lock, so a poisoned table is whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,17 +157,17 @@ impl Carrier {
     fn carry(&self) {
         let mut connection: Option<UnixStream> = None;
         for errand in &self.queue {
-            let Errand { passage, call, deadline, .. } = &errand;
+            let Errand { request, call, deadline, .. } = &errand;
             // One that was answered at its deadline must not keep this thread from others.
             let is_wanted = || !call.is_abandoned();
-            self.calls.lock().insert(passage.id.clone(), Arc::clone(call));
+            self.calls.lock().insert(request.id.clone(), errand.beside());
             let exchanged = is_wanted().then(|| {
                 let mut stream = connection.take().map_or_else(|| self.upstream.open(), Ok)?;
-                let reply = upstream::exchange(&mut stream, passage, *deadline, is_wanted)?;
+                let reply = upstream::exchange(&mut stream, request, *deadline, is_wanted)?;
                 connection = Some(stream);
                 Ok::<_, io::Error>(reply)
             });
-            self.calls.lock().remove(&passage.id);
+            self.calls.lock().remove(&request.id);
             match (exchanged, call.take_pause()) {
                 (Some(Ok(_)), Some(pause)) => {
                     let errands = Weak::clone(&self.errands);
@@ -166,7 +176,7 @@ impl Carrier {
                 (Some(Ok(reply)), None) => errand.ticket.answer(reply),
                 // Without an answer the ticket says so.
                 (Some(Err(error)), _) if is_wanted() => {
-                    log::error!("request {}: no answer from within: {error}", passage.id);
+                    log::error!("request {}: no answer from within: {error}", request.id);
                 }
                 _ => {}
             }
@@ -175,6 +185,11 @@ impl Carrier {
 }
 
 impl Errand {
+    fn beside(&self) -> Beside {
+        let Request { peer, arrived, .. } = &self.request;
+        Beside { call: Arc::clone(&self.call), peer: Arc::clone(peer), arrived: *arrived }
+    }
+
     /// Goes the whole way again: what tiny_http answered was no answer for the client.
     fn resume(self, resumed: Resumed, errands: &Weak<Sender<Self>>) {
         match (resumed, errands.upgrade()) {
@@ -205,30 +220,34 @@ fn receive(
             }
         };
         // What clients send has an id, so a proof cannot be asked for from outside.
-        let id = request::field(&request, ID_FIELD);
+        let id = carried::field(&request, ID_FIELD);
         if id.is_none() && request.url() == PROOF_TARGET {
             respond(request, tiny_http::Response::empty(StatusCode(204)));
             continue;
         }
-        let call = id.and_then(|id| calls.lock().get(&id).cloned()).unwrap_or_default();
-        pool.submit(Box::new(Carried { request, call, handler: Arc::clone(handler) }));
+        let id = id.unwrap_or_default();
+        // Without an entry, its carrier has given it up.
+        let Some(beside) = calls.lock().get(&id).cloned() else { continue };
+        pool.submit(Box::new(Carried { request, id, beside, handler: Arc::clone(handler) }));
     }
 }
 
 impl Job for Carried {
     fn call(&self) -> &Arc<Call> {
-        &self.call
+        &self.beside.call
     }
 
     /// When the call has to wait, its carrier sends it again.
     fn run(self: Box<Self>, _: &Arc<Parking>) -> bool {
-        let Self { mut request, call, handler } = *self;
+        let Self { mut request, id, beside: Beside { call, peer, arrived }, handler } = *self;
         let mut body = Vec::with_capacity(request.body_length().unwrap_or(0));
         if let Err(error) = request.as_reader().read_to_end(&mut body) {
             log::debug!("a request did not come whole: {error}");
             return false;
         }
-        match handler.respond(&request::describe(&request, body, call.cancellation.clone())) {
+        let head = carried::head(&request);
+        let cancellation = call.cancellation.clone();
+        match handler.respond(&Request { head, body, peer, id, arrived, cancellation }) {
             Ok(response) => {
                 respond(request, framed(response));
                 false

@@ -4,10 +4,11 @@
 //! one after the other, each proven to be served before the next, and then kept: tiny_http's thread pool strands a
 //! connection for as long as others live when several come at once.
 
+use super::carried::to_bytes;
 use crate::net::error::Error;
 use crate::net::http1::reply::Reply;
-use crate::net::http1::request::Passage;
 use crate::net::unix::listen_privately;
+use crate::request::Request;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -75,7 +76,7 @@ impl Drop for Upstream {
 /// fails.
 pub(crate) fn exchange(
     stream: &mut UnixStream,
-    passage: &Passage,
+    request: &Request,
     deadline: Instant,
     is_wanted: impl Fn() -> bool,
 ) -> io::Result<Reply> {
@@ -83,9 +84,9 @@ pub(crate) fn exchange(
     let left = if left.is_zero() { return Err(io::ErrorKind::TimedOut.into()) } else { left };
     stream.set_write_timeout(Some(left))?;
     stream.set_read_timeout(Some(LOOK))?;
-    stream.write_all(&passage.to_bytes())?;
+    stream.write_all(&to_bytes(request))?;
     let mut stream = Patient { stream, is_patient: || Instant::now() < deadline && is_wanted() };
-    read_reply(&mut stream, passage.head.method == "HEAD")
+    read_reply(&mut stream, request.head.method == "HEAD")
 }
 
 /// Waits for bytes as long as somebody wants them.

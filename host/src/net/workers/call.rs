@@ -1,7 +1,8 @@
 //! One call between the gate and the workers: whether a client still waits for it. Knows no sockets.
 
+use crate::cancellation::Cancellation;
 use crate::net::body_budget::Share;
-use crate::web::{Cancellation, Pause};
+use crate::pause::Pause;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 

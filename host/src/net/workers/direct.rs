@@ -5,7 +5,8 @@ use super::job::{Job, Parking};
 use super::ticket::Ticket;
 use crate::net::http1::own_answers::{overload, waiting};
 use crate::net::http1::reply::Reply;
-use crate::web::{Done, Resumed, Work};
+use crate::pause::Resumed;
+use crate::web::{Done, Work};
 use std::sync::Arc;
 
 /// Work for an answer that a ticket takes.

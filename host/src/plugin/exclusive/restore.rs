@@ -1,6 +1,7 @@
 //! The way back: the old version is made again, with its state, because the new one was refused.
 
 use super::{Replacement, Step};
+use crate::pause::Pause;
 use crate::plugin::boundary::Live;
 use crate::plugin::candidate::Candidate;
 use crate::plugin::generation::Generation;
@@ -9,7 +10,6 @@ use crate::plugin::refusal::Refusal;
 use crate::plugin::slot::State;
 use crate::plugin::work::Work;
 use crate::plugin::{handover, quarantine};
-use crate::registry::Pause;
 use std::ffi::OsStr;
 use std::mem;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What a request document comes to. Must not know how it is read.
 
-use crate::xmlrpc::Value;
+use hotcall_plugin::Value;
 use hotcall_plugin::tree::{Items, ReadLimits, Tree};
 use std::borrow::Cow;
 

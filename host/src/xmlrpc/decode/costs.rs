@@ -1,8 +1,7 @@
 //! Tests that decoding is bounded, and stops at the deadline and when memory runs out.
 
 use super::*;
-use crate::xmlrpc::Counted;
-use crate::xmlrpc::lent::Store;
+use crate::xmlrpc::{Counted, Fault, Store, code};
 
 const EX: &str = "xmlns:ex='http://ws.apache.org/xmlrpc/namespaces/extensions'";
 

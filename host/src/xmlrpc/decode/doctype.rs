@@ -9,7 +9,7 @@
 //!
 //! Must not know the parser, nor anything of what follows the start of the root element.
 
-use crate::xmlrpc::code;
+use crate::xmlrpc::fault::code;
 
 /// How far the search has come.
 #[derive(Default)]

@@ -3,9 +3,9 @@
 //! Who is believed, first to last, as RFC 7303 (section 3) has it: a byte order mark, the `charset` of the
 //! Content-Type, the prolog. With none of them, a document is UTF-8 unless its first two bytes are a `<` of UTF-16.
 
-use super::DecodeError;
+use super::error::DecodeError;
 use super::reader::shown;
-use crate::xmlrpc::code;
+use crate::xmlrpc::fault::code;
 use crate::xmlrpc::resources::{Meter, Stop};
 use std::borrow::Cow;
 

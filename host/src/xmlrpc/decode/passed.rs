@@ -2,7 +2,7 @@
 //!
 //! Must not know the parser: what it gets is what the parser has read.
 
-use super::DecodeLimits;
+use super::limits::DecodeLimits;
 
 /// How far the parser reads past what it judges: it must see `]]>` and `-->` to know them.
 const LOOKAHEAD_BYTES: usize = 2;

@@ -6,9 +6,12 @@
 //! what it reads is UTF-8 already.
 
 use super::doctype::{Refusal, Search};
+use super::error::DecodeError;
+use super::limits::DecodeLimits;
 use super::namespaces::{DECLARATIONS_BYTES_MAX, DECLARATIONS_MAX, Namespaces};
-use super::{DecodeError, DecodeLimits, namespaces, passed};
-use crate::xmlrpc::code;
+use super::scalars::trim;
+use super::{namespaces, passed};
+use crate::xmlrpc::fault::code;
 use crate::xmlrpc::resources::{Meter, Stop};
 use std::fmt;
 use std::io::{self, Read};
@@ -156,10 +159,9 @@ impl<'a> Reader<'a> {
     pub(super) fn tag(&mut self, parent: &str) -> Result<Event, DecodeError> {
         loop {
             match self.next()? {
-                Event::Text(text) if super::scalars::trim(&text).is_empty() => {}
+                Event::Text(text) if trim(&text).is_empty() => {}
                 Event::Text(text) => {
-                    let what =
-                        format!("<{parent}> holds the text \"{}\"", shown(super::scalars::trim(&text)));
+                    let what = format!("<{parent}> holds the text \"{}\"", shown(trim(&text)));
                     return Err(self.error(code::INVALID_REQUEST, what));
                 }
                 event => return Ok(event),

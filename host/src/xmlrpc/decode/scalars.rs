@@ -1,10 +1,11 @@
 //! The text of one scalar to its value, as liberally as good servers read it.
 
+use crate::xmlrpc::date::parse_date_time;
 use crate::xmlrpc::resources::{Meter, Stop};
-use crate::xmlrpc::{Value, parse_date_time};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use hotcall_plugin::Value;
 
 /// Reads a text, or says what it should have been: a phrase that follows "which is not".
 pub(super) type Parser = fn(&str) -> Result<Value, &'static str>;

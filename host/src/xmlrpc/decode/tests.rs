@@ -1,7 +1,7 @@
 //! Tables of documents: what real clients send, and what is refused and how.
 
 use super::*;
-use crate::xmlrpc::parse_date_time;
+use crate::xmlrpc::{Fault, Value, code, parse_date_time};
 
 fn read(document: impl AsRef<[u8]>) -> Result<Call, Fault> {
     decode_call(document.as_ref(), &DecodeLimits::default())

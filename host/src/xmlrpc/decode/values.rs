@@ -1,11 +1,12 @@
 //! `<value>` elements to values, without recursion: what is open stands in a list whose length is the depth.
 
+use super::elements::Decoder;
+use super::error::DecodeError;
 use super::reader::{Event, shown};
-use super::{DecodeError, Decoder, scalars};
-use crate::xmlrpc::Value;
+use super::scalars;
 use crate::xmlrpc::resources::Stop;
 use crate::xmlrpc::unique::unique;
-use hotcall_plugin::abi;
+use hotcall_plugin::{Value, abi};
 
 /// The allocator's overhead per text.
 const OVERHEAD_BYTES: usize = 16;

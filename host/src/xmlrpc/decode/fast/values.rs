@@ -1,18 +1,32 @@
 //! `<value>` elements to values, without recursion, as the module of the same name one further up has them for xml-rs.
 
-use super::Decoder;
 use super::scanner::Scanner;
-use crate::xmlrpc::Value;
+use crate::xmlrpc::decode::limits::{DEPTH_CEILING, DecodeLimits};
 use crate::xmlrpc::decode::scalars::{self, Parser};
 use crate::xmlrpc::lent::{Lent, List, MemberList, Store};
 use crate::xmlrpc::resources::Meter;
+use hotcall_plugin::Value;
 use std::borrow::Cow;
 
 /// Values between two checks of the deadline. Small documents have fewer and read no clock.
 const UNCHECKED_VALUES_MAX: usize = 1_024;
 
+/// Nothing that is recognised here has a longer name of an element, or value of an attribute.
+pub(super) const MARKUP_BYTES_MAX: usize = 64;
+
+/// One document on its way to values.
+pub(super) struct Decoder<'a, 'm> {
+    pub(super) scanner: Scanner<'a>,
+    pub(super) limits: DecodeLimits,
+    pub(super) store: &'a Store,
+    pub(super) meter: &'m Meter<'m>,
+    values_read: usize,
+    /// The arrays and structs that the scanner is in, outermost first.
+    open: Vec<Container<'a>>,
+}
+
 /// An array or struct whose end is still to come.
-pub(super) enum Container<'a> {
+enum Container<'a> {
     Array(List<'a>),
     Struct {
         members: MemberList<'a>,
@@ -27,7 +41,21 @@ enum Started<'a> {
     Container(Container<'a>),
 }
 
-impl<'a> Decoder<'a, '_> {
+impl<'a, 'm> Decoder<'a, 'm> {
+    pub(super) fn new(
+        document: &'a [u8],
+        limits: &DecodeLimits,
+        store: &'a Store,
+        meter: &'m Meter<'m>,
+    ) -> Option<Self> {
+        if limits.element_name_bytes_max.min(limits.attribute_bytes_max) < MARKUP_BYTES_MAX {
+            return None;
+        }
+        let limits = DecodeLimits { depth_max: limits.depth_max.min(DEPTH_CEILING), ..*limits };
+        let scanner = Scanner::new(document, limits.text_bytes_max)?;
+        Some(Self { scanner, limits, store, meter, values_read: 0, open: Vec::new() })
+    }
+
     /// Reads the rest of a `<value>` from its name on, its end tag included.
     pub(super) fn value(&mut self) -> Option<Lent<'a>> {
         loop {

@@ -1,0 +1,38 @@
+//! One call: of a method of the server's own, or of an instance. Must not know batches.
+
+use super::concurrency::Concurrency;
+use super::scope::{Scope, method_not_found};
+use super::{control, system};
+use crate::registry::{CallContext, Method};
+use crate::xmlrpc::{Fault, Items, Value, code};
+use std::time::Instant;
+
+/// Answers any call but a multicall.
+pub(super) fn call_one(scope: &Scope<'_>, method: &str, params: Items<'_>) -> Result<Value, Fault> {
+    let own = system::call(scope, method, params).or_else(|| control::call(scope, method, params));
+    if let Some(answer) = own {
+        return answer;
+    }
+    let Some(found) = scope.snapshot.get(method) else {
+        return Err(method_not_found(method));
+    };
+    invoke(found, params, scope.context, scope.concurrency)
+}
+
+/// Calls a method within the deadline, if it may be called once more at this time.
+pub(super) fn invoke(
+    found: &Method,
+    params: Items<'_>,
+    context: &CallContext,
+    concurrency: &Concurrency,
+) -> Result<Value, Fault> {
+    if Instant::now() >= context.deadline {
+        return Err(Fault::new(code::DEADLINE, "the call's deadline passed before it could begin"));
+    }
+    let _running = concurrency.enter(&found.info.name)?;
+    let result = found.instance.invoke(found.index, params, context);
+    if Instant::now() >= context.deadline {
+        return Err(Fault::new(code::DEADLINE, "the call's deadline passed before it was answered"));
+    }
+    result
+}
