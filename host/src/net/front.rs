@@ -9,7 +9,7 @@ use super::error::Error;
 use super::handler::Handler;
 use super::listen::acceptor::{Acceptor, Listener};
 use super::listen::inherited::InheritedSocket;
-use super::relay::lane;
+use super::relay::carriers;
 use super::tls;
 use super::unix::UnixAccess;
 use super::workers::pool::{Pool, Workers};
@@ -51,7 +51,7 @@ pub struct Front {
     acceptor: Acceptor,
     reactors: Vec<Reactor>,
     service: Arc<Service>,
-    lane: lane::Threads,
+    relay: carriers::Threads,
     workers: Workers,
     _certificates: Option<tls::Watch>,
 }
@@ -86,9 +86,9 @@ pub fn start(
     let pool = Pool::start([workers_freely, workers], limits)?;
     let threads = pool.workers();
     let carriers = if direct_lane { CARRIERS } else { workers };
-    let (way_in, lane) = lane::start(private, carriers, limits, &pool, Arc::clone(&handler))?;
+    let (relay, relay_threads) = carriers::start(private, carriers, limits, &pool, Arc::clone(&handler))?;
     let service =
-        Arc::new(Service::new(limits.clone(), Arc::clone(budget), handler, pool, way_in, direct_lane));
+        Arc::new(Service::new(limits.clone(), Arc::clone(budget), handler, pool, relay, direct_lane));
     let start = |number| Reactor::start(number, Arc::clone(&service)).map_err(Error::Thread);
     let reactors = (0..reactors.max(1)).map(start).collect::<Result<Vec<_>, _>>()?;
     let certificates =
@@ -111,7 +111,15 @@ pub fn start(
     }
     let acceptor = Acceptor::start(listeners, tls.cloned(), places, inboxes, Arc::clone(&service))
         .map_err(Error::Thread)?;
-    Ok(Front { urls, acceptor, reactors, service, lane, workers: threads, _certificates: certificates })
+    Ok(Front {
+        urls,
+        acceptor,
+        reactors,
+        service,
+        relay: relay_threads,
+        workers: threads,
+        _certificates: certificates,
+    })
 }
 
 impl Front {
@@ -137,10 +145,10 @@ impl Front {
         for reactor in self.reactors {
             are_answered &= reactor.join();
         }
-        // With the service goes the way into the lane, and with the lane that into the pool.
+        // With the service goes the way into the relay, and with the relay that into the pool.
         drop(self.service);
-        let is_lane_done = self.lane.stop(deadline);
-        self.workers.join(deadline) && is_lane_done && are_answered
+        let is_relay_done = self.relay.stop(deadline);
+        self.workers.join(deadline) && is_relay_done && are_answered
     }
 }
 

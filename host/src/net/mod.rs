@@ -1,14 +1,13 @@
-//! The network side: sockets, TLS, HTTP framing and the one bounded worker pool.
+//! The network side: sockets, TLS, HTTP framing and the one bounded worker pool. Must not know XML,
+//! the registry or plugins: a [`Handler`] answers requests.
 //!
-//! A **gate** stands before everything: it accepts, does TLS, enforces every limit and deadline, and vets and completes
-//! each request. A few reactors do that for all connections, and never wait but for events. What is complete goes to the worker
-//! pool: calls straight (the **direct lane**), and everything else through tiny_http, written anew, over a private Unix socket. Knows
-//! no XML, no registry and no plugins: what answers is a [`Handler`].
-//!
-//! `listener` accepts, if `places` has a place, from what `unix` or it has bound or was `handed` over; a `reactor` has each
-//! `connection` go on when its `stream` or its `timers` say so; `framing` tells requests apart, which `head` and `claims` vet; a
-//! `request` goes to the `thread_pool` of the `pool`, straight or by the `lane` to the `upstream`; a `call` knows who waits for it, and a
-//! `reply` is what comes back. The `service` is what connections share; `heartbeat` shows that the threads come round.
+//! - `listen` accepts connections.
+//! - `conn` drives them: a few reactors serve all connections and wait for nothing but events. Each
+//!   connection vets and completes its requests, and enforces every limit and deadline.
+//! - `http1` turns bytes into requests, and responses into bytes.
+//! - `workers` runs what may take long. Calls go there straight (the **direct lane**).
+//! - `relay` takes everything else through tiny_http, over a private Unix socket.
+//! - `tls` makes handshakes; `body_budget` counts the memory of bodies; `front` puts it all together.
 
 mod bind;
 mod body_budget;

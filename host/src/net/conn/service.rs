@@ -4,7 +4,7 @@ use crate::limits::Limits;
 use crate::net::body_budget::{Budget, Share};
 use crate::net::handler::Handler;
 use crate::net::http1::reply::Reply;
-use crate::net::relay::lane::Lane;
+use crate::net::relay::carriers::Relay;
 use crate::net::seldom::Seldom;
 use crate::net::workers::call::Call;
 use crate::net::workers::direct::Direct;
@@ -23,7 +23,7 @@ pub(crate) struct Service {
     limits: Limits,
     handler: Arc<dyn Handler>,
     pool: Pool,
-    lane: Lane,
+    relay: Relay,
     /// Whether calls go straight to the pool.
     has_direct_lane: bool,
     is_draining: AtomicBool,
@@ -46,7 +46,7 @@ impl Service {
         budget: Arc<Budget>,
         handler: Arc<dyn Handler>,
         pool: Pool,
-        lane: Lane,
+        relay: Relay,
         has_direct_lane: bool,
     ) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Service {
             budget,
             handler,
             pool,
-            lane,
+            relay,
             has_direct_lane,
             is_draining: AtomicBool::new(false),
             ids: Ids::new(),
@@ -82,7 +82,7 @@ impl Service {
         let call = || Arc::new(Call::new(cancellation));
         if !self.has_direct_lane || request.head.method != "POST" {
             let (call, deadline) = (call(), request.arrived + self.limits.call_max());
-            self.lane.submit(request, Arc::clone(&call), ticket(), deadline);
+            self.relay.submit(request, Arc::clone(&call), ticket(), deadline);
             return Submitted::Running(call);
         }
         match self.handler.begin(request) {

@@ -1,5 +1,5 @@
 //! The way through tiny_http, over a private Unix socket. Nothing else knows tiny_http.
 
 pub(super) mod carried;
-pub(super) mod lane;
+pub(super) mod carriers;
 pub(super) mod upstream;

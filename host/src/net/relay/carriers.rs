@@ -1,10 +1,10 @@
-//! The lane through tiny_http: what is no plain call goes this way, and everything when the direct lane is off.
+//! Requests through tiny_http: all that are no plain calls, and calls too when the direct lane is off.
 //!
-//! A few threads pass requests on and wait for responses; what tiny_http makes of the requests goes to the worker pool.
+//! A few threads, the carriers, write each request to tiny_http and wait for its response. A receiving
+//! thread takes what tiny_http reads and hands it to the worker pool.
 
 use super::carried::{self, ID_FIELD};
-use super::upstream;
-use super::upstream::{PROOF_TARGET, Upstream};
+use super::upstream::{self, PROOF_TARGET, Upstream};
 use crate::limits::Limits;
 use crate::net::error::Error;
 use crate::net::handler::Handler;
@@ -34,24 +34,24 @@ const RECEIVE_WAIT: Duration = Duration::from_millis(50);
 /// Beyond a call's own deadline: for the way back.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
-/// The way in.
-pub(crate) struct Lane {
-    errands: Arc<Sender<Errand>>,
-    errands_max: usize,
+/// The entrance: a queue of requests for the carriers.
+pub(crate) struct Relay {
+    exchanges: Arc<Sender<Exchange>>,
+    exchanges_max: usize,
 }
 
-/// One carrier's ways.
+/// What one carrier works with.
 struct Carrier {
-    queue: Receiver<Errand>,
-    /// For errands that have to wait. It does not keep the queue open.
-    errands: Weak<Sender<Errand>>,
-    /// Errands that wait for one plugin.
+    queue: Receiver<Exchange>,
+    /// For exchanges that have to wait. It does not keep the queue open.
+    exchanges: Weak<Sender<Exchange>>,
+    /// Exchanges that wait for one plugin.
     parked_max: usize,
     upstream: Arc<Upstream>,
     calls: Arc<Calls>,
 }
 
-/// What serves the lane.
+/// Threads that serve the relay.
 pub(crate) struct Threads {
     carriers: Vec<JoinHandle<()>>,
     receiver: JoinHandle<()>,
@@ -59,14 +59,14 @@ pub(crate) struct Threads {
 }
 
 /// A request, and who waits for its answer.
-struct Errand {
+struct Exchange {
     request: Request,
     call: Arc<Call>,
     ticket: Ticket,
     deadline: Instant,
 }
 
-/// The requests that are in the lane, by their ids.
+/// The requests that are in the relay, by their ids.
 #[derive(Default)]
 struct Calls(Mutex<HashMap<SmolStr, Beside>>);
 
@@ -93,14 +93,14 @@ pub(crate) fn start(
     limits: &Limits,
     pool: &Pool,
     handler: Arc<dyn Handler>,
-) -> Result<(Lane, Threads), Error> {
+) -> Result<(Relay, Threads), Error> {
     let (upstream, server) = Upstream::start(private)?;
     let (upstream, calls, stop) =
         (Arc::new(upstream), Arc::new(Calls::default()), Arc::new(AtomicBool::new(false)));
-    let errands_max = limits.queue_len_max.max(1);
-    // `Lane::submit` bounds it; what has waited for a plugin comes back whatever its length.
-    let (errands, queue) = unbounded();
-    let errands = Arc::new(errands);
+    let exchanges_max = limits.queue_len_max.max(1);
+    // `Relay::submit` bounds it; what has waited for a plugin comes back whatever its length.
+    let (exchanges, queue) = unbounded();
+    let exchanges = Arc::new(exchanges);
     let receiver = {
         let (calls, pool, stop) = (Arc::clone(&calls), pool.clone(), Arc::clone(&stop));
         let receive = move || receive(&server, &calls, &pool, &handler, &stop);
@@ -110,34 +110,34 @@ pub(crate) fn start(
     for number in 0..carriers {
         let carrier = Carrier {
             queue: queue.clone(),
-            errands: Arc::downgrade(&errands),
-            parked_max: errands_max,
+            exchanges: Arc::downgrade(&exchanges),
+            parked_max: exchanges_max,
             upstream: Arc::clone(&upstream),
             calls: Arc::clone(&calls),
         };
         let carry = move || carrier.carry();
         let thread =
-            thread::Builder::new().name(format!("lane-{number}")).spawn(carry).map_err(Error::Thread)?;
+            thread::Builder::new().name(format!("relay-{number}")).spawn(carry).map_err(Error::Thread)?;
         threads.carriers.push(thread);
     }
-    Ok((Lane { errands, errands_max }, threads))
+    Ok((Relay { exchanges, exchanges_max }, threads))
 }
 
-impl Lane {
+impl Relay {
     /// Has a request answered through tiny_http.
     pub(crate) fn submit(&self, request: Request, call: Arc<Call>, ticket: Ticket, deadline: Instant) {
-        if self.errands.len() >= self.errands_max {
+        if self.exchanges.len() >= self.exchanges_max {
             return ticket.answer(overload().into());
         }
-        let errand = Errand { request, call, ticket, deadline: deadline + ANSWER_GRACE };
-        if let Err(unsent) = self.errands.send(errand) {
+        let exchange = Exchange { request, call, ticket, deadline: deadline + ANSWER_GRACE };
+        if let Err(unsent) = self.exchanges.send(exchange) {
             unsent.into_inner().ticket.answer(overload().into());
         }
     }
 }
 
 impl Threads {
-    /// Ends them once the [`Lane`] is gone. `false` when some still waited for a response at the deadline.
+    /// Ends them once the [`Relay`] is gone. `false` when some still waited for a response at the deadline.
     pub(crate) fn stop(self, deadline: Instant) -> bool {
         let are_done = join_all(self.carriers, deadline);
         self.stop.store(true, Ordering::Release);
@@ -156,11 +156,11 @@ impl Carrier {
     /// Carries one request after the other to tiny_http, over one connection.
     fn carry(&self) {
         let mut connection: Option<UnixStream> = None;
-        for errand in &self.queue {
-            let Errand { request, call, deadline, .. } = &errand;
+        for exchange in &self.queue {
+            let Exchange { request, call, deadline, .. } = &exchange;
             // One that was answered at its deadline must not keep this thread from others.
             let is_wanted = || !call.is_abandoned();
-            self.calls.lock().insert(request.id.clone(), errand.beside());
+            self.calls.lock().insert(request.id.clone(), exchange.beside());
             let exchanged = is_wanted().then(|| {
                 let mut stream = connection.take().map_or_else(|| self.upstream.open(), Ok)?;
                 let reply = upstream::exchange(&mut stream, request, *deadline, is_wanted)?;
@@ -170,10 +170,10 @@ impl Carrier {
             self.calls.lock().remove(&request.id);
             match (exchanged, call.take_pause()) {
                 (Some(Ok(_)), Some(pause)) => {
-                    let errands = Weak::clone(&self.errands);
-                    pause.then(self.parked_max, move |resumed| errand.resume(resumed, &errands));
+                    let exchanges = Weak::clone(&self.exchanges);
+                    pause.then(self.parked_max, move |resumed| exchange.resume(resumed, &exchanges));
                 }
-                (Some(Ok(reply)), None) => errand.ticket.answer(reply),
+                (Some(Ok(reply)), None) => exchange.ticket.answer(reply),
                 // Without an answer the ticket says so.
                 (Some(Err(error)), _) if is_wanted() => {
                     log::error!("request {}: no answer from within: {error}", request.id);
@@ -184,16 +184,16 @@ impl Carrier {
     }
 }
 
-impl Errand {
+impl Exchange {
     fn beside(&self) -> Beside {
         let Request { peer, arrived, .. } = &self.request;
         Beside { call: Arc::clone(&self.call), peer: Arc::clone(peer), arrived: *arrived }
     }
 
     /// Goes the whole way again: what tiny_http answered was no answer for the client.
-    fn resume(self, resumed: Resumed, errands: &Weak<Sender<Self>>) {
-        match (resumed, errands.upgrade()) {
-            (Resumed::Over, Some(errands)) => drop(errands.send(self)),
+    fn resume(self, resumed: Resumed, exchanges: &Weak<Sender<Self>>) {
+        match (resumed, exchanges.upgrade()) {
+            (Resumed::Over, Some(exchanges)) => drop(exchanges.send(self)),
             (Resumed::Over, None) => {}
             (Resumed::Refused, _) => self.ticket.answer(waiting().into()),
         }
