@@ -20,59 +20,33 @@
 //! - Nothing is unmapped, but for a plugin that declares that it leaves nothing behind, when the operator says so.
 //! - `unsafe` stands in `library`, `callbacks` and `boundary` only, and in a probe's `inherited`.
 
-mod admit;
-mod arena;
-mod boundary;
-mod breaker;
-mod callbacks;
-mod candidate;
-mod control;
-mod database;
-mod elf;
-mod events;
-mod exclusive;
-#[cfg(any(test, feature = "fuzz"))]
-pub(crate) mod fuzz;
-mod generation;
-mod handover;
-pub mod inspect;
-mod ledger;
-mod lend;
+mod admin;
+mod directory;
+pub(crate) mod instance;
 mod library;
 mod lifecycle;
-mod operator;
-mod permissions;
 pub mod probe;
-mod quarantine;
 mod refusal;
-mod retire;
-mod scan;
-mod slot;
-mod status;
-mod store;
-mod threads;
-mod trials;
-mod trust;
-mod vitals;
-mod watch;
-mod work;
 
-pub use control::RELOADS_AWAITED_MAX;
-pub use status::{FileState, PluginStatus};
+pub use admin::control::RELOADS_AWAITED_MAX;
+pub use admin::inspect;
+pub use lifecycle::status::{FileState, PluginStatus};
 
 use crate::limits::Limits;
 use crate::registry::{Control, Registry};
 use crate::xmlrpc::Value;
+use admin::control::Controller;
 use arc_swap::ArcSwap;
-use control::Controller;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use events::{Mailbox, Settings};
-use exclusive::Pauses;
-use lifecycle::Loader;
-use permissions::Policy;
+use directory::permissions::Policy;
+use directory::store::Store;
+use lifecycle::events::{Mailbox, Settings};
+use lifecycle::exclusive::Pauses;
+use lifecycle::loader::Loader;
+use lifecycle::stall_watch::Desk;
+use lifecycle::status::Row;
 use refusal::Refusal;
 use serde::Deserialize;
-use status::Row;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,10 +54,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
-use store::Store;
-use work::Desk;
 
-pub use trust::Trust;
+pub use directory::trust::Trust;
 
 /// What [`Plugins::stop`] waits beyond its deadline for a `destroy` that is under way.
 const STOP_GRACE: Duration = Duration::from_secs(1);
@@ -243,14 +215,14 @@ pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> 
     let config = Config { directory, ..config };
     let (events, publisher) = (Arc::clone(&mailbox), Arc::clone(&shared));
     let loader = thread::Builder::new()
-        .name(threads::LOADER.into())
+        .name(instance::thread_names::LOADER.into())
         .spawn(move || {
             let _alive = alive;
             Loader::new(config, store, registry, events, publisher).run(ready);
         })
         .map_err(Error::Thread)?;
     let (desk, watched) = (Arc::clone(&shared), done.clone());
-    let watch = move || work::watch(&desk, &watched, patience);
+    let watch = move || lifecycle::stall_watch::watch(&desk, &watched, patience);
     thread::Builder::new().name("hotcall-watch".into()).spawn(watch).map_err(Error::Thread)?;
     // Disconnects when what is there is loaded. A plugin that holds up the loader does not hold up the others' server.
     while is_ready.recv_timeout(START_TICK) == Err(RecvTimeoutError::Timeout) {
@@ -274,18 +246,18 @@ fn check(settings: &BTreeMap<String, Value>) -> Result<(), Error> {
 /// # Errors
 /// [`Error::State`] or [`Error::UnsafeState`].
 pub fn make_state_dir(path: &Path, is_checked: bool) -> Result<(), Error> {
-    let check = || match permissions::check_private(path) {
+    let check = || match directory::permissions::check_private(path) {
         Ok(()) => Ok(()),
         Err(Refusal::Io { source, .. }) => Err(Error::state(path)(source)),
         Err(refusal) => Err(Error::UnsafeState(refusal.to_string())),
     };
     if !is_checked {
-        return store::make_directory(path).map_err(Error::state(path));
+        return directory::store::make_directory(path).map_err(Error::state(path));
     }
     // Before, so that nothing is made in a place that is not safe; and after, because in a sticky directory somebody else
     // can have made it meanwhile.
     check()?;
-    store::make_directory(path).map_err(Error::state(path))?;
+    directory::store::make_directory(path).map_err(Error::state(path))?;
     check()
 }
 

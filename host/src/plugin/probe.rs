@@ -67,9 +67,9 @@ const SAID_BYTES_MAX: usize = 200;
 const TICK: Duration = Duration::from_millis(5);
 /// How often a content is tried in all while its probe takes too long: a machine that is overloaded for a moment makes
 /// any plugin slow.
-pub(super) const TRIES_MAX: u32 = 3;
+pub(crate) const TRIES_MAX: u32 = 3;
 /// From the first try to the second; twice as long to the third.
-pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long a killed child may take to end: one that hangs in the kernel is not waited for.
 const KILL_WAIT: Duration = Duration::from_secs(1);
 
@@ -79,17 +79,17 @@ pub fn this_program() -> PathBuf {
 }
 
 /// What became of a probe.
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     /// The plugin's name, if it came to that.
-    pub(super) plugin: Option<String>,
+    pub(crate) plugin: Option<String>,
     /// The probe's warnings; or what the child refused, or how the plugin ended or held up the child; or
     /// [`Refusal::Io`] when there could be no probe.
-    pub(super) outcome: Result<Vec<String>, Refusal>,
+    pub(crate) outcome: Result<Vec<String>, Refusal>,
 }
 
 impl Verdict {
     /// There could be no probe.
-    pub(super) fn none(what: &'static str, source: io::Error) -> Self {
+    pub(crate) fn none(what: &'static str, source: io::Error) -> Self {
         Self { plugin: None, outcome: Err(Refusal::Io { what, source }) }
     }
 }
@@ -97,7 +97,7 @@ impl Verdict {
 /// Loads, creates and destroys the plugin in a child process, and waits for that; not for long once `is_cancelled`, and
 /// then the verdict says nothing of the plugin. A plugin is not created when one of those that live must not be met: they
 /// are by their names, with whether they declare that.
-pub(super) fn run(
+pub(crate) fn run(
     program: &Path,
     copy: &Path,
     scratch: &Path,
@@ -105,7 +105,7 @@ pub(super) fn run(
     living: &BTreeMap<String, bool>,
     is_cancelled: &AtomicBool,
 ) -> Verdict {
-    let deadline = super::lifecycle::later(Instant::now(), config.limits.probe_max());
+    let deadline = super::lifecycle::loader::later(Instant::now(), config.limits.probe_max());
     let mut trial = match Trial::start(program, copy, scratch, config) {
         Ok(trial) => trial,
         Err(error) => return Verdict::none("start its probe", error),

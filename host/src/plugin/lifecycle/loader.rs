@@ -1,0 +1,456 @@
+//! The loop of the life cycle. It alone writes the registry and runs on one thread; the steps by which a settled file
+//! comes to serve are in [`super::admission`].
+
+use super::events::{Ended, Event, Mailbox};
+use super::exclusive::{Living, Replacement};
+use super::generation::Generation;
+use super::quarantine::Quarantine;
+use super::reloads::Pending;
+use super::retirement::{Destroyed, Destroying, Draining};
+use super::slot::{Slot, State};
+use super::trials::{Starting, Trials};
+use crate::plugin::directory::listing::{self, Attention, ContentHash, Entry, Listing, Stamp};
+use crate::plugin::directory::store::Store;
+use crate::plugin::directory::watch::Watcher;
+use crate::plugin::instance::thread_names::Names;
+use crate::plugin::library::footprint::Ledger;
+use crate::plugin::refusal::Refusal;
+use crate::plugin::{Config, Shared, Watch};
+use crate::registry::{Registry, Snapshot};
+use crossbeam_channel::Sender;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A moment so far that a longer wait means the same; clocks cannot add without end.
+const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// Between two looks at the directory, however many hints come and files fall due. Only an operator's wish is at once.
+const LOOK_GAP: Duration = Duration::from_millis(20);
+
+/// The loader thread's state.
+pub(crate) struct Loader {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) shared: Arc<Shared>,
+    watcher: Option<Watcher>,
+    pub(crate) slots: BTreeMap<OsString, Slot>,
+    pub(crate) quarantine: Quarantine,
+    /// Replaced in this look; told so once the registry no longer has them.
+    pub(crate) retired: Vec<Arc<Generation>>,
+    /// Told so; their last calls still run.
+    pub(crate) draining: Vec<Draining>,
+    /// Their `destroy` runs.
+    pub(crate) destroying: Vec<Destroying>,
+    /// To be destroyed once fewer are.
+    pub(crate) undestroyed: Vec<Ended>,
+    /// Their ends are to be looked at.
+    pub(crate) destroyed: Vec<Destroyed>,
+    /// Every instance that was made and not destroyed, by its generation.
+    pub(crate) alive: BTreeMap<u64, Living>,
+    /// Those that must end before their successors begin, by the plugin's name.
+    pub(crate) replacements: BTreeMap<String, Replacement>,
+    /// Snapshots that were replaced, as long as calls have them.
+    pub(crate) editions: Vec<Weak<Snapshot>>,
+    /// Snapshots that have a generation without its gate, by its number, where a replacement gave up
+    /// waiting for them.
+    pub(crate) ungated: BTreeMap<u64, Vec<Weak<Snapshot>>>,
+    /// What the last generation that left something did leave, by the plugin's name.
+    pub(crate) left_behind: BTreeMap<String, String>,
+    pub(crate) generations: u64,
+    pub(crate) ledger: Ledger,
+    pub(crate) thread_names: Names,
+    /// Asked for by the operator, not yet done.
+    pub(crate) reloads: Vec<Pending>,
+    pub(crate) trials: Trials,
+    /// Until the server first serves.
+    pub(crate) starting: Option<Starting>,
+    next_look: Option<Instant>,
+    last_look: Instant,
+    /// What serves has changed.
+    pub(crate) is_registry_stale: bool,
+    /// What operators are told has changed.
+    pub(crate) is_status_stale: bool,
+    /// The last look could not list the directory.
+    pub(crate) is_blind: bool,
+    pub(crate) kept_was_warned: bool,
+    /// What was last said of the directory as a whole.
+    directory_said: Option<String>,
+}
+
+impl Loader {
+    pub(crate) fn new(
+        config: Config,
+        store: Store,
+        registry: Arc<Registry>,
+        mailbox: Arc<Mailbox>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            config,
+            store,
+            registry,
+            mailbox,
+            shared,
+            watcher: None,
+            slots: BTreeMap::new(),
+            quarantine: Quarantine::default(),
+            retired: Vec::new(),
+            draining: Vec::new(),
+            destroying: Vec::new(),
+            undestroyed: Vec::new(),
+            destroyed: Vec::new(),
+            alive: BTreeMap::new(),
+            replacements: BTreeMap::new(),
+            editions: Vec::new(),
+            ungated: BTreeMap::new(),
+            left_behind: BTreeMap::new(),
+            generations: 0,
+            ledger: Ledger::default(),
+            thread_names: Names::new(),
+            reloads: Vec::new(),
+            trials: Trials::default(),
+            starting: None,
+            next_look: None,
+            last_look: Instant::now(),
+            is_registry_stale: false,
+            is_status_stale: false,
+            is_blind: false,
+            kept_was_warned: false,
+            directory_said: None,
+        }
+    }
+
+    /// Loads what is there, says so by dropping `ready`, then follows events until told to stop.
+    pub(crate) fn run(mut self, ready: Sender<()>) {
+        self.starting = Some(Starting::new(ready, self.config.limits.probe_max()));
+        self.start_watching();
+        self.look();
+        if self.slots.values().any(|slot| matches!(slot.state, State::Settling { .. })) {
+            // All files settle in the same wait.
+            thread::sleep(self.settle_time());
+            self.look();
+        }
+        loop {
+            self.end_start();
+            match self.mailbox.next(self.due()) {
+                Event::Hint => self.look_at(self.last_look + LOOK_GAP),
+                Event::Asked => {
+                    self.unblock();
+                    self.look();
+                }
+                Event::Settings(settings) => self.reconfigure(settings),
+                Event::Reload(reload) => self.reload(reload),
+                Event::Due => {
+                    self.attend_retired();
+                    self.attend_replacements();
+                    self.go_on_with_trials();
+                    if self.look_due().is_some_and(|due| due <= Instant::now()) {
+                        self.look();
+                    }
+                }
+                Event::Ended(ended) => self.end(ended, None),
+                Event::Drained(generation) => self.drained(generation),
+                Event::Gone(gone) => self.gone(gone),
+                Event::Tried(tried) => self.tried(tried),
+                Event::Stop(deadline) => return self.stop(deadline),
+            }
+        }
+    }
+
+    fn start_watching(&mut self) {
+        if self.config.watch != Watch::Auto {
+            return;
+        }
+        match Watcher::start(&self.config.directory, Arc::clone(&self.mailbox)) {
+            Ok(watcher) => self.watcher = Some(watcher),
+            Err(error) => log::warn!(
+                "cannot watch {}: {error}; looking every {} ms instead (raise fs.inotify.max_user_instances)",
+                self.config.directory.display(),
+                self.config.limits.rescan_ms
+            ),
+        }
+    }
+
+    /// One look at the whole directory: every slot takes the steps that are due, and the registry is swapped once.
+    pub(crate) fn look(&mut self) {
+        if let Some(watcher) = &mut self.watcher {
+            // Before the listing: a change after it then comes with a hint.
+            if watcher.renew() {
+                // Its owner or mode may have changed.
+                self.unblock();
+            }
+        }
+        self.retry_with_room();
+        let attention = Attention {
+            follows_links: self.config.follow_symlinks,
+            wants_signatures: self.config.trust.wants_signatures(),
+        };
+        let listing = listing::list(&self.config.directory, attention);
+        log::trace!("looking at {}", self.config.directory.display());
+        self.is_blind = listing.is_err();
+        match listing {
+            Ok(listing) => {
+                self.note_missing(&listing);
+                let mut left_out = 0_usize;
+                for entry in &listing.entries {
+                    // A file that has its slot keeps it, whatever is put beside it.
+                    if self.slots.len() < self.config.limits.plugin_files_max
+                        || self.slots.contains_key(&entry.name)
+                    {
+                        self.look_at_file(entry);
+                    } else {
+                        left_out += 1;
+                    }
+                }
+                self.retry_waiting();
+                self.retry_conflicting();
+                self.tell_of_directory(&listing, left_out);
+            }
+            // What serves goes on: not being able to look is no removal.
+            Err(error) => {
+                let directory = self.config.directory.display();
+                self.say_once(
+                    format!("cannot read {directory}: {error}; its plugins stay as they are"),
+                    log::Level::Error,
+                );
+            }
+        }
+        self.cancel_stale_trials();
+        self.commit();
+        self.answer_reloads();
+        self.last_look = Instant::now();
+        self.next_look = self.rescan_after().map(|after| later(self.last_look, after));
+    }
+
+    fn note_missing(&mut self, listing: &Listing) {
+        let now = Instant::now();
+        let due = later(now, Duration::from_millis(self.config.limits.removal_ms));
+        let is_listed =
+            |name: &OsString| listing.entries.binary_search_by(|entry| entry.name.cmp(name)).is_ok();
+        let gone = |slot: &Slot| match slot.state {
+            State::Missing { due } => due <= now,
+            _ => slot.running.is_none(),
+        };
+        let is_gone = |name: &OsString, slot: &Slot| !is_listed(name) && gone(slot) && !self.is_pinned(name);
+        let all_gone = self.slots.iter().filter(|(name, slot)| is_gone(name, slot));
+        for name in all_gone.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.is_status_stale = true;
+            let Some(slot) = self.slots.remove(&name) else { continue };
+            if let Some(hash) = slot.hash {
+                self.quarantine.forget(hash);
+            }
+            let Some(running) = slot.running else { continue };
+            self.is_registry_stale = true;
+            if running.is_over() {
+                self.forget_replacement(&running.descriptor.name);
+            }
+            let (plugin, path) = (&running.descriptor.name, self.path(&name));
+            log::info!("plugin {plugin} is removed with its file {}", path.display());
+            self.retired.push(running);
+        }
+        for (_, slot) in self.slots.iter_mut().filter(|(name, _)| !is_listed(name)) {
+            if !matches!(slot.state, State::Missing { .. }) {
+                slot.state = State::Missing { due };
+                self.is_status_stale = true;
+            }
+        }
+    }
+
+    fn look_at_file(&mut self, entry: &Entry) {
+        let slot = self.slots.entry(entry.name.clone()).or_insert_with(Slot::new);
+        let first_read = match slot.state {
+            State::Settling { due, .. } if Instant::now() < due => return,
+            State::Settling { stamp, .. } if stamp != entry.stamp => {
+                return self.settle(&entry.name, entry.stamp, None);
+            }
+            State::Settling { stamp, hash, .. } => Some((stamp, hash)),
+            State::Missing { .. } => None,
+            _ if slot.stamp != Some(entry.stamp) || slot.signature != entry.signature => {
+                if !std::mem::take(&mut slot.wait).is_zero() {
+                    // The new content's own problem is logged too.
+                    slot.last_error = None;
+                }
+                None
+            }
+            State::Retrying { hash, due, .. } if due <= Instant::now() => Some((entry.stamp, Some(hash))),
+            State::Blocked { hash, due: Some(due), .. } if due <= Instant::now() => {
+                hash.map(|hash| (entry.stamp, Some(hash)))
+            }
+            _ => return,
+        };
+        (slot.stamp, slot.hash, slot.signature) = (None, None, entry.signature);
+        if entry.is_symlink && !self.config.follow_symlinks {
+            slot.stamp = Some(entry.stamp);
+            return self.refuse(&entry.name, &Refusal::Symlink);
+        }
+        log::trace!("reading {}", self.path(&entry.name).display());
+        match listing::read(
+            &self.path(&entry.name),
+            self.config.policy(),
+            self.config.limits.plugin_bytes_max,
+        ) {
+            Ok(content) if first_read == Some((content.stamp, Some(content.hash))) => {
+                self.settled(&entry.name, &content);
+            }
+            Ok(content) => self.settle(&entry.name, content.stamp, Some(content.hash)),
+            Err(refusal) => {
+                self.set_stamp(entry);
+                self.refuse(&entry.name, &refusal);
+            }
+        }
+    }
+
+    /// Retries blocked files at the next look, because an operator asks or may have removed the
+    /// cause.
+    pub(crate) fn unblock(&mut self) {
+        for slot in self.slots.values_mut().filter(|slot| matches!(slot.state, State::Blocked { .. })) {
+            slot.stamp = None;
+        }
+    }
+
+    /// Retries files at this look whose copies found the disk full, if there is room by now.
+    fn retry_with_room(&mut self) {
+        let mut bytes_free = None;
+        for slot in self.slots.values_mut() {
+            if let State::Blocked { due, bytes_free_min: Some(min), .. } = &mut slot.state
+                && *bytes_free.get_or_insert_with(|| self.store.bytes_free()) >= *min
+            {
+                *due = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Swaps the registry if anything changed, and only then tells the retired ones.
+    pub(crate) fn commit(&mut self) {
+        if std::mem::take(&mut self.is_registry_stale) {
+            let running = self.slots.values().filter_map(|slot| slot.running.as_ref());
+            let before = self.registry.publish(running.flat_map(Generation::methods).collect());
+            self.editions.retain(|edition| edition.strong_count() > 0);
+            self.editions.push(before);
+            self.retire();
+        } else if self.is_status_stale {
+            self.publish_status();
+        }
+        self.is_status_stale = false;
+    }
+
+    fn stop(mut self, deadline: Instant) {
+        self.watcher = None;
+        self.drop_replacements();
+        self.registry.publish(Snapshot::default());
+        self.retired.extend(std::mem::take(&mut self.slots).into_values().filter_map(|slot| slot.running));
+        self.cancel_stale_trials();
+        self.retire();
+        while !self.draining.is_empty() || !self.destroying.is_empty() || self.trials.are_running() {
+            match self.mailbox.next(Some(deadline)) {
+                Event::Ended(ended) => self.end(ended, None),
+                Event::Drained(generation) => self.drained(generation),
+                Event::Gone(gone) => self.gone(gone),
+                Event::Tried(tried) => self.tried(tried),
+                Event::Due => break,
+                Event::Hint | Event::Asked | Event::Settings(_) | Event::Reload(_) | Event::Stop(_) => {}
+            }
+        }
+        self.tell_what_is_left();
+        self.shared.rows.store(Arc::default());
+    }
+
+    /// One line for a missing, empty or overfull directory, again only when that changes.
+    fn tell_of_directory(&mut self, listing: &Listing, left_out: usize) {
+        let directory = self.config.directory.display();
+        if left_out > 0 {
+            let max = self.config.limits.plugin_files_max;
+            let text = format!(
+                "{directory} has {left_out} plugin files more than {max}, which are not served; raise plugin_files_max"
+            );
+            return self.say_once(text, log::Level::Warn);
+        }
+        match (listing.is_missing, listing.entries.is_empty()) {
+            (true, _) => {
+                let text = format!("there is no directory {directory}; plugins put there will be served");
+                self.say_once(text, log::Level::Info);
+            }
+            (_, true) => {
+                let text = format!("{directory} has no plugins; *.so files put there will be served");
+                self.say_once(text, log::Level::Info);
+            }
+            _ => self.directory_said = None,
+        }
+    }
+
+    fn say_once(&mut self, text: String, level: log::Level) {
+        if self.directory_said.as_ref() != Some(&text) {
+            log::log!(level, "{text}");
+            self.directory_said = Some(text);
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let starting = self.starting.as_ref().map(Starting::due);
+        let retiring = self.retired_due().into_iter().chain(self.replacements_due());
+        let others = retiring.chain(self.trials.due()).chain(starting);
+        self.look_due().into_iter().chain(others).min()
+    }
+
+    fn look_due(&self) -> Option<Instant> {
+        // What is due in a slot cannot be done while the directory cannot be read.
+        let slots = self.slots.iter().filter(|_| !self.is_blind);
+        // One whose file is gone stays until its replacement is done.
+        let is_held =
+            |name: &OsStr, slot: &Slot| matches!(slot.state, State::Missing { .. }) && self.is_pinned(name);
+        let slots = slots.filter(|(name, slot)| !is_held(name, slot));
+        let due = slots.filter_map(|(_, slot)| slot.due()).chain(self.next_look).min();
+        // Files that fall due one by one share a look.
+        due.map(|due| due.max(self.last_look + LOOK_GAP))
+    }
+
+    pub(crate) fn look_at(&mut self, when: Instant) {
+        self.next_look = Some(self.next_look.map_or(when, |next| next.min(when)));
+    }
+
+    fn rescan_after(&self) -> Option<Duration> {
+        let after = Duration::from_millis(self.config.limits.rescan_ms);
+        match (self.config.watch, &self.watcher) {
+            (Watch::Off, _) => None,
+            // The kernel's hints make a slow look enough.
+            (Watch::Auto, Some(_)) => Some(after.saturating_mul(2)),
+            _ => Some(after),
+        }
+    }
+
+    fn settle(&mut self, name: &OsStr, stamp: Stamp, hash: Option<ContentHash>) {
+        let due = later(Instant::now(), self.settle_time());
+        self.set_state(name, State::Settling { stamp, hash, due });
+    }
+
+    const fn settle_time(&self) -> Duration {
+        Duration::from_millis(self.config.limits.settle_ms)
+    }
+
+    pub(crate) fn set_state(&mut self, name: &OsStr, state: State) {
+        if let Some(slot) = self.slots.get_mut(name) {
+            self.is_status_stale |= slot.state.file_state() != state.file_state();
+            slot.state = state;
+        }
+    }
+
+    fn set_stamp(&mut self, entry: &Entry) {
+        if let Some(slot) = self.slots.get_mut(&entry.name) {
+            slot.stamp = Some(entry.stamp);
+        }
+    }
+
+    pub(crate) fn path(&self, name: &OsStr) -> PathBuf {
+        self.config.directory.join(name)
+    }
+}
+
+/// `after` a moment, or very far from it when the configured time is longer than a clock can tell.
+pub(crate) fn later(moment: Instant, after: Duration) -> Instant {
+    moment + after.min(FAR)
+}

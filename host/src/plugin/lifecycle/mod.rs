@@ -1,0 +1,16 @@
+//! From a settled file to a serving generation and out again. `loader` is the loop; only it
+//! imports the parts.
+
+pub(crate) mod admission;
+pub(crate) mod events;
+pub(crate) mod exclusive;
+pub(crate) mod generation;
+pub(crate) mod handover;
+pub(crate) mod loader;
+pub(crate) mod quarantine;
+pub(crate) mod reloads;
+pub(crate) mod retirement;
+pub(crate) mod slot;
+pub(crate) mod stall_watch;
+pub(crate) mod status;
+pub(crate) mod trials;
