@@ -1,7 +1,7 @@
 //! The life cycle as operators reach it by `hotcall.*`: the status as values, and asking for a new generation.
 
-use crate::plugin::Shared;
 use crate::plugin::lifecycle::events::{Mailbox, Reload, ReloadError};
+use crate::plugin::lifecycle::published::Shared;
 use crate::plugin::lifecycle::status::PluginStatus;
 use crate::registry::Control;
 use crate::text;
@@ -157,7 +157,7 @@ fn utc(moment: SystemTime) -> Option<DateTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::FileState;
+    use crate::plugin::lifecycle::status::FileState;
     use std::time::{Duration, UNIX_EPOCH};
 
     #[test]

@@ -1,14 +1,18 @@
 //! Looking at one plugin file without serving it: the same steps, told one by one. What `hotcall check` prints.
 
+use crate::plugin::config::Config;
 use crate::plugin::directory::store::Store;
-use crate::plugin::directory::{listing, permissions};
+use crate::plugin::directory::{content, permissions};
+use crate::plugin::error::Error;
 use crate::plugin::instance::candidate::{Copied, Step};
+use crate::plugin::probe::trial;
 use crate::plugin::refusal::Refusal;
-use crate::plugin::{Config, Error};
 use crate::registry::MethodInfo;
 use crate::xmlrpc::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// What was found in one file.
 #[derive(Clone, Debug)]
@@ -84,12 +88,12 @@ impl Report {
         let limits = &config.limits;
         let file = permissions::open(&self.file, config.policy())?;
         self.passed.push(step_name(Step::Permissions));
-        let content = listing::read_open(file, limits.plugin_bytes_max)?;
+        let content = content::read_open(file, limits.plugin_bytes_max)?;
         self.sha256 = Some(content.hash.hex());
         self.passed.push(step_name(Step::Read));
         let passed = &mut |step| self.passed.push(step_name(step));
         let copied = Copied::new(store, number, &self.file, &content, config, passed)?;
-        let (copied, warnings) = copied.tried(store, config)?;
+        let (copied, warnings) = tried(copied, store, config)?;
         passed(Step::Probe);
         let mut candidate = copied.load(warnings, limits, passed)?;
         let options = config.options.get(&candidate.descriptor.name);
@@ -111,6 +115,25 @@ impl Report {
         live.ending().destroy();
         self.passed.push(step_name(Step::Destroy));
         Ok(())
+    }
+}
+
+/// Has a child process try the copy, unless that is turned off, and waits for it.
+///
+/// # Errors
+/// The child process refused it. The copy is gone then.
+fn tried(copied: Copied, store: &Store, config: &Config) -> Result<(Copied, Vec<String>), Refusal> {
+    let Some(program) = &config.probe else { return Ok((copied, Vec::new())) };
+    let outcome = store.scratch(copied.id).and_then(|scratch| {
+        let (living, is_cancelled) = (BTreeMap::new(), AtomicBool::new(false));
+        trial::run(program, &copied.path, scratch.path(), config, &living, &is_cancelled).outcome
+    });
+    match outcome {
+        Ok(warnings) => Ok((copied, warnings)),
+        Err(refusal) => {
+            copied.discard();
+            Err(refusal)
+        }
     }
 }
 

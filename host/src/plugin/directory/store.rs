@@ -3,8 +3,9 @@
 //! Only a private copy is ever mapped: nobody writes over it, and its name is new for each generation, without
 //! which `dlopen` gives the code that it already has. Knows no ELF and no ABI.
 
-use super::listing::ContentHash;
-use crate::plugin::Error;
+use super::content::ContentHash;
+use super::permissions;
+use crate::plugin::error::Error;
 use crate::plugin::refusal::Refusal;
 use rustix::fs::StatVfsMountFlags;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -32,7 +33,7 @@ impl Store {
     /// Makes the directory, tests that code in it can be loaded, and removes what dead servers left.
     pub(crate) fn open(state_dir: &Path, is_checked: bool) -> Result<Self, Error> {
         let state_dir = std::path::absolute(state_dir).map_err(Error::state(state_dir))?;
-        crate::plugin::make_state_dir(&state_dir, is_checked)?;
+        make_state_dir(&state_dir, is_checked)?;
         // Held until this run's own lock is taken: another server starting now would else take it for stale.
         let _starting = lock_state(&state_dir)?;
         remove_stale(&state_dir);
@@ -121,6 +122,27 @@ impl Drop for Scratch {
 /// Makes a directory that only this user may enter, and those above it. One that is there stays as it is.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes the state directory if there is none, and checks that only this user can change what is reached by its path, if
+/// `is_checked`: private copies of plugins are loaded from there.
+///
+/// # Errors
+/// [`Error::State`] or [`Error::UnsafeState`].
+pub fn make_state_dir(path: &Path, is_checked: bool) -> Result<(), Error> {
+    let check = || match permissions::check_private(path) {
+        Ok(()) => Ok(()),
+        Err(Refusal::Io { source, .. }) => Err(Error::state(path)(source)),
+        Err(refusal) => Err(Error::UnsafeState(refusal.to_string())),
+    };
+    if !is_checked {
+        return make_directory(path).map_err(Error::state(path));
+    }
+    // Before, so that nothing is made in a place that is not safe; and after, because in a sticky directory somebody else
+    // can have made it meanwhile.
+    check()?;
+    make_directory(path).map_err(Error::state(path))?;
+    check()
 }
 
 fn lock_state(state_dir: &Path) -> Result<File, Error> {

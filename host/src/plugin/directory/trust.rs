@@ -7,7 +7,7 @@
 //! Deliberately absent: a protection against old versions. What was pinned or signed once stays so until the config
 //! changes.
 
-use super::listing::{Content, ContentHash};
+use super::content::{Content, ContentHash};
 use super::permissions;
 use crate::plugin::refusal::Refusal;
 use minisign_verify::{Error as Minisign, PublicKey, Signature};

@@ -1,7 +1,6 @@
 //! Hints from the kernel that the plugins directory changed. Events get lost, arrive twice, and never come at all from
 //! some file systems, so a hint carries nothing: the loader looks for itself, and looks now and then without one.
 
-use crate::plugin::lifecycle::events::Mailbox;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::fs;
@@ -22,11 +21,11 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Starts to watch.
+    /// Starts to watch, and calls `hint` whenever something may have changed.
     ///
     /// # Errors
     /// The kernel has no more watchers to give.
-    pub(crate) fn start(directory: &Path, mailbox: Arc<Mailbox>) -> notify::Result<Self> {
+    pub(crate) fn start(directory: &Path, hint: impl Fn() + Send + 'static) -> notify::Result<Self> {
         let stale = Arc::new(AtomicBool::new(false));
         let (is_stale, watched) = (Arc::clone(&stale), directory.to_owned());
         let inner = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -36,7 +35,7 @@ impl Watcher {
             };
             if is_hint {
                 is_stale.fetch_or(is_of_directory, Ordering::Relaxed);
-                mailbox.hint();
+                hint();
             }
         })?;
         let mut watcher =

@@ -15,15 +15,13 @@
 //! The caller passes the time, so tests do not wait. While no panic is on record, a call only reads
 //! [`Breaker::is_calm`], has [`Breaker::answered`] note its caller, and takes no lock.
 
+pub(super) mod caller;
 mod known;
 
+use self::caller::Caller;
 use self::known::Known;
 use crate::limits::Limits;
-use crate::registry::CallContext;
-use smol_str::SmolStr;
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -99,15 +97,6 @@ struct Culprit {
     wait: Duration,
     /// It is refused until then.
     due: Instant,
-}
-
-/// The unit in which panics are counted: a user, else an IPv4 address or an IPv6 /64 network.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Caller {
-    User(SmolStr),
-    Address(IpAddr),
-    /// Everybody without a name on Unix sockets.
-    Unknown,
 }
 
 /// How a call was let in.
@@ -412,36 +401,6 @@ impl Culprit {
     /// Whether its last panic and its wait are older than `window`.
     fn is_over(&self, window: Duration, now: Instant) -> bool {
         now.saturating_duration_since(self.last.max(self.due)) > window
-    }
-}
-
-impl Caller {
-    pub(crate) fn of(context: &CallContext) -> Self {
-        match context.caller_ip {
-            _ if !context.caller_name.is_empty() => Self::User(context.caller_name.clone()),
-            Some(address) => Self::Address(network(address)),
-            None => Self::Unknown,
-        }
-    }
-}
-
-impl fmt::Display for Caller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User(name) => write!(f, "user {name}"),
-            Self::Address(address @ IpAddr::V4(_)) => address.fmt(f),
-            Self::Address(address @ IpAddr::V6(_)) => write!(f, "{address}/64"),
-            Self::Unknown => f.write_str("callers without name and address"),
-        }
-    }
-}
-
-/// One customer has a whole /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    const HOST_BITS: u32 = 64;
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> HOST_BITS << HOST_BITS)),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

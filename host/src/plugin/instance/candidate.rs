@@ -5,23 +5,23 @@ use super::host_table;
 use super::lend;
 use super::live::{Live, log_target};
 use crate::limits::Limits;
-use crate::plugin::directory::listing::{Content, ContentHash};
+use crate::plugin::clock::later;
+use crate::plugin::config::{Config, ReloadMode};
+use crate::plugin::directory::content::{Content, ContentHash};
 use crate::plugin::directory::store::Store;
 use crate::plugin::library::database;
+use crate::plugin::library::descriptor::Descriptor;
 use crate::plugin::library::elf::{self, Facts};
 use crate::plugin::library::footprint::Count;
-use crate::plugin::library::image::{self, Descriptor, Mapped, Table};
-use crate::plugin::lifecycle::loader::later;
+use crate::plugin::library::image::{self, Mapped};
+use crate::plugin::library::table::Table;
 use crate::plugin::refusal::Refusal;
-use crate::plugin::{Config, ReloadMode, probe};
 use crate::registry::CallContext;
 use crate::xmlrpc::Value;
 use bumpalo::Bump;
 use hotcall_plugin::abi;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// A step that a file has passed.
@@ -92,25 +92,6 @@ impl Copied {
         let path = store.copy(id, &content.hash, &content.bytes)?;
         passed(Step::Copy);
         Ok(Self { id, hash: content.hash, path, facts })
-    }
-
-    /// Has a child process try the copy, unless that is turned off, and waits for it.
-    ///
-    /// # Errors
-    /// The child process refused it. The copy is gone then.
-    pub(crate) fn tried(self, store: &Store, config: &Config) -> Result<(Self, Vec<String>), Refusal> {
-        let Some(program) = &config.probe else { return Ok((self, Vec::new())) };
-        let outcome = store.scratch(self.id).and_then(|scratch| {
-            let living = BTreeMap::new();
-            probe::run(program, &self.path, scratch.path(), config, &living, &AtomicBool::new(false)).outcome
-        });
-        match outcome {
-            Ok(warnings) => Ok((self, warnings)),
-            Err(refusal) => {
-                self.discard();
-                Err(refusal)
-            }
-        }
     }
 
     /// Maps the copy and checks its table. Loader thread only: the library's constructors run.

@@ -5,7 +5,8 @@
 //! which all threads share; a fault adds to one more. While a panic is on record, calls take the
 //! lock of [`Breaker`].
 
-use super::breaker::{Breaker, Caller, Change, Closed, Entry};
+use super::breaker::caller::Caller;
+use super::breaker::{Breaker, Change, Closed, Entry};
 use crate::limits::Limits;
 use crate::registry::CallContext;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -5,9 +5,8 @@
 
 use super::database;
 use super::footprint::Count;
-use super::image::PLUGIN_SIZE_MIN;
 use crate::plugin::refusal::Refusal;
-use hotcall_plugin::abi;
+use hotcall_plugin::abi::{self, PLUGIN_SIZE_MIN};
 use object::LittleEndian;
 use object::elf;
 use object::read::elf::{Dyn as _, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};

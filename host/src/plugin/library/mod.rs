@@ -2,6 +2,8 @@
 //! Must not know instances or the life cycle.
 
 pub(crate) mod database;
+pub(crate) mod descriptor;
 pub(crate) mod elf;
 pub(crate) mod footprint;
 pub(crate) mod image;
+pub(crate) mod table;

@@ -6,12 +6,13 @@ use super::loader::Loader;
 use super::slot::{Slot, State};
 use super::stall_watch::Work;
 use super::{handover, quarantine};
-use crate::plugin::directory::listing::{Content, ContentHash, Stamp};
+use crate::plugin::config::{ReloadMode, Unload};
+use crate::plugin::directory::content::{Content, ContentHash, Stamp};
 use crate::plugin::instance::candidate::{Candidate, Copied, Step};
 use crate::plugin::instance::health::Vitals;
 use crate::plugin::instance::live::Live;
+use crate::plugin::probe::trial;
 use crate::plugin::refusal::Refusal;
-use crate::plugin::{ReloadMode, Unload, probe};
 use crate::xmlrpc::Value;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
@@ -275,7 +276,7 @@ impl Loader {
         let Some(slot) = self.slots.get_mut(name) else { return };
         let is_told_once = match refusal {
             // Told at the first try.
-            Refusal::Overran { tries_left, .. } => tries_left + 1 < probe::TRIES_MAX,
+            Refusal::Overran { tries_left, .. } => tries_left + 1 < trial::TRIES_MAX,
             _ => !refusal.is_of_the_content(),
         };
         let is_known = is_told_once && slot.last_error.as_ref() == Some(&text);

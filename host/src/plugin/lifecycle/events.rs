@@ -4,10 +4,11 @@
 //! most one for each that the loader made, and reloads up to a limit. So nobody who puts something in ever waits for the
 //! loader.
 
+use crate::plugin::config::PluginOptions;
+use crate::plugin::directory::trust::Trust;
 use crate::plugin::instance::live::{Ending, Remains};
 use crate::plugin::instance::thread_names::Moment;
-use crate::plugin::probe::Verdict;
-use crate::plugin::{PluginOptions, Trust};
+use crate::plugin::probe::verdict::Verdict;
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, VecDeque};

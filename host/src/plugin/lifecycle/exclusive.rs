@@ -15,20 +15,22 @@ mod restore;
 use super::events::{Gone, Mailbox, Tried};
 use super::generation::Generation;
 use super::handover;
-use super::loader::{Loader, later};
+use super::loader::Loader;
 use super::slot::State;
 use super::stall_watch::Work;
+use crate::plugin::clock::later;
+use crate::plugin::config::{Config, ReloadMode};
 use crate::plugin::instance::candidate::Candidate;
 use crate::plugin::instance::live::{Live, Saved};
-use crate::plugin::probe::{self, Verdict};
+use crate::plugin::probe::trial;
+use crate::plugin::probe::verdict::Verdict;
 use crate::plugin::refusal::Refusal;
-use crate::plugin::{Config, ReloadMode};
 use crate::registry::{Pause, Snapshot};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,33 +72,6 @@ enum Step {
     Trying,
     /// The next try to make the old version again, of which `tries` failed.
     Down { due: Instant, tries: u32 },
-}
-
-/// An instance that was created and not destroyed.
-pub(crate) struct Living {
-    pub(crate) plugin: String,
-    /// It declares that no other may live at the same time.
-    pub(crate) is_exclusive: bool,
-}
-
-/// The pauses of this moment. Those that last too long are ended by another thread than the loader, which may be held up by a
-/// plugin's code.
-#[derive(Default)]
-pub(crate) struct Pauses(Mutex<Vec<(Instant, Pause)>>);
-
-impl Pauses {
-    fn add(&self, until: Instant, pause: Pause) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((until, pause));
-    }
-
-    /// Has those look again who have waited for too long.
-    pub(crate) fn end_overdue(&self) {
-        let now = Instant::now();
-        let mut pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let overdue: Vec<_> = pauses.extract_if(.., |(until, _)| *until <= now).collect();
-        drop(pauses);
-        overdue.iter().for_each(|(_, pause)| pause.end());
-    }
 }
 
 impl Replacement {
@@ -493,6 +468,6 @@ impl Loader {
 
 /// Runs one trial with `create` on a thread of its own.
 fn try_alone(id: u64, program: &Path, copy: &Path, scratch: &Path, config: &Config, mailbox: &Mailbox) {
-    let verdict = probe::run(program, copy, scratch, config, &BTreeMap::new(), &AtomicBool::new(false));
+    let verdict = trial::run(program, copy, scratch, config, &BTreeMap::new(), &AtomicBool::new(false));
     mailbox.tried(Tried { id, verdict, settings: None });
 }

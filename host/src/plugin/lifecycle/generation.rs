@@ -5,15 +5,14 @@
 //! that is drained, even if references to it remain.
 
 use super::events::{Ended, Mailbox};
-use super::exclusive::Living;
-use crate::plugin::directory::listing::ContentHash;
+use crate::plugin::directory::content::ContentHash;
 use crate::plugin::instance::breaker::{Change, Closed};
 use crate::plugin::instance::candidate::Candidate;
 use crate::plugin::instance::health::{Outcome, Vitals};
 use crate::plugin::instance::live::{Failure, Live, Saved};
 use crate::plugin::instance::thread_names::{self, Moment};
+use crate::plugin::library::descriptor::Descriptor;
 use crate::plugin::library::footprint::Count;
-use crate::plugin::library::image::Descriptor;
 use crate::registry::{CallContext, Gate, Instance, Method, Promise};
 use crate::xmlrpc::{Fault, Items, Value, code};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,6 +51,13 @@ pub(crate) struct Generation {
     /// Its instance is being destroyed or was.
     is_over: AtomicBool,
     mailbox: Arc<Mailbox>,
+}
+
+/// An instance that was created and not destroyed.
+pub(crate) struct Living {
+    pub(crate) plugin: String,
+    /// It declares that no other may live at the same time.
+    pub(crate) is_exclusive: bool,
 }
 
 impl Generation {

@@ -5,9 +5,10 @@
 //! after `save_state` is lost to the new generation, so the swap follows at once.
 
 use super::generation::Generation;
-use super::loader::{Loader, later};
+use super::loader::Loader;
 use super::slot::State;
 use super::stall_watch::Work;
+use crate::plugin::clock::later;
 use crate::plugin::instance::live::Live;
 use crate::plugin::refusal::Refusal;
 use crate::registry::CallContext;

@@ -2,20 +2,25 @@
 //! comes to serve are in [`super::admission`].
 
 use super::events::{Ended, Event, Mailbox};
-use super::exclusive::{Living, Replacement};
-use super::generation::Generation;
+use super::exclusive::Replacement;
+use super::generation::{Generation, Living};
+use super::published::Shared;
 use super::quarantine::Quarantine;
 use super::reloads::Pending;
 use super::retirement::{Destroyed, Destroying, Draining};
 use super::slot::{Slot, State};
+use super::stall_watch::Work;
 use super::trials::{Starting, Trials};
-use crate::plugin::directory::listing::{self, Attention, ContentHash, Entry, Listing, Stamp};
+use crate::plugin::clock::later;
+use crate::plugin::config::{Config, Watch};
+use crate::plugin::directory::content;
+use crate::plugin::directory::content::{ContentHash, Stamp};
+use crate::plugin::directory::listing::{self, Attention, Entry, Listing};
 use crate::plugin::directory::store::Store;
 use crate::plugin::directory::watch::Watcher;
 use crate::plugin::instance::thread_names::Names;
 use crate::plugin::library::footprint::Ledger;
 use crate::plugin::refusal::Refusal;
-use crate::plugin::{Config, Shared, Watch};
 use crate::registry::{Registry, Snapshot};
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
@@ -25,8 +30,6 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A moment so far that a longer wait means the same; clocks cannot add without end.
-const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Between two looks at the directory, however many hints come and files fall due. Only an operator's wish is at once.
 const LOOK_GAP: Duration = Duration::from_millis(20);
 
@@ -166,7 +169,8 @@ impl Loader {
         if self.config.watch != Watch::Auto {
             return;
         }
-        match Watcher::start(&self.config.directory, Arc::clone(&self.mailbox)) {
+        let mailbox = Arc::clone(&self.mailbox);
+        match Watcher::start(&self.config.directory, move || mailbox.hint()) {
             Ok(watcher) => self.watcher = Some(watcher),
             Err(error) => log::warn!(
                 "cannot watch {}: {error}; looking every {} ms instead (raise fs.inotify.max_user_instances)",
@@ -289,7 +293,7 @@ impl Loader {
             return self.refuse(&entry.name, &Refusal::Symlink);
         }
         log::trace!("reading {}", self.path(&entry.name).display());
-        match listing::read(
+        match content::read(
             &self.path(&entry.name),
             self.config.policy(),
             self.config.limits.plugin_bytes_max,
@@ -439,6 +443,11 @@ impl Loader {
         }
     }
 
+    /// To be called before a generation's code runs on this thread.
+    pub(crate) fn begin_work(&self, name: &OsStr, generation: u64, step: &'static str) -> Work {
+        self.shared.desk.begin(self.path(name), step, self.thread_names.bear(generation))
+    }
+
     fn set_stamp(&mut self, entry: &Entry) {
         if let Some(slot) = self.slots.get_mut(&entry.name) {
             slot.stamp = Some(entry.stamp);
@@ -448,9 +457,4 @@ impl Loader {
     pub(crate) fn path(&self, name: &OsStr) -> PathBuf {
         self.config.directory.join(name)
     }
-}
-
-/// `after` a moment, or very far from it when the configured time is longer than a clock can tell.
-pub(crate) fn later(moment: Instant, after: Duration) -> Instant {
-    moment + after.min(FAR)
 }

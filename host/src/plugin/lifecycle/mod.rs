@@ -7,6 +7,8 @@ pub(crate) mod exclusive;
 pub(crate) mod generation;
 pub(crate) mod handover;
 pub(crate) mod loader;
+pub(crate) mod pauses;
+pub(crate) mod published;
 pub(crate) mod quarantine;
 pub(crate) mod reloads;
 pub(crate) mod retirement;

@@ -1,6 +1,6 @@
 //! The contents that were refused: none is loaded a second time before something changes that it depends on.
 
-use crate::plugin::directory::listing::ContentHash;
+use crate::plugin::directory::content::ContentHash;
 use std::collections::VecDeque;
 
 /// Refused contents that are remembered.

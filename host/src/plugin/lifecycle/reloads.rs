@@ -6,7 +6,7 @@
 use super::events::{Reload, ReloadError, Settings};
 use super::loader::Loader;
 use super::slot::{Slot, State};
-use crate::plugin::directory::listing::Content;
+use crate::plugin::directory::content::Content;
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
 use std::collections::BTreeSet;

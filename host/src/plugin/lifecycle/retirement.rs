@@ -2,9 +2,10 @@
 
 use super::events::{Ended, Gone};
 use super::generation::Generation;
-use super::loader::{Loader, later};
+use super::loader::Loader;
 use super::slot::Slot;
-use crate::plugin::Unload;
+use crate::plugin::clock::later;
+use crate::plugin::config::Unload;
 use crate::plugin::instance::live::Remains;
 use crate::plugin::instance::thread_names::{self, Moment};
 use crate::plugin::library::footprint::Count;

@@ -1,11 +1,11 @@
 //! A plugin file's place in the life cycle: what the directory holds under its name, and what serves for it.
 
 use super::generation::Generation;
-use super::loader::later;
 use super::status::{FileState, PluginStatus, Row};
 use crate::limits::Limits;
-use crate::plugin::Watch;
-use crate::plugin::directory::listing::{ContentHash, Stamp};
+use crate::plugin::clock::later;
+use crate::plugin::config::Watch;
+use crate::plugin::directory::content::{ContentHash, Stamp};
 use crate::plugin::instance::candidate::Candidate;
 use std::path::Path;
 use std::sync::Arc;

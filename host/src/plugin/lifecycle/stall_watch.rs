@@ -3,11 +3,10 @@
 //! A function that does not return holds up the loader for ever: code of a library cannot be taken out of a process. What
 //! serves goes on, but nothing is loaded or replaced any more, so an operator must be told which plugin it is.
 
-use super::loader::Loader;
+use super::pauses::Pauses;
+use super::status::{FileState, PluginStatus};
 use crate::plugin::instance::thread_names::Named;
-use crate::plugin::{FileState, PluginStatus, Shared};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,23 +27,22 @@ struct Task {
 
 /// A generation's code runs on this thread until this goes.
 pub(crate) struct Work {
-    shared: Arc<Shared>,
+    desk: Arc<Desk>,
     _named: Named,
 }
 
-impl Loader {
+impl Desk {
     /// To be called before a generation's code runs on this thread.
-    pub(crate) fn begin_work(&self, name: &OsStr, generation: u64, step: &'static str) -> Work {
-        let task = Task { file: self.path(name), step, since: Instant::now() };
-        *self.shared.desk.lock() = Some(task);
-        Work { shared: Arc::clone(&self.shared), _named: self.thread_names.bear(generation) }
+    pub(crate) fn begin(self: &Arc<Self>, file: PathBuf, step: &'static str, named: Named) -> Work {
+        *self.lock() = Some(Task { file, step, since: Instant::now() });
+        Work { desk: Arc::clone(self), _named: named }
     }
 }
 
 impl Work {
     /// The next function runs.
     pub(crate) fn goes_on(&self, step: &'static str) {
-        if let Some(task) = self.shared.desk.lock().as_mut() {
+        if let Some(task) = self.desk.lock().as_mut() {
             (task.step, task.since) = (step, Instant::now());
         }
     }
@@ -52,7 +50,7 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        *self.shared.desk.lock() = None;
+        *self.desk.lock() = None;
     }
 }
 
@@ -90,12 +88,13 @@ impl Task {
     }
 }
 
-/// Says which plugin holds up the loader, once for each function that does, until the loader has ended.
-pub(crate) fn watch(shared: &Shared, loader: &Receiver<()>, patience: Duration) {
+/// Says which plugin holds up the loader, once for each function that does, and ends the pauses that
+/// last too long meanwhile, until the loader has ended.
+pub(crate) fn watch(desk: &Desk, pauses: &Pauses, loader: &Receiver<()>, patience: Duration) {
     let mut told: Option<Task> = None;
     while loader.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-        shared.pauses.end_overdue();
-        let late = shared.desk.late(patience);
+        pauses.end_overdue();
+        let late = desk.late(patience);
         if late == told {
             continue;
         }

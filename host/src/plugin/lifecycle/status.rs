@@ -1,7 +1,7 @@
 //! What the operator is told of the plugins: put together by the loader at each change, with the counters of the moment
 //! of asking. Knows no files and loads nothing.
 
-use crate::plugin::ReloadMode;
+use crate::plugin::config::ReloadMode;
 use crate::plugin::instance::health::Vitals;
 use crate::plugin::library::footprint::Count;
 use std::path::PathBuf;

@@ -2,11 +2,13 @@
 //! neither the start nor another content.
 
 use super::events::Tried;
-use super::loader::{Loader, later};
+use super::loader::Loader;
 use super::slot::{Slot, State};
-use crate::plugin::directory::listing::ContentHash;
+use crate::plugin::clock::later;
+use crate::plugin::directory::content::ContentHash;
 use crate::plugin::instance::candidate::Copied;
-use crate::plugin::probe::{self, Verdict};
+use crate::plugin::probe::trial;
+use crate::plugin::probe::verdict::Verdict;
 use crate::plugin::refusal::Refusal;
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
@@ -133,7 +135,7 @@ impl Loader {
         let living = self.living();
         // On a thread that lives until the child is gone: the child is killed when it ends.
         let trial = move || {
-            let verdict = probe::run(&program, &copy, scratch.path(), &config, &living, &is_cancelled);
+            let verdict = trial::run(&program, &copy, scratch.path(), &config, &living, &is_cancelled);
             drop(scratch);
             let settings = verdict.plugin.as_ref().and_then(|plugin| config.settings.get(plugin).cloned());
             mailbox.tried(Tried { id, verdict, settings });
@@ -235,12 +237,12 @@ impl Loader {
     /// A trial took too long, as `tries` of this content did by now. That is the content's fault only if it happens
     /// again.
     fn overran(&mut self, name: &OsStr, hash: ContentHash, what: String, tries: u32) {
-        let tries_left = probe::TRIES_MAX.saturating_sub(tries);
+        let tries_left = trial::TRIES_MAX.saturating_sub(tries);
         self.refuse(name, &Refusal::Overran { what, tries_left });
         if tries_left == 0 {
             log::info!("{} is not tried again before its content changes", self.path(name).display());
         } else {
-            let after = probe::RETRY_AFTER * tries;
+            let after = trial::RETRY_AFTER * tries;
             log::info!("{} is tried again in {} s", self.path(name).display(), after.as_secs());
             self.set_state(name, State::Retrying { hash, tries, due: later(Instant::now(), after) });
         }

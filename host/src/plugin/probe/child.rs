@@ -3,7 +3,7 @@
 use super::line::Line;
 use super::{inherited, settings};
 use crate::limits::Limits;
-use crate::plugin::directory::listing::ContentHash;
+use crate::plugin::directory::content::ContentHash;
 use crate::plugin::instance::candidate::Candidate;
 use crate::plugin::library::{elf, image};
 use crate::plugin::refusal::Refusal;

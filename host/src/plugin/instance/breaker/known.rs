@@ -3,7 +3,7 @@
 //! Every answer is noted here, so it takes no lock and writes only what is new: a caller is one
 //! number in one place of a table. A caller whose place another one took is unknown again.
 
-use super::Caller;
+use super::caller::Caller;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,6 +1,8 @@
 //! The breaker with a clock that only the tests move.
 
 use super::*;
+use crate::registry::CallContext;
+use std::net::IpAddr;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,10 +1,11 @@
 //! The way back: the old version is made again, with its state, because the new one was refused.
 
 use super::{Replacement, Step};
+use crate::plugin::clock::later;
 use crate::plugin::instance::candidate::Candidate;
 use crate::plugin::instance::live::Live;
 use crate::plugin::lifecycle::generation::Generation;
-use crate::plugin::lifecycle::loader::{Loader, later};
+use crate::plugin::lifecycle::loader::Loader;
 use crate::plugin::lifecycle::slot::State;
 use crate::plugin::lifecycle::stall_watch::Work;
 use crate::plugin::lifecycle::{handover, quarantine};

@@ -1,27 +1,16 @@
-//! A trial run of a plugin in a child process, before its code comes into this one.
-//!
-//! Reading a file cannot tell that its constructors abort, that its `create` hangs, or that half of it is zeros: each of
-//! these would take the server along. So the same program is started once more, with nothing of this process but its
-//! program file, three pipes and a few variables, and there the private copy is loaded, created and destroyed. What kills
-//! or stops the child is a refusal that names the step. All that the plugin starts there ends with the trial, and with the
-//! server, however that ends: see `guard`. Knows processes and pipes, and no ABI: that is the child's.
-//!
-//! Deliberately absent: a sandbox. Plugins are trusted code; the probe is against mistakes. It runs `create` once more
-//! than the server does, with a scratch data directory and `HOTCALL_PROBE=1` in the environment.
+//! The server's side of a trial: starts the child, reads its report and judges how it ended. Must
+//! not know the ABI.
 
-pub mod child;
-pub mod guard;
-mod inherited;
-mod line;
-mod settings;
-
-use super::refusal::Refusal;
-use super::{Config, ReloadMode};
+use super::guard::Guard;
+use super::line::Line;
+use super::settings;
+use super::verdict::Verdict;
 use crate::limits::Limits;
+use crate::plugin::clock::later;
+use crate::plugin::config::{Config, ReloadMode};
+use crate::plugin::refusal::Refusal;
 use crate::text;
 use crate::xmlrpc::Value;
-use guard::Guard;
-use line::Line;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid};
 use std::collections::BTreeMap;
@@ -78,22 +67,6 @@ pub fn this_program() -> PathBuf {
     PathBuf::from("/proc/self/exe")
 }
 
-/// What became of a probe.
-pub(crate) struct Verdict {
-    /// The plugin's name, if it came to that.
-    pub(crate) plugin: Option<String>,
-    /// The probe's warnings; or what the child refused, or how the plugin ended or held up the child; or
-    /// [`Refusal::Io`] when there could be no probe.
-    pub(crate) outcome: Result<Vec<String>, Refusal>,
-}
-
-impl Verdict {
-    /// There could be no probe.
-    pub(crate) fn none(what: &'static str, source: io::Error) -> Self {
-        Self { plugin: None, outcome: Err(Refusal::Io { what, source }) }
-    }
-}
-
 /// Loads, creates and destroys the plugin in a child process, and waits for that; not for long once `is_cancelled`, and
 /// then the verdict says nothing of the plugin. A plugin is not created when one of those that live must not be met: they
 /// are by their names, with whether they declare that.
@@ -105,7 +78,7 @@ pub(crate) fn run(
     living: &BTreeMap<String, bool>,
     is_cancelled: &AtomicBool,
 ) -> Verdict {
-    let deadline = super::lifecycle::loader::later(Instant::now(), config.limits.probe_max());
+    let deadline = later(Instant::now(), config.limits.probe_max());
     let mut trial = match Trial::start(program, copy, scratch, config) {
         Ok(trial) => trial,
         Err(error) => return Verdict::none("start its probe", error),
