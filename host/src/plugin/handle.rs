@@ -58,11 +58,11 @@ pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> 
         })
         .map_err(Error::Thread)?;
     let (watching, watched) = (Arc::clone(&shared), done.clone());
-    let watch = move || stall_watch::watch(&watching.desk, &watching.pauses, &watched, patience);
+    let watch = move || stall_watch::watch(&watching.current_task, &watching.pauses, &watched, patience);
     thread::Builder::new().name("hotcall-watch".into()).spawn(watch).map_err(Error::Thread)?;
     // Disconnects when what is there is loaded. A plugin that holds up the loader does not hold up the others' server.
     while is_ready.recv_timeout(START_TICK) == Err(RecvTimeoutError::Timeout) {
-        if shared.desk.is_held_up(patience) {
+        if shared.current_task.is_held_up(patience) {
             break;
         }
     }

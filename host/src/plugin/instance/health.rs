@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// One generation's counters. They outlive it in the status, which does not keep it alive.
 #[derive(Debug)]
-pub(crate) struct Vitals {
+pub(crate) struct Health {
     calls: AtomicU64,
     faults: AtomicU64,
     breaker: Breaker,
@@ -32,7 +32,7 @@ pub(crate) enum Outcome {
     Panic,
 }
 
-impl Vitals {
+impl Health {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             calls: AtomicU64::new(0),

@@ -15,7 +15,7 @@ pub(crate) struct Count {
 
 /// What was mapped and what of it has retired.
 #[derive(Default)]
-pub(crate) struct Ledger {
+pub(crate) struct Footprint {
     mapped: Count,
     /// By the plugin's name.
     retired: BTreeMap<String, Count>,
@@ -40,7 +40,7 @@ impl Count {
     }
 }
 
-impl Ledger {
+impl Footprint {
     /// A library was mapped, whatever became of it then.
     pub(crate) fn map(&mut self, one: Count) {
         self.mapped.add(one);
@@ -90,19 +90,19 @@ mod tests {
 
     #[test]
     fn what_is_not_unmapped_is_kept() {
-        let mut ledger = Ledger::default();
+        let mut footprint = Footprint::default();
         let one = |bytes| Count::one(bytes, bytes * 100);
         for bytes in [10, 20, 30] {
-            ledger.map(one(bytes));
+            footprint.map(one(bytes));
         }
-        assert_eq!(ledger.kept(one(30)), Count { generations: 2, bytes: 30, file_bytes: 3_000 });
-        ledger.retire("p", one(10));
-        assert_eq!(ledger.kept_of("p"), one(10));
-        ledger.shrink("p", 700);
-        assert_eq!(ledger.kept_of("p"), Count::one(10, 300));
-        assert_eq!(ledger.kept(one(30)), Count { generations: 2, bytes: 30, file_bytes: 2_300 });
-        ledger.unmap("p", Count::one(10, 300));
-        assert_eq!(ledger.kept_of("p"), Count::default());
-        assert_eq!(ledger.kept(one(30)), one(20));
+        assert_eq!(footprint.kept(one(30)), Count { generations: 2, bytes: 30, file_bytes: 3_000 });
+        footprint.retire("p", one(10));
+        assert_eq!(footprint.kept_of("p"), one(10));
+        footprint.shrink("p", 700);
+        assert_eq!(footprint.kept_of("p"), Count::one(10, 300));
+        assert_eq!(footprint.kept(one(30)), Count { generations: 2, bytes: 30, file_bytes: 2_300 });
+        footprint.unmap("p", Count::one(10, 300));
+        assert_eq!(footprint.kept_of("p"), Count::default());
+        assert_eq!(footprint.kept(one(30)), one(20));
     }
 }

@@ -4,12 +4,12 @@
 use super::generation::{Generation, Origin};
 use super::loader::Loader;
 use super::slot::{Slot, State};
-use super::stall_watch::Work;
+use super::stall_watch::TaskGuard;
 use super::{handover, quarantine};
 use crate::plugin::config::{ReloadMode, Unload};
 use crate::plugin::directory::content::{Content, ContentHash, Stamp};
 use crate::plugin::instance::candidate::{Candidate, Copied, Step};
-use crate::plugin::instance::health::Vitals;
+use crate::plugin::instance::health::Health;
 use crate::plugin::instance::live::Live;
 use crate::plugin::probe::trial;
 use crate::plugin::refusal::Refusal;
@@ -55,15 +55,15 @@ impl Loader {
 
     /// A content has passed its trial: its code comes into this process.
     pub(crate) fn load(&mut self, name: &OsStr, copied: Copied, warnings: Vec<String>) {
-        let work = self.begin_work(name, copied.id, "the loading of its library");
+        let task = self.begin_task(name, copied.id, "the loading of its library");
         let begun = Instant::now();
-        let ledger = &mut self.ledger;
+        let footprint = &mut self.footprint;
         let loaded = copied.load(warnings, &self.config.limits, &mut |step| {
             if let Step::Load { count } = step {
-                ledger.map(count);
+                footprint.map(count);
             }
         });
-        drop(work);
+        drop(task);
         let ms = begun.elapsed().as_millis();
         if ms > SLOW_LOAD_MS {
             // The dynamic loader's lock is held while constructors run, and every thread needs it once when it starts.
@@ -125,8 +125,8 @@ impl Loader {
         let Some(candidate) = self.make_room(name, candidate, tries) else { return };
         let plugin = &candidate.descriptor.name;
         let before = self.forerunner(name, plugin);
-        let hand_over = |live: &Live, work: &Work| match &before {
-            Some(before) => self.hand_over(before, live, work),
+        let hand_over = |live: &Live, task: &TaskGuard| match &before {
+            Some(before) => self.hand_over(before, live, task),
             None => Ok(false),
         };
         match self.create(name, candidate.clone(), self.settings_of(plugin), hand_over) {
@@ -160,7 +160,7 @@ impl Loader {
         name: &OsStr,
         candidate: Candidate,
         settings: Value,
-        give_state: impl FnOnce(&Live, &Work) -> Result<bool, Refusal>,
+        give_state: impl FnOnce(&Live, &TaskGuard) -> Result<bool, Refusal>,
     ) -> Result<(Arc<Generation>, bool), Refusal> {
         let plugin = candidate.descriptor.name.clone();
         let directory = self.store.data_directory(&plugin)?;
@@ -170,15 +170,15 @@ impl Loader {
             log::warn!("plugin {plugin}: {what}");
             warnings.push(what.to_owned());
         }
-        let work = self.begin_work(name, candidate.id, "create");
+        let task = self.begin_task(name, candidate.id, "create");
         let is_gated = self.reload_of(&plugin, candidate.is_exclusive()) == ReloadMode::Exclusive;
         let origin = Origin { id: candidate.id, hash: candidate.hash, settings, warnings };
         let (descriptor, live) =
             candidate.create(&directory, origin.settings.clone(), &self.config.limits)?;
-        match give_state(&live, &work) {
+        match give_state(&live, &task) {
             Ok(is_handed_over) => {
-                let (vitals, mailbox) = (Vitals::new(&self.config.limits), Arc::clone(&self.mailbox));
-                let generation = Generation::new(origin, descriptor, live, vitals, mailbox);
+                let (health, mailbox) = (Health::new(&self.config.limits), Arc::clone(&self.mailbox));
+                let generation = Generation::new(origin, descriptor, live, health, mailbox);
                 if is_gated {
                     generation.make_gate();
                 }
@@ -186,7 +186,7 @@ impl Loader {
             }
             Err(refusal) => {
                 // It serves nobody and never did.
-                work.goes_on("destroy");
+                task.next_step("destroy");
                 live.ending().destroy();
                 Err(refusal)
             }

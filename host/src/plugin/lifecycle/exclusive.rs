@@ -17,7 +17,7 @@ use super::generation::Generation;
 use super::handover;
 use super::loader::Loader;
 use super::slot::State;
-use super::stall_watch::Work;
+use super::stall_watch::TaskGuard;
 use crate::plugin::clock::later;
 use crate::plugin::config::{Config, ReloadMode};
 use crate::plugin::instance::candidate::Candidate;
@@ -232,9 +232,9 @@ impl Loader {
         if !old.gives_state() {
             return Ok(None);
         }
-        let _work = self.begin_work(&replacement.holder, old.id, "save_state");
+        let _task = self.begin_task(&replacement.holder, old.id, "save_state");
         match old.save_state(&self.context("save_state")).transpose() {
-            Err(why) if old.vitals.is_poisoned() => {
+            Err(why) if old.health.is_poisoned() => {
                 log::warn!(
                     "plugin {plugin}: the state of generation {}, which is out of service, is lost: {why}",
                     old.id
@@ -309,7 +309,7 @@ impl Loader {
         let Some(replacement) = self.replacements.get(plugin) else { return };
         let (file, candidate) = (replacement.file.clone(), replacement.candidate.clone());
         let settings = self.settings_of(plugin);
-        let made = self.create(&file, candidate, settings, |live, work| self.give(replacement, live, work));
+        let made = self.create(&file, candidate, settings, |live, task| self.give(replacement, live, task));
         match made {
             Ok((generation, _)) => self.put_in_place(plugin, generation),
             Err(refusal) => self.restore(plugin, refusal),
@@ -317,11 +317,11 @@ impl Loader {
     }
 
     /// Gives a new instance the state that was saved, if there is any and it takes one.
-    fn give(&self, replacement: &Replacement, live: &Live, work: &Work) -> Result<bool, Refusal> {
+    fn give(&self, replacement: &Replacement, live: &Live, task: &TaskGuard) -> Result<bool, Refusal> {
         let (plugin, generation) = (&replacement.old.descriptor.name, replacement.old.id);
         match &replacement.saved {
             Some(saved) if live.takes_state() => {
-                work.goes_on("load_state");
+                task.next_step("load_state");
                 let loaded = live.load_state(saved, &self.context("load_state"));
                 loaded.map_err(|why| Refusal::State { generation, why })?;
                 log::info!("plugin {plugin}: the state of generation {generation} is handed over");

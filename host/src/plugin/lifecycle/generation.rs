@@ -8,7 +8,7 @@ use super::events::{Ended, Mailbox};
 use crate::plugin::directory::content::ContentHash;
 use crate::plugin::instance::breaker::{Change, Closed};
 use crate::plugin::instance::candidate::Candidate;
-use crate::plugin::instance::health::{Outcome, Vitals};
+use crate::plugin::instance::health::{Health, Outcome};
 use crate::plugin::instance::live::{Failure, Live, Saved};
 use crate::plugin::instance::thread_names::{self, Moment};
 use crate::plugin::library::descriptor::Descriptor;
@@ -41,7 +41,7 @@ pub(crate) struct Generation {
     /// Of its methods, in their order.
     promises: Vec<Arc<Promise>>,
     /// What is counted of its calls.
-    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) health: Arc<Health>,
     since: Moment,
     /// Set when it is replaced or removed.
     until: OnceLock<Moment>,
@@ -65,11 +65,11 @@ impl Generation {
         origin: Origin,
         descriptor: Descriptor,
         live: Live,
-        vitals: Vitals,
+        health: Health,
         mailbox: Arc<Mailbox>,
     ) -> Self {
         let Origin { id, hash, settings, warnings } = origin;
-        let (loaded_at, vitals) = (SystemTime::now(), Arc::new(vitals));
+        let (loaded_at, health) = (SystemTime::now(), Arc::new(health));
         let (since, until) = (Moment::now(), OnceLock::new());
         let promises = descriptor.methods.iter().map(|info| Arc::new(Promise::new(info.quick))).collect();
         Self {
@@ -80,7 +80,7 @@ impl Generation {
             loaded_at,
             descriptor,
             promises,
-            vitals,
+            health,
             since,
             until,
             live,
@@ -192,7 +192,7 @@ impl Instance for Generation {
             Some(gate) => Some(gate.hold().ok_or_else(|| self.ended())?),
             None => None,
         };
-        let entry = self.vitals.enter(context).map_err(|closed| self.closed(&info.name, closed))?;
+        let entry = self.health.enter(context).map_err(|closed| self.closed(&info.name, closed))?;
         thread_names::note_caller();
         let result = self.live.invoke(index, &info.name, params, context);
         let outcome = match &result {
@@ -200,7 +200,7 @@ impl Instance for Generation {
             Err(Failure::Fault(_)) => Outcome::Fault,
             Err(Failure::Panic(_)) => Outcome::Panic,
         };
-        if let Some(change) = self.vitals.ended(outcome, entry, context) {
+        if let Some(change) = self.health.ended(outcome, entry, context) {
             self.tell(&change);
         }
         result.map_err(|failure| match failure {
@@ -244,7 +244,7 @@ impl Generation {
             Change::Opened { wait } => log::error!(
                 "{whose} is out of service: its calls panicked, {} in a row; one call is tried in {} s; \
                  put a corrected version into the plugins directory",
-                self.vitals.panics_max(),
+                self.health.panics_max(),
                 seconds(*wait)
             ),
             Change::StaysOpen { wait } => log::warn!(

@@ -7,7 +7,7 @@
 use super::generation::Generation;
 use super::loader::Loader;
 use super::slot::State;
-use super::stall_watch::Work;
+use super::stall_watch::TaskGuard;
 use crate::plugin::clock::later;
 use crate::plugin::instance::live::Live;
 use crate::plugin::refusal::Refusal;
@@ -33,7 +33,12 @@ impl Loader {
     ///
     /// # Errors
     /// [`Refusal::Save`] when `before` does not give its state, [`Refusal::State`] when `after` does not take it.
-    pub(crate) fn hand_over(&self, before: &Generation, after: &Live, work: &Work) -> Result<bool, Refusal> {
+    pub(crate) fn hand_over(
+        &self,
+        before: &Generation,
+        after: &Live,
+        task: &TaskGuard,
+    ) -> Result<bool, Refusal> {
         let (plugin, generation) = (&before.descriptor.name, before.id);
         match (before.gives_state(), after.takes_state()) {
             (true, true) => {}
@@ -51,11 +56,11 @@ impl Loader {
             }
             (false, false) => return Ok(false),
         }
-        work.goes_on("the save_state of the generation before it");
+        task.next_step("the save_state of the generation before it");
         let saved = match before.save_state(&self.context("save_state")) {
             Some(Ok(saved)) => saved,
             // It answers no call as it is: nothing is gained by keeping it.
-            Some(Err(why)) if before.vitals.is_poisoned() => {
+            Some(Err(why)) if before.health.is_poisoned() => {
                 log::warn!(
                     "plugin {plugin}: the state of generation {generation}, which is out of service, is lost: {why}"
                 );
@@ -64,7 +69,7 @@ impl Loader {
             Some(Err(why)) => return Err(Refusal::Save { generation, why, tries_left: 0 }),
             None => return Ok(false),
         };
-        work.goes_on("load_state");
+        task.next_step("load_state");
         after
             .load_state(&saved, &self.context("load_state"))
             .map_err(|why| Refusal::State { generation, why })?;

@@ -9,7 +9,7 @@ use super::quarantine::Quarantine;
 use super::reloads::Pending;
 use super::retirement::{Destroyed, Destroying, Draining};
 use super::slot::{Slot, State};
-use super::stall_watch::Work;
+use super::stall_watch::TaskGuard;
 use super::trials::{Starting, Trials};
 use crate::plugin::clock::later;
 use crate::plugin::config::{Config, Watch};
@@ -19,7 +19,7 @@ use crate::plugin::directory::listing::{self, Attention, Entry, Listing};
 use crate::plugin::directory::store::Store;
 use crate::plugin::directory::watch::Watcher;
 use crate::plugin::instance::thread_names::Names;
-use crate::plugin::library::footprint::Ledger;
+use crate::plugin::library::footprint::Footprint;
 use crate::plugin::refusal::Refusal;
 use crate::registry::{Registry, Snapshot};
 use crossbeam_channel::Sender;
@@ -65,7 +65,7 @@ pub(crate) struct Loader {
     /// What the last generation that left something did leave, by the plugin's name.
     pub(crate) left_behind: BTreeMap<String, String>,
     pub(crate) generations: u64,
-    pub(crate) ledger: Ledger,
+    pub(crate) footprint: Footprint,
     pub(crate) thread_names: Names,
     /// Asked for by the operator, not yet done.
     pub(crate) reloads: Vec<Pending>,
@@ -113,7 +113,7 @@ impl Loader {
             ungated: BTreeMap::new(),
             left_behind: BTreeMap::new(),
             generations: 0,
-            ledger: Ledger::default(),
+            footprint: Footprint::default(),
             thread_names: Names::new(),
             reloads: Vec::new(),
             trials: Trials::default(),
@@ -444,8 +444,8 @@ impl Loader {
     }
 
     /// To be called before a generation's code runs on this thread.
-    pub(crate) fn begin_work(&self, name: &OsStr, generation: u64, step: &'static str) -> Work {
-        self.shared.desk.begin(self.path(name), step, self.thread_names.bear(generation))
+    pub(crate) fn begin_task(&self, name: &OsStr, generation: u64, step: &'static str) -> TaskGuard {
+        self.shared.current_task.begin(self.path(name), step, self.thread_names.bear(generation))
     }
 
     fn set_stamp(&mut self, entry: &Entry) {

@@ -2,7 +2,7 @@
 //! know the loader.
 
 use super::pauses::Pauses;
-use super::stall_watch::Desk;
+use super::stall_watch::CurrentTask;
 use super::status::{PluginStatus, Row};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Default)]
 pub(crate) struct Shared {
     pub(crate) rows: ArcSwap<Vec<Row>>,
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) current_task: Arc<CurrentTask>,
     /// How long one function of a plugin may hold up the loader before operators are told.
     pub(crate) patience: Duration,
     pub(crate) kept: AtomicUsize,
@@ -29,7 +29,7 @@ impl Shared {
     pub(crate) fn status(&self) -> Vec<PluginStatus> {
         let now = |row: &Row| {
             let mut status = row.now();
-            self.desk.mark(&mut status, self.patience);
+            self.current_task.mark(&mut status, self.patience);
             status
         };
         self.rows.load().iter().map(now).collect()

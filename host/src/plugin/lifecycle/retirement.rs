@@ -61,7 +61,7 @@ impl Loader {
         let retired = std::mem::take(&mut self.retired);
         for generation in &retired {
             generation.close(now);
-            self.ledger.retire(&generation.descriptor.name, generation.count());
+            self.footprint.retire(&generation.descriptor.name, generation.count());
             self.look_again_beside(generation.id);
             if generation.is_over() {
                 // It was told, drained and destroyed before its successor was made.
@@ -190,12 +190,12 @@ impl Loader {
         for running in self.slots.values().filter_map(|slot| slot.running.as_ref()) {
             serving.add(running.count());
         }
-        self.count_kept(self.ledger.kept(serving));
+        self.count_kept(self.footprint.kept(serving));
         let row = |(name, slot): (&OsString, &Slot)| {
             let mut row = slot.status(&self.path(name));
             let plugin = row.status.name.clone().unwrap_or_default();
             row.status.reload = slot.is_exclusive().map(|is_exclusive| self.reload_of(&plugin, is_exclusive));
-            row.with_past(self.ledger.kept_of(&plugin), self.left_behind.get(&plugin))
+            row.with_past(self.footprint.kept_of(&plugin), self.left_behind.get(&plugin))
         };
         self.shared.rows.store(Arc::new(self.slots.iter().map(row).collect()));
     }
@@ -210,14 +210,14 @@ impl Loader {
             self.left_behind.insert(plugin, what);
             return;
         }
-        self.ledger.shrink(&plugin, remains.rest());
+        self.footprint.shrink(&plugin, remains.rest());
         if self.unload_of(&plugin) == Unload::Keep || !remains.leaves_nothing() || is_suspect {
             return;
         }
         let count = remains.count();
         if remains.unmap() {
             log::debug!("plugin {plugin}: generation {generation} is unmapped, {} bytes", count.bytes);
-            self.ledger.unmap(&plugin, count);
+            self.footprint.unmap(&plugin, count);
         } else {
             let what = format!("generation {generation} could not be unmapped");
             log::warn!(

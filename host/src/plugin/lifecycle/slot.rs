@@ -185,7 +185,7 @@ impl Slot {
             kept_bytes: 0,
             kept_file_bytes: 0,
         };
-        Row { status, vitals: running.map(|running| Arc::clone(&running.vitals)) }
+        Row { status, health: running.map(|running| Arc::clone(&running.health)) }
     }
 }
 

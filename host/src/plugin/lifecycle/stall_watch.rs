@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// What is being done, if anything is.
 #[derive(Default)]
-pub(crate) struct Desk(Mutex<Option<Task>>);
+pub(crate) struct CurrentTask(Mutex<Option<Task>>);
 
 #[derive(Clone, PartialEq, Eq)]
 struct Task {
@@ -26,35 +26,35 @@ struct Task {
 }
 
 /// A generation's code runs on this thread until this goes.
-pub(crate) struct Work {
-    desk: Arc<Desk>,
+pub(crate) struct TaskGuard {
+    current_task: Arc<CurrentTask>,
     _named: Named,
 }
 
-impl Desk {
+impl CurrentTask {
     /// To be called before a generation's code runs on this thread.
-    pub(crate) fn begin(self: &Arc<Self>, file: PathBuf, step: &'static str, named: Named) -> Work {
+    pub(crate) fn begin(self: &Arc<Self>, file: PathBuf, step: &'static str, named: Named) -> TaskGuard {
         *self.lock() = Some(Task { file, step, since: Instant::now() });
-        Work { desk: Arc::clone(self), _named: named }
+        TaskGuard { current_task: Arc::clone(self), _named: named }
     }
 }
 
-impl Work {
+impl TaskGuard {
     /// The next function runs.
-    pub(crate) fn goes_on(&self, step: &'static str) {
-        if let Some(task) = self.desk.lock().as_mut() {
+    pub(crate) fn next_step(&self, step: &'static str) {
+        if let Some(task) = self.current_task.lock().as_mut() {
             (task.step, task.since) = (step, Instant::now());
         }
     }
 }
 
-impl Drop for Work {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
-        *self.desk.lock() = None;
+        *self.current_task.lock() = None;
     }
 }
 
-impl Desk {
+impl CurrentTask {
     /// Whether one function has run for longer than `patience`.
     pub(crate) fn is_held_up(&self, patience: Duration) -> bool {
         self.late(patience).is_some()
@@ -90,11 +90,11 @@ impl Task {
 
 /// Says which plugin holds up the loader, once for each function that does, and ends the pauses that
 /// last too long meanwhile, until the loader has ended.
-pub(crate) fn watch(desk: &Desk, pauses: &Pauses, loader: &Receiver<()>, patience: Duration) {
+pub(crate) fn watch(current_task: &CurrentTask, pauses: &Pauses, loader: &Receiver<()>, patience: Duration) {
     let mut told: Option<Task> = None;
     while loader.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
         pauses.end_overdue();
-        let late = desk.late(patience);
+        let late = current_task.late(patience);
         if late == told {
             continue;
         }

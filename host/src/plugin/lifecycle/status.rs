@@ -2,7 +2,7 @@
 //! of asking. Knows no files and loads nothing.
 
 use crate::plugin::config::ReloadMode;
-use crate::plugin::instance::health::Vitals;
+use crate::plugin::instance::health::Health;
 use crate::plugin::library::footprint::Count;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -97,24 +97,24 @@ impl FileState {
 pub(crate) struct Row {
     pub(crate) status: PluginStatus,
     /// Of the serving generation, which this does not keep alive.
-    pub(crate) vitals: Option<Arc<Vitals>>,
+    pub(crate) health: Option<Arc<Health>>,
 }
 
 impl Row {
     /// The same with what serves by now.
     pub(crate) fn now(&self) -> PluginStatus {
         let mut status = self.status.clone();
-        let Some(vitals) = &self.vitals else { return status };
-        (status.calls, status.faults) = (vitals.calls(), vitals.faults());
-        if vitals.is_poisoned() {
+        let Some(health) = &self.health else { return status };
+        (status.calls, status.faults) = (health.calls(), health.faults());
+        if health.is_poisoned() {
             if status.state == FileState::Serving {
                 status.state = FileState::Poisoned;
             }
-            let why = || format!("out of service: its calls panicked, {} in a row", vitals.panics_max());
+            let why = || format!("out of service: its calls panicked, {} in a row", health.panics_max());
             status.last_error.get_or_insert_with(why);
-            status.retry_at = vitals.next_try().and_then(|wait| SystemTime::now().checked_add(wait));
+            status.retry_at = health.next_try().and_then(|wait| SystemTime::now().checked_add(wait));
         }
-        status.callers_refused = vitals.callers_refused();
+        status.callers_refused = health.callers_refused();
         status
     }
 

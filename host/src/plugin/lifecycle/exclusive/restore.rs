@@ -7,7 +7,7 @@ use crate::plugin::instance::live::Live;
 use crate::plugin::lifecycle::generation::Generation;
 use crate::plugin::lifecycle::loader::Loader;
 use crate::plugin::lifecycle::slot::State;
-use crate::plugin::lifecycle::stall_watch::Work;
+use crate::plugin::lifecycle::stall_watch::TaskGuard;
 use crate::plugin::lifecycle::{handover, quarantine};
 use crate::plugin::refusal::Refusal;
 use crate::registry::Pause;
@@ -55,7 +55,7 @@ impl Loader {
         let id = self.generations;
         let Some(replacement) = self.replacements.get(plugin) else { return };
         let (holder, old) = (replacement.holder.clone(), Arc::clone(&replacement.old));
-        let give = |live: &Live, work: &Work| self.give(replacement, live, work);
+        let give = |live: &Live, task: &TaskGuard| self.give(replacement, live, task);
         let made = self.create(&holder, old.again(id), old.settings.clone(), give);
         match made {
             Ok((generation, _)) => {
