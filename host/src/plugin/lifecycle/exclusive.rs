@@ -82,21 +82,6 @@ impl Replacement {
 }
 
 impl Loader {
-    /// How a plugin is replaced: as the operator says, else as it declares.
-    pub(crate) fn reload_of(&self, plugin: &str, is_exclusive: bool) -> ReloadMode {
-        let declared = if is_exclusive { ReloadMode::Exclusive } else { ReloadMode::Overlap };
-        self.config.options.get(plugin).and_then(|options| options.reload).unwrap_or(declared)
-    }
-
-    /// What of the plugins that live declares that no other instance may: a trial's `create` must not meet them.
-    pub(crate) fn living(&self) -> BTreeMap<String, bool> {
-        let mut all = BTreeMap::new();
-        for living in self.alive.values() {
-            *all.entry(living.plugin.clone()).or_default() |= living.is_exclusive;
-        }
-        all
-    }
-
     /// Sees to it that no instance of its plugin lives when the candidate's is made, where that is wanted. Gives the candidate
     /// back when none does, or none has to end.
     pub(crate) fn make_room(&mut self, name: &OsStr, candidate: Candidate, tries: u32) -> Option<Candidate> {
@@ -106,20 +91,20 @@ impl Loader {
                 let id = candidate.id;
                 (replacement.file, replacement.candidate) = (name.to_owned(), candidate);
                 (replacement.refusal, replacement.tries) = (None, tries);
-                self.set_state(name, State::Replacing { id });
+                self.slots.set_state(name, State::Replacing { id });
                 self.try_with_create(&plugin);
                 return None;
             }
             let generation = replacement.old.id;
             return self.wait_for(generation, name, candidate, tries);
         }
-        let living = || self.alive.iter().filter(|(_, living)| living.plugin == plugin);
+        let living = || self.slots.alive.of(&plugin);
         let is_exclusive = candidate.is_exclusive() || living().any(|(_, living)| living.is_exclusive);
-        if self.reload_of(&plugin, is_exclusive) == ReloadMode::Overlap {
+        if self.context.reload_of(&plugin, is_exclusive) == ReloadMode::Overlap {
             return Some(candidate);
         }
-        let old = self.forerunner(name, &plugin);
-        let other = living().map(|(id, _)| *id).find(|id| old.as_ref().is_none_or(|old| old.id != *id));
+        let old = self.slots.forerunner(name, &plugin);
+        let other = living().map(|(id, _)| id).find(|id| old.as_ref().is_none_or(|old| old.id != *id));
         match (old, other) {
             (None, None) => Some(candidate),
             (_, Some(generation)) => self.wait_for(generation, name, candidate, tries),
@@ -138,23 +123,23 @@ impl Loader {
         candidate: Candidate,
         tries: u32,
     ) -> Option<Candidate> {
-        self.refuse(name, &Refusal::Lives { generation });
-        self.set_state(name, State::Waiting { candidate: Box::new(candidate), tries, due: None });
+        self.slots.refuse(name, &Refusal::Lives { generation }, &self.context);
+        self.slots.set_state(name, State::Waiting { candidate: Box::new(candidate), tries, due: None });
         None
     }
 
     fn begin_replacement(&mut self, name: &OsStr, old: Arc<Generation>, candidate: Candidate, tries: u32) {
         let plugin = candidate.descriptor.name.clone();
-        let holder = self.predecessor(name, &plugin).unwrap_or_else(|| name.to_owned());
+        let holder = self.slots.predecessor(name, &plugin).unwrap_or_else(|| name.to_owned());
         let before = if old.gate().is_none() {
             old.make_gate();
-            self.is_registry_stale = true;
+            self.slots.touch_registry();
             self.commit();
             self.editions.clone()
         } else {
             self.ungated.remove(&old.id).unwrap_or_default()
         };
-        self.set_state(name, State::Replacing { id: candidate.id });
+        self.slots.set_state(name, State::Replacing { id: candidate.id });
         let replacement = Replacement {
             file: name.to_owned(),
             holder,
@@ -175,7 +160,7 @@ impl Loader {
 
     /// Closes the gate once every call is in it.
     fn close_when_gated(&mut self, plugin: &str) {
-        let limits = &self.config.limits;
+        let limits = &self.context.config.limits;
         let Some(replacement) = self.replacements.get_mut(plugin) else { return };
         let Step::Gating { before, due } = &mut replacement.step else { return };
         before.retain(|edition| edition.strong_count() > 0);
@@ -193,7 +178,7 @@ impl Loader {
         (replacement.pause, replacement.since) = (Pause::begin(), now);
         replacement.step = Step::Draining { due: later(now, limits.exclusive_max() / 2) };
         log::info!("calls of plugin {plugin} wait while generation {} ends", replacement.old.id);
-        self.shared.pauses.add(until, replacement.pause.clone());
+        self.context.shared.pauses.add(until, replacement.pause.clone());
         replacement.old.make_gate().close(replacement.pause.clone(), Some(until));
     }
 
@@ -232,8 +217,8 @@ impl Loader {
         if !old.gives_state() {
             return Ok(None);
         }
-        let _task = self.begin_task(&replacement.holder, old.id, "save_state");
-        match old.save_state(&self.context("save_state")).transpose() {
+        let _task = self.context.begin_task(&replacement.holder, old.id, "save_state");
+        match old.save_state(&self.context.call("save_state")).transpose() {
             Err(why) if old.health.is_poisoned() => {
                 log::warn!(
                     "plugin {plugin}: the state of generation {}, which is out of service, is lost: {why}",
@@ -273,9 +258,9 @@ impl Loader {
         let Some(replacement) = self.replacements.get_mut(plugin) else { return };
         replacement.step = Step::Trying;
         let (id, copy) = (replacement.candidate.id, replacement.candidate.copy().to_owned());
-        let Some(program) = self.config.probe.clone() else { return self.replace(plugin) };
-        let (config, mailbox) = (self.config.clone(), Arc::clone(&self.mailbox));
-        let started = self.store.scratch(id).and_then(|scratch| {
+        let Some(program) = self.context.config.probe.clone() else { return self.replace(plugin) };
+        let (config, mailbox) = (self.context.config.clone(), Arc::clone(&self.context.mailbox));
+        let started = self.context.store.scratch(id).and_then(|scratch| {
             let trial = move || try_alone(id, &program, &copy, scratch.path(), &config, &mailbox);
             let started = thread::Builder::new().name("hotcall-probe".into()).spawn(trial);
             started.map(drop).map_err(Refusal::io("start its probe"))
@@ -308,7 +293,7 @@ impl Loader {
     fn replace(&mut self, plugin: &str) {
         let Some(replacement) = self.replacements.get(plugin) else { return };
         let (file, candidate) = (replacement.file.clone(), replacement.candidate.clone());
-        let settings = self.settings_of(plugin);
+        let settings = self.context.settings_of(plugin);
         let made = self.create(&file, candidate, settings, |live, task| self.give(replacement, live, task));
         match made {
             Ok((generation, _)) => self.put_in_place(plugin, generation),
@@ -322,7 +307,7 @@ impl Loader {
         match &replacement.saved {
             Some(saved) if live.takes_state() => {
                 task.next_step("load_state");
-                let loaded = live.load_state(saved, &self.context("load_state"));
+                let loaded = live.load_state(saved, &self.context.call("load_state"));
                 loaded.map_err(|why| Refusal::State { generation, why })?;
                 log::info!("plugin {plugin}: the state of generation {generation} is handed over");
                 Ok(true)
@@ -343,8 +328,13 @@ impl Loader {
         let is_current = self.is_state_of(&file, candidate.id);
         // Its file may have another content by now.
         let state = self.slots.get_mut(&file).map(|slot| std::mem::replace(&mut slot.state, State::Refused));
-        self.alive.insert(generation.id, generation.living());
-        self.swap(&file, Some(holder.as_os_str()).filter(|holder| *holder != file), generation);
+        self.slots.alive.add(generation.id, generation.living());
+        self.slots.swap(
+            &file,
+            Some(holder.as_os_str()).filter(|holder| *holder != file),
+            generation,
+            &self.context,
+        );
         if let (Some(slot), Some(state), false) = (self.slots.get_mut(&file), state, is_current) {
             slot.state = state;
         }
@@ -362,7 +352,7 @@ impl Loader {
         let now = Instant::now();
         for plugin in self.replacements.keys().cloned().collect::<Vec<_>>() {
             let Some(replacement) = self.replacements.get(&plugin) else { continue };
-            let is_late = replacement.until(&self.config) <= now && !replacement.is_late_told;
+            let is_late = replacement.until(&self.context.config) <= now && !replacement.is_late_told;
             match replacement.step {
                 Step::Gating { due, .. } if due <= now => self.close_when_gated(&plugin),
                 Step::Draining { due } if due <= now => self.give_up(&plugin),
@@ -377,7 +367,7 @@ impl Loader {
     pub(crate) fn replacements_due(&self) -> Option<Instant> {
         let due = |replacement: &Replacement| match &replacement.step {
             Step::Gating { due, .. } | Step::Draining { due } | Step::Down { due, .. } => Some(*due),
-            Step::Ending if !replacement.is_late_told => Some(replacement.until(&self.config)),
+            Step::Ending if !replacement.is_late_told => Some(replacement.until(&self.context.config)),
             Step::Ending | Step::Trying => None,
         };
         self.replacements.values().filter_map(due).min()
@@ -399,7 +389,7 @@ impl Loader {
 
     /// The old instance is neither alive nor dead, and nothing else may live beside it.
     fn tell_of_late_end(&mut self, plugin: &str) {
-        let ms_max = self.config.limits.exclusive_ms_max;
+        let ms_max = self.context.config.limits.exclusive_ms_max;
         let Some(replacement) = self.replacements.get_mut(plugin) else { return };
         replacement.is_late_told = true;
         let (file, generation) = (replacement.file.clone(), replacement.old.id);
@@ -415,7 +405,7 @@ impl Loader {
         if let Some(slot) = self.slots.get_mut(file) {
             slot.last_error = Some(text);
         }
-        self.is_status_stale = true;
+        self.slots.touch_status();
         self.commit();
     }
 
@@ -459,10 +449,10 @@ impl Loader {
 
     /// Whether nothing stands in the way of a candidate that waits for an end.
     pub(crate) fn has_room(&self, name: &OsStr, plugin: &str) -> bool {
-        let old = self.forerunner(name, plugin).map(|old| old.id);
+        let old = self.slots.forerunner(name, plugin).map(|old| old.id);
         let is_down = |replacement: &Replacement| matches!(replacement.step, Step::Down { .. });
         self.replacements.get(plugin).is_none_or(is_down)
-            && self.alive.iter().all(|(id, living)| living.plugin != plugin || Some(*id) == old)
+            && self.slots.alive.of(plugin).all(|(id, _)| Some(id) == old)
     }
 }
 

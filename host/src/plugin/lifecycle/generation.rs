@@ -4,6 +4,7 @@
 //! the loader, which destroys the instance. One that may not meet its successor has a gate, and is destroyed as soon as
 //! that is drained, even if references to it remain.
 
+use super::alive::Living;
 use super::events::{Ended, Mailbox};
 use crate::plugin::directory::content::ContentHash;
 use crate::plugin::instance::breaker::{Change, Closed};
@@ -51,13 +52,6 @@ pub(crate) struct Generation {
     /// Its instance is being destroyed or was.
     is_over: AtomicBool,
     mailbox: Arc<Mailbox>,
-}
-
-/// An instance that was created and not destroyed.
-pub(crate) struct Living {
-    pub(crate) plugin: String,
-    /// It declares that no other may live at the same time.
-    pub(crate) is_exclusive: bool,
 }
 
 impl Generation {

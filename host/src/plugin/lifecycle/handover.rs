@@ -11,9 +11,7 @@ use super::stall_watch::TaskGuard;
 use crate::plugin::clock::later;
 use crate::plugin::instance::live::Live;
 use crate::plugin::refusal::Refusal;
-use crate::registry::CallContext;
-use std::ffi::{OsStr, OsString};
-use std::sync::Arc;
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 /// How often a state that cannot be saved is asked for, and how long to wait after the first time; twice as long after
@@ -22,13 +20,6 @@ pub(crate) const TRIES_MAX: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 impl Loader {
-    /// The running generation that a plugin of this name in this file replaces.
-    pub(crate) fn forerunner(&self, name: &OsStr, plugin: &str) -> Option<Arc<Generation>> {
-        let heir_of = self.predecessor(name, plugin);
-        let running = self.slots.get(heir_of.as_deref().unwrap_or(name))?.running.as_ref()?;
-        (running.descriptor.name == plugin).then(|| Arc::clone(running))
-    }
-
     /// Moves the state of `before` into an instance that serves nobody yet. Whether there was one to move.
     ///
     /// # Errors
@@ -57,7 +48,7 @@ impl Loader {
             (false, false) => return Ok(false),
         }
         task.next_step("the save_state of the generation before it");
-        let saved = match before.save_state(&self.context("save_state")) {
+        let saved = match before.save_state(&self.context.call("save_state")) {
             Some(Ok(saved)) => saved,
             // It answers no call as it is: nothing is gained by keeping it.
             Some(Err(why)) if before.health.is_poisoned() => {
@@ -71,7 +62,7 @@ impl Loader {
         };
         task.next_step("load_state");
         after
-            .load_state(&saved, &self.context("load_state"))
+            .load_state(&saved, &self.context.call("load_state"))
             .map_err(|why| Refusal::State { generation, why })?;
         log::info!("plugin {plugin}: the state of generation {generation} is handed over");
         Ok(true)
@@ -87,7 +78,7 @@ impl Loader {
         let now = Instant::now();
         let waiting = self.slots.iter().filter(|(name, slot)| match &slot.state {
             State::Waiting { due: Some(due), candidate, .. } => {
-                *due <= now || self.forerunner(name, &candidate.descriptor.name).is_none()
+                *due <= now || self.slots.forerunner(name, &candidate.descriptor.name).is_none()
             }
             State::Waiting { due: None, candidate, .. } => self.has_room(name, &candidate.descriptor.name),
             _ => false,
@@ -99,9 +90,5 @@ impl Loader {
                 other => slot.state = other,
             }
         }
-    }
-
-    pub(crate) fn context(&self, what: &str) -> CallContext {
-        CallContext::of_the_server(what, later(Instant::now(), self.config.limits.call_max()))
     }
 }

@@ -1,15 +1,15 @@
 //! The loop of the life cycle. It alone writes the registry and runs on one thread; the steps by which a settled file
 //! comes to serve are in [`super::admission`].
 
+use super::context::Context;
 use super::events::{Ended, Event, Mailbox};
 use super::exclusive::Replacement;
-use super::generation::{Generation, Living};
+use super::generation::Generation;
 use super::published::Shared;
-use super::quarantine::Quarantine;
 use super::reloads::Pending;
 use super::retirement::{Destroyed, Destroying, Draining};
 use super::slot::{Slot, State};
-use super::stall_watch::TaskGuard;
+use super::slots::Slots;
 use super::trials::{Starting, Trials};
 use crate::plugin::clock::later;
 use crate::plugin::config::{Config, Watch};
@@ -25,7 +25,6 @@ use crate::registry::{Registry, Snapshot};
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,16 +34,10 @@ const LOOK_GAP: Duration = Duration::from_millis(20);
 
 /// The loader thread's state.
 pub(crate) struct Loader {
-    pub(crate) config: Config,
-    pub(crate) store: Store,
+    pub(crate) context: Context,
+    pub(crate) slots: Slots,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) shared: Arc<Shared>,
     watcher: Option<Watcher>,
-    pub(crate) slots: BTreeMap<OsString, Slot>,
-    pub(crate) quarantine: Quarantine,
-    /// Replaced in this look; told so once the registry no longer has them.
-    pub(crate) retired: Vec<Arc<Generation>>,
     /// Told so; their last calls still run.
     pub(crate) draining: Vec<Draining>,
     /// Their `destroy` runs.
@@ -53,8 +46,6 @@ pub(crate) struct Loader {
     pub(crate) undestroyed: Vec<Ended>,
     /// Their ends are to be looked at.
     pub(crate) destroyed: Vec<Destroyed>,
-    /// Every instance that was made and not destroyed, by its generation.
-    pub(crate) alive: BTreeMap<u64, Living>,
     /// Those that must end before their successors begin, by the plugin's name.
     pub(crate) replacements: BTreeMap<String, Replacement>,
     /// Snapshots that were replaced, as long as calls have them.
@@ -64,9 +55,7 @@ pub(crate) struct Loader {
     pub(crate) ungated: BTreeMap<u64, Vec<Weak<Snapshot>>>,
     /// What the last generation that left something did leave, by the plugin's name.
     pub(crate) left_behind: BTreeMap<String, String>,
-    pub(crate) generations: u64,
     pub(crate) footprint: Footprint,
-    pub(crate) thread_names: Names,
     /// Asked for by the operator, not yet done.
     pub(crate) reloads: Vec<Pending>,
     pub(crate) trials: Trials,
@@ -74,10 +63,6 @@ pub(crate) struct Loader {
     pub(crate) starting: Option<Starting>,
     next_look: Option<Instant>,
     last_look: Instant,
-    /// What serves has changed.
-    pub(crate) is_registry_stale: bool,
-    /// What operators are told has changed.
-    pub(crate) is_status_stale: bool,
     /// The last look could not list the directory.
     pub(crate) is_blind: bool,
     pub(crate) kept_was_warned: bool,
@@ -93,35 +78,26 @@ impl Loader {
         mailbox: Arc<Mailbox>,
         shared: Arc<Shared>,
     ) -> Self {
+        let thread_names = Names::new();
         Self {
-            config,
-            store,
+            context: Context { config, store, mailbox, shared, thread_names },
+            slots: Slots::default(),
             registry,
-            mailbox,
-            shared,
             watcher: None,
-            slots: BTreeMap::new(),
-            quarantine: Quarantine::default(),
-            retired: Vec::new(),
             draining: Vec::new(),
             destroying: Vec::new(),
             undestroyed: Vec::new(),
             destroyed: Vec::new(),
-            alive: BTreeMap::new(),
             replacements: BTreeMap::new(),
             editions: Vec::new(),
             ungated: BTreeMap::new(),
             left_behind: BTreeMap::new(),
-            generations: 0,
             footprint: Footprint::default(),
-            thread_names: Names::new(),
             reloads: Vec::new(),
             trials: Trials::default(),
             starting: None,
             next_look: None,
             last_look: Instant::now(),
-            is_registry_stale: false,
-            is_status_stale: false,
             is_blind: false,
             kept_was_warned: false,
             directory_said: None,
@@ -130,7 +106,7 @@ impl Loader {
 
     /// Loads what is there, says so by dropping `ready`, then follows events until told to stop.
     pub(crate) fn run(mut self, ready: Sender<()>) {
-        self.starting = Some(Starting::new(ready, self.config.limits.probe_max()));
+        self.starting = Some(Starting::new(ready, self.context.config.limits.probe_max()));
         self.start_watching();
         self.look();
         if self.slots.values().any(|slot| matches!(slot.state, State::Settling { .. })) {
@@ -140,10 +116,10 @@ impl Loader {
         }
         loop {
             self.end_start();
-            match self.mailbox.next(self.due()) {
+            match self.context.mailbox.next(self.due()) {
                 Event::Hint => self.look_at(self.last_look + LOOK_GAP),
                 Event::Asked => {
-                    self.unblock();
+                    self.slots.unblock();
                     self.look();
                 }
                 Event::Settings(settings) => self.reconfigure(settings),
@@ -166,16 +142,16 @@ impl Loader {
     }
 
     fn start_watching(&mut self) {
-        if self.config.watch != Watch::Auto {
+        if self.context.config.watch != Watch::Auto {
             return;
         }
-        let mailbox = Arc::clone(&self.mailbox);
-        match Watcher::start(&self.config.directory, move || mailbox.hint()) {
+        let mailbox = Arc::clone(&self.context.mailbox);
+        match Watcher::start(&self.context.config.directory, move || mailbox.hint()) {
             Ok(watcher) => self.watcher = Some(watcher),
             Err(error) => log::warn!(
                 "cannot watch {}: {error}; looking every {} ms instead (raise fs.inotify.max_user_instances)",
-                self.config.directory.display(),
-                self.config.limits.rescan_ms
+                self.context.config.directory.display(),
+                self.context.config.limits.rescan_ms
             ),
         }
     }
@@ -186,16 +162,16 @@ impl Loader {
             // Before the listing: a change after it then comes with a hint.
             if watcher.renew() {
                 // Its owner or mode may have changed.
-                self.unblock();
+                self.slots.unblock();
             }
         }
-        self.retry_with_room();
+        self.slots.retry_with_room(&self.context.store);
         let attention = Attention {
-            follows_links: self.config.follow_symlinks,
-            wants_signatures: self.config.trust.wants_signatures(),
+            follows_links: self.context.config.follow_symlinks,
+            wants_signatures: self.context.config.trust.wants_signatures(),
         };
-        let listing = listing::list(&self.config.directory, attention);
-        log::trace!("looking at {}", self.config.directory.display());
+        let listing = listing::list(&self.context.config.directory, attention);
+        log::trace!("looking at {}", self.context.config.directory.display());
         self.is_blind = listing.is_err();
         match listing {
             Ok(listing) => {
@@ -203,8 +179,8 @@ impl Loader {
                 let mut left_out = 0_usize;
                 for entry in &listing.entries {
                     // A file that has its slot keeps it, whatever is put beside it.
-                    if self.slots.len() < self.config.limits.plugin_files_max
-                        || self.slots.contains_key(&entry.name)
+                    if self.slots.len() < self.context.config.limits.plugin_files_max
+                        || self.slots.contains(&entry.name)
                     {
                         self.look_at_file(entry);
                     } else {
@@ -217,7 +193,7 @@ impl Loader {
             }
             // What serves goes on: not being able to look is no removal.
             Err(error) => {
-                let directory = self.config.directory.display();
+                let directory = self.context.config.directory.display();
                 self.say_once(
                     format!("cannot read {directory}: {error}; its plugins stay as they are"),
                     log::Level::Error,
@@ -233,7 +209,7 @@ impl Loader {
 
     fn note_missing(&mut self, listing: &Listing) {
         let now = Instant::now();
-        let due = later(now, Duration::from_millis(self.config.limits.removal_ms));
+        let due = later(now, Duration::from_millis(self.context.config.limits.removal_ms));
         let is_listed =
             |name: &OsString| listing.entries.binary_search_by(|entry| entry.name.cmp(name)).is_ok();
         let gone = |slot: &Slot| match slot.state {
@@ -243,30 +219,27 @@ impl Loader {
         let is_gone = |name: &OsString, slot: &Slot| !is_listed(name) && gone(slot) && !self.is_pinned(name);
         let all_gone = self.slots.iter().filter(|(name, slot)| is_gone(name, slot));
         for name in all_gone.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            self.is_status_stale = true;
-            let Some(slot) = self.slots.remove(&name) else { continue };
-            if let Some(hash) = slot.hash {
-                self.quarantine.forget(hash);
-            }
-            let Some(running) = slot.running else { continue };
-            self.is_registry_stale = true;
+            let Some(running) = self.slots.remove(&name) else { continue };
             if running.is_over() {
                 self.forget_replacement(&running.descriptor.name);
             }
-            let (plugin, path) = (&running.descriptor.name, self.path(&name));
+            let (plugin, path) = (&running.descriptor.name, self.context.path(&name));
             log::info!("plugin {plugin} is removed with its file {}", path.display());
-            self.retired.push(running);
         }
+        let mut is_any_missing = false;
         for (_, slot) in self.slots.iter_mut().filter(|(name, _)| !is_listed(name)) {
             if !matches!(slot.state, State::Missing { .. }) {
                 slot.state = State::Missing { due };
-                self.is_status_stale = true;
+                is_any_missing = true;
             }
+        }
+        if is_any_missing {
+            self.slots.touch_status();
         }
     }
 
     fn look_at_file(&mut self, entry: &Entry) {
-        let slot = self.slots.entry(entry.name.clone()).or_insert_with(Slot::new);
+        let slot = self.slots.entry(&entry.name);
         let first_read = match slot.state {
             State::Settling { due, .. } if Instant::now() < due => return,
             State::Settling { stamp, .. } if stamp != entry.stamp => {
@@ -288,15 +261,15 @@ impl Loader {
             _ => return,
         };
         (slot.stamp, slot.hash, slot.signature) = (None, None, entry.signature);
-        if entry.is_symlink && !self.config.follow_symlinks {
+        if entry.is_symlink && !self.context.config.follow_symlinks {
             slot.stamp = Some(entry.stamp);
-            return self.refuse(&entry.name, &Refusal::Symlink);
+            return self.slots.refuse(&entry.name, &Refusal::Symlink, &self.context);
         }
-        log::trace!("reading {}", self.path(&entry.name).display());
+        log::trace!("reading {}", self.context.path(&entry.name).display());
         match content::read(
-            &self.path(&entry.name),
-            self.config.policy(),
-            self.config.limits.plugin_bytes_max,
+            &self.context.path(&entry.name),
+            self.context.config.policy(),
+            self.context.config.limits.plugin_bytes_max,
         ) {
             Ok(content) if first_read == Some((content.stamp, Some(content.hash))) => {
                 self.settled(&entry.name, &content);
@@ -304,54 +277,34 @@ impl Loader {
             Ok(content) => self.settle(&entry.name, content.stamp, Some(content.hash)),
             Err(refusal) => {
                 self.set_stamp(entry);
-                self.refuse(&entry.name, &refusal);
-            }
-        }
-    }
-
-    /// Retries blocked files at the next look, because an operator asks or may have removed the
-    /// cause.
-    pub(crate) fn unblock(&mut self) {
-        for slot in self.slots.values_mut().filter(|slot| matches!(slot.state, State::Blocked { .. })) {
-            slot.stamp = None;
-        }
-    }
-
-    /// Retries files at this look whose copies found the disk full, if there is room by now.
-    fn retry_with_room(&mut self) {
-        let mut bytes_free = None;
-        for slot in self.slots.values_mut() {
-            if let State::Blocked { due, bytes_free_min: Some(min), .. } = &mut slot.state
-                && *bytes_free.get_or_insert_with(|| self.store.bytes_free()) >= *min
-            {
-                *due = Some(Instant::now());
+                self.slots.refuse(&entry.name, &refusal, &self.context);
             }
         }
     }
 
     /// Swaps the registry if anything changed, and only then tells the retired ones.
     pub(crate) fn commit(&mut self) {
-        if std::mem::take(&mut self.is_registry_stale) {
-            let running = self.slots.values().filter_map(|slot| slot.running.as_ref());
-            let before = self.registry.publish(running.flat_map(Generation::methods).collect());
+        let (is_registry_stale, is_status_stale) = self.slots.take_changes();
+        if is_registry_stale {
+            let methods = self.slots.running().flat_map(Generation::methods).collect();
+            let before = self.registry.publish(methods);
             self.editions.retain(|edition| edition.strong_count() > 0);
             self.editions.push(before);
             self.retire();
-        } else if self.is_status_stale {
+        } else if is_status_stale {
             self.publish_status();
         }
-        self.is_status_stale = false;
     }
 
     fn stop(mut self, deadline: Instant) {
         self.watcher = None;
         self.drop_replacements();
         self.registry.publish(Snapshot::default());
-        self.retired.extend(std::mem::take(&mut self.slots).into_values().filter_map(|slot| slot.running));
+        self.slots.clear();
         self.cancel_stale_trials();
         self.retire();
         while !self.draining.is_empty() || !self.destroying.is_empty() || self.trials.are_running() {
-            match self.mailbox.next(Some(deadline)) {
+            match self.context.mailbox.next(Some(deadline)) {
                 Event::Ended(ended) => self.end(ended, None),
                 Event::Drained(generation) => self.drained(generation),
                 Event::Gone(gone) => self.gone(gone),
@@ -361,14 +314,14 @@ impl Loader {
             }
         }
         self.tell_what_is_left();
-        self.shared.rows.store(Arc::default());
+        self.context.shared.rows.store(Arc::default());
     }
 
     /// One line for a missing, empty or overfull directory, again only when that changes.
     fn tell_of_directory(&mut self, listing: &Listing, left_out: usize) {
-        let directory = self.config.directory.display();
+        let directory = self.context.config.directory.display();
         if left_out > 0 {
-            let max = self.config.limits.plugin_files_max;
+            let max = self.context.config.limits.plugin_files_max;
             let text = format!(
                 "{directory} has {left_out} plugin files more than {max}, which are not served; raise plugin_files_max"
             );
@@ -418,8 +371,8 @@ impl Loader {
     }
 
     fn rescan_after(&self) -> Option<Duration> {
-        let after = Duration::from_millis(self.config.limits.rescan_ms);
-        match (self.config.watch, &self.watcher) {
+        let after = Duration::from_millis(self.context.config.limits.rescan_ms);
+        match (self.context.config.watch, &self.watcher) {
             (Watch::Off, _) => None,
             // The kernel's hints make a slow look enough.
             (Watch::Auto, Some(_)) => Some(after.saturating_mul(2)),
@@ -429,32 +382,16 @@ impl Loader {
 
     fn settle(&mut self, name: &OsStr, stamp: Stamp, hash: Option<ContentHash>) {
         let due = later(Instant::now(), self.settle_time());
-        self.set_state(name, State::Settling { stamp, hash, due });
+        self.slots.set_state(name, State::Settling { stamp, hash, due });
     }
 
     const fn settle_time(&self) -> Duration {
-        Duration::from_millis(self.config.limits.settle_ms)
-    }
-
-    pub(crate) fn set_state(&mut self, name: &OsStr, state: State) {
-        if let Some(slot) = self.slots.get_mut(name) {
-            self.is_status_stale |= slot.state.file_state() != state.file_state();
-            slot.state = state;
-        }
-    }
-
-    /// To be called before a generation's code runs on this thread.
-    pub(crate) fn begin_task(&self, name: &OsStr, generation: u64, step: &'static str) -> TaskGuard {
-        self.shared.current_task.begin(self.path(name), step, self.thread_names.bear(generation))
+        Duration::from_millis(self.context.config.limits.settle_ms)
     }
 
     fn set_stamp(&mut self, entry: &Entry) {
         if let Some(slot) = self.slots.get_mut(&entry.name) {
             slot.stamp = Some(entry.stamp);
         }
-    }
-
-    pub(crate) fn path(&self, name: &OsStr) -> PathBuf {
-        self.config.directory.join(name)
     }
 }

@@ -2,6 +2,8 @@
 //! imports the parts.
 
 pub(crate) mod admission;
+mod alive;
+mod context;
 pub(crate) mod events;
 pub(crate) mod exclusive;
 pub(crate) mod generation;
@@ -12,7 +14,8 @@ pub(crate) mod published;
 pub(crate) mod quarantine;
 pub(crate) mod reloads;
 pub(crate) mod retirement;
-pub(crate) mod slot;
+mod slot;
+mod slots;
 pub(crate) mod stall_watch;
 pub(crate) mod status;
 pub(crate) mod trials;

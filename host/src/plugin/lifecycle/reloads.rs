@@ -22,32 +22,28 @@ pub(crate) struct Pending {
 }
 
 impl Loader {
-    /// The configuration of a plugin: an empty struct when there is none.
-    pub(crate) fn settings_of(&self, plugin: &str) -> Value {
-        self.config.settings.get(plugin).cloned().unwrap_or_else(|| Value::Struct(Vec::new()))
-    }
-
     /// Takes new settings for all plugins; those whose own changed get a new generation.
     pub(crate) fn reconfigure(&mut self, Settings { settings, options, trust }: Settings) {
-        self.config.options = options;
-        if self.config.trust != trust {
-            self.config.trust = trust;
+        self.context.config.options = options;
+        if self.context.config.trust != trust {
+            self.context.config.trust = trust;
             self.judge_anew();
         }
-        let names: BTreeSet<String> = self.config.settings.keys().chain(settings.keys()).cloned().collect();
-        let before: Vec<Value> = names.iter().map(|name| self.settings_of(name)).collect();
-        self.config.settings = settings;
+        let names: BTreeSet<String> =
+            self.context.config.settings.keys().chain(settings.keys()).cloned().collect();
+        let before: Vec<Value> = names.iter().map(|name| self.context.settings_of(name)).collect();
+        self.context.config.settings = settings;
         for (name, before) in names.iter().zip(before) {
-            if before == self.settings_of(name) {
+            if before == self.context.settings_of(name) {
                 continue;
             }
-            if self.renew(name, |_| {}) {
+            if self.slots.renew(name, |_| {}) {
                 log::info!("the configuration of plugin {name} changed: it gets a new generation");
             } else {
                 log::info!("the configuration of plugin {name} changed; it is not loaded");
             }
         }
-        self.unblock();
+        self.slots.unblock();
         self.look();
     }
 
@@ -55,16 +51,14 @@ impl Loader {
     /// that is ready to serve may be trusted no more, and of one that serves [`Loader::tell_of_trust`] has something to say.
     fn judge_anew(&mut self) {
         log::info!("[trust] changed: every plugin file is judged anew");
-        for slot in self.slots.values_mut() {
-            slot.stamp = None;
-        }
+        self.slots.look_again_at_all();
     }
 
     /// Says so when what serves is not trusted any more. It goes on: its code has run already, and taking it from its
     /// callers would turn a wrong line in the configuration into an outage. Its removal is the operator's to do.
     pub(crate) fn tell_of_trust(&self, name: &OsStr, content: &Content) {
-        let path = self.path(name);
-        let trusted = self.config.trust.check(&path, content, self.config.follow_symlinks);
+        let path = self.context.path(name);
+        let trusted = self.context.config.trust.check(&path, content, self.context.config.follow_symlinks);
         let Err(refusal) = trusted else { return };
         let plugin = self.slots.get(name).and_then(|slot| slot.running.as_ref());
         if let Some(plugin) = plugin.map(|running| &running.descriptor.name) {
@@ -79,7 +73,7 @@ impl Loader {
     /// Begins a reload; [`Loader::answer_reloads`] says what became of it.
     pub(crate) fn reload(&mut self, Reload { wanted, reply }: Reload) {
         let before = self.running(&wanted);
-        if self.renew(&wanted, |slot| slot.is_forced = true) {
+        if self.slots.renew(&wanted, |slot| slot.is_forced = true) {
             log::info!("{wanted} is reloaded as an operator asked");
             self.reloads.push(Pending { wanted, before, reply });
             self.look();
@@ -102,7 +96,7 @@ impl Loader {
 
     /// None while the content settles.
     fn outcome(&self, reload: &Pending) -> Option<Result<(), ReloadError>> {
-        let slots = || self.meant(&reload.wanted);
+        let slots = || self.slots.meant(&reload.wanted);
         // The version of before may have been made again, under another number.
         let is_refused = |slot: &Slot| {
             slot.running.is_some() && matches!(slot.state, State::Refused | State::Waiting { .. })
@@ -132,27 +126,8 @@ impl Loader {
         Some(Err(ReloadError::Refused(why)))
     }
 
-    /// Has the plugin's files, or the file, looked at as if they were new. Whether there are any.
-    fn renew(&mut self, wanted: &str, change: impl Fn(&mut Slot)) -> bool {
-        self.quarantine.forgive(wanted);
-        let mut is_found = false;
-        for (_, slot) in self.slots.iter_mut().filter(|(name, slot)| is_meant(name, slot, wanted)) {
-            is_found = true;
-            slot.stamp = None;
-            if let Some(hash) = slot.hash {
-                self.quarantine.forget(hash);
-            }
-            change(slot);
-        }
-        is_found
-    }
-
-    fn meant<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = &'a Slot> {
-        self.slots.iter().filter(move |(name, slot)| is_meant(name, slot, wanted)).map(|(_, slot)| slot)
-    }
-
     fn running(&self, wanted: &str) -> Option<u64> {
-        self.meant(wanted).filter_map(|slot| slot.running.as_ref()).map(|running| running.id).next()
+        self.slots.meant(wanted).filter_map(|slot| slot.running.as_ref()).map(|running| running.id).next()
     }
 }
 

@@ -55,10 +55,10 @@ pub(crate) struct Destroyed {
 impl Loader {
     /// Tells those that were replaced, and before them the operators. The registry must not have them any more.
     pub(crate) fn retire(&mut self) {
-        let due = later(Instant::now(), self.config.limits.drain_max());
+        let due = later(Instant::now(), self.context.config.limits.drain_max());
         // Before any of them is told, which may take long: what calls start from here on belongs to their successors.
         let now = Moment::now();
-        let retired = std::mem::take(&mut self.retired);
+        let retired = self.slots.take_replaced();
         for generation in &retired {
             generation.close(now);
             self.footprint.retire(&generation.descriptor.name, generation.count());
@@ -77,7 +77,7 @@ impl Loader {
         }
         self.publish_status();
         for generation in retired.into_iter().filter(|generation| !generation.is_over()) {
-            let names = self.thread_names;
+            let names = self.context.thread_names;
             // Its gate is not drained before quiesce has returned.
             let inside = generation.gate().and_then(Gate::hold);
             seal(&generation);
@@ -112,9 +112,9 @@ impl Loader {
             return self.undestroyed.push(ended);
         }
         let Ended { generation, plugin, is_suspect, served, ending } = ended;
-        let due = Some(later(Instant::now(), self.config.limits.drain_max()));
+        let due = Some(later(Instant::now(), self.context.config.limits.drain_max()));
         self.destroying.push(Destroying { generation, plugin: plugin.clone(), served: served.clone(), due });
-        let (names, mailbox) = (self.thread_names, Arc::clone(&self.mailbox));
+        let (names, mailbox) = (self.context.thread_names, Arc::clone(&self.context.mailbox));
         let is_begun = apart(move || {
             let named = names.bear(generation);
             if let Some(untold) = untold {
@@ -132,7 +132,7 @@ impl Loader {
     /// A generation is destroyed.
     pub(crate) fn gone(&mut self, gone: Gone) {
         self.destroying.retain(|destroying| destroying.generation != gone.generation);
-        self.alive.remove(&gone.generation);
+        self.slots.alive.remove(gone.generation);
         let next = self.undestroyed.iter().position(|ended| ended.plugin == gone.plugin);
         if let Some(ended) = next.map(|index| self.undestroyed.remove(index)) {
             self.end(ended, None);
@@ -152,13 +152,7 @@ impl Loader {
 
     /// Files whose contents were refused because of the state of this generation are looked at again: it has ended.
     fn look_again_beside(&mut self, generation: u64) {
-        let contents: Vec<_> = self.quarantine.beside(generation).collect();
-        for slot in
-            self.slots.values_mut().filter(|slot| slot.hash.is_some_and(|hash| contents.contains(&hash)))
-        {
-            slot.stamp = None;
-        }
-        if !contents.is_empty() {
+        if self.slots.look_again_beside(generation) {
             self.look_at(Instant::now());
         }
     }
@@ -187,17 +181,18 @@ impl Loader {
     /// Counts what is mapped and tells operators.
     pub(crate) fn publish_status(&mut self) {
         let mut serving = Count::default();
-        for running in self.slots.values().filter_map(|slot| slot.running.as_ref()) {
+        for running in self.slots.running() {
             serving.add(running.count());
         }
         self.count_kept(self.footprint.kept(serving));
         let row = |(name, slot): (&OsString, &Slot)| {
-            let mut row = slot.status(&self.path(name));
+            let mut row = slot.status(&self.context.path(name));
             let plugin = row.status.name.clone().unwrap_or_default();
-            row.status.reload = slot.is_exclusive().map(|is_exclusive| self.reload_of(&plugin, is_exclusive));
+            row.status.reload =
+                slot.is_exclusive().map(|is_exclusive| self.context.reload_of(&plugin, is_exclusive));
             row.with_past(self.footprint.kept_of(&plugin), self.left_behind.get(&plugin))
         };
-        self.shared.rows.store(Arc::new(self.slots.iter().map(row).collect()));
+        self.context.shared.rows.store(Arc::new(self.slots.iter().map(row).collect()));
     }
 
     fn bury(&mut self, destroyed: Destroyed) {
@@ -211,7 +206,7 @@ impl Loader {
             return;
         }
         self.footprint.shrink(&plugin, remains.rest());
-        if self.unload_of(&plugin) == Unload::Keep || !remains.leaves_nothing() || is_suspect {
+        if self.context.unload_of(&plugin) == Unload::Keep || !remains.leaves_nothing() || is_suspect {
             return;
         }
         let count = remains.count();
@@ -231,7 +226,7 @@ impl Loader {
     fn left_threads(&self, destroyed: &Destroyed) -> Option<String> {
         let Destroyed { generation, plugin, served, .. } = destroyed;
         let mut left = Vec::new();
-        let threads = self.thread_names.count(*generation);
+        let threads = self.context.thread_names.count(*generation);
         if threads > 0 {
             left.push(format!("generation {generation} left {threads} threads running after its destroy"));
         }
@@ -251,23 +246,18 @@ impl Loader {
 
     /// Whether another plugin that is still known served at some time within `served`.
     fn others_served(&self, plugin: &str, served: &Range<Moment>) -> bool {
-        let mut running = self.slots.values().filter_map(|slot| slot.running.as_ref());
+        let mut running = self.slots.running();
         running.any(|other| other.descriptor.name != plugin && other.since() < served.end)
             || self.draining.iter().any(|other| other.plugin != plugin)
             || self.destroying.iter().any(|other| other.plugin != plugin && other.served.end > served.start)
             || self.destroyed.iter().any(|other| other.plugin != plugin && other.served.end > served.start)
     }
 
-    /// What an operator wants to become of a plugin's generations once they are destroyed.
-    pub(crate) fn unload_of(&self, plugin: &str) -> Unload {
-        self.config.options.get(plugin).map_or(Unload::Keep, |options| options.unload)
-    }
-
     fn count_kept(&mut self, Count { generations, bytes, file_bytes }: Count) {
-        self.shared.kept.store(generations, Ordering::Relaxed);
-        self.shared.kept_bytes.store(bytes, Ordering::Relaxed);
-        self.shared.kept_file_bytes.store(file_bytes, Ordering::Relaxed);
-        let max = self.config.limits.generations_kept_max;
+        self.context.shared.kept.store(generations, Ordering::Relaxed);
+        self.context.shared.kept_bytes.store(bytes, Ordering::Relaxed);
+        self.context.shared.kept_file_bytes.store(file_bytes, Ordering::Relaxed);
+        let max = self.context.config.limits.generations_kept_max;
         if generations > max && !self.kept_was_warned {
             log::warn!(
                 "{generations} retired plugin generations stay mapped ({bytes} bytes, and {file_bytes} bytes on disk in \
@@ -293,7 +283,7 @@ impl Loader {
     fn warn_of_slow_ends(&mut self) {
         let now = Instant::now();
         let is_due = |destroying: &&mut Destroying| destroying.due.is_some_and(|due| due <= now);
-        let ms_max = self.config.limits.drain_ms_max;
+        let ms_max = self.context.config.limits.drain_ms_max;
         for destroying in self.destroying.iter_mut().filter(is_due) {
             destroying.due = None;
             let what = format!(
@@ -302,7 +292,7 @@ impl Loader {
             );
             log::warn!("plugin {}: {what}; its thread is left to it", destroying.plugin);
             self.left_behind.insert(destroying.plugin.clone(), what);
-            self.is_status_stale = true;
+            self.slots.touch_status();
         }
     }
 
@@ -317,7 +307,7 @@ impl Loader {
                  it stays until its last call returns",
                 draining.id,
                 draining.plugin,
-                self.config.limits.drain_ms_max
+                self.context.config.limits.drain_ms_max
             );
         }
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// What is known of the file's present content. What serves is apart from it: an older generation serves on
 /// through every state.
-pub(crate) enum State {
+pub(super) enum State {
     /// To be read at `due`, and loaded if the first reading gave `hash` too. Without one there was no first reading
     /// yet: a file that is being written is not read again and again.
     Settling { stamp: Stamp, hash: Option<ContentHash>, due: Instant },
@@ -44,7 +44,7 @@ pub(crate) enum State {
 
 impl State {
     /// What the operator is told.
-    pub(crate) const fn file_state(&self) -> FileState {
+    pub(super) const fn file_state(&self) -> FileState {
         match self {
             Self::Settling { .. } => FileState::Settling,
             Self::Probing { .. } => FileState::Probing,
@@ -59,31 +59,31 @@ impl State {
 }
 
 /// One file name of the plugins directory.
-pub(crate) struct Slot {
-    pub(crate) state: State,
+pub(super) struct Slot {
+    pub(super) state: State,
     /// As of the last settled content.
-    pub(crate) stamp: Option<Stamp>,
+    pub(super) stamp: Option<Stamp>,
     /// Of the last settled content.
-    pub(crate) hash: Option<ContentHash>,
+    pub(super) hash: Option<ContentHash>,
     /// Of the signature file, as of the last listing after which the content was read.
-    pub(crate) signature: Option<Stamp>,
+    pub(super) signature: Option<Stamp>,
     /// What answers the calls.
-    pub(crate) running: Option<Arc<Generation>>,
+    pub(super) running: Option<Arc<Generation>>,
     /// Why the present content does not serve.
-    pub(crate) last_error: Option<String>,
+    pub(super) last_error: Option<String>,
     /// The plugin that the last loaded content is, whether it came to serve or not.
-    pub(crate) plugin: Option<String>,
+    pub(super) plugin: Option<String>,
     /// The next settled content is loaded even if it is what runs.
-    pub(crate) is_forced: bool,
+    pub(super) is_forced: bool,
     /// The last wait in [`State::Blocked`]; zero if the present content was not blocked yet.
-    pub(crate) wait: Duration,
+    pub(super) wait: Duration,
     /// Whether the last try ended in [`State::Blocked`].
-    pub(crate) is_blocked: bool,
+    pub(super) is_blocked: bool,
 }
 
 impl Slot {
     /// A file that was never read.
-    pub(crate) const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             state: State::New,
             stamp: None,
@@ -99,13 +99,13 @@ impl Slot {
     }
 
     /// Whether its present content is what serves for it.
-    pub(crate) fn is_served_by_its_content(&self) -> bool {
+    pub(super) fn is_served_by_its_content(&self) -> bool {
         self.running.as_ref().is_some_and(|running| Some(running.hash) == self.hash && !running.is_over())
     }
 
     /// Whether `hash` serves here although the file is gone or has another content now: then it may move to the
     /// file that has it, as when files are renamed.
-    pub(crate) fn could_give_up(&self, hash: ContentHash) -> bool {
+    pub(super) fn could_give_up(&self, hash: ContentHash) -> bool {
         let serves = self.running.as_ref().is_some_and(|running| running.hash == hash && !running.is_over());
         let content_is_other = match self.state {
             State::Missing { .. } => true,
@@ -116,7 +116,7 @@ impl Slot {
     }
 
     /// Delays the next try, twice as long as the last time; without a watch until an operator asks.
-    pub(crate) fn block(&mut self, limits: &Limits, watch: Watch, bytes_free_min: Option<u64>) {
+    pub(super) fn block(&mut self, limits: &Limits, watch: Watch, bytes_free_min: Option<u64>) {
         let (first, longest) = (limits.plugin_retry_ms, limits.plugin_retry_ms_max);
         self.wait = (self.wait * 2).max(Duration::from_millis(first)).min(Duration::from_millis(longest));
         self.is_blocked = true;
@@ -125,7 +125,7 @@ impl Slot {
     }
 
     /// When it wants to be looked at.
-    pub(crate) const fn due(&self) -> Option<Instant> {
+    pub(super) const fn due(&self) -> Option<Instant> {
         match self.state {
             State::Settling { due, .. } | State::Missing { due } | State::Retrying { due, .. } => Some(due),
             State::Blocked { due, .. } | State::Waiting { due, .. } => due,
@@ -144,7 +144,7 @@ impl Slot {
     }
 
     /// Whether what serves, or else what waits to serve, declares that no two instances of it may live at the same time.
-    pub(crate) fn is_exclusive(&self) -> Option<bool> {
+    pub(super) fn is_exclusive(&self) -> Option<bool> {
         let waiting = || match &self.state {
             State::Conflicting(candidate) | State::Waiting { candidate, .. } => {
                 Some(candidate.is_exclusive())
@@ -155,7 +155,7 @@ impl Slot {
     }
 
     /// What the operator is told.
-    pub(crate) fn status(&self, file: &Path) -> Row {
+    pub(super) fn status(&self, file: &Path) -> Row {
         let candidate = match &self.state {
             State::Conflicting(candidate) | State::Waiting { candidate, .. } => Some(&candidate.descriptor),
             _ => None,

@@ -3,7 +3,8 @@
 
 use super::events::Tried;
 use super::loader::Loader;
-use super::slot::{Slot, State};
+use super::slot::State;
+use super::slots::Slots;
 use crate::plugin::clock::later;
 use crate::plugin::directory::content::ContentHash;
 use crate::plugin::instance::candidate::Copied;
@@ -100,14 +101,14 @@ impl Starting {
 impl Loader {
     /// Has a copied content tried elsewhere, or loads it at once where that is turned off.
     pub(crate) fn begin_trial(&mut self, name: &OsStr, copied: Copied, tries: u32) {
-        let Some(program) = self.config.probe.clone() else {
+        let Some(program) = self.context.config.probe.clone() else {
             return self.load(name, copied, Vec::new());
         };
         let id = copied.id;
         let (file, since) = (name.to_owned(), Instant::now());
         let trial = Trial { file, program, copied, tries, since, is_cancelled: Arc::default() };
         self.trials.waiting.insert(id, trial);
-        self.set_state(name, State::Probing { id });
+        self.slots.set_state(name, State::Probing { id });
         self.go_on_with_trials();
     }
 
@@ -117,11 +118,11 @@ impl Loader {
             let id = trial.copied.id;
             trial.since = Instant::now();
             if let Some(starting) = self.starting.as_mut().filter(|_| trial.tries == 0) {
-                starting.due = later(trial.since, self.config.limits.probe_max());
+                starting.due = later(trial.since, self.context.config.limits.probe_max());
             }
             if let Err(refusal) = self.start_trial(&trial) {
                 let verdict = Verdict { plugin: None, outcome: Err(refusal) };
-                self.mailbox.tried(Tried { id, verdict, settings: None });
+                self.context.mailbox.tried(Tried { id, verdict, settings: None });
             }
             self.trials.running.insert(id, trial);
         }
@@ -129,10 +130,10 @@ impl Loader {
 
     fn start_trial(&self, trial: &Trial) -> Result<(), Refusal> {
         let (id, program, copy) = (trial.copied.id, trial.program.clone(), trial.copied.path.clone());
-        let scratch = self.store.scratch(id)?;
-        let (config, mailbox) = (self.config.clone(), Arc::clone(&self.mailbox));
+        let scratch = self.context.store.scratch(id)?;
+        let (config, mailbox) = (self.context.config.clone(), Arc::clone(&self.context.mailbox));
         let is_cancelled = Arc::clone(&trial.is_cancelled);
-        let living = self.living();
+        let living = self.slots.alive.plugins();
         // On a thread that lives until the child is gone: the child is killed when it ends.
         let trial = move || {
             let verdict = trial::run(&program, &copy, scratch.path(), &config, &living, &is_cancelled);
@@ -157,7 +158,7 @@ impl Loader {
                 continue;
             }
             if let Some(plugin) = &verdict.plugin {
-                self.set_plugin(&trial.file, Some(plugin.clone()));
+                self.slots.set_plugin(&trial.file, Some(plugin.clone()));
             }
             let tried_as = verdict.plugin.map(|plugin| (plugin, settings));
             if self.is_outdated(tried_as.as_ref()) {
@@ -167,7 +168,7 @@ impl Loader {
             match (verdict.outcome, &mut self.starting) {
                 (Err(refusal), _) => self.failed(trial, refusal),
                 (Ok(warnings), Some(starting)) => {
-                    starting.due = later(Instant::now(), self.config.limits.probe_max());
+                    starting.due = later(Instant::now(), self.context.config.limits.probe_max());
                     starting.passed.insert(trial.file.clone(), Passed { trial, warnings, tried_as });
                 }
                 (Ok(warnings), None) => all_passed.push(Passed { trial, warnings, tried_as }),
@@ -230,7 +231,7 @@ impl Loader {
         copied.discard();
         match refusal {
             Refusal::Overran { what, .. } => self.overran(&file, hash, what, tries + 1),
-            refusal => self.refuse(&file, &refusal),
+            refusal => self.slots.refuse(&file, &refusal, &self.context),
         }
     }
 
@@ -238,19 +239,20 @@ impl Loader {
     /// again.
     fn overran(&mut self, name: &OsStr, hash: ContentHash, what: String, tries: u32) {
         let tries_left = trial::TRIES_MAX.saturating_sub(tries);
-        self.refuse(name, &Refusal::Overran { what, tries_left });
+        self.slots.refuse(name, &Refusal::Overran { what, tries_left }, &self.context);
         if tries_left == 0 {
-            log::info!("{} is not tried again before its content changes", self.path(name).display());
+            log::info!("{} is not tried again before its content changes", self.context.path(name).display());
         } else {
             let after = trial::RETRY_AFTER * tries;
-            log::info!("{} is tried again in {} s", self.path(name).display(), after.as_secs());
-            self.set_state(name, State::Retrying { hash, tries, due: later(Instant::now(), after) });
+            log::info!("{} is tried again in {} s", self.context.path(name).display(), after.as_secs());
+            self.slots.set_state(name, State::Retrying { hash, tries, due: later(Instant::now(), after) });
         }
     }
 
     /// Whether the plugin's configuration is another one by now than it was tried with.
     fn is_outdated(&self, tried_as: Option<&(String, Option<Value>)>) -> bool {
-        tried_as.is_some_and(|(plugin, settings)| self.config.settings.get(plugin) != settings.as_ref())
+        tried_as
+            .is_some_and(|(plugin, settings)| self.context.config.settings.get(plugin) != settings.as_ref())
     }
 
     /// Whether its file still has the content that is tried.
@@ -261,7 +263,7 @@ impl Loader {
 
 impl Trial {
     /// Whether one of these is for its content.
-    fn is_of(&self, slots: &BTreeMap<OsString, Slot>) -> bool {
+    fn is_of(&self, slots: &Slots) -> bool {
         let state = slots.get(&self.file).map(|slot| &slot.state);
         matches!(state, Some(State::Probing { id }) if *id == self.copied.id)
     }

@@ -51,8 +51,7 @@ impl Loader {
     }
 
     pub(super) fn make_old_again(&mut self, plugin: &str) {
-        self.generations += 1;
-        let id = self.generations;
+        let id = self.slots.next_number();
         let Some(replacement) = self.replacements.get(plugin) else { return };
         let (holder, old) = (replacement.holder.clone(), Arc::clone(&replacement.old));
         let give = |live: &Live, task: &TaskGuard| self.give(replacement, live, task);
@@ -73,11 +72,11 @@ impl Loader {
         let Some(replacement) = self.replacements.remove(plugin) else { return };
         let Replacement { file, holder, candidate, tries, old, pause, refusal, .. } = replacement;
         let id = generation.id;
-        self.alive.insert(id, generation.living());
+        self.slots.alive.add(id, generation.living());
         if let Some(slot) = self.slots.get_mut(&holder) {
             slot.running = Some(generation);
         }
-        self.is_registry_stale = true;
+        self.slots.touch_registry();
         self.commit();
         if let Some(gate) = old.gate() {
             gate.close(Pause::over(), None);
@@ -98,11 +97,11 @@ impl Loader {
     /// plugin serves these calls before it goes too.
     pub(super) fn resume_calls(&mut self, file: &OsStr, pause: &Pause) {
         if let Some(State::Missing { due }) = self.slots.get_mut(file).map(|slot| &mut slot.state) {
-            let after = Duration::from_millis(self.config.limits.removal_ms).max(RESUMED_CALLS);
+            let after = Duration::from_millis(self.context.config.limits.removal_ms).max(RESUMED_CALLS);
             *due = later(Instant::now(), after);
             log::info!(
                 "{} was removed while its plugin was replaced; the calls that waited are answered first",
-                self.path(file).display()
+                self.context.path(file).display()
             );
         }
         pause.end();
@@ -117,23 +116,23 @@ impl Loader {
         refusal: &Refusal,
     ) {
         if !self.is_state_of(file, candidate.id) {
-            let path = self.path(file);
+            let path = self.context.path(file);
             log::error!("a content that {} no longer has was refused: {refusal}", path.display());
             if refusal.is_of_the_content() {
                 let (hash, why, plugin) =
                     (candidate.hash, refusal.to_string(), Some(candidate.descriptor.name));
-                self.quarantine.put(quarantine::Entry { hash, why, plugin, beside: None });
+                self.slots.quarantine.put(quarantine::Entry { hash, why, plugin, beside: None });
             }
             return;
         }
         let stamp = self.slots.get(file).and_then(|slot| slot.stamp);
-        self.refuse(file, refusal);
+        self.slots.refuse(file, refusal, &self.context);
         let due = Self::next_try(tries + 1).filter(|_| !refusal.is_of_the_content());
         if let (Some(due), Some(slot)) = (due, self.slots.get_mut(file)) {
             // Not at each look: every try makes calls wait.
             slot.stamp = stamp;
             let candidate = Box::new(candidate);
-            self.set_state(file, State::Waiting { candidate, tries: tries + 1, due: Some(due) });
+            self.slots.set_state(file, State::Waiting { candidate, tries: tries + 1, due: Some(due) });
         }
     }
 
