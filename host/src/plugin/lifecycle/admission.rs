@@ -51,14 +51,30 @@ impl Loader {
         }
     }
 
+    /// Says so when what serves is not trusted any more. It goes on: its code has run already, and taking it from its
+    /// callers would turn a wrong line in the configuration into an outage. Its removal is the operator's to do.
+    fn tell_of_trust(&self, name: &OsStr, content: &Content) {
+        let path = self.context.path(name);
+        let trusted = self.context.config.trust.check(&path, content, self.context.config.follow_symlinks);
+        let Err(refusal) = trusted else { return };
+        let plugin = self.slots.get(name).and_then(|slot| slot.running.as_ref());
+        if let Some(plugin) = plugin.map(|running| &running.descriptor.name) {
+            log::warn!(
+                "plugin {plugin} of {} serves although {refusal}; it could not be loaded again: remove the file if it \
+                 should not serve",
+                path.display()
+            );
+        }
+    }
+
     /// A content has passed its trial: its code comes into this process.
     pub(crate) fn load(&mut self, name: &OsStr, copied: Copied, warnings: Vec<String>) {
         let task = self.context.begin_task(name, copied.id, "the loading of its library");
         let begun = Instant::now();
-        let footprint = &mut self.footprint;
+        let retirement = &mut self.retirement;
         let loaded = copied.load(warnings, &self.context.config.limits, &mut |step| {
             if let Step::Load { count } = step {
-                footprint.map(count);
+                retirement.map(count);
             }
         });
         drop(task);

@@ -188,7 +188,7 @@ impl Loader {
             replacement.old.id == generation && matches!(replacement.step, Step::Draining { .. })
         };
         let Some(plugin) = self.replacements.iter().find(is_it).map(|(plugin, _)| plugin.clone()) else {
-            return self.drained_in_retirement(generation);
+            return self.retirement.drained(generation, &self.context);
         };
         let Some(replacement) = self.replacements.remove(&plugin) else { return };
         if !replacement.old.gate().is_some_and(|gate| gate.is_drained()) {
@@ -200,7 +200,7 @@ impl Loader {
                 let old = Arc::clone(&replacement.old);
                 self.replacements.insert(plugin, Replacement { saved, step: Step::Ending, ..replacement });
                 if let Some(ended) = old.end() {
-                    self.end(ended, Some(old));
+                    self.retirement.end(ended, Some(old), &self.context);
                 }
             }
             Err(why) => {
@@ -342,7 +342,7 @@ impl Loader {
         self.resume_calls(&file, &pause);
         log::info!("plugin {plugin}: its calls waited for {} ms", since.elapsed().as_millis());
         if let Some(gone) = remains {
-            self.keep(gone);
+            self.retirement.keep(gone);
         }
         self.finish();
     }

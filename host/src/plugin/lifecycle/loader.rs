@@ -2,12 +2,12 @@
 //! comes to serve are in [`super::admission`].
 
 use super::context::Context;
-use super::events::{Ended, Event, Mailbox};
+use super::events::{Event, Gone, Mailbox};
 use super::exclusive::Replacement;
 use super::generation::Generation;
 use super::published::Shared;
-use super::reloads::Pending;
-use super::retirement::{Destroyed, Destroying, Draining};
+use super::reloads::{self, Reloads};
+use super::retirement::Retirement;
 use super::slot::{Slot, State};
 use super::slots::Slots;
 use super::trials::{Starting, Trials};
@@ -19,7 +19,6 @@ use crate::plugin::directory::listing::{self, Attention, Entry, Listing};
 use crate::plugin::directory::store::Store;
 use crate::plugin::directory::watch::Watcher;
 use crate::plugin::instance::thread_names::Names;
-use crate::plugin::library::footprint::Footprint;
 use crate::plugin::refusal::Refusal;
 use crate::registry::{Registry, Snapshot};
 use crossbeam_channel::Sender;
@@ -38,14 +37,7 @@ pub(crate) struct Loader {
     pub(crate) slots: Slots,
     pub(crate) registry: Arc<Registry>,
     watcher: Option<Watcher>,
-    /// Told so; their last calls still run.
-    pub(crate) draining: Vec<Draining>,
-    /// Their `destroy` runs.
-    pub(crate) destroying: Vec<Destroying>,
-    /// To be destroyed once fewer are.
-    pub(crate) undestroyed: Vec<Ended>,
-    /// Their ends are to be looked at.
-    pub(crate) destroyed: Vec<Destroyed>,
+    pub(super) retirement: Retirement,
     /// Those that must end before their successors begin, by the plugin's name.
     pub(crate) replacements: BTreeMap<String, Replacement>,
     /// Snapshots that were replaced, as long as calls have them.
@@ -53,11 +45,7 @@ pub(crate) struct Loader {
     /// Snapshots that have a generation without its gate, by its number, where a replacement gave up
     /// waiting for them.
     pub(crate) ungated: BTreeMap<u64, Vec<Weak<Snapshot>>>,
-    /// What the last generation that left something did leave, by the plugin's name.
-    pub(crate) left_behind: BTreeMap<String, String>,
-    pub(crate) footprint: Footprint,
-    /// Asked for by the operator, not yet done.
-    pub(crate) reloads: Vec<Pending>,
+    reloads: Reloads,
     pub(crate) trials: Trials,
     /// Until the server first serves.
     pub(crate) starting: Option<Starting>,
@@ -65,7 +53,6 @@ pub(crate) struct Loader {
     last_look: Instant,
     /// The last look could not list the directory.
     pub(crate) is_blind: bool,
-    pub(crate) kept_was_warned: bool,
     /// What was last said of the directory as a whole.
     directory_said: Option<String>,
 }
@@ -84,22 +71,16 @@ impl Loader {
             slots: Slots::default(),
             registry,
             watcher: None,
-            draining: Vec::new(),
-            destroying: Vec::new(),
-            undestroyed: Vec::new(),
-            destroyed: Vec::new(),
+            retirement: Retirement::default(),
             replacements: BTreeMap::new(),
             editions: Vec::new(),
             ungated: BTreeMap::new(),
-            left_behind: BTreeMap::new(),
-            footprint: Footprint::default(),
-            reloads: Vec::new(),
+            reloads: Reloads::default(),
             trials: Trials::default(),
             starting: None,
             next_look: None,
             last_look: Instant::now(),
             is_blind: false,
-            kept_was_warned: false,
             directory_said: None,
         }
     }
@@ -122,17 +103,26 @@ impl Loader {
                     self.slots.unblock();
                     self.look();
                 }
-                Event::Settings(settings) => self.reconfigure(settings),
-                Event::Reload(reload) => self.reload(reload),
+                Event::Settings(settings) => {
+                    reloads::reconfigure(settings, &mut self.slots, &mut self.context);
+                    self.look();
+                }
+                Event::Reload(reload) => {
+                    if self.reloads.begin(reload, &mut self.slots) {
+                        self.look();
+                    }
+                }
                 Event::Due => {
-                    self.attend_retired();
+                    if self.retirement.attend(&mut self.slots, &self.context) {
+                        self.publish_status();
+                    }
                     self.attend_replacements();
                     self.go_on_with_trials();
                     if self.look_due().is_some_and(|due| due <= Instant::now()) {
                         self.look();
                     }
                 }
-                Event::Ended(ended) => self.end(ended, None),
+                Event::Ended(ended) => self.retirement.end(ended, None, &self.context),
                 Event::Drained(generation) => self.drained(generation),
                 Event::Gone(gone) => self.gone(gone),
                 Event::Tried(tried) => self.tried(tried),
@@ -296,6 +286,48 @@ impl Loader {
         }
     }
 
+    /// Begins the way out of those that the registry no longer has, and tells operators before them.
+    fn retire(&mut self) {
+        let replaced = self.slots.take_replaced();
+        self.retirement.close(&replaced, &self.context);
+        for generation in &replaced {
+            if self.slots.look_again_beside(generation.id) {
+                self.look_at(Instant::now());
+            }
+        }
+        self.publish_status();
+        Retirement::tell(replaced, &self.context);
+    }
+
+    /// Counts what is mapped and tells operators.
+    fn publish_status(&mut self) {
+        self.context.shared.count_kept(self.retirement.kept(&self.slots, &self.context));
+        let row = |(name, slot): (&OsString, &Slot)| {
+            let mut row = slot.status(&self.context.path(name));
+            let plugin = row.status.name.clone().unwrap_or_default();
+            row.status.reload =
+                slot.is_exclusive().map(|is_exclusive| self.context.reload_of(&plugin, is_exclusive));
+            self.retirement.add_past(&plugin, row)
+        };
+        let rows = self.slots.iter().map(row).collect();
+        self.context.shared.rows.store(Arc::new(rows));
+    }
+
+    /// A generation is destroyed.
+    fn gone(&mut self, gone: Gone) {
+        self.slots.alive.remove(gone.generation);
+        self.retirement.gone(&gone, &self.context);
+        if let Some(gone) = self.ended_for_another(gone) {
+            self.retirement.keep(gone);
+            self.wake_waiting();
+        }
+    }
+
+    /// Tells those who wait for reloads that are done.
+    pub(super) fn answer_reloads(&mut self) {
+        self.reloads.answer(&self.slots, self.is_blind);
+    }
+
     fn stop(mut self, deadline: Instant) {
         self.watcher = None;
         self.drop_replacements();
@@ -303,9 +335,9 @@ impl Loader {
         self.slots.clear();
         self.cancel_stale_trials();
         self.retire();
-        while !self.draining.is_empty() || !self.destroying.is_empty() || self.trials.are_running() {
+        while self.retirement.is_busy() || self.trials.are_running() {
             match self.context.mailbox.next(Some(deadline)) {
-                Event::Ended(ended) => self.end(ended, None),
+                Event::Ended(ended) => self.retirement.end(ended, None, &self.context),
                 Event::Drained(generation) => self.drained(generation),
                 Event::Gone(gone) => self.gone(gone),
                 Event::Tried(tried) => self.tried(tried),
@@ -313,7 +345,7 @@ impl Loader {
                 Event::Hint | Event::Asked | Event::Settings(_) | Event::Reload(_) | Event::Stop(_) => {}
             }
         }
-        self.tell_what_is_left();
+        self.retirement.tell_what_is_left();
         self.context.shared.rows.store(Arc::default());
     }
 
@@ -349,7 +381,7 @@ impl Loader {
 
     fn due(&self) -> Option<Instant> {
         let starting = self.starting.as_ref().map(Starting::due);
-        let retiring = self.retired_due().into_iter().chain(self.replacements_due());
+        let retiring = self.retirement.due().into_iter().chain(self.replacements_due());
         let others = retiring.chain(self.trials.due()).chain(starting);
         self.look_due().into_iter().chain(others).min()
     }

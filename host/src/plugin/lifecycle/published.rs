@@ -4,9 +4,10 @@
 use super::pauses::Pauses;
 use super::stall_watch::CurrentTask;
 use super::status::{PluginStatus, Row};
+use crate::plugin::library::footprint::Count;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What the loader publishes besides the registry.
@@ -26,6 +27,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Says what is mapped beside what serves.
+    pub(crate) fn count_kept(&self, kept: Count) {
+        self.kept.store(kept.generations, Ordering::Relaxed);
+        self.kept_bytes.store(kept.bytes, Ordering::Relaxed);
+        self.kept_file_bytes.store(kept.file_bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn status(&self) -> Vec<PluginStatus> {
         let now = |row: &Row| {
             let mut status = row.now();

@@ -3,17 +3,16 @@
 //! Both requests only make a file's content count as new. It then takes the way of every new content, with every check
 //! on it, so they are done some settle time later.
 
+use super::context::Context;
 use super::events::{Reload, ReloadError, Settings};
-use super::loader::Loader;
 use super::slot::{Slot, State};
-use crate::plugin::directory::content::Content;
+use super::slots::Slots;
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 
 /// A reload that is under way.
-pub(crate) struct Pending {
+struct Pending {
     /// A plugin's name, or a file's.
     wanted: String,
     /// What served when it was asked for.
@@ -21,88 +20,48 @@ pub(crate) struct Pending {
     reply: Sender<Result<(), ReloadError>>,
 }
 
-impl Loader {
-    /// Takes new settings for all plugins; those whose own changed get a new generation.
-    pub(crate) fn reconfigure(&mut self, Settings { settings, options, trust }: Settings) {
-        self.context.config.options = options;
-        if self.context.config.trust != trust {
-            self.context.config.trust = trust;
-            self.judge_anew();
-        }
-        let names: BTreeSet<String> =
-            self.context.config.settings.keys().chain(settings.keys()).cloned().collect();
-        let before: Vec<Value> = names.iter().map(|name| self.context.settings_of(name)).collect();
-        self.context.config.settings = settings;
-        for (name, before) in names.iter().zip(before) {
-            if before == self.context.settings_of(name) {
-                continue;
-            }
-            if self.slots.renew(name, |_| {}) {
-                log::info!("the configuration of plugin {name} changed: it gets a new generation");
-            } else {
-                log::info!("the configuration of plugin {name} changed; it is not loaded");
-            }
-        }
-        self.slots.unblock();
-        self.look();
-    }
+/// The reloads that are under way.
+#[derive(Default)]
+pub(super) struct Reloads(Vec<Pending>);
 
-    /// Has every file read again, so that each content meets the trust of now: one that was refused may be trusted, one
-    /// that is ready to serve may be trusted no more, and of one that serves [`Loader::tell_of_trust`] has something to say.
-    fn judge_anew(&mut self) {
-        log::info!("[trust] changed: every plugin file is judged anew");
-        self.slots.look_again_at_all();
-    }
-
-    /// Says so when what serves is not trusted any more. It goes on: its code has run already, and taking it from its
-    /// callers would turn a wrong line in the configuration into an outage. Its removal is the operator's to do.
-    pub(crate) fn tell_of_trust(&self, name: &OsStr, content: &Content) {
-        let path = self.context.path(name);
-        let trusted = self.context.config.trust.check(&path, content, self.context.config.follow_symlinks);
-        let Err(refusal) = trusted else { return };
-        let plugin = self.slots.get(name).and_then(|slot| slot.running.as_ref());
-        if let Some(plugin) = plugin.map(|running| &running.descriptor.name) {
-            log::warn!(
-                "plugin {plugin} of {} serves although {refusal}; it could not be loaded again: remove the file if it \
-                 should not serve",
-                path.display()
-            );
-        }
-    }
-
-    /// Begins a reload; [`Loader::answer_reloads`] says what became of it.
-    pub(crate) fn reload(&mut self, Reload { wanted, reply }: Reload) {
-        let before = self.running(&wanted);
-        if self.slots.renew(&wanted, |slot| slot.is_forced = true) {
+impl Reloads {
+    /// Begins a reload; [`Reloads::answer`] says what became of it. Whether there is such a plugin: the
+    /// directory is to be looked at then.
+    pub(super) fn begin(&mut self, Reload { wanted, reply }: Reload, slots: &mut Slots) -> bool {
+        let before = running(slots, &wanted);
+        let is_found = slots.renew(&wanted, |slot| slot.is_forced = true);
+        if is_found {
             log::info!("{wanted} is reloaded as an operator asked");
-            self.reloads.push(Pending { wanted, before, reply });
-            self.look();
+            self.0.push(Pending { wanted, before, reply });
         } else {
             // Nobody waiting is no reason for anything.
             let _ = reply.send(Err(ReloadError::Unknown));
         }
+        is_found
     }
 
-    /// Tells those who wait for reloads that are done.
-    pub(crate) fn answer_reloads(&mut self) {
-        let pending = std::mem::take(&mut self.reloads);
-        for reload in pending {
-            match self.outcome(&reload) {
-                Some(outcome) => drop(reload.reply.send(outcome)),
-                None => self.reloads.push(reload),
+    /// Tells those who wait for reloads that are done. `is_blind`: the directory cannot be read.
+    pub(super) fn answer(&mut self, slots: &Slots, is_blind: bool) {
+        self.0.retain(|reload| match reload.outcome(slots, is_blind) {
+            Some(outcome) => {
+                drop(reload.reply.send(outcome));
+                false
             }
-        }
+            None => true,
+        });
     }
+}
 
+impl Pending {
     /// None while the content settles.
-    fn outcome(&self, reload: &Pending) -> Option<Result<(), ReloadError>> {
-        let slots = || self.slots.meant(&reload.wanted);
+    fn outcome(&self, slots: &Slots, is_blind: bool) -> Option<Result<(), ReloadError>> {
+        let meant = || slots.meant(&self.wanted);
         // The version of before may have been made again, under another number.
         let is_refused = |slot: &Slot| {
             slot.running.is_some() && matches!(slot.state, State::Refused | State::Waiting { .. })
         };
-        let is_new = self.running(&reload.wanted).is_some_and(|running| Some(running) != reload.before);
-        if is_new && !slots().any(is_refused) {
+        let is_new = running(slots, &self.wanted).is_some_and(|running| Some(running) != self.before);
+        if is_new && !meant().any(is_refused) {
             return Some(Ok(()));
         }
         let is_under_way = |slot: &Slot| {
@@ -114,25 +73,48 @@ impl Loader {
                     | State::Waiting { due: None, .. }
             )
         };
-        if slots().any(is_under_way) {
+        if meant().any(is_under_way) {
             return None;
         }
-        let why = match slots().next() {
-            _ if self.is_blind => "the plugins directory cannot be read".to_owned(),
+        let why = match meant().next() {
+            _ if is_blind => "the plugins directory cannot be read".to_owned(),
             None => return Some(Err(ReloadError::Unknown)),
             Some(Slot { state: State::Missing { .. }, .. }) => "its file is gone".to_owned(),
             Some(slot) => slot.last_error.clone().unwrap_or_else(|| "it was not loaded".to_owned()),
         };
         Some(Err(ReloadError::Refused(why)))
     }
-
-    fn running(&self, wanted: &str) -> Option<u64> {
-        self.slots.meant(wanted).filter_map(|slot| slot.running.as_ref()).map(|running| running.id).next()
-    }
 }
 
-/// Whether the file has this name, or the plugin of this name serves for it, or was found in it last.
-fn is_meant(file: &OsStr, slot: &Slot, wanted: &str) -> bool {
-    let serves = slot.running.as_ref().is_some_and(|running| running.descriptor.name == wanted);
-    serves || file == wanted || slot.plugin.as_deref() == Some(wanted)
+/// What serves for a plugin or a file.
+fn running(slots: &Slots, wanted: &str) -> Option<u64> {
+    slots.meant(wanted).filter_map(|slot| slot.running.as_ref()).map(|running| running.id).next()
+}
+
+/// Takes new settings for all plugins; those whose own changed get a new generation. The directory is
+/// to be looked at then.
+pub(super) fn reconfigure(settings: Settings, slots: &mut Slots, context: &mut Context) {
+    let Settings { settings, options, trust } = settings;
+    context.config.options = options;
+    if context.config.trust != trust {
+        context.config.trust = trust;
+        // Each content meets the trust of now: one that was refused may be trusted, one that is ready
+        // to serve may be trusted no more, and of one that serves there is something to say.
+        log::info!("[trust] changed: every plugin file is judged anew");
+        slots.look_again_at_all();
+    }
+    let names: BTreeSet<String> = context.config.settings.keys().chain(settings.keys()).cloned().collect();
+    let before: Vec<Value> = names.iter().map(|name| context.settings_of(name)).collect();
+    context.config.settings = settings;
+    for (name, before) in names.iter().zip(before) {
+        if before == context.settings_of(name) {
+            continue;
+        }
+        if slots.renew(name, |_| {}) {
+            log::info!("the configuration of plugin {name} changed: it gets a new generation");
+        } else {
+            log::info!("the configuration of plugin {name} changed; it is not loaded");
+        }
+    }
+    slots.unblock();
 }
