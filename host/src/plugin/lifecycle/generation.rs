@@ -21,28 +21,28 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 /// What a generation is made of.
-pub(crate) struct Origin {
-    pub(crate) id: u64,
-    pub(crate) hash: ContentHash,
-    pub(crate) settings: Value,
-    pub(crate) warnings: Vec<String>,
+pub(super) struct Origin {
+    pub(super) id: u64,
+    pub(super) hash: ContentHash,
+    pub(super) settings: Value,
+    pub(super) warnings: Vec<String>,
 }
 
 /// A running plugin.
-pub(crate) struct Generation {
+pub(super) struct Generation {
     /// Counts all generations of the server from 1.
-    pub(crate) id: u64,
-    pub(crate) hash: ContentHash,
+    pub(super) id: u64,
+    pub(super) hash: ContentHash,
     /// The configuration that it was created with.
-    pub(crate) settings: Value,
+    pub(super) settings: Value,
     /// What an operator should know of its content.
-    pub(crate) warnings: Vec<String>,
-    pub(crate) loaded_at: SystemTime,
-    pub(crate) descriptor: Descriptor,
+    pub(super) warnings: Vec<String>,
+    pub(super) loaded_at: SystemTime,
+    pub(super) descriptor: Descriptor,
     /// Of its methods, in their order.
     promises: Vec<Arc<Promise>>,
     /// What is counted of its calls.
-    pub(crate) health: Arc<Health>,
+    pub(super) health: Arc<Health>,
     since: Moment,
     /// Set when it is replaced or removed.
     until: OnceLock<Moment>,
@@ -55,7 +55,7 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    pub(crate) fn new(
+    pub(super) fn new(
         origin: Origin,
         descriptor: Descriptor,
         live: Live,
@@ -85,7 +85,7 @@ impl Generation {
     }
 
     /// What calls enter. Calls of snapshots that were published before the first time are not seen by it.
-    pub(crate) fn make_gate(&self) -> &Arc<Gate> {
+    pub(super) fn make_gate(&self) -> &Arc<Gate> {
         let (id, mailbox) = (self.id, &self.mailbox);
         self.gate.get_or_init(|| {
             let mailbox = Arc::clone(mailbox);
@@ -94,28 +94,28 @@ impl Generation {
     }
 
     /// See [`Generation::make_gate`].
-    pub(crate) fn gate(&self) -> Option<&Arc<Gate>> {
+    pub(super) fn gate(&self) -> Option<&Arc<Gate>> {
         self.gate.get()
     }
 
     /// Whether it declares that no two of its plugin's instances may live at the same time.
-    pub(crate) const fn is_exclusive(&self) -> bool {
+    pub(super) const fn is_exclusive(&self) -> bool {
         self.live.is_exclusive()
     }
 
     /// Its entry among all that live.
-    pub(crate) fn living(&self) -> Living {
+    pub(super) fn living(&self) -> Living {
         Living { plugin: self.descriptor.name.clone(), is_exclusive: self.is_exclusive() }
     }
 
     /// Whether its instance is being destroyed or was.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
     }
 
     /// What is left to do, for the first who asks. To be asked for when no call runs and none will: when the gate is drained,
     /// or by the last reference.
-    pub(crate) fn end(&self) -> Option<Ended> {
+    pub(super) fn end(&self) -> Option<Ended> {
         let is_first = !self.is_over.swap(true, Ordering::AcqRel);
         is_first.then(|| Ended {
             generation: self.id,
@@ -127,43 +127,43 @@ impl Generation {
     }
 
     /// The same code for another instance, under another number.
-    pub(crate) fn again(&self, id: u64) -> Candidate {
+    pub(super) fn again(&self, id: u64) -> Candidate {
         let (descriptor, warnings) = (self.descriptor.clone(), self.warnings.clone());
         Candidate::again(id, self.hash, descriptor, warnings, self.live.table())
     }
 
     /// Since when it serves.
-    pub(crate) const fn since(&self) -> Moment {
+    pub(super) const fn since(&self) -> Moment {
         self.since
     }
 
     /// What calls start from here on belongs to its successor. To be called once, when the registry no longer has it.
-    pub(crate) fn close(&self, now: Moment) {
+    pub(super) fn close(&self, now: Moment) {
         self.until.get_or_init(|| now);
     }
 
     /// Tells the plugin that no new call will start, once.
-    pub(crate) fn quiesce(&self) {
+    pub(super) fn quiesce(&self) {
         self.live.quiesce();
     }
 
     /// What its library takes.
-    pub(crate) fn count(&self) -> Count {
+    pub(super) fn count(&self) -> Count {
         self.live.count()
     }
 
     /// Whether it has a state for the generation after it.
-    pub(crate) const fn gives_state(&self) -> bool {
+    pub(super) const fn gives_state(&self) -> bool {
         self.live.gives_state()
     }
 
     /// See [`Live::save_state`]. Loader thread only.
-    pub(crate) fn save_state(&self, context: &CallContext) -> Option<Result<Saved, String>> {
+    pub(super) fn save_state(&self, context: &CallContext) -> Option<Result<Saved, String>> {
         self.live.save_state(context)
     }
 
     /// Its entries in the registry.
-    pub(crate) fn methods(self: &Arc<Self>) -> impl Iterator<Item = Method> {
+    pub(super) fn methods(self: &Arc<Self>) -> impl Iterator<Item = Method> {
         self.descriptor.methods.iter().zip(&self.promises).enumerate().map(|(index, (info, promise))| {
             Method {
                 info: Arc::clone(info),

@@ -1,14 +1,17 @@
 //! From a settled file to a serving generation and out again. `loader` is the loop; only it
 //! imports the parts.
 
+mod action;
 pub(crate) mod admission;
 mod alive;
 mod context;
+mod create;
 pub(crate) mod events;
 pub(crate) mod exclusive;
 pub(crate) mod generation;
 pub(crate) mod handover;
 pub(crate) mod loader;
+mod looks;
 pub(crate) mod pauses;
 pub(crate) mod published;
 pub(crate) mod quarantine;

@@ -8,43 +8,43 @@ const ENTRIES_MAX: usize = 1_000;
 
 /// What was refused, the newest first.
 #[derive(Default)]
-pub(crate) struct Quarantine(VecDeque<Entry>);
+pub(super) struct Quarantine(VecDeque<Entry>);
 
 /// One refused content.
-pub(crate) struct Entry {
-    pub(crate) hash: ContentHash,
-    pub(crate) why: String,
+pub(super) struct Entry {
+    pub(super) hash: ContentHash,
+    pub(super) why: String,
     /// The plugin's name, when it came to that.
-    pub(crate) plugin: Option<String>,
+    pub(super) plugin: Option<String>,
     /// The generation whose state it refused: beside another one it may serve.
-    pub(crate) beside: Option<u64>,
+    pub(super) beside: Option<u64>,
 }
 
 impl Quarantine {
     /// Remembers a refusal. The oldest one is forgotten when there are too many.
-    pub(crate) fn put(&mut self, entry: Entry) {
+    pub(super) fn put(&mut self, entry: Entry) {
         self.0.retain(|old| old.hash != entry.hash);
         self.0.truncate(ENTRIES_MAX - 1);
         self.0.push_front(entry);
     }
 
     /// The refusal that still holds for this content.
-    pub(crate) fn get(&self, hash: ContentHash, runs: impl Fn(u64) -> bool) -> Option<&Entry> {
+    pub(super) fn get(&self, hash: ContentHash, runs: impl Fn(u64) -> bool) -> Option<&Entry> {
         self.0.iter().find(|entry| entry.hash == hash && entry.beside.is_none_or(&runs))
     }
 
     /// Forgets that this content was refused.
-    pub(crate) fn forget(&mut self, hash: ContentHash) {
+    pub(super) fn forget(&mut self, hash: ContentHash) {
         self.0.retain(|entry| entry.hash != hash);
     }
 
     /// The contents that were refused beside this generation.
-    pub(crate) fn beside(&self, generation: u64) -> impl Iterator<Item = ContentHash> {
+    pub(super) fn beside(&self, generation: u64) -> impl Iterator<Item = ContentHash> {
         self.0.iter().filter(move |entry| entry.beside == Some(generation)).map(|entry| entry.hash)
     }
 
     /// Forgets what was refused of a plugin.
-    pub(crate) fn forgive(&mut self, plugin: &str) {
+    pub(super) fn forgive(&mut self, plugin: &str) {
         self.0.retain(|entry| entry.plugin.as_deref() != Some(plugin));
     }
 }

@@ -59,10 +59,6 @@ impl Slots {
         self.by_name.iter()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&OsString, &mut Slot)> {
-        self.by_name.iter_mut()
-    }
-
     pub(super) fn values(&self) -> impl Iterator<Item = &Slot> {
         self.by_name.values()
     }
@@ -89,6 +85,16 @@ impl Slots {
         self.is_registry_stale = true;
         self.replaced.push(Arc::clone(&running));
         Some(running)
+    }
+
+    /// The files of these names are gone, and what serves for them goes at `due`.
+    pub(super) fn set_missing(&mut self, is_missing: impl Fn(&OsString) -> bool, due: Instant) {
+        for (_, slot) in self.by_name.iter_mut().filter(|(name, _)| is_missing(name)) {
+            if !matches!(slot.state, State::Missing { .. }) {
+                slot.state = State::Missing { due };
+                self.is_status_stale = true;
+            }
+        }
     }
 
     /// Forgets all files: the server ends.

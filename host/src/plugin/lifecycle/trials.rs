@@ -1,8 +1,9 @@
 //! The probes that are under way or wait for a place. The loader never waits for one: a content that hangs holds up
 //! neither the start nor another content.
 
+use super::action::Action;
+use super::context::Context;
 use super::events::Tried;
-use super::loader::Loader;
 use super::slot::State;
 use super::slots::Slots;
 use crate::plugin::clock::later;
@@ -13,7 +14,7 @@ use crate::plugin::probe::verdict::Verdict;
 use crate::plugin::refusal::Refusal;
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,9 +29,13 @@ const BUSY_FOR: Duration = Duration::from_millis(500);
 
 /// All contents on trial, by their numbers.
 #[derive(Default)]
-pub(crate) struct Trials {
+pub(super) struct Trials {
     waiting: BTreeMap<u64, Trial>,
     running: BTreeMap<u64, Trial>,
+    /// To be loaded.
+    passed: VecDeque<Passed>,
+    /// Until the server first serves.
+    starting: Option<Starting>,
 }
 
 /// A content on trial.
@@ -48,9 +53,9 @@ struct Trial {
 
 /// The time until the server first serves. Contents that were there at the start are admitted together at its end, by
 /// their files' names: which of two that claim one name serves must not hang on which was faster.
-pub(crate) struct Starting {
+struct Starting {
     /// Dropped at the end.
-    _ready: Sender<()>,
+    ready: Sender<()>,
     passed: BTreeMap<OsString, Passed>,
     /// The start waits no longer than this for what is still on trial.
     due: Instant,
@@ -65,15 +70,138 @@ struct Passed {
 }
 
 impl Trials {
-    pub(crate) fn are_running(&self) -> bool {
+    /// Begins the start: what passes is loaded at its end. `ready` says that by its drop.
+    pub(super) fn begin_start(&mut self, ready: Sender<()>, context: &Context) {
+        let due = later(Instant::now(), context.config.limits.probe_max());
+        self.starting = Some(Starting { ready, passed: BTreeMap::new(), due });
+    }
+
+    /// Ends the start once nothing is on trial, or nothing has passed for too long. Gives what is to
+    /// be dropped when all that has passed is loaded.
+    pub(super) fn end_start(&mut self) -> Option<Sender<()>> {
+        let is_over = |starting: &mut Starting| {
+            let is_idle = self.running.is_empty() && self.waiting.is_empty();
+            let are_all_tried = self.waiting.values().all(|trial| trial.tries > 0);
+            is_idle || (are_all_tried && starting.due <= Instant::now())
+        };
+        let starting = self.starting.take_if(is_over)?;
+        self.passed.extend(starting.passed.into_values());
+        Some(starting.ready)
+    }
+
+    /// Logs how many contents the start has not waited for.
+    pub(super) fn tell_late(&self) {
+        let late = self.running.len() + self.waiting.len();
+        if late > 0 {
+            log::warn!("the start does not wait for {late} plugin files that are still being tried");
+        }
+    }
+
+    pub(super) fn are_running(&self) -> bool {
         !self.running.is_empty()
     }
 
-    /// When [`Loader::go_on_with_trials`] is wanted, whatever ends until then.
-    pub(crate) fn due(&self) -> Option<Instant> {
+    /// When [`Trials::go_on`] or [`Trials::end_start`] is wanted, whatever ends until then.
+    pub(super) fn due(&self) -> Option<Instant> {
         let is_wanted = !self.waiting.is_empty() && self.running.len() < RUNNING_MAX;
         let busy = self.running.values().map(|trial| trial.since + BUSY_FOR);
-        busy.filter(|end| *end > Instant::now()).min().filter(|_| is_wanted)
+        let next = busy.filter(|end| *end > Instant::now()).min().filter(|_| is_wanted);
+        next.into_iter().chain(self.starting.as_ref().map(|starting| starting.due)).min()
+    }
+
+    /// Has a copied content tried elsewhere, or loads it at once where that is turned off.
+    pub(super) fn begin(
+        &mut self,
+        name: &OsStr,
+        copied: Copied,
+        tries: u32,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Vec<Action> {
+        let Some(program) = context.config.probe.clone() else {
+            return vec![Action::Load { file: name.to_owned(), copied, warnings: Vec::new() }];
+        };
+        let id = copied.id;
+        let (file, since) = (name.to_owned(), Instant::now());
+        let trial = Trial { file, program, copied, tries, since, is_cancelled: Arc::default() };
+        self.waiting.insert(id, trial);
+        slots.set_state(name, State::Probing { id });
+        self.go_on(slots, context);
+        Vec::new()
+    }
+
+    /// Starts what has a place now.
+    pub(super) fn go_on(&mut self, slots: &Slots, context: &Context) {
+        while let Some(mut trial) = self.next() {
+            let id = trial.copied.id;
+            trial.since = Instant::now();
+            if let Some(starting) = self.starting.as_mut().filter(|_| trial.tries == 0) {
+                starting.due = later(trial.since, context.config.limits.probe_max());
+            }
+            if let Err(refusal) = trial.start(slots, context) {
+                let verdict = Verdict { plugin: None, outcome: Err(refusal) };
+                context.mailbox.tried(Tried { id, verdict, settings: None });
+            }
+            self.running.insert(id, trial);
+        }
+    }
+
+    /// Takes the verdicts of trials that have ended.
+    pub(super) fn tried(&mut self, tried: Vec<Tried>, slots: &mut Slots, context: &Context) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for Tried { id, verdict, settings } in tried {
+            let Some(trial) = self.running.remove(&id) else {
+                actions.push(Action::TriedAlone { id, verdict });
+                continue;
+            };
+            if !trial.is_of(slots) {
+                trial.copied.discard();
+                continue;
+            }
+            if let Some(plugin) = &verdict.plugin {
+                slots.set_plugin(&trial.file, Some(plugin.clone()));
+            }
+            let tried_as = verdict.plugin.map(|plugin| (plugin, settings));
+            if is_outdated(tried_as.as_ref(), context) {
+                actions.extend(self.begin(&trial.file, trial.copied, trial.tries, slots, context));
+                continue;
+            }
+            match (verdict.outcome, &mut self.starting) {
+                (Err(refusal), _) => trial.failed(refusal, slots, context),
+                (Ok(warnings), Some(starting)) => {
+                    starting.due = later(Instant::now(), context.config.limits.probe_max());
+                    starting.passed.insert(trial.file.clone(), Passed { trial, warnings, tried_as });
+                }
+                (Ok(warnings), None) => self.passed.push_back(Passed { trial, warnings, tried_as }),
+            }
+        }
+        actions.extend([Action::StartTrials, Action::LoadPassed, Action::RetryConflicting]);
+        actions.extend([Action::Publish, Action::AnswerReloads]);
+        actions
+    }
+
+    /// What becomes of the next content that has passed, as far as that still says something.
+    pub(super) fn next_passed(&mut self, slots: &mut Slots, context: &Context) -> Option<Vec<Action>> {
+        let Passed { trial, warnings, tried_as } = self.passed.pop_front()?;
+        if !trial.is_of(slots) {
+            trial.copied.discard();
+            return Some(Vec::new());
+        }
+        if is_outdated(tried_as.as_ref(), context) {
+            return Some(self.begin(&trial.file, trial.copied, trial.tries, slots, context));
+        }
+        Some(vec![Action::Load { file: trial.file, copied: trial.copied, warnings }])
+    }
+
+    /// Ends the trials of contents that their files no longer have.
+    pub(super) fn cancel_stale(&mut self, slots: &Slots) {
+        let is_stale = |trial: &Trial| !trial.is_of(slots);
+        for trial in self.running.values().filter(|trial| is_stale(trial)) {
+            trial.is_cancelled.store(true, Ordering::Relaxed);
+        }
+        for (_, trial) in self.waiting.extract_if(.., |_, trial| is_stale(trial)) {
+            trial.copied.discard();
+        }
     }
 
     /// The next that may run. What has hung before hangs again, most likely: others come first.
@@ -87,53 +215,13 @@ impl Trials {
     }
 }
 
-impl Starting {
-    pub(crate) fn new(ready: Sender<()>, patience: Duration) -> Self {
-        Self { _ready: ready, passed: BTreeMap::new(), due: later(Instant::now(), patience) }
-    }
-
-    /// When it ends at the latest.
-    pub(crate) const fn due(&self) -> Instant {
-        self.due
-    }
-}
-
-impl Loader {
-    /// Has a copied content tried elsewhere, or loads it at once where that is turned off.
-    pub(crate) fn begin_trial(&mut self, name: &OsStr, copied: Copied, tries: u32) {
-        let Some(program) = self.context.config.probe.clone() else {
-            return self.load(name, copied, Vec::new());
-        };
-        let id = copied.id;
-        let (file, since) = (name.to_owned(), Instant::now());
-        let trial = Trial { file, program, copied, tries, since, is_cancelled: Arc::default() };
-        self.trials.waiting.insert(id, trial);
-        self.slots.set_state(name, State::Probing { id });
-        self.go_on_with_trials();
-    }
-
-    /// Starts what has a place now.
-    pub(crate) fn go_on_with_trials(&mut self) {
-        while let Some(mut trial) = self.trials.next() {
-            let id = trial.copied.id;
-            trial.since = Instant::now();
-            if let Some(starting) = self.starting.as_mut().filter(|_| trial.tries == 0) {
-                starting.due = later(trial.since, self.context.config.limits.probe_max());
-            }
-            if let Err(refusal) = self.start_trial(&trial) {
-                let verdict = Verdict { plugin: None, outcome: Err(refusal) };
-                self.context.mailbox.tried(Tried { id, verdict, settings: None });
-            }
-            self.trials.running.insert(id, trial);
-        }
-    }
-
-    fn start_trial(&self, trial: &Trial) -> Result<(), Refusal> {
-        let (id, program, copy) = (trial.copied.id, trial.program.clone(), trial.copied.path.clone());
-        let scratch = self.context.store.scratch(id)?;
-        let (config, mailbox) = (self.context.config.clone(), Arc::clone(&self.context.mailbox));
-        let is_cancelled = Arc::clone(&trial.is_cancelled);
-        let living = self.slots.alive.plugins();
+impl Trial {
+    fn start(&self, slots: &Slots, context: &Context) -> Result<(), Refusal> {
+        let (id, program, copy) = (self.copied.id, self.program.clone(), self.copied.path.clone());
+        let scratch = context.store.scratch(id)?;
+        let (config, mailbox) = (context.config.clone(), Arc::clone(&context.mailbox));
+        let is_cancelled = Arc::clone(&self.is_cancelled);
+        let living = slots.alive.plugins();
         // On a thread that lives until the child is gone: the child is killed when it ends.
         let trial = move || {
             let verdict = trial::run(&program, &copy, scratch.path(), &config, &living, &is_cancelled);
@@ -145,126 +233,39 @@ impl Loader {
         started.map(drop).map_err(Refusal::io("start its probe"))
     }
 
-    /// Takes the verdicts of trials that have ended.
-    pub(crate) fn tried(&mut self, tried: Vec<Tried>) {
-        let mut all_passed = Vec::new();
-        for Tried { id, verdict, settings } in tried {
-            let Some(trial) = self.trials.running.remove(&id) else {
-                self.tried_alone(id, verdict);
-                continue;
-            };
-            if !self.is_on_trial(&trial) {
-                trial.copied.discard();
-                continue;
-            }
-            if let Some(plugin) = &verdict.plugin {
-                self.slots.set_plugin(&trial.file, Some(plugin.clone()));
-            }
-            let tried_as = verdict.plugin.map(|plugin| (plugin, settings));
-            if self.is_outdated(tried_as.as_ref()) {
-                self.begin_trial(&trial.file, trial.copied, trial.tries);
-                continue;
-            }
-            match (verdict.outcome, &mut self.starting) {
-                (Err(refusal), _) => self.failed(trial, refusal),
-                (Ok(warnings), Some(starting)) => {
-                    starting.due = later(Instant::now(), self.context.config.limits.probe_max());
-                    starting.passed.insert(trial.file.clone(), Passed { trial, warnings, tried_as });
-                }
-                (Ok(warnings), None) => all_passed.push(Passed { trial, warnings, tried_as }),
-            }
-        }
-        self.go_on_with_trials();
-        self.load_all(all_passed);
-        self.retry_conflicting();
-        self.commit();
-        self.answer_reloads();
-    }
-
-    /// Ends the start once nothing is on trial, or nothing has passed for too long.
-    pub(crate) fn end_start(&mut self) {
-        let is_over = |starting: &mut Starting| {
-            let is_idle = self.trials.running.is_empty() && self.trials.waiting.is_empty();
-            let are_all_tried = self.trials.waiting.values().all(|trial| trial.tries > 0);
-            is_idle || (are_all_tried && starting.due <= Instant::now())
-        };
-        let Some(starting) = self.starting.take_if(is_over) else { return };
-        self.load_all(starting.passed.into_values());
-        self.retry_conflicting();
-        self.commit();
-        let late = self.trials.running.len() + self.trials.waiting.len();
-        if late > 0 {
-            log::warn!("the start does not wait for {late} plugin files that are still being tried");
-        }
-    }
-
-    /// Loads what has passed, as far as that still says something.
-    fn load_all(&mut self, all_passed: impl IntoIterator<Item = Passed>) {
-        for Passed { trial, warnings, tried_as } in all_passed {
-            if !self.is_on_trial(&trial) {
-                trial.copied.discard();
-            } else if self.is_outdated(tried_as.as_ref()) {
-                self.begin_trial(&trial.file, trial.copied, trial.tries);
-            } else {
-                self.load(&trial.file, trial.copied, warnings);
-            }
-            // Before the next one's code runs, which may not return.
-            self.commit();
-        }
-    }
-
-    /// Ends the trials of contents that their files no longer have.
-    pub(crate) fn cancel_stale_trials(&mut self) {
-        let slots = &self.slots;
-        let is_stale = |trial: &Trial| !trial.is_of(slots);
-        for trial in self.trials.running.values().filter(|trial| is_stale(trial)) {
-            trial.is_cancelled.store(true, Ordering::Relaxed);
-        }
-        for (_, trial) in self.trials.waiting.extract_if(.., |_, trial| is_stale(trial)) {
-            trial.copied.discard();
-        }
-    }
-
-    fn failed(&mut self, trial: Trial, refusal: Refusal) {
-        let Trial { file, copied, tries, .. } = trial;
+    fn failed(self, refusal: Refusal, slots: &mut Slots, context: &Context) {
+        let Self { file, copied, tries, .. } = self;
         let hash = copied.hash;
         copied.discard();
         match refusal {
-            Refusal::Overran { what, .. } => self.overran(&file, hash, what, tries + 1),
-            refusal => self.slots.refuse(&file, &refusal, &self.context),
+            Refusal::Overran { what, .. } => overran(&file, hash, what, tries + 1, slots, context),
+            refusal => slots.refuse(&file, &refusal, context),
         }
     }
 
-    /// A trial took too long, as `tries` of this content did by now. That is the content's fault only if it happens
-    /// again.
-    fn overran(&mut self, name: &OsStr, hash: ContentHash, what: String, tries: u32) {
-        let tries_left = trial::TRIES_MAX.saturating_sub(tries);
-        self.slots.refuse(name, &Refusal::Overran { what, tries_left }, &self.context);
-        if tries_left == 0 {
-            log::info!("{} is not tried again before its content changes", self.context.path(name).display());
-        } else {
-            let after = trial::RETRY_AFTER * tries;
-            log::info!("{} is tried again in {} s", self.context.path(name).display(), after.as_secs());
-            self.slots.set_state(name, State::Retrying { hash, tries, due: later(Instant::now(), after) });
-        }
-    }
-
-    /// Whether the plugin's configuration is another one by now than it was tried with.
-    fn is_outdated(&self, tried_as: Option<&(String, Option<Value>)>) -> bool {
-        tried_as
-            .is_some_and(|(plugin, settings)| self.context.config.settings.get(plugin) != settings.as_ref())
-    }
-
-    /// Whether its file still has the content that is tried.
-    fn is_on_trial(&self, trial: &Trial) -> bool {
-        trial.is_of(&self.slots)
-    }
-}
-
-impl Trial {
     /// Whether one of these is for its content.
     fn is_of(&self, slots: &Slots) -> bool {
         let state = slots.get(&self.file).map(|slot| &slot.state);
         matches!(state, Some(State::Probing { id }) if *id == self.copied.id)
     }
+}
+
+/// A trial took too long, as `tries` of this content did by now. That is the content's fault only if
+/// it happens again.
+fn overran(name: &OsStr, hash: ContentHash, what: String, tries: u32, slots: &mut Slots, context: &Context) {
+    let path = context.path(name);
+    let tries_left = trial::TRIES_MAX.saturating_sub(tries);
+    slots.refuse(name, &Refusal::Overran { what, tries_left }, context);
+    if tries_left == 0 {
+        log::info!("{} is not tried again before its content changes", path.display());
+    } else {
+        let after = trial::RETRY_AFTER * tries;
+        log::info!("{} is tried again in {} s", path.display(), after.as_secs());
+        slots.set_state(name, State::Retrying { hash, tries, due: later(Instant::now(), after) });
+    }
+}
+
+/// Whether the plugin's configuration is another one by now than it was tried with.
+fn is_outdated(tried_as: Option<&(String, Option<Value>)>, context: &Context) -> bool {
+    tried_as.is_some_and(|(plugin, settings)| context.config.settings.get(plugin) != settings.as_ref())
 }

@@ -1,17 +1,19 @@
-//! The way back: the old version is made again, with its state, because the new one was refused.
+//! The end of a replacement: its calls go on in the new version, or in the old one, which is made
+//! again, with its state, because the new one was refused.
 
-use super::{Replacement, Step};
+use super::Exclusive;
+use super::replacement::{Replacement, Step, finished, put_off, refuse_candidate, resume_calls};
 use crate::plugin::clock::later;
-use crate::plugin::instance::candidate::Candidate;
 use crate::plugin::instance::live::Live;
+use crate::plugin::lifecycle::action::{Action, Refused, ResumedBy, Resumption};
+use crate::plugin::lifecycle::context::Context;
+use crate::plugin::lifecycle::create::create;
 use crate::plugin::lifecycle::generation::Generation;
-use crate::plugin::lifecycle::loader::Loader;
-use crate::plugin::lifecycle::slot::State;
+use crate::plugin::lifecycle::handover;
+use crate::plugin::lifecycle::slots::Slots;
 use crate::plugin::lifecycle::stall_watch::TaskGuard;
-use crate::plugin::lifecycle::{handover, quarantine};
 use crate::plugin::refusal::Refusal;
 use crate::registry::Pause;
-use std::ffi::OsStr;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,25 +22,33 @@ use std::time::{Duration, Instant};
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(60);
 
-/// A plugin whose file was removed while its calls waited serves so much longer, for these calls.
-const RESUMED_CALLS: Duration = Duration::from_secs(5);
-
-impl Loader {
+impl Exclusive {
     /// Puts a replacement off because calls that began before there was a gate do not end. The next
     /// attempt still waits for them.
-    pub(super) fn give_up_gating(&mut self, plugin: &str) {
-        let Some(mut replacement) = self.replacements.remove(plugin) else { return };
+    pub(super) fn give_up_gating(
+        &mut self,
+        plugin: &str,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Vec<Action> {
+        let Some(mut replacement) = self.replacements.remove(plugin) else { return Vec::new() };
         let generation = replacement.old.id;
         if let Step::Gating { before, .. } = &mut replacement.step {
             self.ungated.retain(|_, before| before.iter().any(|edition| edition.strong_count() > 0));
             self.ungated.insert(generation, mem::take(before));
         }
         let tries_left = handover::TRIES_MAX.saturating_sub(replacement.tries + 1);
-        self.put_off(replacement, &Refusal::Busy { generation, tries_left });
+        put_off(replacement, Refusal::Busy { generation, tries_left }, slots, context)
     }
 
     /// Makes the old version again, because the new one was refused.
-    pub(super) fn restore(&mut self, plugin: &str, refusal: Refusal) {
+    pub(super) fn restore(
+        &mut self,
+        plugin: &str,
+        refusal: Refusal,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Vec<Action> {
         if let Some(replacement) = self.replacements.get_mut(plugin) {
             let tries_left = handover::TRIES_MAX.saturating_sub(replacement.tries + 1);
             replacement.refusal = Some(match refusal {
@@ -47,122 +57,108 @@ impl Loader {
                 refusal => refusal,
             });
         }
-        self.make_old_again(plugin);
+        self.make_old_again(plugin, slots, context)
     }
 
-    pub(super) fn make_old_again(&mut self, plugin: &str) {
-        let id = self.slots.next_number();
-        let Some(replacement) = self.replacements.get(plugin) else { return };
-        let (holder, old) = (replacement.holder.clone(), Arc::clone(&replacement.old));
-        let give = |live: &Live, task: &TaskGuard| self.give(replacement, live, task);
-        let made = self.create(&holder, old.again(id), old.settings.clone(), give);
-        match made {
+    pub(super) fn make_old_again(
+        &mut self,
+        plugin: &str,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Vec<Action> {
+        let id = slots.next_number();
+        let Some(replacement) = self.replacements.get(plugin) else { return Vec::new() };
+        let old = Arc::clone(&replacement.old);
+        let give = |live: &Live, task: &TaskGuard| replacement.give(live, task, context);
+        match create(&replacement.holder, old.again(id), old.settings.clone(), context, give) {
             Ok((generation, _)) => {
                 log::warn!(
                     "plugin {plugin}: version {} is made again, as generation {id}",
                     old.descriptor.version
                 );
-                self.put_back(plugin, generation);
+                self.put_back(plugin, generation, slots)
             }
-            Err(why) => self.is_down(plugin, &why),
+            Err(why) => self.is_down(plugin, &why, slots),
         }
     }
 
-    fn put_back(&mut self, plugin: &str, generation: Arc<Generation>) {
-        let Some(replacement) = self.replacements.remove(plugin) else { return };
+    fn put_back(&mut self, plugin: &str, generation: Arc<Generation>, slots: &mut Slots) -> Vec<Action> {
+        let Some(replacement) = self.replacements.remove(plugin) else { return Vec::new() };
         let Replacement { file, holder, candidate, tries, old, pause, refusal, .. } = replacement;
         let id = generation.id;
-        self.slots.alive.add(id, generation.living());
-        if let Some(slot) = self.slots.get_mut(&holder) {
+        slots.alive.add(id, generation.living());
+        if let Some(slot) = slots.get_mut(&holder) {
             slot.running = Some(generation);
         }
-        self.slots.touch_registry();
-        self.commit();
-        if let Some(gate) = old.gate() {
-            gate.close(Pause::over(), None);
-        }
-        self.resume_calls(&holder, &pause);
-        match refusal {
-            // What it was refused beside is what runs now.
-            Some(Refusal::State { why, .. }) => {
-                self.refuse_candidate(&file, candidate, tries, &Refusal::State { generation: id, why });
-            }
-            Some(refusal) => self.refuse_candidate(&file, candidate, tries, &refusal),
-            None => {}
-        }
-        self.finish();
-    }
-
-    /// Has the calls that waited go on in what runs for a file. If the file is gone by now, its
-    /// plugin serves these calls before it goes too.
-    pub(super) fn resume_calls(&mut self, file: &OsStr, pause: &Pause) {
-        if let Some(State::Missing { due }) = self.slots.get_mut(file).map(|slot| &mut slot.state) {
-            let after = Duration::from_millis(self.context.config.limits.removal_ms).max(RESUMED_CALLS);
-            *due = later(Instant::now(), after);
-            log::info!(
-                "{} was removed while its plugin was replaced; the calls that waited are answered first",
-                self.context.path(file).display()
-            );
-        }
-        pause.end();
-    }
-
-    /// Refuses a content, if its file still has it. One that may be taken later waits for that.
-    pub(super) fn refuse_candidate(
-        &mut self,
-        file: &OsStr,
-        candidate: Candidate,
-        tries: u32,
-        refusal: &Refusal,
-    ) {
-        if !self.is_state_of(file, candidate.id) {
-            let path = self.context.path(file);
-            log::error!("a content that {} no longer has was refused: {refusal}", path.display());
-            if refusal.is_of_the_content() {
-                let (hash, why, plugin) =
-                    (candidate.hash, refusal.to_string(), Some(candidate.descriptor.name));
-                self.slots.quarantine.put(quarantine::Entry { hash, why, plugin, beside: None });
-            }
-            return;
-        }
-        let stamp = self.slots.get(file).and_then(|slot| slot.stamp);
-        self.slots.refuse(file, refusal, &self.context);
-        let due = Self::next_try(tries + 1).filter(|_| !refusal.is_of_the_content());
-        if let (Some(due), Some(slot)) = (due, self.slots.get_mut(file)) {
-            // Not at each look: every try makes calls wait.
-            slot.stamp = stamp;
-            let candidate = Box::new(candidate);
-            self.slots.set_state(file, State::Waiting { candidate, tries: tries + 1, due: Some(due) });
-        }
+        slots.touch_registry();
+        let refused = refusal.map(|refusal| {
+            let refusal = match refusal {
+                // What it was refused beside is what runs now.
+                Refusal::State { why, .. } => Refusal::State { generation: id, why },
+                refusal => refusal,
+            };
+            Refused { file, candidate, tries, refusal }
+        });
+        let by = ResumedBy::Old { old, refused };
+        vec![Action::Publish, Action::Resume(Box::new(Resumption { file: holder, pause, by }))]
     }
 
     /// No version of the plugin serves.
-    fn is_down(&mut self, plugin: &str, why: &Refusal) {
-        let Some(replacement) = self.replacements.get_mut(plugin) else { return };
+    fn is_down(&mut self, plugin: &str, why: &Refusal, slots: &mut Slots) -> Vec<Action> {
+        let Some(replacement) = self.replacements.get_mut(plugin) else { return Vec::new() };
         let tries = match replacement.step {
             Step::Down { tries, .. } => tries + 1,
             _ => 0,
         };
         let after = AGAIN_FIRST.saturating_mul(1 << tries.min(10)).min(AGAIN_MAX);
         replacement.step = Step::Down { due: later(Instant::now(), after), tries };
-        let (file, version) = (replacement.file.clone(), replacement.old.descriptor.version.clone());
+        let version = &replacement.old.descriptor.version;
         let refused = replacement.refusal.as_ref().map(ToString::to_string).unwrap_or_default();
         let text = format!(
-            "no version serves: the new one was refused ({refused}), and version {version} could not be made again ({why}); \
-             trying the old one again in {} s",
+            "no version serves: the new one was refused ({refused}), and version {version} could not be \
+             made again ({why}); trying the old one again in {} s",
             after.as_secs()
         );
         log::error!("plugin {plugin}: {text}");
-        self.tell_in_status(&file, text);
+        slots.set_error(&replacement.file, text);
+        vec![Action::Publish]
     }
 
     /// The file of a plugin that is down is gone, and with it what could be made again.
-    pub(crate) fn forget_replacement(&mut self, plugin: &str) {
+    pub(in crate::plugin::lifecycle) fn forget(&mut self, plugin: &str) {
         if let Some(Replacement { pause, saved, .. }) = self.replacements.remove(plugin) {
             if saved.is_some() {
                 log::error!("plugin {plugin}: its saved state goes with its file");
             }
             pause.end();
         }
+    }
+
+    /// Has the calls of a replacement go on, once the registry has what they go on in.
+    pub(in crate::plugin::lifecycle) fn resume(
+        resumption: Resumption,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Vec<Action> {
+        let Resumption { file, pause, by } = resumption;
+        let mut actions = Vec::new();
+        match by {
+            ResumedBy::New { plugin, since, remains } => {
+                resume_calls(&file, &pause, slots, context);
+                log::info!("plugin {plugin}: its calls waited for {} ms", since.elapsed().as_millis());
+                actions.extend(remains.map(Action::Keep));
+            }
+            ResumedBy::Old { old, refused } => {
+                if let Some(gate) = old.gate() {
+                    gate.close(Pause::over(), None);
+                }
+                resume_calls(&file, &pause, slots, context);
+                if let Some(refused) = refused {
+                    refuse_candidate(refused, slots, context);
+                }
+            }
+        }
+        actions.extend(finished());
+        actions
     }
 }
