@@ -24,7 +24,8 @@ pub struct Config {
     pub options: BTreeMap<String, PluginOptions>,
     /// What a plugin and a call may use.
     pub limits: Limits,
-    /// The `hotcall` program, which tries each new content in a child process first. None: contents are not tried.
+    /// The `hotcall` program, which tries each new content in a child process first. None: contents
+    /// are not tried.
     pub probe: Option<PathBuf>,
     /// Whether files and directories that somebody else could change are refused.
     pub check_permissions: bool,
@@ -79,8 +80,9 @@ pub enum Unload {
     /// It stays mapped, which is always safe.
     #[default]
     Keep,
-    /// It is unmapped if the plugin declares that it leaves nothing behind (`HOTCALL_PLUGIN_LEAVES_NOTHING`), and nothing
-    /// is known that speaks against it. A plugin that declares it wrongly takes the server along.
+    /// It is unmapped if the plugin declares that it leaves nothing behind
+    /// (`HOTCALL_PLUGIN_LEAVES_NOTHING`), and nothing is known that speaks against it. A plugin
+    /// that declares it wrongly takes the server along.
     Close,
 }
 

@@ -36,10 +36,12 @@ pub struct Plugins {
     loader: Option<JoinHandle<()>>,
 }
 
-/// Starts the life cycle and loads what is in the directory. Returns once that is done, whatever was refused.
+/// Starts the life cycle and loads what is in the directory. Returns once that is done, whatever
+/// was refused.
 ///
 /// # Errors
-/// The state directory or the settings cannot be used, or there is no thread to be had. Never because of a plugin.
+/// The state directory or the settings cannot be used, or there is no thread to be had. Never
+/// because of a plugin.
 pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> {
     check(&config.settings)?;
     let store = Store::open(&config.state_dir, config.check_permissions)?;
@@ -60,7 +62,8 @@ pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> 
     let (watching, watched) = (Arc::clone(&shared), done.clone());
     let watch = move || stall_watch::watch(&watching.current_task, &watching.pauses, &watched, patience);
     thread::Builder::new().name("hotcall-watch".into()).spawn(watch).map_err(Error::Thread)?;
-    // Disconnects when what is there is loaded. A plugin that holds up the loader does not hold up the others' server.
+    // Disconnects when what is there is loaded. A plugin that holds up the loader does not hold up
+    // the others' server.
     while is_ready.recv_timeout(START_TICK) == Err(RecvTimeoutError::Timeout) {
         if shared.current_task.is_held_up(patience) {
             break;
@@ -75,9 +78,9 @@ impl Plugins {
         self.mailbox.ask();
     }
 
-    /// Takes these as the plugins' configurations and looks at the directory now: a plugin whose configuration changed gets
-    /// a new generation, and with another trust what does not serve is judged anew. What serves goes on, trusted or not.
-    /// Returns before that is done.
+    /// Takes these as the plugins' configurations and looks at the directory now: a plugin whose
+    /// configuration changed gets a new generation, and with another trust what does not serve is
+    /// judged anew. What serves goes on, trusted or not. Returns before that is done.
     ///
     /// # Errors
     /// [`Error::Settings`]: nothing has changed then.
@@ -119,7 +122,8 @@ impl Plugins {
     }
 
     /// Empties the registry, then quiesces and destroys all plugins, and removes the private
-    /// copies. To be called when no call runs any more; what still runs at `deadline` is not destroyed.
+    /// copies. To be called when no call runs any more; what still runs at `deadline` is not
+    /// destroyed.
     pub fn stop(mut self, deadline: Instant) {
         self.mailbox.stop(deadline);
         let Some(loader) = self.loader.take() else { return };

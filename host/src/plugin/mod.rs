@@ -6,19 +6,29 @@
 //!   -> ATOMIC SWAP in the registry -> old generation: quiesce, drain, destroy, keep mapped
 //! ```
 //!
-//! Where to begin: `lifecycle` is the loop, `slot` its states, `events` its events; `admit` decides
-//! what serves, and `candidate` is the list of steps that a file takes. Below them: `scan` and `watch` see files,
-//! `permissions` and `trust` say whose they are, `elf` reads them, `store` copies them, `probe` tries them elsewhere,
-//! `library` loads them, `handover` moves their state, `generation` serves them through `boundary`.
+//! Where to begin: `lifecycle/loader` is the loop, `lifecycle/slot` the states of a file, and
+//! `instance/candidate` the list of steps that a file takes.
+//!
+//! | room | is for |
+//! |---|---|
+//! | `directory` | what lies on disk: the listing, contents, permissions, trust, private copies |
+//! | `library` | what is mapped: ELF facts, the exported table, the memory that libraries keep |
+//! | `instance` | one created plugin: its calls, what it may ask of the host, its health |
+//! | `probe` | a trial of a content in a child process |
+//! | `lifecycle` | from a settled file to a serving generation and out again |
+//! | `admin` | what operators ask: status, reload, the inspection of a file |
 //!
 //! Invariants
-//! - One thread, the loader, runs all of a plugin's code but its methods and its end, which has a thread of its own. It holds
-//!   no lock that a call needs.
-//! - The registry is all that is written here for others. This module knows no network, no HTTP, no XML.
-//! - A failed step changes nothing that serves. No file's code runs before its bytes are checked, and the watched file
-//!   itself is never mapped.
-//! - Nothing is unmapped, but for a plugin that declares that it leaves nothing behind, when the operator says so.
-//! - `unsafe` stands in `library`, `callbacks` and `boundary` only, and in a probe's `inherited`.
+//! - One thread, the loader, runs all of a plugin's code but its methods and its end, which has a
+//!   thread of its own. It holds no lock that a call needs.
+//! - The registry is all that is written here for others. This module knows no network, no HTTP, no
+//!   XML.
+//! - A failed step changes nothing that serves. No file's code runs before its bytes are checked, and
+//!   the watched file itself is never mapped.
+//! - Nothing is unmapped, but for a plugin that declares that it leaves nothing behind, when the
+//!   operator says so.
+//! - `unsafe` stands in `library` and `instance` only, and in a probe's `inherited`.
+//! - A room names only rooms above it in the table.
 
 pub(crate) mod admin;
 pub(crate) mod clock;

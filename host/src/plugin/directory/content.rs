@@ -1,5 +1,5 @@
-//! What is in one file: read once, so that the bytes that are checked are the bytes that are loaded.
-//! Must not know plugins.
+//! What is in one file: read once, so that the bytes that are checked are the bytes that are
+//! loaded. Must not know plugins.
 
 use super::permissions::{self, Policy};
 use crate::plugin::refusal::Refusal;
@@ -10,8 +10,9 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Tells two contents of one name apart without reading them. Inode numbers are used again within moments, so it
-/// only ever says "changed, look" and never "the same plugin": that is the content hash's to say.
+/// Tells two contents of one name apart without reading them. Inode numbers are used again within
+/// moments, so it only ever says "changed, look" and never "the same plugin": that is the content
+/// hash's to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     device: u64,

@@ -1,10 +1,11 @@
 //! Whether a plugin's file holds a copy of an embedded database of its own.
 //!
-//! Such a database guards its files with locks of POSIX, which are per process, and with variables, which are per copy. Two
-//! versions of a plugin in one process have two copies, which do not see each other: what is committed can be lost.
+//! Such a database guards its files with locks of POSIX, which are per process, and with variables,
+//! which are per copy. Two versions of a plugin in one process have two copies, which do not see
+//! each other: what is committed can be lost.
 
-/// A database, and what shows that a file holds it: a function that it defines, or, when its symbols were stripped, texts that
-/// nobody but the database itself has all of.
+/// A database, and what shows that a file holds it: a function that it defines, or, when its
+/// symbols were stripped, texts that nobody but the database itself has all of.
 struct Sign {
     name: &'static str,
     function: &'static str,

@@ -1,7 +1,8 @@
 //! What a plugin file says of itself, read before any of its code runs.
 //!
-//! `dlopen` runs constructors, and dies of SIGBUS on a file that is shorter than its headers say, so everything
-//! that can be refused by reading is refused here. Knows bytes only: no files, no loading.
+//! `dlopen` runs constructors, and dies of SIGBUS on a file that is shorter than its headers say,
+//! so everything that can be refused by reading is refused here. Knows bytes only: no files, no
+//! loading.
 
 use super::database;
 use super::footprint::Count;
@@ -36,11 +37,13 @@ pub(crate) struct Facts {
     pub(crate) table_address: u64,
     /// What of it is mapped, relative to the same.
     pub(crate) segments: Ranges,
-    /// Those of them that are written to, by the dynamic loader or the plugin. The others hold what the file holds.
+    /// Those of them that are written to, by the dynamic loader or the plugin. The others hold what
+    /// the file holds.
     pub(crate) written: Ranges,
     /// How long the file is.
     pub(crate) file_bytes: u64,
-    /// Where in the file the last byte of a segment ends. Symbols and debug information, which are not mapped, follow.
+    /// Where in the file the last byte of a segment ends. Symbols and debug information, which are
+    /// not mapped, follow.
     pub(crate) loaded_bytes: u64,
     /// An embedded database of which it has a copy of its own.
     pub(crate) database: Option<&'static str>,
@@ -54,7 +57,8 @@ impl Facts {
         Count::one(self.mapped_bytes(), self.file_bytes)
     }
 
-    /// The address space: the dynamic loader reserves all from the first segment to the end of the last.
+    /// The address space: the dynamic loader reserves all from the first segment to the end of the
+    /// last.
     fn mapped_bytes(&self) -> u64 {
         let start = self.segments.iter().map(|segment| segment.start).min().unwrap_or_default();
         let end = self.segments.iter().map(|segment| segment.end).max().unwrap_or_default();
@@ -137,8 +141,8 @@ fn segments(header: &Header, bytes: &[u8]) -> Result<Segments, Refusal> {
     Ok(Segments { all, written, loaded_bytes })
 }
 
-/// Whether the dynamic loader writes into segments that are read-only later (System V ABI, "Dynamic Section"). Said to be so
-/// when it cannot be told.
+/// Whether the dynamic loader writes into segments that are read-only later (System V ABI, "Dynamic
+/// Section"). Said to be so when it cannot be told.
 fn relocates_code(header: &elf::ProgramHeader64<LittleEndian>, bytes: &[u8]) -> bool {
     let has = |entries: &[elf::Dyn64<LittleEndian>]| {
         entries.iter().any(|entry| match entry.d_tag(LE) {
@@ -212,7 +216,8 @@ fn symbols(sections: &SectionTable<'_, Header>, bytes: &[u8]) -> Result<(u64, Ve
     Ok((table.st_value(LE), unique_warning(&unique).into_iter().collect()))
 }
 
-/// A database that a symbol shows, exported or not. Damaged symbols that are not loaded are no reason to refuse.
+/// A database that a symbol shows, exported or not. Damaged symbols that are not loaded are no
+/// reason to refuse.
 fn database_symbol(sections: &SectionTable<'_, Header>, bytes: &[u8]) -> Option<&'static str> {
     [elf::SHT_DYNSYM, elf::SHT_SYMTAB].into_iter().find_map(|kind| {
         let symbols = sections.symbols(LE, bytes, kind).ok()?;

@@ -1,5 +1,6 @@
-//! What is mapped into the process, and the private copies that it is mapped from: a library that was mapped stays so unless
-//! it could be unmapped, and whoever pays for that should be able to read how much it is.
+//! What is mapped into the process, and the private copies that it is mapped from: a library that
+//! was mapped stays so unless it could be unmapped, and whoever pays for that should be able to
+//! read how much it is.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +72,8 @@ impl Footprint {
         }
     }
 
-    /// What is mapped beside what serves: retired generations, and contents that were refused once mapped.
+    /// What is mapped beside what serves: retired generations, and contents that were refused once
+    /// mapped.
     pub(crate) fn kept(&self, serving: Count) -> Count {
         let mut kept = self.mapped;
         kept.take(serving);

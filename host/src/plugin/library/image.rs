@@ -1,7 +1,8 @@
 //! A library that is mapped into this process, and the private copy that it is mapped from.
 //!
-//! It stays mapped for the process's life, unless its generation is over and its [`Image`] is closed: unmapping is
-//! unsafe when a plugin left threads, thread-local destructors or signal handlers behind.
+//! It stays mapped for the process's life, unless its generation is over and its [`Image`] is
+//! closed: unmapping is unsafe when a plugin left threads, thread-local destructors or signal
+//! handlers behind.
 #![allow(unsafe_code, reason = "loads code and gives back its memory")]
 
 use super::elf::Facts;
@@ -46,7 +47,8 @@ pub(crate) struct Image {
 #[derive(Debug)]
 struct Handle(*mut c_void);
 
-// SAFETY: the dynamic loader's handles are opaque and may be used on any thread, dlopen(3), "MT-Safe".
+// SAFETY: the dynamic loader's handles are opaque and may be used on any thread, dlopen(3),
+// "MT-Safe".
 unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
@@ -56,8 +58,9 @@ unsafe impl Sync for Handle {}
 /// # Errors
 /// The dynamic loader's words, or no table where the file said.
 pub(crate) fn map(copy: &Path, facts: &Facts) -> Result<Mapped, Refusal> {
-    // SAFETY: the file's constructors run here: plugins are trusted code, and this is the loader thread. The file
-    // is the server's own copy with a name never used before, whole by `elf::read`, and nobody writes to it.
+    // SAFETY: the file's constructors run here: plugins are trusted code, and this is the loader
+    // thread. The file is the server's own copy with a name never used before, whole by
+    // `elf::read`, and nobody writes to it.
     let library = unsafe { Library::open(Some(copy), RTLD_NOW | RTLD_LOCAL) };
     let library = library.map_err(|error| Refusal::Dlopen(dlerror(&error, copy)))?;
     // SAFETY: the symbol's address is only looked at, as a number.
@@ -117,11 +120,12 @@ impl Image {
         Count { file_bytes: if is_shrunk { self.loaded_bytes } else { self.whole.file_bytes }, ..self.whole }
     }
 
-    /// Gives back the disk space of what is mapped nowhere: symbols and debug information, which are most of many files
-    /// and tell nothing any more once no call runs. How many bytes that was.
+    /// Gives back the disk space of what is mapped nowhere: symbols and debug information, which
+    /// are most of many files and tell nothing any more once no call runs. How many bytes that was.
     ///
-    /// A hole and not an end: the file keeps its length, so that whoever else has mapped it, as a debugger or the printer of
-    /// a backtrace, finds zeros there, where beyond a file's end would be SIGBUS. No mapped page changes.
+    /// A hole and not an end: the file keeps its length, so that whoever else has mapped it, as a
+    /// debugger or the printer of a backtrace, finds zeros there, where beyond a file's end would
+    /// be SIGBUS. No mapped page changes.
     pub(crate) fn shrink(&self) -> u64 {
         let spare = self.whole.file_bytes.saturating_sub(self.loaded_bytes);
         if spare == 0 || self.is_shrunk.load(Ordering::Relaxed) {
@@ -135,13 +139,15 @@ impl Image {
         spare
     }
 
-    /// Gives back the memory of what can be read again from the private copy: most of a library that is hardly used any
-    /// more. Code of it that runs after all, as of a thread-local's destructor, comes back by itself.
+    /// Gives back the memory of what can be read again from the private copy: most of a library
+    /// that is hardly used any more. Code of it that runs after all, as of a thread-local's
+    /// destructor, comes back by itself.
     pub(crate) fn rest(&self) {
         for pages in &self.constant {
             let (start, bytes) = (pages.start as *mut c_void, pages.end - pages.start);
-            // SAFETY: the pages are mapped from the copy and nobody has written to them, so that the kernel may drop them
-            // at any time, as it does when memory is short; the copy outlives the mapping and never changes.
+            // SAFETY: the pages are mapped from the copy and nobody has written to them, so that
+            // the kernel may drop them at any time, as it does when memory is short; the copy
+            // outlives the mapping and never changes.
             let dropped = unsafe { rustix::mm::madvise(start, bytes, rustix::mm::Advice::LinuxDontNeed) };
             if let Err(error) = dropped {
                 log::debug!("cannot give back {bytes} bytes of {}: {error}", self.copy.display());
@@ -149,12 +155,13 @@ impl Image {
         }
     }
 
-    /// Unmaps the library and removes its private copy. False when the dynamic loader keeps it nevertheless, as it does
-    /// for thread-locals with destructors and for symbols that are unique in the process.
+    /// Unmaps the library and removes its private copy. False when the dynamic loader keeps it
+    /// nevertheless, as it does for thread-locals with destructors and for symbols that are unique
+    /// in the process.
     ///
     /// # Safety
-    /// To be called once, when nothing of the library is used any more: no thread runs its code or will, and nobody
-    /// follows a pointer into it.
+    /// To be called once, when nothing of the library is used any more: no thread runs its code or
+    /// will, and nobody follows a pointer into it.
     pub(crate) unsafe fn close(&self) -> bool {
         /// glibc's bits/dlfcn.h.
         const RTLD_NOLOAD: i32 = 4;
@@ -163,7 +170,8 @@ impl Image {
         if library.close().is_err() {
             return false;
         }
-        // SAFETY: with NOLOAD nothing is mapped and no code runs: it is only asked whether the library is there.
+        // SAFETY: with NOLOAD nothing is mapped and no code runs: it is only asked whether the
+        // library is there.
         let is_there = unsafe { Library::open(Some(&self.copy), RTLD_NOLOAD | RTLD_NOW) }.is_ok();
         if !is_there {
             // What is left goes with the server in any case.

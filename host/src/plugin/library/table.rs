@@ -1,7 +1,7 @@
 //! The checks of the table that a plugin exports.
 //!
-//! A table is foreign data: every pointer in it is refused unless it leads into the library's own image, so that
-//! a wrong table is an error and not a crash. Must not know files.
+//! A table is foreign data: every pointer in it is refused unless it leads into the library's own
+//! image, so that a wrong table is an error and not a crash. Must not know files.
 #![allow(unsafe_code, reason = "reads the table at a symbol's address")]
 
 use super::descriptor::Descriptor;
@@ -154,16 +154,17 @@ impl Mapped {
         self.many(ptr, 1, what)?.first().ok_or_else(|| format!("{what} is missing"))
     }
 
-    /// Items of `T` in the library's own memory. `T` is one of the ABI's types, which have no invalid bits. What outlives
-    /// `self` is copied from them: the library may be unmapped once its generation is over.
+    /// Items of `T` in the library's own memory. `T` is one of the ABI's types, which have no
+    /// invalid bits. What outlives `self` is copied from them: the library may be unmapped once its
+    /// generation is over.
     fn many<T>(&self, ptr: *const T, len: usize, what: &str) -> Result<&[T], String> {
         let bytes = len.checked_mul(size_of::<T>()).ok_or_else(|| format!("{what} is impossibly long"))?;
         if bytes > 0 && !self.holds(ptr as usize, bytes) {
             return Err(format!("{what} is at {ptr:p}, which is not in the library"));
         }
-        // SAFETY: the range lies in one segment of a library that is mapped as long as `self` lives: only `Image::close`
-        // unmaps it, whose caller promises that nobody follows a pointer into it any more. The header requires these tables
-        // to be static data that nobody writes.
+        // SAFETY: the range lies in one segment of a library that is mapped as long as `self`
+        // lives: only `Image::close` unmaps it, whose caller promises that nobody follows a pointer
+        // into it any more. The header requires these tables to be static data that nobody writes.
         unsafe { tree::slice_of(ptr, len) }.map_err(|defect| format!("{what}: {defect}"))
     }
 
@@ -173,8 +174,8 @@ impl Mapped {
     }
 }
 
-/// A table of an older minor is shorter than this host's type: fields past `struct_size` must not be read. ABI 1.0 has no
-/// older minor, so today the least size is the whole type.
+/// A table of an older minor is shorter than this host's type: fields past `struct_size` must not
+/// be read. ABI 1.0 has no older minor, so today the least size is the whole type.
 fn check_size(struct_size: u32, needs: usize, what: &str) -> Result<(), String> {
     const { assert!(PLUGIN_SIZE_MIN == size_of::<abi::Plugin>() && METHOD_SIZE_MIN == size_of::<abi::Method>()) };
     match usize::try_from(struct_size) {
@@ -189,8 +190,8 @@ fn has(
     id: &CStr,
     revision: u32,
 ) -> bool {
-    // SAFETY: the function is of a table that was checked, whose library is mapped; any thread may call it; the text ends
-    // with a NUL.
+    // SAFETY: the function is of a table that was checked, whose library is mapped; any thread may
+    // call it; the text ends with a NUL.
     !unsafe { extension(id.as_ptr(), revision) }.is_null()
 }
 

@@ -80,7 +80,7 @@ pub(super) enum ResumedBy {
         remains: Option<Gone>,
     },
     /// The old version, made again.
-    Old { old: Arc<Generation>, refused: Option<Refused> },
+    Old { old: Arc<Generation>, refused: Option<Box<Refused>> },
 }
 
 /// A content that did not replace what it should.

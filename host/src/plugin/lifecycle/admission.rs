@@ -1,5 +1,6 @@
-//! From a settled content to a serving generation: the decisions. What a single file must pass is in
-//! `candidate`; here a file meets the others. Must not know trials, replacements or the registry.
+//! From a settled content to a serving generation: the decisions. What a single file must pass is
+//! in `candidate`; here a file meets the others. Must not know trials, replacements or the
+//! registry.
 
 use super::action::Action;
 use super::context::Context;
@@ -19,8 +20,8 @@ use std::time::Instant;
 /// Loading that takes longer is told: clients may notice it.
 const SLOW_LOAD_MS: u128 = 200;
 
-/// A content has stayed the same for the settle time. A file that `is_pinned` stays as it is until its
-/// plugin is replaced.
+/// A content has stayed the same for the settle time. A file that `is_pinned` stays as it is until
+/// its plugin is replaced.
 pub(super) fn settled(
     name: &OsStr,
     content: &Content,
@@ -80,8 +81,8 @@ pub(super) fn load(
     drop(task);
     let ms = begun.elapsed().as_millis();
     if ms > SLOW_LOAD_MS {
-        // The dynamic loader's lock is held while constructors run, and every thread needs it once when
-        // it starts.
+        // The dynamic loader's lock is held while constructors run, and every thread needs it once
+        // when it starts.
         log::warn!(
             "plugin file {}: its constructors took {ms} ms, in which no new connection was served; \
              do in create what takes long",
@@ -122,8 +123,8 @@ pub(super) fn admit(
     vec![Action::MakeRoom { file: name.to_owned(), candidate, tries }]
 }
 
-/// Makes the instance of an admitted plugin, and has it serve, unless the state that it is to take over
-/// cannot be had, which was tried `tries` times before.
+/// Makes the instance of an admitted plugin, and has it serve, unless the state that it is to take
+/// over cannot be had, which was tried `tries` times before.
 pub(super) fn serve(
     name: &OsStr,
     candidate: Candidate,
@@ -143,8 +144,8 @@ pub(super) fn serve(
             slots.alive.add(generation.id, generation.living());
             slots.swap(name, heir_of.as_deref(), generation, context);
             if is_handed_over {
-                // At once, and not when all files have been looked at: what calls change until then is
-                // lost.
+                // At once, and not when all files have been looked at: what calls change until then
+                // is lost.
                 return vec![Action::Publish];
             }
         }
@@ -218,9 +219,9 @@ pub(super) fn retry(name: OsString, slots: &mut Slots) -> Option<Action> {
     }
 }
 
-/// Says so when what serves is not trusted any more. It goes on: its code has run already, and taking
-/// it from its callers would turn a wrong line in the configuration into an outage. Its removal is the
-/// operator's to do.
+/// Says so when what serves is not trusted any more. It goes on: its code has run already, and
+/// taking it from its callers would turn a wrong line in the configuration into an outage. Its
+/// removal is the operator's to do.
 fn tell_of_trust(name: &OsStr, content: &Content, slots: &Slots, context: &Context) {
     let path = context.path(name);
     let trusted = context.config.trust.check(&path, content, context.config.follow_symlinks);

@@ -1,5 +1,5 @@
-//! Every instance that was created and not destroyed, however it ends: this list keeps two instances
-//! from meeting that must not. Must not know slots.
+//! Every instance that was created and not destroyed, however it ends: this list keeps two
+//! instances from meeting that must not. Must not know slots.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Replacing a plugin of which no two instances may live at the same time: it holds a port or a lock file, or its own copy
-//! of an embedded database.
+//! Replacing a plugin of which no two instances may live at the same time: it holds a port or a
+//! lock file, or its own copy of an embedded database.
 //!
 //! ```text
 //! older instances end -> the gate closes, calls wait -> running calls end -> save_state -> quiesce -> destroy
@@ -7,9 +7,9 @@
 //! ```
 //!
 //! Each arrow waits for an event and not on this thread, so others are loaded meanwhile. Only
-//! `save_state`, `create` and `load_state` run on it, as in every load. Until the state is saved the
-//! old version can go on as if nothing had been. Afterwards it can be made again, with its state, when
-//! the new one refuses. Must not know how files come to be candidates.
+//! `save_state`, `create` and `load_state` run on it, as in every load. Until the state is saved
+//! the old version can go on as if nothing had been. Afterwards it can be made again, with its
+//! state, when the new one refuses. Must not know how files come to be candidates.
 
 mod replacement;
 mod restore;
@@ -51,8 +51,8 @@ pub(super) struct Exclusive {
     replacements: BTreeMap<String, Replacement>,
     /// Snapshots that were replaced, as long as calls have them.
     editions: Vec<Weak<Snapshot>>,
-    /// Snapshots that have a generation without its gate, by its number, where a replacement gave up
-    /// waiting for them.
+    /// Snapshots that have a generation without its gate, by its number, where a replacement gave
+    /// up waiting for them.
     ungated: BTreeMap<u64, Vec<Weak<Snapshot>>>,
 }
 

@@ -1,8 +1,9 @@
 //! The state of a plugin on its way from the generation that runs to the one that replaces it.
 //!
-//! The order is: new `create`, old `save_state`, new `load_state`, swap. Until the swap nothing has changed for the
-//! old generation, so taking a step back is only destroying the new instance. Calls go on meanwhile: what they change
-//! after `save_state` is lost to the new generation, so the swap follows at once.
+//! The order is: new `create`, old `save_state`, new `load_state`, swap. Until the swap nothing has
+//! changed for the old generation, so taking a step back is only destroying the new instance. Calls
+//! go on meanwhile: what they change after `save_state` is lost to the new generation, so the swap
+//! follows at once.
 
 use super::context::Context;
 use super::generation::Generation;
@@ -12,12 +13,13 @@ use crate::plugin::instance::live::Live;
 use crate::plugin::refusal::Refusal;
 use std::time::{Duration, Instant};
 
-/// How often a state that cannot be saved is asked for, and how long to wait after the first time; twice as long after
-/// each further one.
+/// How often a state that cannot be saved is asked for, and how long to wait after the first time;
+/// twice as long after each further one.
 pub(super) const TRIES_MAX: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// Moves the state of `before` into an instance that serves nobody yet. Whether there was one to move.
+/// Moves the state of `before` into an instance that serves nobody yet. Whether there was one to
+/// move.
 ///
 /// # Errors
 /// [`Refusal::Save`] when `before` does not give its state, [`Refusal::State`] when `after` does not take it.

@@ -1,5 +1,5 @@
-//! The loop of the life cycle. It runs on one thread and alone writes the registry. It owns the parts,
-//! and does in their order what they return: parts do not know each other.
+//! The loop of the life cycle. It runs on one thread and alone writes the registry. It owns the
+//! parts, and does in their order what they return: parts do not know each other.
 
 use super::action::Action;
 use super::admission;
@@ -118,8 +118,8 @@ impl Loader {
         }
     }
 
-    /// One look at the whole directory: every slot takes the steps that are due, and the registry is
-    /// swapped once.
+    /// One look at the whole directory: every slot takes the steps that are due, and the registry
+    /// is swapped once.
     fn look(&mut self) {
         if let Some(listing) = self.looks.list(&mut self.slots, &self.context) {
             let is_pinned = |file: &OsStr| self.exclusive.is_pinned(file);
@@ -186,7 +186,8 @@ impl Loader {
         }
     }
 
-    /// Does one thing that a part wants done. Gives what follows from it, before what came after it.
+    /// Does one thing that a part wants done. Gives what follows from it, before what came after
+    /// it.
     fn act(&mut self, action: Action) -> Vec<Action> {
         let (slots, context) = (&mut self.slots, &self.context);
         match action {
@@ -276,7 +277,8 @@ impl Loader {
         }
     }
 
-    /// Begins the way out of those that the registry no longer has, and tells operators before them.
+    /// Begins the way out of those that the registry no longer has, and tells operators before
+    /// them.
     fn retire(&mut self) {
         let replaced = self.slots.take_replaced();
         self.retirement.close(&replaced, &self.context);

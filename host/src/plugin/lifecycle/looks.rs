@@ -1,5 +1,5 @@
-//! Looks at the plugins directory: when the next one is due, what it finds, and what operators are told
-//! of the directory as a whole. Must not know what becomes of a settled content.
+//! Looks at the plugins directory: when the next one is due, what it finds, and what operators are
+//! told of the directory as a whole. Must not know what becomes of a settled content.
 
 use super::context::Context;
 use super::slot::{Slot, State};
@@ -15,8 +15,8 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Between two looks at the directory, however many hints come and files fall due. Only an operator's
-/// wish is at once.
+/// Between two looks at the directory, however many hints come and files fall due. Only an
+/// operator's wish is at once.
 const LOOK_GAP: Duration = Duration::from_millis(20);
 
 /// When the directory is looked at.
@@ -75,7 +75,8 @@ impl Looks {
         self.next = Some(self.next.map_or(when, |next| next.min(when)));
     }
 
-    /// When the next look is due. A file that `is_pinned` stays as it is until its plugin is replaced.
+    /// When the next look is due. A file that `is_pinned` stays as it is until its plugin is
+    /// replaced.
     pub(super) fn due(&self, slots: &Slots, is_pinned: impl Fn(&OsStr) -> bool) -> Option<Instant> {
         // What is due in a slot cannot be done while the directory cannot be read.
         let slots = slots.iter().filter(|_| !self.is_blind);
@@ -88,8 +89,8 @@ impl Looks {
         due.map(|due| due.max(self.last + LOOK_GAP))
     }
 
-    /// Lists the directory. None when that cannot be: what serves goes on, since not being able to look
-    /// is no removal.
+    /// Lists the directory. None when that cannot be: what serves goes on, since not being able to
+    /// look is no removal.
     pub(super) fn list(&mut self, slots: &mut Slots, context: &Context) -> Option<Listing> {
         if let Some(watcher) = &mut self.watcher {
             // Before the listing: a change after it then comes with a hint.
@@ -171,7 +172,8 @@ pub(super) const fn settle_time(context: &Context) -> Duration {
     Duration::from_millis(context.config.limits.settle_ms)
 }
 
-/// Takes note of files that are gone. Gives the plugins that were destroyed before their files went.
+/// Takes note of files that are gone. Gives the plugins that were destroyed before their files
+/// went.
 pub(super) fn note_missing(
     listing: &Listing,
     slots: &mut Slots,

@@ -4,8 +4,8 @@ use crate::registry::Pause;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// The pauses of this moment. Those that last too long are ended by another thread than the loader, which may be held up by a
-/// plugin's code.
+/// The pauses of this moment. Those that last too long are ended by another thread than the loader,
+/// which may be held up by a plugin's code.
 #[derive(Default)]
 pub(crate) struct Pauses(Mutex<Vec<(Instant, Pause)>>);
 

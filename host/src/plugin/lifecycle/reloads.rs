@@ -1,7 +1,8 @@
-//! What the operator asks of the loader beside looking: new generations of plugins whose files have not changed.
+//! What the operator asks of the loader beside looking: new generations of plugins whose files have
+//! not changed.
 //!
-//! Both requests only make a file's content count as new. It then takes the way of every new content, with every check
-//! on it, so they are done some settle time later.
+//! Both requests only make a file's content count as new. It then takes the way of every new
+//! content, with every check on it, so they are done some settle time later.
 
 use super::context::Context;
 use super::events::{Reload, ReloadError, Settings};
@@ -25,8 +26,8 @@ struct Pending {
 pub(super) struct Reloads(Vec<Pending>);
 
 impl Reloads {
-    /// Begins a reload; [`Reloads::answer`] says what became of it. Whether there is such a plugin: the
-    /// directory is to be looked at then.
+    /// Begins a reload; [`Reloads::answer`] says what became of it. Whether there is such a plugin:
+    /// the directory is to be looked at then.
     pub(super) fn begin(&mut self, Reload { wanted, reply }: Reload, slots: &mut Slots) -> bool {
         let before = running(slots, &wanted);
         let is_found = slots.renew(&wanted, |slot| slot.is_forced = true);
@@ -91,15 +92,15 @@ fn running(slots: &Slots, wanted: &str) -> Option<u64> {
     slots.meant(wanted).filter_map(|slot| slot.running.as_ref()).map(|running| running.id).next()
 }
 
-/// Takes new settings for all plugins; those whose own changed get a new generation. The directory is
-/// to be looked at then.
+/// Takes new settings for all plugins; those whose own changed get a new generation. The directory
+/// is to be looked at then.
 pub(super) fn reconfigure(settings: Settings, slots: &mut Slots, context: &mut Context) {
     let Settings { settings, options, trust } = settings;
     context.config.options = options;
     if context.config.trust != trust {
         context.config.trust = trust;
-        // Each content meets the trust of now: one that was refused may be trusted, one that is ready
-        // to serve may be trusted no more, and of one that serves there is something to say.
+        // Each content meets the trust of now: one that was refused may be trusted, one that is
+        // ready to serve may be trusted no more, and of one that serves there is something to say.
         log::info!("[trust] changed: every plugin file is judged anew");
         slots.look_again_at_all();
     }

@@ -1,5 +1,5 @@
-//! A generation's way out: told, drained, destroyed, and then kept mapped or, where that is allowed,
-//! unmapped. Must not know what replaces a generation.
+//! A generation's way out: told, drained, destroyed, and then kept mapped or, where that is
+//! allowed, unmapped. Must not know what replaces a generation.
 
 use super::context::Context;
 use super::events::{Ended, Gone};
@@ -19,7 +19,8 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// From a generation's `destroy` to the look at what it left: a thread that was joined is listed for a moment still.
+/// From a generation's `destroy` to the look at what it left: a thread that was joined is listed
+/// for a moment still.
 const REST: Duration = Duration::from_millis(200);
 
 /// Generations of one plugin that are destroyed at once; each has a thread.
@@ -339,8 +340,8 @@ fn seal(generation: &Generation) {
     }
 }
 
-/// Runs the end of a generation on a thread of its own: whatever a plugin does there holds up nobody, and its
-/// thread-local destructors run. `false` when there is no thread to be had.
+/// Runs the end of a generation on a thread of its own: whatever a plugin does there holds up
+/// nobody, and its thread-local destructors run. `false` when there is no thread to be had.
 fn apart(end: impl FnOnce() + Send + 'static) -> bool {
     let started = thread::Builder::new().name(thread_names::ENDING.into()).spawn(end);
     if let Err(error) = &started {

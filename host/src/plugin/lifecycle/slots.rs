@@ -317,7 +317,8 @@ impl Slots {
     }
 }
 
-/// Whether the file has this name, or the plugin of this name serves for it, or was found in it last.
+/// Whether the file has this name, or the plugin of this name serves for it, or was found in it
+/// last.
 fn is_meant(file: &OsStr, slot: &Slot, wanted: &str) -> bool {
     let serves = slot.running.as_ref().is_some_and(|running| running.descriptor.name == wanted);
     serves || file == wanted || slot.plugin.as_deref() == Some(wanted)

@@ -1,7 +1,9 @@
-//! What the loader is busy with while it runs a plugin's code in this process, and the watch over it.
+//! What the loader is busy with while it runs a plugin's code in this process, and the watch over
+//! it.
 //!
-//! A function that does not return holds up the loader for ever: code of a library cannot be taken out of a process. What
-//! serves goes on, but nothing is loaded or replaced any more, so an operator must be told which plugin it is.
+//! A function that does not return holds up the loader for ever: code of a library cannot be taken
+//! out of a process. What serves goes on, but nothing is loaded or replaced any more, so an
+//! operator must be told which plugin it is.
 
 use super::pauses::Pauses;
 use super::status::{FileState, PluginStatus};
@@ -88,8 +90,8 @@ impl Task {
     }
 }
 
-/// Says which plugin holds up the loader, once for each function that does, and ends the pauses that
-/// last too long meanwhile, until the loader has ended.
+/// Says which plugin holds up the loader, once for each function that does, and ends the pauses
+/// that last too long meanwhile, until the loader has ended.
 pub(crate) fn watch(current_task: &CurrentTask, pauses: &Pauses, loader: &Receiver<()>, patience: Duration) {
     let mut told: Option<Task> = None;
     while loader.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {

@@ -1,5 +1,5 @@
-//! The probes that are under way or wait for a place. The loader never waits for one: a content that hangs holds up
-//! neither the start nor another content.
+//! The probes that are under way or wait for a place. The loader never waits for one: a content
+//! that hangs holds up neither the start nor another content.
 
 use super::action::Action;
 use super::context::Context;
@@ -22,7 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Probes at once that may use a processor, and in all: one that has run for long only waits, most likely.
+/// Probes at once that may use a processor, and in all: one that has run for long only waits, most
+/// likely.
 const BUSY_MAX: usize = 4;
 const RUNNING_MAX: usize = 64;
 const BUSY_FOR: Duration = Duration::from_millis(500);
@@ -51,8 +52,9 @@ struct Trial {
     is_cancelled: Arc<AtomicBool>,
 }
 
-/// The time until the server first serves. Contents that were there at the start are admitted together at its end, by
-/// their files' names: which of two that claim one name serves must not hang on which was faster.
+/// The time until the server first serves. Contents that were there at the start are admitted
+/// together at its end, by their files' names: which of two that claim one name serves must not
+/// hang on which was faster.
 struct Starting {
     /// Dropped at the end.
     ready: Sender<()>,
@@ -76,8 +78,8 @@ impl Trials {
         self.starting = Some(Starting { ready, passed: BTreeMap::new(), due });
     }
 
-    /// Ends the start once nothing is on trial, or nothing has passed for too long. Gives what is to
-    /// be dropped when all that has passed is loaded.
+    /// Ends the start once nothing is on trial, or nothing has passed for too long. Gives what is
+    /// to be dropped when all that has passed is loaded.
     pub(super) fn end_start(&mut self) -> Option<Sender<()>> {
         let is_over = |starting: &mut Starting| {
             let is_idle = self.running.is_empty() && self.waiting.is_empty();
@@ -250,8 +252,8 @@ impl Trial {
     }
 }
 
-/// A trial took too long, as `tries` of this content did by now. That is the content's fault only if
-/// it happens again.
+/// A trial took too long, as `tries` of this content did by now. That is the content's fault only
+/// if it happens again.
 fn overran(name: &OsStr, hash: ContentHash, what: String, tries: u32, slots: &mut Slots, context: &Context) {
     let path = context.path(name);
     let tries_left = trial::TRIES_MAX.saturating_sub(tries);

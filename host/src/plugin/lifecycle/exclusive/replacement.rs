@@ -47,7 +47,8 @@ pub(super) struct Replacement {
 
 /// What is waited for.
 pub(super) enum Step {
-    /// The end of calls that began before there was a gate: these snapshots have the methods without it. Looked at when due.
+    /// The end of calls that began before there was a gate: these snapshots have the methods
+    /// without it. Looked at when due.
     Gating { before: Vec<Weak<Snapshot>>, due: Instant },
     /// The last call's leaving the gate, until `due`.
     Draining { due: Instant },

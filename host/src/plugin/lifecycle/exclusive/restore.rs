@@ -97,7 +97,7 @@ impl Exclusive {
                 Refusal::State { why, .. } => Refusal::State { generation: id, why },
                 refusal => refusal,
             };
-            Refused { file, candidate, tries, refusal }
+            Box::new(Refused { file, candidate, tries, refusal })
         });
         let by = ResumedBy::Old { old, refused };
         vec![Action::Publish, Action::Resume(Box::new(Resumption { file: holder, pause, by }))]
@@ -154,7 +154,7 @@ impl Exclusive {
                 }
                 resume_calls(&file, &pause, slots, context);
                 if let Some(refused) = refused {
-                    refuse_candidate(refused, slots, context);
+                    refuse_candidate(*refused, slots, context);
                 }
             }
         }
