@@ -21,7 +21,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: [Target; 7] = [
-    ("abi", crate::plugin::fuzz::abi),
+    ("abi", crate::plugin::instance::fuzz::abi),
     ("content", crate::web::fuzz::content),
     ("decode", crate::xmlrpc::fuzz::decode),
     ("decode_differential", crate::xmlrpc::fuzz::differential::differential),

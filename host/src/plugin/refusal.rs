@@ -6,7 +6,7 @@ use std::io;
 
 /// Why a file is not served.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// Its file name has a control character.
     Name,
     /// It is a symbolic link.
@@ -63,7 +63,7 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// Whether the same content would be refused again whatever changes around it.
-    pub(super) const fn is_of_the_content(&self) -> bool {
+    pub(crate) const fn is_of_the_content(&self) -> bool {
         !matches!(
             self,
             Self::Name
@@ -81,16 +81,16 @@ impl Refusal {
     }
 
     /// Whether it may pass without a change of the file. Such files are retried with growing waits.
-    pub(super) const fn may_pass(&self) -> bool {
+    pub(crate) const fn may_pass(&self) -> bool {
         matches!(self, Self::Io { .. } | Self::Unsafe { .. })
     }
 
     /// Whether the state directory's file system was full.
-    pub(super) fn is_of_a_full_disk(&self) -> bool {
+    pub(crate) fn is_of_a_full_disk(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
     }
 
-    pub(super) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { what, source }
     }
 }

@@ -3,10 +3,10 @@
 use super::line::Line;
 use super::{inherited, settings};
 use crate::limits::Limits;
-use crate::plugin::candidate::Candidate;
+use crate::plugin::directory::content::ContentHash;
+use crate::plugin::instance::candidate::Candidate;
+use crate::plugin::library::{elf, image};
 use crate::plugin::refusal::Refusal;
-use crate::plugin::scan::ContentHash;
-use crate::plugin::{elf, library};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -42,7 +42,7 @@ fn attempt(copy: &Path, data_directory: &Path, limits: &Limits, report: &mut Rep
     let facts = elf::read(&bytes)?;
     let hash = ContentHash::of(&bytes);
     drop(bytes);
-    let mapped = library::map(copy, &facts)?;
+    let mapped = image::map(copy, &facts)?;
     report.tell(&Line::Loaded)?;
     let candidate = Candidate::new(&mapped, 0, hash, facts, limits)?;
     if candidate.is_exclusive() {

@@ -1,0 +1,4 @@
+//! What operators ask: the status, a reload, the inspection of a file.
+
+pub(crate) mod control;
+pub mod inspect;

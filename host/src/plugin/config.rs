@@ -1,0 +1,99 @@
+//! What the life cycle is told: where plugins come from, how they are watched and what they get.
+//! Must not know how any of it is done.
+
+use super::directory::permissions::Policy;
+use super::directory::trust::Trust;
+use crate::limits::Limits;
+use crate::xmlrpc::Value;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Where plugins come from and what they get.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The plugins directory. It need not exist yet.
+    pub directory: PathBuf,
+    /// Where private copies and plugins' data are kept.
+    pub state_dir: PathBuf,
+    /// How changes are seen.
+    pub watch: Watch,
+    /// Each plugin's configuration, a struct, by the plugin's name.
+    pub settings: BTreeMap<String, Value>,
+    /// What the server does with a plugin, by the plugin's name.
+    pub options: BTreeMap<String, PluginOptions>,
+    /// What a plugin and a call may use.
+    pub limits: Limits,
+    /// The `hotcall` program, which tries each new content in a child process first. None: contents
+    /// are not tried.
+    pub probe: Option<PathBuf>,
+    /// Whether files and directories that somebody else could change are refused.
+    pub check_permissions: bool,
+    /// Whether a plugin file may be a symbolic link.
+    pub follow_symlinks: bool,
+    /// Which contents may be loaded at all.
+    pub trust: Trust,
+}
+
+impl Config {
+    /// How plugin files are opened.
+    pub(crate) const fn policy(&self) -> Policy {
+        Policy { is_checked: self.check_permissions, follows_links: self.follow_symlinks }
+    }
+}
+
+/// What the server does with a plugin. Unlike its configuration, the plugin does not learn of it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginOptions {
+    /// What becomes of a generation's library once the generation is destroyed.
+    pub unload: Unload,
+    /// How a version replaces the one before it. None: as the plugin declares.
+    pub reload: Option<ReloadMode>,
+}
+
+/// How a version of a plugin replaces the one before it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ReloadMode {
+    /// The new one is made beside the old one: for a moment there are two.
+    #[default]
+    Overlap,
+    /// Calls wait while the old one ends and then the new one is made: there are never two.
+    Exclusive,
+}
+
+impl ReloadMode {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overlap => "overlap",
+            Self::Exclusive => "exclusive",
+        }
+    }
+}
+
+/// What becomes of a library that is no longer used.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Unload {
+    /// It stays mapped, which is always safe.
+    #[default]
+    Keep,
+    /// It is unmapped if the plugin declares that it leaves nothing behind
+    /// (`HOTCALL_PLUGIN_LEAVES_NOTHING`), and nothing is known that speaks against it. A plugin
+    /// that declares it wrongly takes the server along.
+    Close,
+}
+
+/// How changes of the plugins directory are seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// At once by the kernel's hints, and by a slow periodic look.
+    #[default]
+    Auto,
+    /// By a periodic look only, for file systems without hints.
+    Poll,
+    /// Only when [`Plugins::rescan`] is called.
+    Off,
+}

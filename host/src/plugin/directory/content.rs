@@ -1,0 +1,129 @@
+//! What is in one file: read once, so that the bytes that are checked are the bytes that are
+//! loaded. Must not know plugins.
+
+use super::permissions::{self, Policy};
+use crate::plugin::refusal::Refusal;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Tells two contents of one name apart without reading them. Inode numbers are used again within
+/// moments, so it only ever says "changed, look" and never "the same plugin": that is the content
+/// hash's to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The file's length in bytes.
+    pub(crate) const fn size(self) -> u64 {
+        self.size
+    }
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(meta: &Metadata) -> Self {
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
+/// A plugin's identity: the SHA-256 of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ContentHash([u8; 32]);
+
+/// A file, read once.
+pub(crate) struct Content {
+    pub(crate) stamp: Stamp,
+    pub(crate) hash: ContentHash,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl ContentHash {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// From 64 hexadecimal digits of either case.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let mut hash = [0; 32];
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+        if pairs.len() != hash.len() {
+            return None;
+        }
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(Self(hash))
+    }
+
+    /// 64 hexadecimal digits.
+    pub(crate) fn hex(&self) -> String {
+        self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+}
+
+/// Reads a file whole, so that the bytes that are checked are the bytes that are loaded.
+///
+/// # Errors
+/// Too large, not readable, or not to be opened by this policy.
+pub(crate) fn read(path: &Path, policy: Policy, bytes_max: u64) -> Result<Content, Refusal> {
+    read_open(permissions::open(path, policy)?, bytes_max)
+}
+
+/// As [`read`], of a file that was opened for it.
+pub(crate) fn read_open(file: File, bytes_max: u64) -> Result<Content, Refusal> {
+    let meta = file.metadata().map_err(Refusal::io("look at it"))?;
+    if meta.size() > bytes_max {
+        return Err(Refusal::TooLarge { bytes_max });
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.size()).unwrap_or(0));
+    // It may grow while it is read, so the size above is no bound.
+    let read = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(Refusal::io("read it"))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(Refusal::TooLarge { bytes_max });
+    }
+    Ok(Content { stamp: Stamp::from(&meta), hash: ContentHash::of(&bytes), bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn refuses_links_and_large_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("a.so"), directory.path().join("b.so"));
+        fs::write(&file, "12345").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let policy = Policy { is_checked: true, follows_links: false };
+        assert!(matches!(read(&link, policy, 10), Err(Refusal::Symlink)));
+        assert!(matches!(read(&file, policy, 4), Err(Refusal::TooLarge { bytes_max: 4 })));
+        let content = read(&file, policy, 5).unwrap();
+        assert_eq!(content.bytes, b"12345");
+        assert_eq!(content.hash.hex(), "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5");
+        assert_eq!(ContentHash::from_hex(&content.hash.hex().to_uppercase()), Some(content.hash));
+        assert_eq!(ContentHash::from_hex("5994"), None);
+        assert_eq!(ContentHash::from_hex(&"g".repeat(64)), None);
+    }
+}

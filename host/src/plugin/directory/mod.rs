@@ -1,0 +1,9 @@
+//! What lies on disk: the listing, who could change it, which of it is trusted, and private copies.
+//! Must not know plugins' code.
+
+pub(crate) mod content;
+pub(crate) mod listing;
+pub(crate) mod permissions;
+pub(crate) mod store;
+pub(crate) mod trust;
+pub(crate) mod watch;

@@ -1,0 +1,104 @@
+//! Hints from the kernel that the plugins directory changed. Events get lost, arrive twice, and never come at all from
+//! some file systems, so a hint carries nothing: the loader looks for itself, and looks now and then without one.
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Watches the directory, and its parent for the directory's own coming and going.
+pub(crate) struct Watcher {
+    inner: RecommendedWatcher,
+    directory: PathBuf,
+    /// What is watched under the two names: device and inode.
+    watched: [Option<(u64, u64)>; 2],
+    /// Set when a name may lead to another directory than before, even one with the same inode number.
+    stale: Arc<AtomicBool>,
+    was_warned: bool,
+}
+
+impl Watcher {
+    /// Starts to watch, and calls `hint` whenever something may have changed.
+    ///
+    /// # Errors
+    /// The kernel has no more watchers to give.
+    pub(crate) fn start(directory: &Path, hint: impl Fn() + Send + 'static) -> notify::Result<Self> {
+        let stale = Arc::new(AtomicBool::new(false));
+        let (is_stale, watched) = (Arc::clone(&stale), directory.to_owned());
+        let inner = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let (is_hint, is_of_directory) = match &event {
+                Ok(event) => (is_hint(event, &watched), event.paths.contains(&watched)),
+                Err(_) => (true, true),
+            };
+            if is_hint {
+                is_stale.fetch_or(is_of_directory, Ordering::Relaxed);
+                hint();
+            }
+        })?;
+        let mut watcher =
+            Self { inner, directory: directory.to_owned(), watched: [None; 2], stale, was_warned: false };
+        watcher.renew();
+        Ok(watcher)
+    }
+
+    /// Watches what now stands under the two names, if that is something else than before. Returns
+    /// whether the directory itself changed, apart from its files.
+    pub(crate) fn renew(&mut self) -> bool {
+        let is_stale = self.stale.swap(false, Ordering::Relaxed);
+        let parent = self.directory.parent().map(Path::to_owned);
+        let paths = [Some(self.directory.clone()), parent];
+        for (path, watched) in paths.into_iter().zip(&mut self.watched) {
+            let Some(path) = path else { continue };
+            let identity = fs::metadata(&path).ok().map(|meta| (meta.dev(), meta.ino()));
+            if identity == *watched && !is_stale {
+                continue;
+            }
+            // Fails when the directory went and took its watch along: nothing to undo then.
+            let _ = self.inner.unwatch(&path);
+            // What could not be watched is tried again at the next look.
+            *watched = None;
+            let Some(identity) = identity else { continue };
+            match self.inner.watch(&path, RecursiveMode::NonRecursive) {
+                Ok(()) => *watched = Some(identity),
+                Err(error) if !self.was_warned => {
+                    self.was_warned = true;
+                    log::warn!("cannot watch {}: {error}; changes there are seen late", path.display());
+                }
+                Err(_) => {}
+            }
+        }
+        is_stale
+    }
+}
+
+/// Whether it may tell of a change. The loader's own reading causes events too: those must not wake it.
+fn is_hint(event: &Event, directory: &Path) -> bool {
+    let is_change = match event.kind {
+        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    };
+    let is_near = |path: &PathBuf| path == directory || path.parent() == Some(directory);
+    event.need_rescan() || is_change && (event.paths.is_empty() || event.paths.iter().any(is_near))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::Flag;
+
+    #[test]
+    fn only_changes_nearby_are_hints() {
+        let directory = Path::new("/srv/plugins");
+        let event = |kind, path: &str| Event::new(kind).add_path(path.into());
+        let write = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        assert!(is_hint(&event(write, "/srv/plugins/a.so"), directory));
+        assert!(is_hint(&event(EventKind::Any, "/srv/plugins"), directory));
+        assert!(!is_hint(&event(EventKind::Any, "/srv/other"), directory));
+        let open = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        assert!(!is_hint(&event(open, "/srv/plugins/a.so"), directory));
+        assert!(is_hint(&Event::new(EventKind::Other).set_flag(Flag::Rescan), directory));
+    }
+}
