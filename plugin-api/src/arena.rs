@@ -4,10 +4,11 @@
 //! Rust types map to values: that is `into_value`.
 #![allow(unsafe_code, reason = "memory of the host becomes slices here")]
 
+use crate::abi;
 use crate::call::Call;
 use crate::fault::Fault;
 use crate::tree::Tree;
-use crate::{DateTime, abi};
+use crate::value::DateTime;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;

@@ -3,12 +3,12 @@
 //!
 //! Must not know how any one type is mapped.
 
-use crate::Value;
 use crate::arena::{Arena, OwnMemory};
 use crate::fault::Fault;
 use crate::from_value::{FromValue, Mismatch, TREE_LIMITS};
 use crate::into_value::IntoValue;
 use crate::tree::Tree;
+use crate::value::Value;
 
 impl Value {
     /// The value that a Rust value becomes when it is sent.
@@ -55,7 +55,8 @@ impl Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bytes, DateTime};
+    use crate::bytes::Bytes;
+    use crate::value::DateTime;
     use std::collections::BTreeMap;
 
     fn every_type() -> Value {

@@ -1,7 +1,7 @@
 //! Copying a tree into an owned [`Value`], within limits and without recursion. Must not know what a tree is made of.
 
-use crate::Value;
 use crate::tree::{Defect, Items, Members, ReadLimits, Tree, View};
+use crate::value::Value;
 use std::mem;
 
 /// What a value counts for besides its text and bytes: the least that any takes when encoded.
@@ -10,16 +10,18 @@ const VALUE_BYTES: usize = 8;
 /// Memory for no more items is taken at once before they are read: a tree may name the same long array again and again.
 const RESERVED_MAX: usize = 1 << 10;
 
-/// Copies all of it.
-///
-/// # Errors
-/// See [`Tree::to_value`].
-#[inline]
-pub(crate) fn copy(tree: Tree<'_>, limits: ReadLimits) -> Result<Value, Defect> {
-    let mut reader = Reader { limits, values: 0, bytes_left: limits.bytes_max };
-    match reader.start(tree, 0)? {
-        Started::Whole(value) => Ok(value),
-        Started::Container(container) => reader.finish(container),
+impl Tree<'_> {
+    /// Copies the whole tree.
+    ///
+    /// # Errors
+    /// The first [`Defect`] found, or the limit that the tree passes.
+    #[inline]
+    pub fn to_value(self, limits: ReadLimits) -> Result<Value, Defect> {
+        let mut reader = Reader { limits, values: 0, bytes_left: limits.bytes_max };
+        match reader.start(self, 0)? {
+            Started::Whole(value) => Ok(value),
+            Started::Container(container) => reader.finish(container),
+        }
     }
 }
 

@@ -10,10 +10,14 @@
 use crate::arena::{Arena, Built};
 use crate::call::Call;
 use crate::fault::Fault;
+use crate::from_value::FromValue;
+use crate::host::Host;
+use crate::into_value::IntoValue;
 use crate::method::Spec;
 use crate::state::{Handover, State};
 use crate::tree::{Items, Tree, View};
-use crate::{FromValue, Host, IntoValue, Value, abi, panics};
+use crate::value::Value;
+use crate::{abi, panics};
 use std::any::Any;
 use std::borrow::Cow;
 use std::ffi::{CStr, c_char, c_void};

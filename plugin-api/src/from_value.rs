@@ -2,9 +2,10 @@
 //!
 //! Must not know of methods or calls: a path within one value is all that a [`Mismatch`] tells.
 
+use crate::bytes::Bytes;
 use crate::tree::{Defect, Members, ReadLimits, Tree, View};
 use crate::types::Type;
-use crate::{Bytes, DateTime, Value};
+use crate::value::{DateTime, Value};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

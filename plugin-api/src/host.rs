@@ -4,10 +4,10 @@
 //! taken back when the instance ends. Must not know of calls.
 #![allow(unsafe_code, reason = "calls the functions of the host's table")]
 
-use crate::FromValue;
 use crate::abi;
 use crate::call::Level;
 use crate::fault::Fault;
+use crate::from_value::FromValue;
 use crate::tree::{Tree, str_of};
 use std::cell::Cell;
 use std::fmt::Display;

@@ -3,9 +3,10 @@
 //! Must not know of methods, nor of how the memory is got.
 
 use crate::arena::{Arena, Built};
+use crate::bytes::Bytes;
 use crate::fault::Fault;
 use crate::types::Type;
-use crate::{Bytes, DateTime, Value};
+use crate::value::{DateTime, Value};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 

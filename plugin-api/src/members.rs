@@ -1,7 +1,12 @@
 //! Any struct, as it is.
 
+use crate::arena::{Arena, Built};
+use crate::fault::Fault;
+use crate::from_value::{FromValue, Mismatch};
+use crate::into_value::IntoValue;
+use crate::tree::Tree;
+use crate::types::Type;
 use crate::value::Value;
-use crate::{Arena, Built, Fault, FromValue, IntoValue, Mismatch, Tree, Type};
 
 /// A struct of whatever members, in their order. A struct whose members are known is better a type of one's own with
 /// `#[derive(FromValue)]`.

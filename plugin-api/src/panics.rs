@@ -6,7 +6,8 @@
 //! Each plugin has its own copy of the standard library, so this hook sees the panics of its plugin
 //! only.
 
-use crate::{Call, Host};
+use crate::call::Call;
+use crate::host::Host;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Once, PoisonError, RwLock};

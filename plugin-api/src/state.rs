@@ -1,6 +1,8 @@
 //! What a plugin with state implements. Knows nothing of how the host calls it.
 
-use crate::{Fault, Host, Value};
+use crate::fault::Fault;
+use crate::host::Host;
+use crate::value::Value;
 
 /// The state of a plugin: one value for each time the plugin is loaded, given to methods as `&self`.
 ///

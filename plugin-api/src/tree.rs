@@ -4,7 +4,9 @@
 //! The host reads results with it and the SDK reads parameters. Must not know of methods or calls.
 #![allow(unsafe_code, reason = "pointers of the other side of the ABI become references here")]
 
-use crate::{DateTime, Type, Value, abi, copy};
+use crate::abi;
+use crate::types::Type;
+use crate::value::{DateTime, Value};
 use std::iter::Map;
 use std::{fmt, slice};
 
@@ -126,14 +128,23 @@ impl<'a> Tree<'a> {
             Node::Owned(value) => Ok(View::from(value)),
         }
     }
+}
 
-    /// Copies the whole tree.
-    ///
-    /// # Errors
-    /// The first [`Defect`] found, or the limit that the tree passes.
-    #[inline]
-    pub fn to_value(self, limits: ReadLimits) -> Result<Value, Defect> {
-        copy::copy(self, limits)
+impl Type {
+    /// The type of a value at hand.
+    pub const fn of(view: &View<'_>) -> Self {
+        match view {
+            View::Nil => Self::Nil,
+            View::Bool(_) => Self::Bool,
+            View::Int(_) => Self::Int,
+            View::Long(_) => Self::Long,
+            View::Double(_) => Self::Double,
+            View::String(_) => Self::String,
+            View::DateTime(_) => Self::DateTime,
+            View::Binary(_) => Self::Binary,
+            View::Array(_) => Self::Array,
+            View::Struct(_) => Self::Struct,
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! The names of XML-RPC's types, as signatures and messages use them. Knows no values and no memory.
 
-use crate::tree::View;
-
 /// A type of XML-RPC, as `system.methodSignature` and messages name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -45,22 +43,6 @@ impl Type {
             Self::Array => "array",
             Self::Struct => "struct",
             Self::Any => "any",
-        }
-    }
-
-    /// The type of a value at hand.
-    pub const fn of(view: &View<'_>) -> Self {
-        match view {
-            View::Nil => Self::Nil,
-            View::Bool(_) => Self::Bool,
-            View::Int(_) => Self::Int,
-            View::Long(_) => Self::Long,
-            View::Double(_) => Self::Double,
-            View::String(_) => Self::String,
-            View::DateTime(_) => Self::DateTime,
-            View::Binary(_) => Self::Binary,
-            View::Array(_) => Self::Array,
-            View::Struct(_) => Self::Struct,
         }
     }
 }

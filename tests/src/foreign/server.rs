@@ -1,6 +1,6 @@
 //! A server that others wrote, on loopback, for as long as a test runs.
 
-use super::{Language, compiled, python_module, script};
+use super::programs::{Language, compiled, python_module, script};
 use crate::artifacts::run;
 use hotcall::client::{Builder, Client, Error};
 use hotcall::xmlrpc::Value;
