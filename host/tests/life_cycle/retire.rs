@@ -2,6 +2,7 @@
 
 use crate::scene::Scene;
 use hotcall::plugin::{FileState, PluginOptions, Unload, Watch};
+use hotcall::xmlrpc::Value;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -61,6 +62,30 @@ fn what_was_not_asked_for_stays_mapped_and_is_counted() {
     let status = scene.status_of("p.so").unwrap();
     assert_eq!((status.kept_generations, mapped(&scene)), (3, 4));
     assert!(status.kept_bytes > 0 && status.kept_bytes == scene.running().kept_bytes());
+}
+
+/// An instance's configuration is kept for threads that it may have left, as long as its library is
+/// mapped.
+#[test]
+fn the_configuration_of_what_stays_mapped_is_counted_and_goes_with_it() {
+    const BYTES: u64 = 8 << 20;
+    for (unload, is_kept) in [(Unload::Keep, true), (Unload::Close, false)] {
+        let mut scene = Scene::new();
+        let text = Value::from("x".repeat(BYTES as usize));
+        scene.settings.insert("leaves".into(), Value::Struct(vec![("text".into(), text)]));
+        scene.options.insert("leaves".into(), PluginOptions { unload, ..PluginOptions::default() });
+        replace(&scene, 1, &[LEAVES_NOTHING]);
+        scene.start(Watch::Auto);
+        replace(&scene, 2, &[LEAVES_NOTHING]);
+        scene.until_answer("version", Some(2));
+        scene.until("the old one is counted, or gone", || {
+            let counted = scene.status_of("p.so").unwrap().kept_generations;
+            (mapped(&scene), counted) == (1 + usize::from(is_kept), usize::from(is_kept))
+        });
+        let status = scene.status_of("p.so").unwrap();
+        assert_eq!(status.kept_bytes > BYTES, is_kept, "{}", status.kept_bytes);
+        assert_eq!(status.kept_bytes, scene.running().kept_bytes());
+    }
 }
 
 #[test]

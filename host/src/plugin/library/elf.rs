@@ -4,8 +4,8 @@
 //! so everything that can be refused by reading is refused here. Knows bytes only: no files, no
 //! loading.
 
+use super::count::Count;
 use super::database;
-use super::footprint::Count;
 use crate::plugin::refusal::Refusal;
 use hotcall_plugin::abi::{self, PLUGIN_SIZE_MIN};
 use object::LittleEndian;

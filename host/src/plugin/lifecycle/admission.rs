@@ -74,8 +74,8 @@ pub(super) fn load(
     let begun = Instant::now();
     let mut actions = Vec::new();
     let loaded = copied.load(warnings, &context.config.limits, &mut |step| {
-        if let Step::Load { count } = step {
-            actions.push(Action::CountMapped(count));
+        if let Step::Load(image) = step {
+            actions.push(Action::CountMapped(image));
         }
     });
     drop(task);

@@ -85,7 +85,7 @@ impl Loader {
                     }
                 }
                 Event::Due => self.attend(),
-                Event::Ended(ended) => self.retirement.end(ended, None, &self.context),
+                Event::Ended(ended) => self.retirement.end(ended, &self.context),
                 Event::Drained(generation) => self.drained(generation),
                 Event::Gone(gone) => self.gone(gone),
                 Event::Tried(tried) => self.tried(tried),
@@ -206,7 +206,7 @@ impl Loader {
             Action::Load { file, copied, warnings } => {
                 return admission::load(&file, copied, warnings, slots, context);
             }
-            Action::CountMapped(count) => self.retirement.map(count),
+            Action::CountMapped(image) => self.retirement.map(image),
             Action::Admit { file, candidate, tries } => {
                 return admission::admit(&file, candidate, tries, slots, context);
             }
@@ -219,7 +219,7 @@ impl Loader {
             Action::Replace(wish) => return self.exclusive.begin(*wish, slots, context),
             Action::End(old) => {
                 if let Some(ended) = old.end() {
-                    self.retirement.end(ended, Some(old), context);
+                    self.retirement.end(ended, context);
                 }
             }
             Action::Resume(resumption) => return Exclusive::resume(*resumption, slots, context),
@@ -314,7 +314,7 @@ impl Loader {
         self.retire();
         while self.retirement.is_busy() || self.trials.are_running() {
             match self.context.mailbox.next(Some(deadline)) {
-                Event::Ended(ended) => self.retirement.end(ended, None, &self.context),
+                Event::Ended(ended) => self.retirement.end(ended, &self.context),
                 Event::Drained(generation) => self.drained(generation),
                 Event::Gone(gone) => self.gone(gone),
                 Event::Tried(tried) => self.tried(tried),

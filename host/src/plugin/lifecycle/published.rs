@@ -4,7 +4,7 @@
 use super::pauses::Pauses;
 use super::stall_watch::CurrentTask;
 use super::status::{PluginStatus, Row};
-use crate::plugin::library::footprint::Count;
+use crate::plugin::library::count::Count;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
