@@ -205,8 +205,8 @@ impl Retirement {
         row.with_past(self.footprint.kept_of(plugin), self.left_behind.get(plugin))
     }
 
-    /// What is mapped beside what serves. Warns when that is too much.
-    pub(super) fn kept(&mut self, slots: &Slots, context: &Context) -> Count {
+    /// Warns once when too much is mapped beside what serves.
+    pub(super) fn warn_of_kept(&mut self, slots: &Slots, context: &Context) {
         let mut serving = Count::default();
         for running in slots.running() {
             serving.add(running.image().count());
@@ -223,7 +223,6 @@ impl Retirement {
             );
         }
         self.kept_was_warned = kept.generations > max;
-        kept
     }
 
     /// Logs what the end of the server leaves.
