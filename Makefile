@@ -107,7 +107,7 @@ endef
 # measure the memory of a process, or limit the address space, of which the sanitizer takes terabytes.
 SANITIZED   = $(FULL_TARGET)/sanitized
 UNSANITIZED = mistakes_are_refused allocator:: memory:: new:: readme:: supply:: cli::dev_ cli::check_ trust::check_ \
-    a_probe_gets_nothing
+    a_probe_gets_nothing each_way_to_end_the_process decoding::inflated
 
 # The flag is unstable. RUSTC_BOOTSTRAP makes stable Rust accept it: for a check, never for a release.
 # -rdynamic exports the sanitizer's functions, which plugins call.

@@ -64,9 +64,6 @@ pub const METHOD_QUICK: u32 = 2;
 /// [`Plugin::flags`]: after `destroy` no thread, thread-local or handler of it is left.
 pub const PLUGIN_LEAVES_NOTHING: u32 = 1;
 
-/// The size of `hotcall_plugin` in ABI 1.0, and so the least that a plugin of this major has.
-pub const PLUGIN_SIZE_MIN: usize = 128;
-
 /// UTF-8 text or bytes: a pointer and a length, no terminator. `ptr` may be NULL when `len` is 0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

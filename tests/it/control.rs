@@ -343,6 +343,8 @@ fn hangup_at_the_start() {
     artifacts::compile_c(&source, &built, &defines.each_ref().map(String::as_str));
     let setup = both().plugin("hangs_up.so", &built);
     let operated = Operated::start(setup.argument(format!("--config={}", config.display())));
+    // On a slow machine the server starts before the plugin's trial has ended.
+    wait_until("the plugin", || operated.server.call("echo.config", vec![]).is_ok());
     wait_until("the next configuration", || mode_of(&operated) == Some("two".into()));
     assert!(!next.exists(), "it is the plugin that has changed it");
 }

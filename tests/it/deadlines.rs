@@ -91,13 +91,13 @@ fn a_stuck_request_counts() {
             wire.answer().status
         };
         wait_until("room for one", || large() == 200);
-        let mut wire = Wire::to(&server);
-        wire.send(post("", &stuck));
-        assert!(wire.answer().is_int(-32000), "answered at its deadline");
-        drop(wire);
-        for _ in 0..5 {
-            assert_eq!(large(), 503);
-        }
+        // Where the machine is slow, a call may pass its deadline before it begins.
+        wait_until("a call that is stuck and counts", || {
+            let mut wire = Wire::to(&server);
+            wire.send(post("", &stuck));
+            wire.answer().is_int(-32000) && large() == 503
+        });
+        assert!((0..5).all(|_| large() == 503));
         assert!(is_answered(&server, 3), "small ones are served");
         fs::write(&done, "").unwrap();
         wait_until("room for another", || large() == 200);

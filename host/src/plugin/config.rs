@@ -94,6 +94,6 @@ pub enum Watch {
     Auto,
     /// By a periodic look only, for file systems without hints.
     Poll,
-    /// Only when [`Plugins::rescan`] is called.
+    /// Only when the server's configuration is reloaded, or a plugin is.
     Off,
 }

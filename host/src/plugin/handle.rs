@@ -7,7 +7,7 @@ use super::directory::store::Store;
 use super::directory::trust::Trust;
 use super::error::Error;
 use super::instance::thread_names;
-use super::lifecycle::events::{Mailbox, Settings};
+use super::lifecycle::events::{Mailbox, PluginSettings};
 use super::lifecycle::loader::Loader;
 use super::lifecycle::published::Shared;
 use super::lifecycle::stall_watch;
@@ -17,7 +17,6 @@ use crate::xmlrpc::Value;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -73,11 +72,6 @@ pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> 
 }
 
 impl Plugins {
-    /// Looks at the directory now. Returns before that is done.
-    pub fn rescan(&self) {
-        self.mailbox.ask();
-    }
-
     /// Takes these as the plugins' configurations and looks at the directory now: a plugin whose
     /// configuration changed gets a new generation, and with another trust what does not serve is
     /// judged anew. What serves goes on, trusted or not. Returns before that is done.
@@ -91,7 +85,7 @@ impl Plugins {
         trust: Trust,
     ) -> Result<(), Error> {
         check(&settings)?;
-        self.mailbox.settings(Settings { settings, options, trust });
+        self.mailbox.settings(PluginSettings { settings, options, trust });
         Ok(())
     }
 
@@ -104,21 +98,6 @@ impl Plugins {
     /// All plugin files as of the last change, sorted by name, with the counters of this moment.
     pub fn status(&self) -> Vec<PluginStatus> {
         self.shared.status()
-    }
-
-    /// Retired generations that are still mapped.
-    pub fn kept(&self) -> usize {
-        self.shared.kept.load(Ordering::Relaxed)
-    }
-
-    /// The address space that they take, in bytes.
-    pub fn kept_bytes(&self) -> u64 {
-        self.shared.kept_bytes.load(Ordering::Relaxed)
-    }
-
-    /// What their private copies take in the state directory, in bytes.
-    pub fn kept_file_bytes(&self) -> u64 {
-        self.shared.kept_file_bytes.load(Ordering::Relaxed)
     }
 
     /// Empties the registry, then quiesces and destroys all plugins, and removes the private

@@ -72,7 +72,7 @@ fn lives_and_answers(include: &Path) {
         text.lines().map(str::to_owned).collect()
     };
     fs::rename(everything(&scene, include, 2), scene.file("everything.so")).unwrap();
-    scene.running().rescan();
+    scene.look();
     scene.until("the first is destroyed", || events().contains(&"destroy 1".to_owned()));
     assert_eq!(scene.answer("everything.count"), Some(3), "it counts on from the state that it took over");
     scene.stop();

@@ -219,8 +219,8 @@ fn a_version_that_refuses_leaves_the_old_one_with_its_state() {
         // It is not tried again and again: each try would make calls wait.
         let tries = journal(&scene).matches("create 2").count();
         assert_eq!(tries, 2);
-        scene.running().rescan();
-        scene.running().rescan();
+        scene.look();
+        scene.look();
         put(&scene, "alone.so", &["VERSION=3", "DECLARED"]);
         if key.is_some() {
             scene.until_state("alone.so", FileState::Refused);

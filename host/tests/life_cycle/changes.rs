@@ -84,7 +84,7 @@ fn nothing_is_seen_before_asked_when_watching_is_off() {
     let mut scene = Scene::new();
     scene.start(Watch::Off);
     cp(&scene.life("p", "m", 1), &scene.file("p.so"));
-    scene.running().rescan();
+    scene.look();
     scene.until_answer("m", Some(1));
 }
 
@@ -178,7 +178,7 @@ fn an_earlier_good_content_is_a_new_generation() {
     cp(&one, &scene.file("p.so"));
     scene.until_answer("m", Some(1));
     scene.until("generation 3 serves", || scene.status_of("p.so").unwrap().generation == Some(3));
-    assert_eq!(scene.running().kept(), 2);
+    assert_eq!(scene.status_of("p.so").unwrap().kept_generations, 2);
 }
 
 #[test]

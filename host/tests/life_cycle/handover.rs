@@ -75,12 +75,12 @@ fn a_refused_state_binds_the_content_to_the_generation_that_has_it() {
     fs::copy(&old, scene.file("state.so")).unwrap();
     let status = scene.until_state("state.so", FileState::Refused);
     assert!(status.last_error.unwrap().contains("a state from the future"));
-    let kept = scene.running().kept();
+    let mapped = scene.mapped();
     // Again, and again refused, but not loaded again.
     fs::copy(&old, scene.file("copy.so")).unwrap();
     let status = scene.until_state("copy.so", FileState::Refused);
     assert!(status.last_error.unwrap().contains("refused before"));
-    assert_eq!(scene.running().kept(), kept);
+    assert_eq!(scene.mapped(), mapped);
     // Once the one with that state has gone, nothing is in the way.
     fs::remove_file(scene.file("copy.so")).unwrap();
     fs::remove_file(scene.file("state.so")).unwrap();

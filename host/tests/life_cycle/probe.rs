@@ -202,7 +202,7 @@ fn the_server_goes_on_and_remembers_what_would_have_ended_it() {
     let refused = scene.until_state("p.so", FileState::Refused);
     assert!(refused.last_error.unwrap().starts_with("it crashed (SIGABRT) in create"));
     assert_eq!((refused.generation, scene.answer("m")), (Some(1), Some(1)));
-    assert_eq!(scene.running().kept(), 0, "its code never came here");
+    assert_eq!(scene.mapped(), 1, "its code never came here");
     fs::copy(&bad, scene.file("q.so")).unwrap();
     let again = scene.until_state("q.so", FileState::Refused);
     assert!(again.last_error.unwrap().starts_with("the same content was refused before"));

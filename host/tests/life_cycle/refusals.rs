@@ -123,13 +123,13 @@ fn a_refused_file_leaves_the_running_one_alone_and_is_not_tried_again() {
     let refused = scene.until_state("p.so", FileState::Refused);
     assert!(refused.last_error.unwrap().contains("the disk is on fire"));
     assert_eq!((refused.generation, scene.answer("m")), (Some(1), Some(1)));
-    let kept = scene.running().kept();
+    let mapped = scene.mapped();
 
     // The refused content once more, under another name: remembered, not loaded.
     fs::copy(&bad, scene.file("q.so")).unwrap();
     let again = scene.until_state("q.so", FileState::Refused);
     assert!(again.last_error.unwrap().contains("refused before"));
-    assert_eq!(scene.running().kept(), kept);
+    assert_eq!(scene.mapped(), mapped);
 
     // A good one heals it.
     fs::copy(scene.life("p", "m", 2), scene.file("p.so")).unwrap();

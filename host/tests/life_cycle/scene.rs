@@ -5,7 +5,7 @@ use hotcall::limits::Limits;
 use hotcall::plugin::{self, Config, FileState, PluginOptions, PluginStatus, Plugins, Trust, Watch};
 use hotcall::registry::{CallContext, Registry};
 use hotcall::xmlrpc::{Fault, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,6 +92,22 @@ impl Scene {
 
     pub(crate) fn running(&self) -> &Plugins {
         self.running.as_ref().unwrap()
+    }
+
+    /// Has the directory looked at now, as a reload of the server's configuration does.
+    pub(crate) fn look(&self) {
+        let (settings, options) = (self.settings.clone(), self.options.clone());
+        self.running().reconfigure(settings, options, self.trust.clone()).unwrap();
+    }
+
+    /// Private copies of this scene's plugins that are mapped into this process, which other tests
+    /// share.
+    pub(crate) fn mapped(&self) -> usize {
+        let state = self.root.path().join("state").display().to_string();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let files: BTreeSet<&str> =
+            maps.lines().filter_map(|line| Some(&line[line.find(&state)?..])).collect();
+        files.len()
     }
 
     pub(crate) fn stop(&mut self) {

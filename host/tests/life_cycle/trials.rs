@@ -290,7 +290,7 @@ fn a_probe_that_cannot_start_is_tried_seldom_and_at_once_when_asked() {
     let count = || fs::read_to_string(&starts).unwrap().lines().count();
     assert_eq!(count(), 1);
     fs::write(&open, "").unwrap();
-    scene.running().rescan();
+    scene.look();
     scene.until_answer("m", Some(1));
     assert_eq!((count(), scene.status_of("p.so").unwrap().last_error), (2, None));
 }

@@ -129,7 +129,7 @@ fn a_mounted_config_map_is_swapped_as_kubernetes_does() {
     // A directory behind the link that others may write to is refused.
     chmod(&scene.plugins.join("..2"), 0o777);
     fs::copy(scene.life("p", "m", 3), scene.plugins.join("..2/p.so")).unwrap();
-    scene.running().rescan();
+    scene.look();
     scene.until("the refusal", || error(&scene, "p.so").contains("..2 is writable"));
     assert_eq!(scene.answer("m"), Some(2));
 }

@@ -84,15 +84,15 @@ impl Report {
             (Step::Trust, config.trust.is_open()),
             (Step::Probe, config.probe.is_none()),
         ];
-        self.off.extend(is_off.into_iter().filter(|(_, is_off)| *is_off).map(|(step, _)| step_name(step)));
+        self.off.extend(is_off.into_iter().filter(|(_, is_off)| *is_off).map(|(step, _)| step_name(&step)));
         let limits = &config.limits;
         listing::check_name(self.file.file_name().unwrap_or_default())?;
         let file = permissions::open(&self.file, config.policy())?;
-        self.passed.push(step_name(Step::Permissions));
+        self.passed.push(step_name(&Step::Permissions));
         let content = content::read_open(file, limits.plugin_bytes_max)?;
         self.sha256 = Some(content.hash.hex());
-        self.passed.push(step_name(Step::Read));
-        let passed = &mut |step| self.passed.push(step_name(step));
+        self.passed.push(step_name(&Step::Read));
+        let passed = &mut |step| self.passed.push(step_name(&step));
         let copied = Copied::new(store, number, &self.file, &content, config, passed)?;
         let (copied, warnings) = tried(copied, store, config)?;
         passed(Step::Probe);
@@ -108,13 +108,14 @@ impl Report {
         let settings = config.settings.get(&descriptor.name).cloned();
         let settings = settings.unwrap_or_else(|| Value::Struct(Vec::new()));
         let directory = store.scratch_data_directory(&descriptor.name)?;
-        let (_, live) = candidate.create(&directory, settings, limits)?;
-        self.passed.push(step_name(Step::Create));
+        let (_, live, mut ending) = candidate.create(&directory, settings, limits)?;
+        self.passed.push(step_name(&Step::Create));
 
         // This thread is the loader here, and nobody ever called the plugin.
-        live.quiesce();
-        live.ending().destroy();
-        self.passed.push(step_name(Step::Destroy));
+        drop(live);
+        ending.quiesce();
+        ending.destroy();
+        self.passed.push(step_name(&Step::Destroy));
         Ok(())
     }
 }
@@ -138,7 +139,7 @@ fn tried(copied: Copied, store: &Store, config: &Config) -> Result<(Copied, Vec<
     }
 }
 
-const fn step_name(step: Step) -> &'static str {
+const fn step_name(step: &Step) -> &'static str {
     match step {
         Step::Permissions => "permissions",
         Step::Read => "read",
@@ -146,7 +147,7 @@ const fn step_name(step: Step) -> &'static str {
         Step::Elf => "elf",
         Step::Copy => "copy",
         Step::Probe => "probe",
-        Step::Load { .. } => "load",
+        Step::Load(_) => "load",
         Step::Table => "table",
         Step::Create => "create",
         Step::Destroy => "destroy",

@@ -1,9 +1,8 @@
 //! The steps from a file's bytes to an instance, in order and in one place: serving a file and `hotcall check` both
 //! take them.
 
-use super::host_table;
-use super::lend;
-use super::live::{Live, log_target};
+use super::host_table::HostMemory;
+use super::live::{Ending, Live, log_target};
 use crate::limits::Limits;
 use crate::plugin::clock::later;
 use crate::plugin::config::{Config, ReloadMode};
@@ -12,20 +11,19 @@ use crate::plugin::directory::store::Store;
 use crate::plugin::library::database;
 use crate::plugin::library::descriptor::Descriptor;
 use crate::plugin::library::elf::{self, Facts};
-use crate::plugin::library::footprint::Count;
-use crate::plugin::library::image::{self, Mapped};
+use crate::plugin::library::image::{self, Image, Mapped};
 use crate::plugin::library::table::Table;
 use crate::plugin::refusal::Refusal;
 use crate::registry::CallContext;
 use crate::xmlrpc::Value;
-use bumpalo::Bump;
 use hotcall_plugin::abi;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A step that a file has passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// Nobody else could have changed the file.
     Permissions,
@@ -40,10 +38,7 @@ pub(crate) enum Step {
     /// A child process has loaded, created and destroyed it.
     Probe,
     /// The copy is mapped and its constructors have run.
-    Load {
-        /// What it takes.
-        count: Count,
-    },
+    Load(Arc<Image>),
     /// The table keeps the ABI's rules.
     Table,
     /// An instance was made.
@@ -111,7 +106,7 @@ impl Copied {
                 return Err(refusal);
             }
         };
-        passed(Step::Load { count: self.facts.count() });
+        passed(Step::Load(mapped.image()));
         let mut candidate = Candidate::new(&mapped, self.id, self.hash, self.facts, limits)?;
         candidate.warnings.extend(warnings);
         passed(Step::Table);
@@ -187,19 +182,18 @@ impl Candidate {
         data_directory: &Path,
         config: Value,
         limits: &Limits,
-    ) -> Result<(Descriptor, Live), Refusal> {
+    ) -> Result<(Descriptor, Live, Ending), Refusal> {
         let Some(data_directory) = data_directory.to_str() else {
             return Err(Refusal::Create("the state directory's path is not UTF-8".into()));
         };
         let name = &self.descriptor.name;
-        // Kept for the process's life with the host table that points to them; see `host_table::host_table`.
-        let (arena, config): (&'static Bump, &'static Value) =
-            (Box::leak(Box::default()), Box::leak(Box::new(config)));
-        let config = lend::one(arena, config)
+        let (memory, host) = HostMemory::new(&log_target(name), data_directory, config)
             .map_err(|_| Refusal::Create("there is no memory for its configuration".into()))?;
-        let host = host_table::host_table(log_target(name), data_directory.to_owned(), config);
+        // Also when `create` fails: its threads may be there nevertheless.
+        let bytes = memory.bytes();
+        self.table.image.keep(Box::new(memory), bytes);
         let context = CallContext::of_the_server("create", later(Instant::now(), limits.call_max()));
-        let live = Live::create(self.table, name, host, &context, limits)?;
-        Ok((self.descriptor, live))
+        let (live, ending) = Live::create(self.table, name, host, &context, limits)?;
+        Ok((self.descriptor, live, ending))
     }
 }

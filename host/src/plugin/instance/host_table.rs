@@ -1,9 +1,11 @@
 //! What the host offers to a plugin: the functions behind `hotcall_call` and `hotcall_host`.
 #![allow(unsafe_code, reason = "a plugin calls these with the pointers that it was given")]
 
+use super::lend;
 use crate::registry::CallContext;
 use crate::text;
-use bumpalo::Bump;
+use crate::xmlrpc::Value;
+use bumpalo::{AllocErr, Bump};
 use hotcall_plugin::{abi, tree};
 use log::Level;
 use std::alloc::Layout;
@@ -46,22 +48,66 @@ impl Frame<'_> {
     }
 }
 
-/// Makes an instance's host table. It is kept for the process's life, as its library is: a thread that a plugin
-/// left behind then finds its logger, not freed memory. `config` must live as long.
-pub(crate) fn host_table(target: String, data_directory: String, config: abi::Value) -> &'static abi::Host {
-    let target: &'static String = Box::leak(Box::new(target));
-    Box::leak(Box::new(abi::Host {
-        struct_size: size::<abi::Host>(),
-        abi_major: abi::ABI_MAJOR,
-        abi_minor: abi::ABI_MINOR,
-        reserved: 0,
-        host_data: ptr::from_ref(target).cast_mut().cast(),
-        version: abi::Str::new(concat!("hotcall ", env!("CARGO_PKG_VERSION"))),
-        data_directory: abi::Str::new(data_directory.leak()),
-        config: Box::leak(Box::new(config)),
-        log: host_log,
-        extension,
-    }))
+/// What an instance is given for its life: its host table and what that points to. To be kept as long
+/// as the library is mapped: a thread that a plugin left behind then finds its logger, not freed
+/// memory.
+pub(crate) struct HostMemory {
+    arena: Bump,
+    config: Value,
+}
+
+impl HostMemory {
+    /// Makes an instance's host table, which lives in the memory that is given with it.
+    ///
+    /// # Errors
+    /// There is no memory left.
+    pub(crate) fn new(
+        target: &str,
+        data_directory: &str,
+        config: Value,
+    ) -> Result<(Self, *const abi::Host), AllocErr> {
+        let arena = Bump::new();
+        let target: &str = arena.try_alloc_str(target)?;
+        let host_data = ptr::from_mut(arena.try_alloc(abi::Str::new(target))?);
+        let data_directory = abi::Str::new(arena.try_alloc_str(data_directory)?);
+        // What it borrows of `config` is on the heap, where moving `config` does not move it.
+        let lent = lend::one(&arena, &config)?;
+        let host = arena.try_alloc(abi::Host {
+            struct_size: size::<abi::Host>(),
+            abi_major: abi::ABI_MAJOR,
+            abi_minor: abi::ABI_MINOR,
+            reserved: 0,
+            host_data: host_data.cast(),
+            version: abi::Str::new(concat!("hotcall ", env!("CARGO_PKG_VERSION"))),
+            data_directory,
+            config: arena.try_alloc(lent)?,
+            log: host_log,
+            extension,
+        })?;
+        let host = ptr::from_mut(host).cast_const();
+        Ok((Self { arena, config }, host))
+    }
+
+    /// What it takes, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.arena.allocated_bytes().saturating_add(heap_bytes(&self.config)) as u64
+    }
+}
+
+/// What a value takes beside itself.
+fn heap_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.capacity(),
+        Value::Binary(bytes) => bytes.capacity(),
+        Value::Array(items) => {
+            items.capacity() * size_of::<Value>() + items.iter().map(heap_bytes).sum::<usize>()
+        }
+        Value::Struct(members) => {
+            let inside = members.iter().map(|(name, value)| name.capacity() + heap_bytes(value));
+            members.capacity() * size_of::<(String, Value)>() + inside.sum::<usize>()
+        }
+        _ => 0,
+    }
 }
 
 /// A table's size as the ABI has it.
@@ -115,13 +161,17 @@ unsafe extern "C" fn log(call: *const abi::Call, level: u32, message: abi::Str) 
 }
 
 unsafe extern "C" fn host_log(host: *const abi::Host, level: u32, message: abi::Str) {
-    // SAFETY: the plugin passes the host table that it was given, which is never freed.
+    // SAFETY: the plugin passes the host table that it was given, which lives as long as its library.
     let data = unsafe { (*host).host_data };
-    // SAFETY: `host_table` put the address of a `String` there, which is never freed or written.
-    let target: &String = unsafe { &*data.cast_const().cast() };
+    // SAFETY: `HostMemory::new` put the address of an `abi::Str` there, which lives as long and is not
+    // written.
+    let target: abi::Str = unsafe { *data.cast_const().cast() };
+    // SAFETY: it is of a `str` in the same memory.
+    let target = unsafe { tree::slice_of(target.ptr, target.len) }.unwrap_or_default();
+    let target = str::from_utf8(target).unwrap_or_default();
     // SAFETY: the plugin gives text that lives until this returns.
     let message = unsafe { log_line(message) };
-    log::log!(target: target.as_str(), log_level(level), "{message}");
+    log::log!(target: target, log_level(level), "{message}");
 }
 
 /// ABI 1.0 defines no extension.

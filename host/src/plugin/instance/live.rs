@@ -8,7 +8,6 @@
 use super::host_table::{self, Frame, LOG_BYTES_MAX};
 use super::{arena, lend};
 use crate::limits::Limits;
-use crate::plugin::library::footprint::Count;
 use crate::plugin::library::image::Image;
 use crate::plugin::library::table::Table;
 use crate::plugin::refusal::Refusal;
@@ -36,11 +35,20 @@ pub(crate) struct Live {
     limits: ReadLimits,
 }
 
-/// The right and the duty to destroy an instance after its last call, on any thread.
+/// The right and the duty to end an instance after its last call, on any thread. There is one for each
+/// instance.
 pub(crate) struct Ending {
+    /// Until the plugin is told.
+    quiesce: Option<Quiesce>,
     destroy: Option<unsafe extern "C" fn(*mut c_void)>,
     instance: Handle,
     remains: Remains,
+}
+
+/// The right to tell an instance, once, that no new call will start.
+pub(crate) struct Quiesce {
+    quiesce: unsafe extern "C" fn(*mut c_void),
+    instance: Handle,
 }
 
 /// What is left of a generation that was destroyed: its library.
@@ -82,17 +90,17 @@ impl From<Fault> for Failure {
 }
 
 impl Live {
-    /// Makes an instance. Loader thread only.
+    /// Makes an instance, and the right to end it. Loader thread only.
     ///
     /// # Errors
     /// The plugin's own words, or that it panicked.
     pub(crate) fn create(
         table: Table,
         plugin: &str,
-        host: &'static abi::Host,
+        host: *const abi::Host,
         context: &CallContext,
         limits: &Limits,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<(Self, Ending), Refusal> {
         let limits = ReadLimits {
             depth_max: limits.xml_depth_max,
             values_max: limits.xml_values_max,
@@ -105,8 +113,8 @@ impl Live {
                 arena.set_allocation_limit(Some(limits.bytes_max));
                 let frame = Frame { arena, exhausted: Cell::new(false), target: &target, context };
                 let (mut call, mut fault) = (frame.table(), empty_fault());
-                // SAFETY: the table was checked; `host` is never freed, the rest outlives the call; this is the
-                // loader thread.
+                // SAFETY: the table was checked; `host` is what the image of this table keeps, the rest
+                // outlives the call; this is the loader thread.
                 let status = unsafe { create(host, &raw mut call, &raw mut instance, &raw mut fault) };
                 match status {
                     abi::OK => Ok(()),
@@ -115,7 +123,9 @@ impl Live {
                 }
             })?;
         }
-        Ok(Self { table, instance: Handle(instance), target, limits })
+        let instance = Handle(instance);
+        let ending = Ending::new(&table, instance);
+        Ok((Self { table, instance, target, limits }, ending))
     }
 
     /// Calls a method.
@@ -176,18 +186,9 @@ impl Live {
         .into())
     }
 
-    /// No new call will start. To be called once.
-    pub(crate) fn quiesce(&self) {
-        if let Some(quiesce) = self.table.quiesce {
-            // SAFETY: the instance is not destroyed while `self` lives; the caller calls this once, after its last
-            // call was started.
-            unsafe { quiesce(self.instance.0) }
-        }
-    }
-
-    /// What its library takes.
-    pub(crate) fn count(&self) -> Count {
-        self.table.image.count()
+    /// Its library.
+    pub(crate) const fn image(&self) -> &Arc<Image> {
+        &self.table.image
     }
 
     /// Whether it has a state for the generation after it.
@@ -262,13 +263,6 @@ impl Live {
         self.table.is_exclusive
     }
 
-    /// What is left to do after the last call. Must be taken once, when nothing of `self` is called any more.
-    pub(crate) fn ending(&self) -> Ending {
-        let (image, leaves_nothing) = (Arc::clone(&self.table.image), self.table.leaves_nothing);
-        let remains = Remains { image, leaves_nothing };
-        Ending { destroy: self.table.destroy, instance: self.instance, remains }
-    }
-
     fn read(&self, result: &abi::Value, method: &str, context: &CallContext) -> Result<Value, Fault> {
         // SAFETY: with `OK` the plugin promises a tree in the call's arena, static data or its parameters, all of
         // which live until this call's arena is reset.
@@ -309,15 +303,44 @@ impl Live {
 }
 
 impl Ending {
+    fn new(table: &Table, instance: Handle) -> Self {
+        let remains = Remains { image: Arc::clone(&table.image), leaves_nothing: table.leaves_nothing };
+        let quiesce = table.quiesce.map(|quiesce| Quiesce { quiesce, instance });
+        Self { quiesce, destroy: table.destroy, instance, remains }
+    }
+
+    /// The right to tell the plugin that no new call will start, for the first who asks.
+    pub(crate) const fn take_quiesce(&mut self) -> Option<Quiesce> {
+        self.quiesce.take()
+    }
+
+    /// Tells the plugin that no new call will start, unless somebody has or was to.
+    pub(crate) fn quiesce(&mut self) {
+        if let Some(quiesce) = self.take_quiesce() {
+            quiesce.tell();
+        }
+    }
+
     /// Destroys the instance.
     pub(crate) fn destroy(self) -> Remains {
         if let Some(destroy) = self.destroy {
-            // SAFETY: an `Ending` is made when the last reference to the instance goes, or when its gate is drained, so
-            // no call runs and none will; it is consumed here, so this happens once; the library is mapped until its
-            // remains are unmapped.
+            // SAFETY: there is one `Ending` for each instance and it is consumed here, so this happens
+            // once; its owner parts with it when the last reference to the instance goes, or when its
+            // gate is drained, so no call runs and none will; the library is mapped until its remains
+            // are unmapped.
             unsafe { destroy(self.instance.0) }
         }
         self.remains
+    }
+}
+
+impl Quiesce {
+    /// Tells the plugin.
+    pub(crate) fn tell(self) {
+        let Handle(instance) = self.instance;
+        // SAFETY: this is consumed, so it happens once, after the last call was started; who has it keeps
+        // the instance from being destroyed meanwhile, by a reference to its generation or its gate.
+        unsafe { (self.quiesce)(instance) }
     }
 }
 
@@ -327,16 +350,16 @@ impl Remains {
         self.leaves_nothing
     }
 
-    /// What the library takes.
-    pub(crate) fn count(&self) -> Count {
-        self.image.count()
+    /// The library.
+    pub(crate) const fn image(&self) -> &Arc<Image> {
+        &self.image
     }
 
-    /// Gives back what the library does not need while nobody uses it: memory, and disk space, of which it tells how many
-    /// bytes. It stays mapped.
-    pub(crate) fn rest(&self) -> u64 {
+    /// Gives back what the library does not need while nobody uses it: memory, and disk space. It stays
+    /// mapped.
+    pub(crate) fn rest(&self) {
         self.image.rest();
-        self.image.shrink()
+        self.image.shrink();
     }
 
     /// Unmaps the library if the plugin declares that it left nothing. Whether it is gone. Loader thread only.
@@ -375,4 +398,49 @@ fn said(fault: &abi::Fault) -> String {
     let bytes = unsafe { tree::slice_of(fault.message.ptr, len) };
     bytes
         .map_or_else(|_| "(the plugin's message could not be read)".into(), |b| text::cut(b, FAULT_BYTES_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Instant;
+
+    static TOLD: AtomicU32 = AtomicU32::new(0);
+    static DESTROYED: AtomicU32 = AtomicU32::new(0);
+
+    unsafe extern "C" fn quiesce(_: *mut c_void) {
+        TOLD.fetch_add(1, Ordering::Relaxed);
+    }
+
+    unsafe extern "C" fn destroy(_: *mut c_void) {
+        DESTROYED.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// That it is destroyed once is what the types say: there is one `Ending`, and it is consumed.
+    #[test]
+    fn an_instance_is_told_and_destroyed_once() {
+        let table = Table {
+            create: None,
+            quiesce: Some(quiesce),
+            save_state: None,
+            load_state: None,
+            destroy: Some(destroy),
+            image: Image::of_nothing(1, 1, 1),
+            leaves_nothing: false,
+            is_exclusive: false,
+            invokes: Vec::new(),
+        };
+        let context = CallContext::of_the_server("create", Instant::now());
+        let made = Live::create(table, "p", ptr::null(), &context, &Limits::default());
+        let (live, mut ending) = made.expect("a plugin without create");
+        let quiesce = ending.take_quiesce().expect("the first who asks");
+        assert!(ending.take_quiesce().is_none());
+        quiesce.tell();
+        ending.quiesce();
+        drop(live);
+        assert!(!ending.destroy().leaves_nothing());
+        let counts = [&TOLD, &DESTROYED].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counts, [1, 1]);
+    }
 }

@@ -4,10 +4,10 @@
 //! so everything that can be refused by reading is refused here. Knows bytes only: no files, no
 //! loading.
 
+use super::count::Count;
 use super::database;
-use super::footprint::Count;
 use crate::plugin::refusal::Refusal;
-use hotcall_plugin::abi::{self, PLUGIN_SIZE_MIN};
+use hotcall_plugin::abi;
 use object::LittleEndian;
 use object::elf;
 use object::read::elf::{Dyn as _, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
@@ -17,6 +17,9 @@ use std::ops::Range;
 type Header = elf::FileHeader64<LittleEndian>;
 type Ranges = Vec<Range<u64>>;
 const LE: LittleEndian = LittleEndian;
+
+/// The size of `hotcall_plugin` in ABI 1.0, and so the least that a plugin of this major has.
+pub(crate) const PLUGIN_SIZE_MIN: usize = 128;
 
 /// The note's section.
 const NOTE_SECTION: &[u8] = b".note.hotcall";

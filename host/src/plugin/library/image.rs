@@ -5,21 +5,24 @@
 //! handlers behind.
 #![allow(unsafe_code, reason = "loads code and gives back its memory")]
 
+use super::count::Count;
 use super::elf::Facts;
-use super::footprint::Count;
 use crate::plugin::refusal::Refusal;
 use hotcall_plugin::abi;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use rustix::fs::FallocateFlags;
+use std::any::Any;
 use std::error::Error as _;
 use std::ffi::c_void;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
+use std::mem::{self, ManuallyDrop};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A library that is mapped, its table not yet looked at.
 pub(crate) struct Mapped {
@@ -42,6 +45,15 @@ pub(crate) struct Image {
     /// The part of the copy of which pages are mapped.
     loaded_bytes: u64,
     is_shrunk: AtomicBool,
+    kept: Mutex<Kept>,
+}
+
+/// What must live as long as the library is mapped. It is not dropped before that, whatever becomes of
+/// the image.
+#[derive(Debug, Default)]
+struct Kept {
+    memory: ManuallyDrop<Vec<Box<dyn Any + Send>>>,
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -86,9 +98,17 @@ pub(crate) fn map(copy: &Path, facts: &Facts) -> Result<Mapped, Refusal> {
         whole: facts.count(),
         loaded_bytes: facts.loaded_bytes.next_multiple_of(page_bytes as u64).min(facts.file_bytes),
         is_shrunk: AtomicBool::new(false),
+        kept: Mutex::default(),
     };
     let image = Arc::new(image);
     Ok(Mapped { table, segments, image })
+}
+
+impl Mapped {
+    /// The library as a whole.
+    pub(crate) fn image(&self) -> Arc<Image> {
+        Arc::clone(&self.image)
+    }
 }
 
 /// The pages of the segments that share none with one that is written to.
@@ -114,10 +134,23 @@ impl Image {
         &self.copy
     }
 
-    /// What it takes now.
+    /// What it takes now, with what is kept for it.
     pub(crate) fn count(&self) -> Count {
         let is_shrunk = self.is_shrunk.load(Ordering::Relaxed);
-        Count { file_bytes: if is_shrunk { self.loaded_bytes } else { self.whole.file_bytes }, ..self.whole }
+        let file_bytes = if is_shrunk { self.loaded_bytes } else { self.whole.file_bytes };
+        Count { bytes: self.whole.bytes.saturating_add(self.kept().bytes), file_bytes, ..self.whole }
+    }
+
+    /// Keeps memory that the library may use for as long as it is mapped.
+    pub(crate) fn keep(&self, memory: Box<dyn Any + Send>, bytes: u64) {
+        let mut kept = self.kept();
+        kept.memory.push(memory);
+        kept.bytes = kept.bytes.saturating_add(bytes);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // Nothing that could panic half-way is done under the lock.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives back the disk space of what is mapped nowhere: symbols and debug information, which
@@ -126,17 +159,16 @@ impl Image {
     /// A hole and not an end: the file keeps its length, so that whoever else has mapped it, as a
     /// debugger or the printer of a backtrace, finds zeros there, where beyond a file's end would
     /// be SIGBUS. No mapped page changes.
-    pub(crate) fn shrink(&self) -> u64 {
+    pub(crate) fn shrink(&self) {
         let spare = self.whole.file_bytes.saturating_sub(self.loaded_bytes);
         if spare == 0 || self.is_shrunk.load(Ordering::Relaxed) {
-            return 0;
+            return;
         }
         if let Err(error) = punch(&self.copy, self.loaded_bytes, spare) {
             log::debug!("cannot give back {spare} bytes of {} on disk: {error}", self.copy.display());
-            return 0;
+            return;
         }
         self.is_shrunk.store(true, Ordering::Relaxed);
-        spare
     }
 
     /// Gives back the memory of what can be read again from the private copy: most of a library
@@ -155,7 +187,7 @@ impl Image {
         }
     }
 
-    /// Unmaps the library and removes its private copy. False when the dynamic loader keeps it
+    /// Unmaps the library, removes its private copy and drops what was kept for it. False when the dynamic loader keeps it
     /// nevertheless, as it does for thread-locals with destructors and for symbols that are unique
     /// in the process.
     ///
@@ -176,6 +208,7 @@ impl Image {
         if !is_there {
             // What is left goes with the server in any case.
             let _ = fs::remove_file(&self.copy);
+            drop(mem::take(&mut *self.kept().memory));
         }
         !is_there
     }
@@ -195,6 +228,27 @@ fn punch(copy: &Path, from: u64, bytes: u64) -> io::Result<()> {
 fn dlerror(error: &libloading::Error, copy: &Path) -> String {
     let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     text.replace(&format!("{}: ", copy.display()), "")
+}
+
+#[cfg(test)]
+impl Image {
+    /// One that takes so much and is mapped nowhere.
+    pub(crate) fn of_nothing(bytes: u64, file_bytes: u64, loaded_bytes: u64) -> Arc<Self> {
+        Arc::new(Self {
+            handle: Handle(std::ptr::null_mut()),
+            copy: PathBuf::new(),
+            constant: Vec::new(),
+            whole: Count::one(bytes, file_bytes),
+            loaded_bytes,
+            is_shrunk: AtomicBool::new(false),
+            kept: Mutex::default(),
+        })
+    }
+
+    /// As [`Image::shrink`], without a file.
+    pub(crate) fn shrink_nothing(&self) {
+        self.is_shrunk.store(true, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is mapped: the ELF facts, the library with its table, and how much memory it keeps.
 //! Must not know instances or the life cycle.
 
+pub(crate) mod count;
 pub(crate) mod database;
 pub(crate) mod descriptor;
 pub(crate) mod elf;

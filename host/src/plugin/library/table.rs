@@ -5,10 +5,11 @@
 #![allow(unsafe_code, reason = "reads the table at a symbol's address")]
 
 use super::descriptor::Descriptor;
+use super::elf::PLUGIN_SIZE_MIN;
 use super::image::{Image, Mapped};
 use crate::plugin::refusal::Refusal;
 use crate::registry::MethodInfo;
-use hotcall_plugin::abi::{self, PLUGIN_SIZE_MIN};
+use hotcall_plugin::abi;
 use hotcall_plugin::tree;
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char, c_void};

@@ -6,7 +6,7 @@ use super::events::Gone;
 use super::generation::Generation;
 use crate::pause::Pause;
 use crate::plugin::instance::candidate::{Candidate, Copied};
-use crate::plugin::library::footprint::Count;
+use crate::plugin::library::image::Image;
 use crate::plugin::probe::verdict::Verdict;
 use crate::plugin::refusal::Refusal;
 use std::ffi::OsString;
@@ -34,7 +34,7 @@ pub(super) enum Action {
     /// Map a library that has passed its trial.
     Load { file: OsString, copied: Copied, warnings: Vec<String> },
     /// A library was mapped.
-    CountMapped(Count),
+    CountMapped(Arc<Image>),
     /// Serve a checked plugin, as was tried `tries` times before.
     Admit { file: OsString, candidate: Candidate, tries: u32 },
     /// See to it that no instance lives that may not meet the candidate's.

@@ -6,7 +6,7 @@ use super::action::Action;
 use super::context::Context;
 use super::create::create;
 use super::handover;
-use super::slot::{Slot, State};
+use super::slot::{Slot, SlotState};
 use super::slots::Slots;
 use super::stall_watch::TaskGuard;
 use crate::plugin::directory::content::{Content, ContentHash};
@@ -49,7 +49,7 @@ pub(super) fn settled(
         return Vec::new();
     }
     let tries = match slots.get(name).map(|slot| &slot.state) {
-        Some(State::Retrying { hash, tries, .. }) if *hash == content.hash => *tries,
+        Some(SlotState::Retrying { hash, tries, .. }) if *hash == content.hash => *tries,
         _ => 0,
     };
     let (id, path) = (slots.next_number(), context.path(name));
@@ -74,8 +74,8 @@ pub(super) fn load(
     let begun = Instant::now();
     let mut actions = Vec::new();
     let loaded = copied.load(warnings, &context.config.limits, &mut |step| {
-        if let Step::Load { count } = step {
-            actions.push(Action::CountMapped(count));
+        if let Step::Load(image) = step {
+            actions.push(Action::CountMapped(image));
         }
     });
     drop(task);
@@ -117,7 +117,7 @@ pub(super) fn admit(
     let heir_of = slots.predecessor(name, &candidate.descriptor.name);
     if let Some(refusal) = slots.conflict(name, heir_of.as_deref(), &candidate, context) {
         slots.refuse(name, &refusal, context);
-        slots.set_state(name, State::Conflicting(Box::new(candidate)));
+        slots.set_state(name, SlotState::Conflicting(Box::new(candidate)));
         return Vec::new();
     }
     vec![Action::MakeRoom { file: name.to_owned(), candidate, tries }]
@@ -155,7 +155,7 @@ pub(super) fn serve(
             slots.refuse(name, &Refusal::Save { generation, why, tries_left }, context);
             if let Some(due) = handover::next_try(tries) {
                 let candidate = Box::new(candidate);
-                slots.set_state(name, State::Waiting { candidate, tries, due: Some(due) });
+                slots.set_state(name, SlotState::Waiting { candidate, tries, due: Some(due) });
             }
         }
         Err(refusal) => {
@@ -170,7 +170,7 @@ pub(super) fn serve(
 /// name for the next.
 pub(super) fn next_conflicting(slots: &mut Slots, context: &Context) -> Option<Vec<Action>> {
     let is_free = |(name, slot): &(&OsString, &Slot)| match &slot.state {
-        State::Conflicting(candidate) => {
+        SlotState::Conflicting(candidate) => {
             let heir_of = slots.predecessor(name, &candidate.descriptor.name);
             slot.is_served_by_its_content()
                 || slots.conflict(name, heir_of.as_deref(), candidate, context).is_none()
@@ -180,8 +180,8 @@ pub(super) fn next_conflicting(slots: &mut Slots, context: &Context) -> Option<V
     let name = slots.iter().find(is_free).map(|(name, _)| name.clone())?;
     let slot = slots.get_mut(&name)?;
     let is_served = slot.is_served_by_its_content();
-    match mem::replace(&mut slot.state, State::Refused) {
-        State::Conflicting(candidate) if !is_served => {
+    match mem::replace(&mut slot.state, SlotState::Refused) {
+        SlotState::Conflicting(candidate) if !is_served => {
             Some(vec![Action::Admit { file: name, candidate: *candidate, tries: 0 }])
         }
         _ => {
@@ -196,10 +196,10 @@ pub(super) fn next_conflicting(slots: &mut Slots, context: &Context) -> Option<V
 pub(super) fn done_waiting(slots: &Slots, has_room: impl Fn(&OsStr, &str) -> bool) -> Vec<OsString> {
     let now = Instant::now();
     let waiting = slots.iter().filter(|(name, slot)| match &slot.state {
-        State::Waiting { due: Some(due), candidate, .. } => {
+        SlotState::Waiting { due: Some(due), candidate, .. } => {
             *due <= now || slots.forerunner(name, &candidate.descriptor.name).is_none()
         }
-        State::Waiting { due: None, candidate, .. } => has_room(name, &candidate.descriptor.name),
+        SlotState::Waiting { due: None, candidate, .. } => has_room(name, &candidate.descriptor.name),
         _ => false,
     });
     waiting.map(|(name, _)| name.clone()).collect()
@@ -208,8 +208,8 @@ pub(super) fn done_waiting(slots: &Slots, has_room: impl Fn(&OsStr, &str) -> boo
 /// Tries again what has waited.
 pub(super) fn retry(name: OsString, slots: &mut Slots) -> Option<Action> {
     let slot = slots.get_mut(&name)?;
-    match mem::replace(&mut slot.state, State::Refused) {
-        State::Waiting { candidate, tries, .. } => {
+    match mem::replace(&mut slot.state, SlotState::Refused) {
+        SlotState::Waiting { candidate, tries, .. } => {
             Some(Action::Admit { file: name, candidate: *candidate, tries })
         }
         other => {

@@ -36,11 +36,11 @@ pub(super) fn create(
     let is_gated = context.reload_of(&plugin, candidate.is_exclusive()) == ReloadMode::Exclusive;
     let origin = Origin { id: candidate.id, hash: candidate.hash, settings, warnings };
     let limits = &context.config.limits;
-    let (descriptor, live) = candidate.create(&directory, origin.settings.clone(), limits)?;
+    let (descriptor, live, ending) = candidate.create(&directory, origin.settings.clone(), limits)?;
     match give_state(&live, &task) {
         Ok(is_handed_over) => {
             let (health, mailbox) = (Health::new(limits), Arc::clone(&context.mailbox));
-            let generation = Generation::new(origin, descriptor, live, health, mailbox);
+            let generation = Generation::new(origin, descriptor, live, ending, health, mailbox);
             if is_gated {
                 generation.make_gate();
             }
@@ -49,7 +49,8 @@ pub(super) fn create(
         Err(refusal) => {
             // It serves nobody and never did.
             task.next_step("destroy");
-            live.ending().destroy();
+            drop(live);
+            ending.destroy();
             Err(refusal)
         }
     }

@@ -23,10 +23,8 @@ const RELOADS_LEN_MAX: usize = 64;
 pub(crate) enum Event {
     /// Something may have changed in the directory.
     Hint,
-    /// The operator wants a look now.
-    Asked,
     /// The plugins' configurations are these now.
-    Settings(Settings),
+    Settings(PluginSettings),
     /// The operator wants a new generation of a plugin.
     Reload(Reload),
     /// The time that the loader asked to be woken at has come.
@@ -73,7 +71,7 @@ pub(crate) struct Tried {
 }
 
 /// What an operator says of plugins, by their names and of all.
-pub(crate) struct Settings {
+pub(crate) struct PluginSettings {
     pub(crate) settings: BTreeMap<String, Value>,
     pub(crate) options: BTreeMap<String, PluginOptions>,
     pub(crate) trust: Trust,
@@ -106,8 +104,7 @@ pub(crate) struct Mailbox {
 #[derive(Default)]
 struct Inbox {
     hint: bool,
-    asked: bool,
-    settings: Option<Settings>,
+    settings: Option<PluginSettings>,
     reloads: VecDeque<Reload>,
     stop: Option<Instant>,
     is_stopped: bool,
@@ -122,12 +119,8 @@ impl Mailbox {
         self.put(|inbox| inbox.hint = true);
     }
 
-    pub(crate) fn ask(&self) {
-        self.put(|inbox| inbox.asked = true);
-    }
-
     /// Settings that the loader has not taken yet are replaced.
-    pub(crate) fn settings(&self, settings: Settings) {
+    pub(crate) fn settings(&self, settings: PluginSettings) {
         self.put(|inbox| inbox.settings = Some(settings));
     }
 
@@ -221,9 +214,6 @@ impl Inbox {
         if let Some(reload) = self.reloads.pop_front() {
             return Some(Event::Reload(reload));
         }
-        if std::mem::take(&mut self.asked) {
-            return Some(Event::Asked);
-        }
         if is_due {
             self.hint = false;
             return Some(Event::Due);
@@ -244,10 +234,10 @@ mod tests {
         assert!(matches!(mailbox.next(None), Event::Hint));
         mailbox.hint();
         assert!(matches!(mailbox.next(Some(Instant::now())), Event::Due));
-        mailbox.ask();
+        mailbox.hint();
         mailbox.stop(Instant::now());
         assert!(matches!(mailbox.next(None), Event::Stop(_)));
-        assert!(matches!(mailbox.next(None), Event::Asked));
+        assert!(matches!(mailbox.next(None), Event::Hint));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::create::create;
 use super::events::{Gone, Mailbox, Tried};
 use super::generation::Generation;
 use super::handover;
-use super::slot::State;
+use super::slot::SlotState;
 use super::slots::Slots;
 use super::stall_watch::TaskGuard;
 use crate::pause::Pause;
@@ -80,7 +80,7 @@ impl Exclusive {
                 let id = candidate.id;
                 (replacement.file, replacement.candidate) = (file, candidate);
                 (replacement.refusal, replacement.tries) = (None, tries);
-                slots.set_state(name, State::Replacing { id });
+                slots.set_state(name, SlotState::Replacing { id });
                 return self.try_with_create(&plugin, slots, context);
             }
             wait_for(replacement.old.id, name, candidate, tries, slots, context);
@@ -123,7 +123,7 @@ impl Exclusive {
         } else {
             self.ungated.remove(&old.id).unwrap_or_default()
         };
-        slots.set_state(&file, State::Replacing { id: candidate.id });
+        slots.set_state(&file, SlotState::Replacing { id: candidate.id });
         let replacement = Replacement {
             file,
             holder,
@@ -283,7 +283,7 @@ impl Exclusive {
         let Replacement { file, holder, candidate, pause, since, remains, .. } = replacement;
         let is_current = is_state_of(&file, candidate.id, slots);
         // Its file may have another content by now.
-        let state = slots.get_mut(&file).map(|slot| mem::replace(&mut slot.state, State::Refused));
+        let state = slots.get_mut(&file).map(|slot| mem::replace(&mut slot.state, SlotState::Refused));
         slots.alive.add(generation.id, generation.living());
         slots.swap(&file, Some(holder.as_os_str()).filter(|holder| *holder != file), generation, context);
         if let (Some(slot), Some(state), false) = (slots.get_mut(&file), state, is_current) {
@@ -387,7 +387,7 @@ fn wait_for(
     context: &Context,
 ) {
     slots.refuse(name, &Refusal::Lives { generation }, context);
-    slots.set_state(name, State::Waiting { candidate: Box::new(candidate), tries, due: None });
+    slots.set_state(name, SlotState::Waiting { candidate: Box::new(candidate), tries, due: None });
 }
 
 /// Runs one trial with `create` on a thread of its own.

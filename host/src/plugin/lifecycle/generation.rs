@@ -10,14 +10,14 @@ use crate::plugin::directory::content::ContentHash;
 use crate::plugin::instance::breaker::{Change, Closed};
 use crate::plugin::instance::candidate::Candidate;
 use crate::plugin::instance::health::{Health, Outcome};
-use crate::plugin::instance::live::{Failure, Live, Saved};
+use crate::plugin::instance::live::{Ending, Failure, Live, Saved};
 use crate::plugin::instance::thread_names::{self, Moment};
 use crate::plugin::library::descriptor::Descriptor;
-use crate::plugin::library::footprint::Count;
+use crate::plugin::library::image::Image;
 use crate::registry::{CallContext, Gate, Instance, Method, Promise};
 use crate::xmlrpc::{Fault, Items, Value, code};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// What a generation is made of.
@@ -47,6 +47,8 @@ pub(super) struct Generation {
     /// Set when it is replaced or removed.
     until: OnceLock<Moment>,
     live: Live,
+    /// Until the instance is being destroyed.
+    ending: Mutex<Option<Ending>>,
     /// What calls enter, once the next reload is to be an exclusive one.
     gate: OnceLock<Arc<Gate>>,
     /// Its instance is being destroyed or was.
@@ -59,6 +61,7 @@ impl Generation {
         origin: Origin,
         descriptor: Descriptor,
         live: Live,
+        ending: Ending,
         health: Health,
         mailbox: Arc<Mailbox>,
     ) -> Self {
@@ -78,6 +81,7 @@ impl Generation {
             since,
             until,
             live,
+            ending: Mutex::new(Some(ending)),
             gate: OnceLock::new(),
             is_over: AtomicBool::new(false),
             mailbox,
@@ -116,14 +120,20 @@ impl Generation {
     /// What is left to do, for the first who asks. To be asked for when no call runs and none will: when the gate is drained,
     /// or by the last reference.
     pub(super) fn end(&self) -> Option<Ended> {
-        let is_first = !self.is_over.swap(true, Ordering::AcqRel);
-        is_first.then(|| Ended {
+        let ending = self.ending().take()?;
+        self.is_over.store(true, Ordering::Release);
+        Some(Ended {
             generation: self.id,
             plugin: self.descriptor.name.clone(),
             is_suspect: !self.warnings.is_empty(),
             served: self.since..self.until.get().copied().unwrap_or_else(Moment::now),
-            ending: self.live.ending(),
+            ending,
         })
+    }
+
+    fn ending(&self) -> MutexGuard<'_, Option<Ending>> {
+        // Nothing but an `Option` is changed under the lock.
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same code for another instance, under another number.
@@ -144,12 +154,15 @@ impl Generation {
 
     /// Tells the plugin that no new call will start, once.
     pub(super) fn quiesce(&self) {
-        self.live.quiesce();
+        let quiesce = self.ending().as_mut().and_then(Ending::take_quiesce);
+        if let Some(quiesce) = quiesce {
+            quiesce.tell();
+        }
     }
 
-    /// What its library takes.
-    pub(super) fn count(&self) -> Count {
-        self.live.count()
+    /// Its library.
+    pub(super) const fn image(&self) -> &Arc<Image> {
+        self.live.image()
     }
 
     /// Whether it has a state for the generation after it.

@@ -11,7 +11,7 @@ use super::looks::{self, Looks};
 use super::published::Shared;
 use super::reloads::{self, Reloads};
 use super::retirement::Retirement;
-use super::slot::{Slot, State};
+use super::slot::{Slot, SlotState};
 use super::slots::Slots;
 use super::trials::Trials;
 use crate::plugin::config::Config;
@@ -62,7 +62,7 @@ impl Loader {
         self.trials.begin_start(ready, &self.context);
         self.looks.start_watching(&self.context);
         self.look();
-        if self.slots.values().any(|slot| matches!(slot.state, State::Settling { .. })) {
+        if self.slots.values().any(|slot| matches!(slot.state, SlotState::Settling { .. })) {
             // All files settle in the same wait.
             thread::sleep(looks::settle_time(&self.context));
             self.look();
@@ -71,10 +71,6 @@ impl Loader {
             self.end_start();
             match self.context.mailbox.next(self.due()) {
                 Event::Hint => self.looks.hint(),
-                Event::Asked => {
-                    self.slots.unblock();
-                    self.look();
-                }
                 Event::Settings(settings) => {
                     reloads::reconfigure(settings, &mut self.slots, &mut self.context);
                     self.look();
@@ -85,7 +81,7 @@ impl Loader {
                     }
                 }
                 Event::Due => self.attend(),
-                Event::Ended(ended) => self.retirement.end(ended, None, &self.context),
+                Event::Ended(ended) => self.retirement.end(ended, &self.context),
                 Event::Drained(generation) => self.drained(generation),
                 Event::Gone(gone) => self.gone(gone),
                 Event::Tried(tried) => self.tried(tried),
@@ -206,7 +202,7 @@ impl Loader {
             Action::Load { file, copied, warnings } => {
                 return admission::load(&file, copied, warnings, slots, context);
             }
-            Action::CountMapped(count) => self.retirement.map(count),
+            Action::CountMapped(image) => self.retirement.map(image),
             Action::Admit { file, candidate, tries } => {
                 return admission::admit(&file, candidate, tries, slots, context);
             }
@@ -219,7 +215,7 @@ impl Loader {
             Action::Replace(wish) => return self.exclusive.begin(*wish, slots, context),
             Action::End(old) => {
                 if let Some(ended) = old.end() {
-                    self.retirement.end(ended, Some(old), context);
+                    self.retirement.end(ended, context);
                 }
             }
             Action::Resume(resumption) => return Exclusive::resume(*resumption, slots, context),
@@ -256,7 +252,7 @@ impl Loader {
 
     /// An instance has ended, or a replacement: what waits for that is looked at again.
     fn wake_waiting(&mut self) {
-        if self.slots.values().any(|slot| matches!(slot.state, State::Waiting { due: None, .. })) {
+        if self.slots.values().any(|slot| matches!(slot.state, SlotState::Waiting { due: None, .. })) {
             self.looks.look_soon();
         }
     }
@@ -291,9 +287,9 @@ impl Loader {
         Retirement::tell(replaced, &self.context);
     }
 
-    /// Counts what is mapped and tells operators.
+    /// Tells operators what there is, and warns of what is kept.
     fn publish_status(&mut self) {
-        self.context.shared.count_kept(self.retirement.kept(&self.slots, &self.context));
+        self.retirement.warn_of_kept(&self.slots, &self.context);
         let row = |(name, slot): (&OsString, &Slot)| {
             let mut row = slot.status(&self.context.path(name));
             let plugin = row.status.name.clone().unwrap_or_default();
@@ -314,12 +310,12 @@ impl Loader {
         self.retire();
         while self.retirement.is_busy() || self.trials.are_running() {
             match self.context.mailbox.next(Some(deadline)) {
-                Event::Ended(ended) => self.retirement.end(ended, None, &self.context),
+                Event::Ended(ended) => self.retirement.end(ended, &self.context),
                 Event::Drained(generation) => self.drained(generation),
                 Event::Gone(gone) => self.gone(gone),
                 Event::Tried(tried) => self.tried(tried),
                 Event::Due => break,
-                Event::Hint | Event::Asked | Event::Settings(_) | Event::Reload(_) | Event::Stop(_) => {}
+                Event::Hint | Event::Settings(_) | Event::Reload(_) | Event::Stop(_) => {}
             }
         }
         self.retirement.tell_what_is_left();

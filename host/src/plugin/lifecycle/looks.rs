@@ -2,7 +2,7 @@
 //! told of the directory as a whole. Must not know what becomes of a settled content.
 
 use super::context::Context;
-use super::slot::{Slot, State};
+use super::slot::{Slot, SlotState};
 use super::slots::Slots;
 use crate::plugin::clock::later;
 use crate::plugin::config::Watch;
@@ -82,7 +82,7 @@ impl Looks {
         let slots = slots.iter().filter(|_| !self.is_blind);
         // One whose file is gone stays until its replacement is done.
         let is_held =
-            |name: &OsStr, slot: &Slot| matches!(slot.state, State::Missing { .. }) && is_pinned(name);
+            |name: &OsStr, slot: &Slot| matches!(slot.state, SlotState::Missing { .. }) && is_pinned(name);
         let slots = slots.filter(|(name, slot)| !is_held(name, slot));
         let due = slots.filter_map(|(_, slot)| slot.due()).chain(self.next).min();
         // Files that fall due one by one share a look.
@@ -184,7 +184,7 @@ pub(super) fn note_missing(
     let due = later(now, Duration::from_millis(context.config.limits.removal_ms));
     let is_listed = |name: &OsString| listing.entries.binary_search_by(|entry| entry.name.cmp(name)).is_ok();
     let gone = |slot: &Slot| match slot.state {
-        State::Missing { due } => due <= now,
+        SlotState::Missing { due } => due <= now,
         _ => slot.running.is_none(),
     };
     let is_gone = |name: &OsString, slot: &Slot| !is_listed(name) && gone(slot) && !is_pinned(name);
@@ -207,13 +207,13 @@ pub(super) fn read(entry: &Entry, slots: &mut Slots, context: &Context) -> Optio
     let (name, path) = (&entry.name, context.path(&entry.name));
     let slot = slots.entry(name);
     let first_read = match slot.state {
-        State::Settling { due, .. } if Instant::now() < due => return None,
-        State::Settling { stamp, .. } if stamp != entry.stamp => {
+        SlotState::Settling { due, .. } if Instant::now() < due => return None,
+        SlotState::Settling { stamp, .. } if stamp != entry.stamp => {
             settle(name, entry.stamp, None, slots, context);
             return None;
         }
-        State::Settling { stamp, hash, .. } => Some((stamp, hash)),
-        State::Missing { .. } => None,
+        SlotState::Settling { stamp, hash, .. } => Some((stamp, hash)),
+        SlotState::Missing { .. } => None,
         _ if slot.stamp != Some(entry.stamp) || slot.signature != entry.signature => {
             if !mem::take(&mut slot.wait).is_zero() {
                 // The new content's own problem is logged too.
@@ -221,8 +221,8 @@ pub(super) fn read(entry: &Entry, slots: &mut Slots, context: &Context) -> Optio
             }
             None
         }
-        State::Retrying { hash, due, .. } if due <= Instant::now() => Some((entry.stamp, Some(hash))),
-        State::Blocked { hash, due: Some(due), .. } if due <= Instant::now() => {
+        SlotState::Retrying { hash, due, .. } if due <= Instant::now() => Some((entry.stamp, Some(hash))),
+        SlotState::Blocked { hash, due: Some(due), .. } if due <= Instant::now() => {
             hash.map(|hash| (entry.stamp, Some(hash)))
         }
         _ => return None,
@@ -249,5 +249,5 @@ pub(super) fn read(entry: &Entry, slots: &mut Slots, context: &Context) -> Optio
 
 fn settle(name: &OsStr, stamp: Stamp, hash: Option<ContentHash>, slots: &mut Slots, context: &Context) {
     let due = later(Instant::now(), settle_time(context));
-    slots.set_state(name, State::Settling { stamp, hash, due });
+    slots.set_state(name, SlotState::Settling { stamp, hash, due });
 }

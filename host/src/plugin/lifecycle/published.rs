@@ -4,10 +4,9 @@
 use super::pauses::Pauses;
 use super::stall_watch::CurrentTask;
 use super::status::{PluginStatus, Row};
-use crate::plugin::library::footprint::Count;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 /// What the loader publishes besides the registry.
@@ -17,9 +16,6 @@ pub(crate) struct Shared {
     pub(crate) current_task: Arc<CurrentTask>,
     /// How long one function of a plugin may hold up the loader before operators are told.
     pub(crate) patience: Duration,
-    pub(crate) kept: AtomicUsize,
-    pub(crate) kept_bytes: AtomicU64,
-    pub(crate) kept_file_bytes: AtomicU64,
     /// Callers that wait for a reload.
     pub(crate) reloads_awaited: AtomicUsize,
     /// What calls wait for, and until when: the loader may be held up by then.
@@ -27,13 +23,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Says what is mapped beside what serves.
-    pub(crate) fn count_kept(&self, kept: Count) {
-        self.kept.store(kept.generations, Ordering::Relaxed);
-        self.kept_bytes.store(kept.bytes, Ordering::Relaxed);
-        self.kept_file_bytes.store(kept.file_bytes, Ordering::Relaxed);
-    }
-
     pub(crate) fn status(&self) -> Vec<PluginStatus> {
         let now = |row: &Row| {
             let mut status = row.now();

@@ -5,8 +5,8 @@
 //! content, with every check on it, so they are done some settle time later.
 
 use super::context::Context;
-use super::events::{Reload, ReloadError, Settings};
-use super::slot::{Slot, State};
+use super::events::{PluginSettings, Reload, ReloadError};
+use super::slot::{Slot, SlotState};
 use super::slots::Slots;
 use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
@@ -59,7 +59,7 @@ impl Pending {
         let meant = || slots.meant(&self.wanted);
         // The version of before may have been made again, under another number.
         let is_refused = |slot: &Slot| {
-            slot.running.is_some() && matches!(slot.state, State::Refused | State::Waiting { .. })
+            slot.running.is_some() && matches!(slot.state, SlotState::Refused | SlotState::Waiting { .. })
         };
         let is_new = running(slots, &self.wanted).is_some_and(|running| Some(running) != self.before);
         if is_new && !meant().any(is_refused) {
@@ -68,10 +68,10 @@ impl Pending {
         let is_under_way = |slot: &Slot| {
             matches!(
                 slot.state,
-                State::Settling { .. }
-                    | State::Probing { .. }
-                    | State::Replacing { .. }
-                    | State::Waiting { due: None, .. }
+                SlotState::Settling { .. }
+                    | SlotState::Probing { .. }
+                    | SlotState::Replacing { .. }
+                    | SlotState::Waiting { due: None, .. }
             )
         };
         if meant().any(is_under_way) {
@@ -80,7 +80,7 @@ impl Pending {
         let why = match meant().next() {
             _ if is_blind => "the plugins directory cannot be read".to_owned(),
             None => return Some(Err(ReloadError::Unknown)),
-            Some(Slot { state: State::Missing { .. }, .. }) => "its file is gone".to_owned(),
+            Some(Slot { state: SlotState::Missing { .. }, .. }) => "its file is gone".to_owned(),
             Some(slot) => slot.last_error.clone().unwrap_or_else(|| "it was not loaded".to_owned()),
         };
         Some(Err(ReloadError::Refused(why)))
@@ -94,8 +94,8 @@ fn running(slots: &Slots, wanted: &str) -> Option<u64> {
 
 /// Takes new settings for all plugins; those whose own changed get a new generation. The directory
 /// is to be looked at then.
-pub(super) fn reconfigure(settings: Settings, slots: &mut Slots, context: &mut Context) {
-    let Settings { settings, options, trust } = settings;
+pub(super) fn reconfigure(settings: PluginSettings, slots: &mut Slots, context: &mut Context) {
+    let PluginSettings { settings, options, trust } = settings;
     context.config.options = options;
     if context.config.trust != trust {
         context.config.trust = trust;

@@ -11,8 +11,9 @@ use crate::plugin::clock::later;
 use crate::plugin::config::Unload;
 use crate::plugin::instance::live::Remains;
 use crate::plugin::instance::thread_names::{self, Moment};
-use crate::plugin::library::footprint::Count;
+use crate::plugin::library::count::Count;
 use crate::plugin::library::footprint::Footprint;
+use crate::plugin::library::image::Image;
 use crate::registry::Gate;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -80,8 +81,8 @@ impl Retirement {
     }
 
     /// A library was mapped, whatever became of it then.
-    pub(super) fn map(&mut self, one: Count) {
-        self.footprint.map(one);
+    pub(super) fn map(&mut self, image: Arc<Image>) {
+        self.footprint.map(image);
     }
 
     /// Begins the way out of generations that were replaced. The registry must not have them any
@@ -93,7 +94,7 @@ impl Retirement {
         let now = Moment::now();
         for generation in replaced {
             generation.close(now);
-            self.footprint.retire(&generation.descriptor.name, generation.count());
+            self.footprint.retire(&generation.descriptor.name, Arc::clone(generation.image()));
             if generation.is_over() {
                 // It was told, drained and destroyed before its successor was made.
                 seal(generation);
@@ -130,12 +131,12 @@ impl Retirement {
         let Some(drained) = draining.and_then(|draining| draining.generation.upgrade()) else { return };
         let is_drained = drained.gate().is_some_and(|gate| gate.is_drained());
         if let Some(ended) = is_drained.then(|| drained.end()).flatten() {
-            self.end(ended, None, context);
+            self.end(ended, context);
         }
     }
 
-    /// Destroys a generation whose last call has returned. `untold` has not been told that before.
-    pub(super) fn end(&mut self, ended: Ended, untold: Option<Arc<Generation>>, context: &Context) {
+    /// Destroys a generation whose last call has returned, and tells it before if it was not told.
+    pub(super) fn end(&mut self, ended: Ended, context: &Context) {
         self.draining.retain(|draining| draining.id != ended.generation);
         if self.destroying.iter().filter(|other| other.plugin == ended.plugin).count() >= DESTROYING_MAX {
             log::warn!(
@@ -146,15 +147,13 @@ impl Retirement {
             );
             return self.undestroyed.push(ended);
         }
-        let Ended { generation, plugin, is_suspect, served, ending } = ended;
+        let Ended { generation, plugin, is_suspect, served, mut ending } = ended;
         let due = Some(later(Instant::now(), context.config.limits.drain_max()));
         self.destroying.push(Destroying { generation, plugin: plugin.clone(), served: served.clone(), due });
         let (names, mailbox) = (context.thread_names, Arc::clone(&context.mailbox));
         let is_begun = apart(move || {
             let named = names.bear(generation);
-            if let Some(untold) = untold {
-                untold.quiesce();
-            }
+            ending.quiesce();
             let remains = ending.destroy();
             drop(named);
             mailbox.gone(Gone { generation, plugin, is_suspect, served, remains });
@@ -169,7 +168,7 @@ impl Retirement {
         self.destroying.retain(|destroying| destroying.generation != gone.generation);
         let next = self.undestroyed.iter().position(|ended| ended.plugin == gone.plugin);
         if let Some(ended) = next.map(|index| self.undestroyed.remove(index)) {
-            self.end(ended, None, context);
+            self.end(ended, context);
         }
     }
 
@@ -207,11 +206,11 @@ impl Retirement {
         row.with_past(self.footprint.kept_of(plugin), self.left_behind.get(plugin))
     }
 
-    /// What is mapped beside what serves. Warns when that is too much.
-    pub(super) fn kept(&mut self, slots: &Slots, context: &Context) -> Count {
+    /// Warns once when too much is mapped beside what serves.
+    pub(super) fn warn_of_kept(&mut self, slots: &Slots, context: &Context) {
         let mut serving = Count::default();
         for running in slots.running() {
-            serving.add(running.count());
+            serving.add(running.image().count());
         }
         let kept = self.footprint.kept(serving);
         let max = context.config.limits.generations_kept_max;
@@ -225,7 +224,6 @@ impl Retirement {
             );
         }
         self.kept_was_warned = kept.generations > max;
-        kept
     }
 
     /// Logs what the end of the server leaves.
@@ -251,14 +249,15 @@ impl Retirement {
             self.left_behind.insert(plugin, what);
             return;
         }
-        self.footprint.shrink(&plugin, remains.rest());
+        remains.rest();
         if context.unload_of(&plugin) == Unload::Keep || !remains.leaves_nothing() || is_suspect {
             return;
         }
-        let count = remains.count();
+        let image = Arc::clone(remains.image());
+        let bytes = image.count().bytes;
         if remains.unmap() {
-            log::debug!("plugin {plugin}: generation {generation} is unmapped, {} bytes", count.bytes);
-            self.footprint.unmap(&plugin, count);
+            log::debug!("plugin {plugin}: generation {generation} is unmapped, {bytes} bytes");
+            self.footprint.unmap(&plugin, &image);
         } else {
             let what = format!("generation {generation} could not be unmapped");
             log::warn!(

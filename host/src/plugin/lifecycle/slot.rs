@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// What is known of the file's present content. What serves is apart from it: an older generation serves on
 /// through every state.
-pub(super) enum State {
+pub(super) enum SlotState {
     /// To be read at `due`, and loaded if the first reading gave `hash` too. Without one there was no first reading
     /// yet: a file that is being written is not read again and again.
     Settling { stamp: Stamp, hash: Option<ContentHash>, due: Instant },
@@ -42,7 +42,7 @@ pub(super) enum State {
     Missing { due: Instant },
 }
 
-impl State {
+impl SlotState {
     /// What the operator is told.
     pub(super) const fn file_state(&self) -> FileState {
         match self {
@@ -60,7 +60,7 @@ impl State {
 
 /// One file name of the plugins directory.
 pub(super) struct Slot {
-    pub(super) state: State,
+    pub(super) state: SlotState,
     /// As of the last settled content.
     pub(super) stamp: Option<Stamp>,
     /// Of the last settled content.
@@ -75,9 +75,9 @@ pub(super) struct Slot {
     pub(super) plugin: Option<String>,
     /// The next settled content is loaded even if it is what runs.
     pub(super) is_forced: bool,
-    /// The last wait in [`State::Blocked`]; zero if the present content was not blocked yet.
+    /// The last wait in [`SlotState::Blocked`]; zero if the present content was not blocked yet.
     pub(super) wait: Duration,
-    /// Whether the last try ended in [`State::Blocked`].
+    /// Whether the last try ended in [`SlotState::Blocked`].
     pub(super) is_blocked: bool,
 }
 
@@ -85,7 +85,7 @@ impl Slot {
     /// A file that was never read.
     pub(super) const fn new() -> Self {
         Self {
-            state: State::New,
+            state: SlotState::New,
             stamp: None,
             hash: None,
             signature: None,
@@ -108,8 +108,8 @@ impl Slot {
     pub(super) fn could_give_up(&self, hash: ContentHash) -> bool {
         let serves = self.running.as_ref().is_some_and(|running| running.hash == hash && !running.is_over());
         let content_is_other = match self.state {
-            State::Missing { .. } => true,
-            State::Settling { .. } => false,
+            SlotState::Missing { .. } => true,
+            SlotState::Settling { .. } => false,
             _ => self.hash != Some(hash),
         };
         serves && content_is_other
@@ -121,14 +121,16 @@ impl Slot {
         self.wait = (self.wait * 2).max(Duration::from_millis(first)).min(Duration::from_millis(longest));
         self.is_blocked = true;
         let due = (watch != Watch::Off).then(|| later(Instant::now(), self.wait));
-        self.state = State::Blocked { hash: self.hash, due, bytes_free_min };
+        self.state = SlotState::Blocked { hash: self.hash, due, bytes_free_min };
     }
 
     /// When it wants to be looked at.
     pub(super) const fn due(&self) -> Option<Instant> {
         match self.state {
-            State::Settling { due, .. } | State::Missing { due } | State::Retrying { due, .. } => Some(due),
-            State::Blocked { due, .. } | State::Waiting { due, .. } => due,
+            SlotState::Settling { due, .. }
+            | SlotState::Missing { due }
+            | SlotState::Retrying { due, .. } => Some(due),
+            SlotState::Blocked { due, .. } | SlotState::Waiting { due, .. } => due,
             _ => None,
         }
     }
@@ -136,8 +138,8 @@ impl Slot {
     /// When the server retries what failed.
     fn retry_at(&self) -> Option<SystemTime> {
         let due = match self.state {
-            State::Retrying { due, .. } => due,
-            State::Waiting { due, .. } | State::Blocked { due, .. } => due?,
+            SlotState::Retrying { due, .. } => due,
+            SlotState::Waiting { due, .. } | SlotState::Blocked { due, .. } => due?,
             _ => return None,
         };
         SystemTime::now().checked_add(due.saturating_duration_since(Instant::now()))
@@ -146,7 +148,7 @@ impl Slot {
     /// Whether what serves, or else what waits to serve, declares that no two instances of it may live at the same time.
     pub(super) fn is_exclusive(&self) -> Option<bool> {
         let waiting = || match &self.state {
-            State::Conflicting(candidate) | State::Waiting { candidate, .. } => {
+            SlotState::Conflicting(candidate) | SlotState::Waiting { candidate, .. } => {
                 Some(candidate.is_exclusive())
             }
             _ => None,
@@ -157,7 +159,9 @@ impl Slot {
     /// What the operator is told.
     pub(super) fn status(&self, file: &Path) -> Row {
         let candidate = match &self.state {
-            State::Conflicting(candidate) | State::Waiting { candidate, .. } => Some(&candidate.descriptor),
+            SlotState::Conflicting(candidate) | SlotState::Waiting { candidate, .. } => {
+                Some(&candidate.descriptor)
+            }
             _ => None,
         };
         let running = self.running.as_ref();
@@ -175,7 +179,7 @@ impl Slot {
             calls: 0,
             faults: 0,
             // What is being tried anew is not judged yet.
-            last_error: self.last_error.clone().filter(|_| !matches!(self.state, State::Probing { .. })),
+            last_error: self.last_error.clone().filter(|_| !matches!(self.state, SlotState::Probing { .. })),
             warnings: running.map(|running| running.warnings.clone()).unwrap_or_default(),
             reload: None,
             loaded_at: running.map(|running| running.loaded_at),

@@ -7,7 +7,7 @@ use super::alive::Alive;
 use super::context::Context;
 use super::generation::Generation;
 use super::quarantine::{self, Quarantine};
-use super::slot::{Slot, State};
+use super::slot::{Slot, SlotState};
 use crate::plugin::directory::content::{ContentHash, Stamp};
 use crate::plugin::directory::store::Store;
 use crate::plugin::instance::candidate::Candidate;
@@ -90,8 +90,8 @@ impl Slots {
     /// The files of these names are gone, and what serves for them goes at `due`.
     pub(super) fn set_missing(&mut self, is_missing: impl Fn(&OsString) -> bool, due: Instant) {
         for (_, slot) in self.by_name.iter_mut().filter(|(name, _)| is_missing(name)) {
-            if !matches!(slot.state, State::Missing { .. }) {
-                slot.state = State::Missing { due };
+            if !matches!(slot.state, SlotState::Missing { .. }) {
+                slot.state = SlotState::Missing { due };
                 self.is_status_stale = true;
             }
         }
@@ -122,7 +122,7 @@ impl Slots {
         mem::take(&mut self.replaced)
     }
 
-    pub(super) fn set_state(&mut self, name: &OsStr, state: State) {
+    pub(super) fn set_state(&mut self, name: &OsStr, state: SlotState) {
         if let Some(slot) = self.by_name.get_mut(name) {
             self.is_status_stale |= slot.state.file_state() != state.file_state();
             slot.state = state;
@@ -152,7 +152,7 @@ impl Slots {
             slot.wait = Duration::ZERO;
             slot.last_error = None;
         }
-        self.set_state(name, State::Serving);
+        self.set_state(name, SlotState::Serving);
     }
 
     /// Puts a generation in a slot's place; the registry follows when it is published.
@@ -192,7 +192,7 @@ impl Slots {
     /// another name.
     pub(super) fn predecessor(&self, name: &OsStr, plugin: &str) -> Option<OsString> {
         let is_it = |(other, slot): &(&OsString, &Slot)| {
-            let is_gone = matches!(slot.state, State::Missing { .. });
+            let is_gone = matches!(slot.state, SlotState::Missing { .. });
             *other != name && is_gone && slot.running.as_ref().is_some_and(|r| r.descriptor.name == plugin)
         };
         self.iter().find(is_it).map(|(other, _)| other.clone())
@@ -253,14 +253,14 @@ impl Slots {
             slot.block(&context.config.limits, context.config.watch, bytes_free_min);
         } else {
             (slot.wait, slot.is_blocked) = (Duration::ZERO, false);
-            slot.state = State::Refused;
+            slot.state = SlotState::Refused;
         }
     }
 
     /// Retries blocked files at the next look, because an operator asks or may have removed the
     /// cause.
     pub(super) fn unblock(&mut self) {
-        for slot in self.by_name.values_mut().filter(|slot| matches!(slot.state, State::Blocked { .. })) {
+        for slot in self.by_name.values_mut().filter(|slot| matches!(slot.state, SlotState::Blocked { .. })) {
             slot.stamp = None;
         }
     }
@@ -269,7 +269,7 @@ impl Slots {
     pub(super) fn retry_with_room(&mut self, store: &Store) {
         let mut bytes_free = None;
         for slot in self.by_name.values_mut() {
-            if let State::Blocked { due, bytes_free_min: Some(min), .. } = &mut slot.state
+            if let SlotState::Blocked { due, bytes_free_min: Some(min), .. } = &mut slot.state
                 && *bytes_free.get_or_insert_with(|| store.bytes_free()) >= *min
             {
                 *due = Some(Instant::now());

@@ -3,7 +3,7 @@
 
 use crate::plugin::config::ReloadMode;
 use crate::plugin::instance::health::Health;
-use crate::plugin::library::footprint::Count;
+use crate::plugin::library::count::Count;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;

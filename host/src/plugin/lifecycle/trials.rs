@@ -4,7 +4,7 @@
 use super::action::Action;
 use super::context::Context;
 use super::events::Tried;
-use super::slot::State;
+use super::slot::SlotState;
 use super::slots::Slots;
 use crate::plugin::clock::later;
 use crate::plugin::directory::content::ContentHash;
@@ -127,7 +127,7 @@ impl Trials {
         let (file, since) = (name.to_owned(), Instant::now());
         let trial = Trial { file, program, copied, tries, since, is_cancelled: Arc::default() };
         self.waiting.insert(id, trial);
-        slots.set_state(name, State::Probing { id });
+        slots.set_state(name, SlotState::Probing { id });
         self.go_on(slots, context);
         Vec::new()
     }
@@ -248,7 +248,7 @@ impl Trial {
     /// Whether one of these is for its content.
     fn is_of(&self, slots: &Slots) -> bool {
         let state = slots.get(&self.file).map(|slot| &slot.state);
-        matches!(state, Some(State::Probing { id }) if *id == self.copied.id)
+        matches!(state, Some(SlotState::Probing { id }) if *id == self.copied.id)
     }
 }
 
@@ -263,7 +263,7 @@ fn overran(name: &OsStr, hash: ContentHash, what: String, tries: u32, slots: &mu
     } else {
         let after = trial::RETRY_AFTER * tries;
         log::info!("{} is tried again in {} s", path.display(), after.as_secs());
-        slots.set_state(name, State::Retrying { hash, tries, due: later(Instant::now(), after) });
+        slots.set_state(name, SlotState::Retrying { hash, tries, due: later(Instant::now(), after) });
     }
 }
 

@@ -57,11 +57,10 @@ fn attempt(copy: &Path, data_directory: &Path, limits: &Limits, report: &mut Rep
         return report.tell(&Line::Destroyed);
     }
     let config = settings::decode(&document).map_err(Refusal::io("read its settings"))?;
-    let (_, live) = candidate.create(data_directory, config, limits)?;
+    let (_, live, mut ending) = candidate.create(data_directory, config, limits)?;
     report.tell(&Line::Created)?;
-    live.quiesce();
-    let ending = live.ending();
     drop(live);
+    ending.quiesce();
     ending.destroy();
     if let Some(threads) = threads_left() {
         let text = format!("it leaves {threads} threads running after destroy; end them there");

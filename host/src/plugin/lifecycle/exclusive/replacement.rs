@@ -10,7 +10,7 @@ use crate::plugin::lifecycle::action::{Action, Refused};
 use crate::plugin::lifecycle::context::Context;
 use crate::plugin::lifecycle::events::Gone;
 use crate::plugin::lifecycle::generation::Generation;
-use crate::plugin::lifecycle::slot::State;
+use crate::plugin::lifecycle::slot::SlotState;
 use crate::plugin::lifecycle::slots::Slots;
 use crate::plugin::lifecycle::stall_watch::TaskGuard;
 use crate::plugin::lifecycle::{handover, quarantine};
@@ -132,13 +132,13 @@ pub(super) fn finished() -> Vec<Action> {
 /// Whether the file's slot waits for this replacement, and has no other content by now.
 pub(super) fn is_state_of(file: &OsStr, id: u64, slots: &Slots) -> bool {
     let state = slots.get(file).map(|slot| &slot.state);
-    matches!(state, Some(State::Replacing { id: of }) if *of == id)
+    matches!(state, Some(SlotState::Replacing { id: of }) if *of == id)
 }
 
 /// Has the calls that waited go on in what runs for a file. If the file is gone by now, its
 /// plugin serves these calls before it goes too.
 pub(super) fn resume_calls(file: &OsStr, pause: &Pause, slots: &mut Slots, context: &Context) {
-    if let Some(State::Missing { due }) = slots.get_mut(file).map(|slot| &mut slot.state) {
+    if let Some(SlotState::Missing { due }) = slots.get_mut(file).map(|slot| &mut slot.state) {
         let after = Duration::from_millis(context.config.limits.removal_ms).max(RESUMED_CALLS);
         *due = later(Instant::now(), after);
         log::info!(
@@ -168,6 +168,6 @@ pub(super) fn refuse_candidate(refused: Refused, slots: &mut Slots, context: &Co
         // Not at each look: every try makes calls wait.
         slot.stamp = stamp;
         let candidate = Box::new(candidate);
-        slots.set_state(&file, State::Waiting { candidate, tries: tries + 1, due: Some(due) });
+        slots.set_state(&file, SlotState::Waiting { candidate, tries: tries + 1, due: Some(due) });
     }
 }
