@@ -97,8 +97,8 @@ impl Exchange {
     ///
     /// # Errors
     /// [`Error::Fault`] when it is a fault, [`Error::Protocol`] when it is no response, or one past a limit of the client's,
-    /// [`Error::Http`] when it is an HTML page, [`Error::Transport`] with [`Cause::Timeout`] when the
-    /// time does not suffice.
+    /// [`Error::Http`] when it is an HTML page, [`Error::Transport`] with
+    /// [`Cause::Timeout`](crate::client::Cause::Timeout) when the time does not suffice.
     pub fn result(&self) -> Result<Value, Error> {
         let document = Document::from(&self.response).with_content_type(&self.content_type);
         let time = Until(Instant::now().checked_add(self.time_left));
