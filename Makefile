@@ -134,14 +134,14 @@ $(SANITIZED)/options.o: tests/sanitizers/options.c
 	$(CC) -O -fPIC -DREPORTS='"$(SANITIZED)/reports/address"' -c -o $@ $<
 
 # Tests of code that reads and writes through the pointers of plugins. valgrind hides the kernel's vDSO,
-# and rustix crashes without it in plugin::threads.
+# and rustix crashes without it in thread_names.
 RUNNER   = CARGO_TARGET_$$($(RUSTC) -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER
 MEMCHECK = $(RUNNER)="valgrind -q --error-exitcode=9"
 memcheck: SECTIONS = run memcheck
 memcheck: install-packages ## runs the tests of both sides of the ABI under valgrind
 	export $(MEMCHECK) && \
 	    $(CARGO) test --locked --workspace --test sdk --test stateless && \
-	    $(CARGO) test --locked --workspace --lib -- --test-threads=1 --skip plugin::threads \
+	    $(CARGO) test --locked --workspace --lib -- --test-threads=1 --skip thread_names \
 	        fuzz::tests::abi fuzz::tests::encode_decode plugin:: lent
 
 # For `make deny`: its program, built in debug to be ready in a minute or two, and how long a fetch of the
