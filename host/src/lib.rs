@@ -26,6 +26,7 @@
 //! - [`client`]: the other side of the wire.
 //! - [`dev`]: builds plugins while their sources change.
 //! - [`cli`]: the commands.
+//! - `stamp`: whether a file was written or replaced.
 //! - [`text`]: what reaches a log or a terminal, cleaned.
 //! - [`docs`]: no code; Hotcall beside other XML-RPC libraries, and where they are the better choice.
 //!
@@ -54,6 +55,7 @@ pub mod request;
 pub mod rpc;
 pub mod server;
 mod settings;
+mod stamp;
 pub mod text;
 pub mod web;
 pub mod xmlrpc;

@@ -213,6 +213,20 @@ fn answers(server: &Server, method: &str, wanted: i32) -> bool {
     server.call(method, vec![]).unwrap() == Value::Int(wanted)
 }
 
+/// Puts both versions in place in turn, while clients call the method that says which one serves.
+fn reload_under_load(server: &Server, builds: &Builds, method: &str, clients: u64, reloads: u64) {
+    let is_a_version = |version| [1, 2].contains(&version);
+    Load::during(server, clients, method, is_a_version, |load| {
+        for reload in 1..=reloads {
+            let index = usize::try_from(reload % 2).unwrap();
+            put(server, &builds.files[index], reload);
+            let version = i32::try_from(index).unwrap() + 1;
+            wait_until(format!("reload {reload}"), || answers(server, method, version));
+            load.goes_on();
+        }
+    });
+}
+
 fn a_bound_port() {
     const RELOADS: u64 = 20;
     let builds = Builds::of("tests/fixtures/port.c", &[]);
@@ -220,22 +234,7 @@ fn a_bound_port() {
     // Over TLS.
     let config = format!("[plugins.port]\nport = {port}\n[limits]\nsettle_ms = 10\nrescan_ms = 20\n");
     let server = Setup::new().plugin("plugin.so", &builds.files[0]).config(&config).start();
-    Load::during(
-        &server,
-        4,
-        "port.version",
-        |version| [1, 2].contains(&version),
-        |load| {
-            for reload in 1..=RELOADS {
-                let index = usize::try_from(reload % 2).unwrap();
-                put(&server, &builds.files[index], reload);
-                wait_until(format!("reload {reload}"), || {
-                    answers(&server, "port.version", i32::try_from(index).unwrap() + 1)
-                });
-                load.goes_on();
-            }
-        },
-    );
+    reload_under_load(&server, &builds, "port.version", 4, RELOADS);
     assert!(!server.log().contains("the port is taken"));
 }
 
@@ -288,22 +287,7 @@ fn no_call_or_batch_fails() {
         thread::scope(|scope| {
             let callers: Vec<_> = (0..3).map(|_| scope.spawn(caller)).collect();
             let _end = hotcall_tests::load::End(&stop);
-            Load::during(
-                &server,
-                3,
-                "alone.version",
-                |version| [1, 2].contains(&version),
-                |load| {
-                    for reload in 1..=RELOADS {
-                        let index = usize::try_from(reload % 2).unwrap();
-                        put(&server, &builds.files[index], reload);
-                        wait_until(format!("reload {reload}"), || {
-                            answers(&server, "alone.version", i32::try_from(index).unwrap() + 1)
-                        });
-                        load.goes_on();
-                    }
-                },
-            );
+            reload_under_load(&server, &builds, "alone.version", 3, RELOADS);
             stop.store(true, Ordering::Relaxed);
             callers.into_iter().for_each(|caller| caller.join().unwrap());
         });

@@ -30,6 +30,7 @@ const RULES: &[Rule] = &[
     Rule { module: "cancellation", may: &[], why: "whether anybody waits says nothing of the call" },
     Rule { module: "pause", may: &[], why: "what waits does not know for what" },
     Rule { module: "memory", may: &[], why: "a budget is numbers" },
+    Rule { module: "stamp", may: &[], why: "whether a file changed says nothing of what is in it" },
     Rule {
         module: "request",
         may: &["cancellation"],
@@ -69,12 +70,12 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "net",
-        may: &["address", "cancellation", "limits", "memory", "pause", "request", "text", "web"],
+        may: &["address", "cancellation", "limits", "memory", "pause", "request", "stamp", "text", "web"],
         why: "sockets and HTTP framing know no XML and no plugins",
     },
     Rule {
         module: "plugin",
-        may: &["limits", "pause", "registry", "text", "xmlrpc"],
+        may: &["limits", "pause", "registry", "stamp", "text", "xmlrpc"],
         why: "the life cycle writes the registry and is asked by nobody",
     },
     Rule {

@@ -168,17 +168,23 @@ fn what_the_operator_says_comes_before_what_the_plugin_declares() {
     assert_eq!(scene.status_of("alone.so").unwrap().reload, Some(ReloadMode::Exclusive));
 }
 
+/// A call that runs while version 2 is put in place, and puts that off.
+fn putting_off(scene: &Scene) -> Running<'_> {
+    let running = Running::start(scene);
+    put(scene, "alone.so", &["VERSION=2", "DECLARED"]);
+    let status = scene.until_state("alone.so", FileState::Waiting);
+    assert!(status.last_error.unwrap().contains("calls that may be in generation 1 do not end"));
+    assert_eq!(version(scene), Ok(Value::Int(1)));
+    running
+}
+
 #[test]
 fn older_calls_that_do_not_end_put_it_off() {
     let mut scene = scene(&["UNDECLARED"]);
     scene.limits.exclusive_ms_max = 100;
     scene.start(Watch::Auto);
     // It began before there was a gate, and keeps its whole snapshot.
-    let running = Running::start(&scene);
-    put(&scene, "alone.so", &["VERSION=2", "DECLARED"]);
-    let status = scene.until_state("alone.so", FileState::Waiting);
-    assert!(status.last_error.unwrap().contains("calls that may be in generation 1 do not end"));
-    assert_eq!(version(&scene), Ok(Value::Int(1)));
+    let running = putting_off(&scene);
     // The gate is there at the next attempt, which still waits for that call.
     scene.until_state("alone.so", FileState::Replacing);
     scene.until_state("alone.so", FileState::Waiting);
@@ -252,11 +258,7 @@ fn calls_that_do_not_end_put_the_reload_off() {
     let mut scene = scene(&["DECLARED"]);
     scene.limits.exclusive_ms_max = 400;
     scene.start(Watch::Auto);
-    let running = Running::start(&scene);
-    put(&scene, "alone.so", &["VERSION=2", "DECLARED"]);
-    let status = scene.until_state("alone.so", FileState::Waiting);
-    assert!(status.last_error.unwrap().contains("calls that may be in generation 1 do not end"));
-    assert_eq!(version(&scene), Ok(Value::Int(1)));
+    let running = putting_off(&scene);
     assert_eq!(running.end(), Ok(Value::Int(1)));
     until_version(&scene, 2);
 }

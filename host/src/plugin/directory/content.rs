@@ -3,43 +3,13 @@
 
 use super::permissions::{self, Policy};
 use crate::plugin::refusal::Refusal;
+use crate::stamp::Stamp;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-
-/// Tells two contents of one name apart without reading them. Inode numbers are used again within
-/// moments, so it only ever says "changed, look" and never "the same plugin": that is the content
-/// hash's to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// The file's length in bytes.
-    pub(crate) const fn size(self) -> u64 {
-        self.size
-    }
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(meta: &Metadata) -> Self {
-        Self {
-            device: meta.dev(),
-            inode: meta.ino(),
-            size: meta.size(),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        }
-    }
-}
 
 /// A plugin's identity: the SHA-256 of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

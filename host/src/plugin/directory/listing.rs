@@ -1,8 +1,8 @@
 //! Looking at the plugins directory: which files are there. Must not know what is in them.
 
-use super::content::Stamp;
 use super::trust;
 use crate::plugin::refusal::Refusal;
+use crate::stamp::Stamp;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io::{self};
