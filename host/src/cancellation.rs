@@ -1,4 +1,7 @@
-//! Whether anybody still waits for a call. Must not know calls.
+//! Whether a client still waits for a call. Must not know calls.
+//!
+//! A client that closes only its sending half counts as gone: a server cannot tell the two apart
+//! until it writes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

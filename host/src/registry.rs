@@ -1,8 +1,8 @@
-//! The registry: an immutable snapshot of name -> method, swapped atomically.
+//! The registry: an immutable snapshot from names to methods, swapped atomically.
 //!
-//! A call takes one snapshot and keeps it to its end, so a swap never takes a method from under a running
-//! call, and `system.multicall` sees one set of methods for the whole batch. Knows no files, no dlopen, no XML:
-//! an [`Instance`] is whatever can be called.
+//! A call keeps its snapshot to its end, and a snapshot keeps its plugins' generations. A swap
+//! therefore never takes code from under a running call, and `system.multicall` sees one set of
+//! methods. Knows no files, no dlopen, no XML: an [`Instance`] is anything that can be called.
 
 mod gate;
 

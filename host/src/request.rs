@@ -1,6 +1,7 @@
-//! One request: what its head says, who is at the other end, and its body. Each fact is declared
-//! here once and travels so from the network side to whoever judges or answers it. Must not know
-//! what any of them means.
+//! One request: the facts of its head, its sender, and its body.
+//!
+//! Each fact is declared here once, for the network side that reads it and the code that judges or
+//! answers it. Must not know what a fact means.
 
 use crate::cancellation::Cancellation;
 use smol_str::SmolStr;

@@ -1,5 +1,11 @@
-//! The whole server: registry, plugins, dispatch, listeners, put together in the order of the data's way and
-//! taken apart in the opposite one.
+//! The whole server: builds registry, plugins, dispatch and listeners in the order of the data
+//! flow, and takes them apart in the opposite order.
+//!
+//! `Prepared::new` does everything that may need root and starts no thread. It looks up users,
+//! reads the users file, keys and certificates, makes the state directory, and binds the
+//! listeners. The process then becomes the configured user. Only `Prepared::start` loads plugins
+//! and starts threads. The listeners are open meanwhile, so early connections wait in the kernel's
+//! queue.
 
 pub(crate) mod allocator;
 pub(crate) mod environment;

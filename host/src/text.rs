@@ -2,9 +2,11 @@
 //!
 //! [`line()`] and [`lines`] escape characters that forge a line, steer a terminal, reorder text or
 //! hide: control characters, line and paragraph separators, format characters (bidirectional, zero
-//! width, tags), invisible, private use and unassigned ones. They run where text leaves the
-//! process, in the log's formatter and in the command line's printer, so no source can be
-//! forgotten.
+//! width, tags), invisible, private use and unassigned ones.
+//!
+//! They run where text leaves the process, in the log's formatter and in the command line's
+//! printer, so no source can be forgotten. The printer keeps only the line breaks between its own
+//! lines, so a command that joins foreign text into several lines cleans each.
 
 use std::borrow::Cow;
 use std::iter;

@@ -4,7 +4,16 @@
 //! documents each field's owner, lifetime and thread. Layouts are asserted below, and a test
 //! compiles the header with a C compiler and compares every size and offset.
 //!
-//! Plugin authors do not use this module. The SDK in the rest of the crate, and the host, build on it.
+//! - A plugin exports one data symbol with the major version in its name, and an ELF note with the
+//!   same facts. The host reads both before any code of the file runs.
+//! - A plugin's methods are an array of pointers, not of structs, so that a method's table can
+//!   grow.
+//! - `create` gets the configuration through the host's table. It also gets a call context, so
+//!   that its fault's message has an arena.
+//! - Every released ABI is recorded in `abi/`; CONTRIBUTING.md says how the next one is made.
+//!
+//! Plugin authors do not use this module. The SDK in the rest of the crate, and the host, build on
+//! it.
 #![allow(unsafe_code, reason = "tables of function pointers are shared between threads by contract")]
 
 use std::ffi::{c_char, c_void};

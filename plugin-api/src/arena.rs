@@ -1,7 +1,8 @@
-//! The memory where values are built: the running call's, or some of our own.
+//! The memory where values are built: the running call's, or our own.
 //!
-//! A call's memory belongs to the host and outlives the method, so what is built in it may go back. Must not know how
-//! Rust types map to values: that is `into_value`.
+//! A call's memory belongs to the host and outlives the method, so values built in it may be
+//! returned. Our own memory serves conversions without a call, as in the client. No conversion
+//! knows which it is. Must not know how Rust types map to values: that is `into_value`.
 #![allow(unsafe_code, reason = "memory of the host becomes slices here")]
 
 use crate::abi;

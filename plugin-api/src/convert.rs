@@ -1,7 +1,12 @@
-//! Between Rust types and owned values, by the same traits as a method's parameters and results: for clients, and for
-//! tests.
+//! Between Rust types and owned values, for clients and for tests.
 //!
-//! Must not know how any one type is mapped.
+//! The traits are those of a method's parameters and results. Both ends of the wire therefore
+//! agree by construction, and a struct with `#[derive(FromValue)]` is a parameter here and a
+//! result there.
+//!
+//! A Rust type becomes a value of the ABI first, which is copied into a [`Value`]. A direct way
+//! would save that copy, but would have to be kept the same by hand. Must not know how any one
+//! type is mapped.
 
 use crate::arena::{Arena, OwnMemory};
 use crate::fault::Fault;

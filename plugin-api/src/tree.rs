@@ -1,7 +1,7 @@
-//! Reading a value tree: one that came across the ABI, and the one place of null, length, UTF-8 and range guards; or
-//! an owned [`Value`], seen in the same way, so that what reads the one reads the other.
+//! Reads a value tree: one that came across the ABI, or an owned [`Value`], seen in the same way.
 //!
-//! The host reads results with it and the SDK reads parameters. Must not know of methods or calls.
+//! The host reads results with it and the SDK reads parameters. It is the one place of null,
+//! length, UTF-8 and range guards. Must not know of methods or calls.
 #![allow(unsafe_code, reason = "pointers of the other side of the ABI become references here")]
 
 use crate::abi;

@@ -1,5 +1,7 @@
-//! XML-RPC values as owned Rust data: what the host decodes and encodes, and what a plugin uses where
-//! a type is only known at run time.
+//! XML-RPC values as owned Rust data. The host decodes and encodes them, and a plugin uses them
+//! where a type is only known at run time.
+//!
+//! The host re-exports these types, so that there is one type from the plugin to the client.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! HTTP Basic (RFC 7617): from an `Authorization` field to a user's name or a refusal.
+//! HTTP Basic (RFC 7617): reads a user's name and password from an `Authorization` field, or
+//! refuses it.
 
 use super::failures::FailureLog;
 use super::refusal::Refusal;

@@ -1,10 +1,11 @@
-//! Who may call: from what is known of a request's sender to a permission or a refusal.
+//! Who may call: a request's sender gets a permission or a refusal.
 //!
-//! [`Access`] decides by a [`Policy`], which is what an operator chose in [`Settings`]. `site` is
-//! about hosts and browsers; `basic` takes names and passwords, which `verify` verifies against
-//! `users`, as often as `throttle` lets; `failures` logs those that are wrong; `rules` say who may
-//! call what. Knows no sockets, no XML and no dispatch: it judges a request's
-//! [`Head`](crate::request::Head) and its [`Peer`](crate::request::Peer).
+//! [`Access`] decides by a [`Policy`], which an operator chooses in [`Settings`]. `site` is about
+//! hosts and browsers. `basic` reads names and passwords, which `verify` checks against `users`.
+//! `throttle` limits the tries, and `failures` logs wrong ones. `rules` say who may call what.
+//!
+//! Knows no sockets, no XML and no dispatch: it judges a request's [`Head`](crate::request::Head)
+//! and its [`Peer`](crate::request::Peer). So a table of cases can test every decision.
 
 mod basic;
 mod failures;

@@ -1,4 +1,4 @@
-//! The decision whether a caller may call at all, and what, by settings that can be replaced while
+//! Decides whether a caller may call, and which methods. The settings can be replaced while
 //! requests are judged.
 
 use super::basic::{self, Basic};

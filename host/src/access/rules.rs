@@ -1,4 +1,13 @@
-//! `[[allow]]`: which callers may call which methods. With any rule, what no rule allows is denied.
+//! `[[allow]]`: which callers may call which methods. With any rule, everything else is denied.
+//!
+//! A [`Permit`] is the set of rules that one caller fits. `web` asks it about the method of a
+//! request, where a denial is an HTTP status. `rpc` asks it about each entry of a batch and about
+//! introspection. The answer depends on the name alone, so a denial does not tell whether the
+//! method exists.
+//!
+//! `hotcall.*` is for operators. On a Unix socket these are the server's own user and root, whom
+//! the kernel names for each connection. The socket's mode does not make operators: it may be
+//! wide, and systemd's default is 0666.
 
 use crate::request::Way;
 use ipnet::{IpNet, Ipv4Net};

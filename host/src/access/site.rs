@@ -1,5 +1,7 @@
-//! Which hosts the server answers for, and which web sites' pages may call it. Both stop a browser from being used against
-//! a server that only its user can reach: by a name that is pointed at it (DNS rebinding), and by a page elsewhere.
+//! Which hosts the server answers for, and which sites' pages may call it.
+//!
+//! Both checks protect a server that only its user can reach from that user's browser. An attacker
+//! could point a name at it (DNS rebinding), or call it from a page of another site.
 
 use super::refusal::Refusal;
 use crate::request::{Head, Way};

@@ -1,4 +1,4 @@
-//! How often an address may try passwords: a bounded table of those that failed lately.
+//! How often an address may try passwords: a bounded table of recent failures.
 
 use crate::address::ClientNetwork;
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
-//! The users file: a name and the argon2id hash of a password on each line. Reads it for the server, and writes it for
-//! `hotcall passwd`.
+//! The users file: each line has a name and an argon2id hash of a password. The server reads it,
+//! and `hotcall passwd` writes it.
 
 use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::PasswordHash;

@@ -1,5 +1,13 @@
-//! Whether a name and a password belong together. That takes memory and time on purpose, so few are verified at once, few
-//! wait for it, never so many that no worker is left for other calls, and what was right is remembered while it is used.
+//! Verifies a name with its password. argon2 takes memory and time on purpose, so few
+//! verifications run at once.
+//!
+//! - Callers that verify or wait for it hold workers. Their number is limited, so at least half of
+//!   the workers stay free for other calls.
+//! - A caller with credentials that are already being verified waits for that result.
+//! - A malformed try needs no verification and counts as failed in the same way.
+//! - Successful results are cached while in use. Each belongs to one entry of the users file, so a
+//!   reload keeps it exactly for users whose entry is unchanged.
+//! - A reload does not reset failures or running verifications. Nobody gets new tries by it.
 
 use super::throttle::Throttle;
 use super::users::{PASSWORD_BYTES_MAX, Users};

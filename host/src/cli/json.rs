@@ -1,4 +1,8 @@
-//! Values from and to what is typed and read on a command line: JSON, and prefixes for what JSON does not have.
+//! Converts values from and to the command line's text: JSON, and prefixes for types that JSON
+//! lacks.
+//!
+//! Characters that could steer a terminal become `\u` escapes in JSON strings, so the JSON keeps
+//! its meaning.
 
 use super::output::Failure;
 use crate::text;

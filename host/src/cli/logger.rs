@@ -1,7 +1,16 @@
-//! The log: from records to lines on standard error.
+//! The log: formats records and writes them to standard error.
 //!
-//! A command that serves queues its lines, and a thread writes them: no other thread waits for the reader of standard error. A
-//! full queue drops lines, and a line in their place says how many. The other commands write each line at once.
+//! A command that serves queues its lines, and one thread writes them. No other thread, reactors
+//! included, waits for the reader of standard error. The queue's lock is held to copy a line and
+//! never across I/O.
+//!
+//! - A full queue drops lines until the thread takes it, and a line in their place says how many.
+//! - The thread starts after root is given up, because threads would keep root. Until then lines
+//!   wait.
+//! - The process waits up to 2 s for the queue before it ends. A crash loses queued lines.
+//! - A plugin that prints, and Rust's own abort messages, do not pass the queue.
+//!
+//! The other commands and the probe write each line at once.
 
 use super::output::Failure;
 use crate::limits::Limits;

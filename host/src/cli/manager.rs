@@ -1,5 +1,10 @@
-//! The service manager that may have started this process: what it hands over, and what it is told. Speaks systemd's
-//! protocols (sd_listen_fds(3), sd_notify(3)), and is silent where there is no such manager.
+//! The service manager that may have started this process: the sockets that it hands over, and the
+//! notices that it gets. Without one, this does nothing.
+//!
+//! Speaks systemd's protocols (sd_listen_fds(3), sd_notify(3)), and alone reads their variables.
+//! Those of the sockets are removed, and the descriptors close on exec, so plugins have neither.
+//! `NOTIFY_SOCKET` stays, because each notice is sent through it. A notice waits at most 1 s,
+//! since that socket is a queue that the manager may not read.
 
 use super::output::Failure;
 use crate::net::{Heartbeat, InheritedSocket};

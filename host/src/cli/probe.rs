@@ -1,4 +1,5 @@
-//! The hidden commands by which a server tries a plugin in a child process. For nobody's fingers: see `plugin::probe`.
+//! The hidden commands by which a server tries a plugin in a child process. Not meant for users:
+//! see `plugin::probe`.
 
 use super::output::Failure;
 use crate::plugin::probe::{child, guard};

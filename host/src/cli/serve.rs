@@ -1,4 +1,4 @@
-//! `hotcall serve`: the server, until a signal ends it.
+//! `hotcall serve`: runs the server until a signal ends it.
 
 use super::flags::{CommonFlags, ServeFlags};
 use super::logger;

@@ -1,4 +1,6 @@
 //! What signals do to a command that serves, from its first moment to its last.
+//!
+//! Signals are caught before root is given up. The thread that reads them starts afterwards.
 
 use super::logger;
 use super::output::Failure;

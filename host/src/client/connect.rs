@@ -1,4 +1,5 @@
-//! How a connection is made: socket, the proxy's tunnel, TLS; and what is known of it when it breaks.
+//! Makes connections: socket, the proxy's tunnel, TLS. Also tells whether a connection that broke
+//! can have delivered its call.
 
 use super::socket::{self, SocketTransport};
 use super::tunnel::ProxyTransport;

@@ -1,4 +1,4 @@
-//! A client at work: one server, one call at a time or many.
+//! A client of one server: makes one call at a time or many.
 
 use super::error::Error;
 use super::http::{Http, first_line, is_html};

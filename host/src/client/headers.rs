@@ -1,4 +1,4 @@
-//! What is sent with each request beside the document.
+//! The headers that are sent with each request.
 
 use super::error::Error;
 use base64::Engine;

@@ -1,4 +1,12 @@
-//! One POST and its answer: compression, the one safe repetition, and what an answer that is an error page says.
+//! One POST and its answer: compression, the one safe repetition, and the text of an answer that
+//! is an error page.
+//!
+//! ureq keeps the connections, checks that a kept one is still open before it uses it, and never
+//! repeats a request. A call can still meet the end of its connection on the way; the
+//! documentation of `client` says when it is repeated.
+//!
+//! Some servers answer and close before they have read the whole request. Writing then fails, but
+//! the answer is read, and the rest of the request is not sent.
 //!
 //! Knows no XML: documents are bytes here.
 

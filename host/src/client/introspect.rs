@@ -1,4 +1,4 @@
-//! What a server says of itself, by its `system.` methods.
+//! The server's description of itself, from its `system.` methods.
 
 use super::error::Error;
 use super::handle::Client;

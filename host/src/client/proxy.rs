@@ -1,7 +1,10 @@
 //! Which proxy stands before a server. Pure: the environment is a function here.
 //!
-//! ureq reads the environment too, but takes the first of all variables whatever the server's scheme, ignores
-//! what it cannot use without a word, and takes a name in `NO_PROXY` for that one host only.
+//! ureq reads the environment too, but differently:
+//!
+//! - it takes the first of all variables, whatever the server's scheme;
+//! - it silently ignores values that it cannot use;
+//! - it takes a name in `NO_PROXY` for that one host only.
 
 use super::error::Error;
 use std::net::IpAddr;

@@ -1,7 +1,12 @@
 //! One connected socket, TCP or Unix, below TLS and ureq's HTTP.
 //!
-//! A socket of our own, because ureq hides its own, and [`is_reset`] has to ask the kernel about it. ureq does not promise
-//! that these traits stay as they are between its minor versions; all that implements them is here and in `connect`.
+//! ureq hides its own socket, and [`is_reset`] has to ask the kernel about it. TLS may end before
+//! its socket does, and an orderly end may be followed by the refusal of a call that crossed it.
+//! So `is_reset` listens a little longer. It sends nothing. Our own end would get an answer at
+//! once, but a kernel short of memory might reset a call that it had delivered.
+//!
+//! ureq may change these traits between its minor versions. All that implements them is here and
+//! in `connect`.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;

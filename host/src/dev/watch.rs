@@ -1,5 +1,5 @@
-//! Hints that something below some folders may have changed. A hint may come for nothing and may be missed: who
-//! listens looks for itself, and looks now and then without one.
+//! Hints that something below some folders may have changed. A hint may come for nothing and may
+//! be missed, so the receiver looks for itself, also without a hint.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use notify::event::{AccessKind, AccessMode};

@@ -1,5 +1,6 @@
 //! Counts allocations while documents are decoded: they must grow linearly, and be reserved first.
-//! Allocations are deterministic, so nothing here depends on time.
+//! Allocations are deterministic, so nothing here depends on time. `make bench-linear` times the
+//! same documents; CI does not run it, because times vary.
 
 use super::constructs::{CONSTRUCTS, for_xml_rs};
 use super::memory::{Used, used};

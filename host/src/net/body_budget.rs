@@ -1,5 +1,21 @@
-//! Memory for bodies, over all connections and for each address: each body is bounded by itself, and thousands together would not be.
+//! The memory that bodies may use, for all connections together and for each address.
+//!
+//! A limit for each body is not enough: thousands of bodies within it would exhaust the machine.
 //! Knows no connections.
+//!
+//! - `bodies_bytes_max` bounds all connections, and a percentage of it bounds each address.
+//! - The first 64 KiB of each connection are free. Small requests are served even when large ones
+//!   use the whole budget.
+//! - Past a limit, a large request gets 503. A response that is too large becomes fault -32002,
+//!   because the call was executed.
+//! - A call that is stuck past its deadline keeps its request's share until its method returns.
+//! - A Unix socket has no address. The mode of its file says who may connect, and only
+//!   `bodies_bytes_max` applies.
+//! - A connection's encrypted bytes, at most 65 KiB, do not count; see `conn/stream`.
+//! - Memory for decoding is counted here too, but against no address.
+//! - A plugin's own memory and the results in its arenas do not count. `response_bytes_max` bounds
+//!   an arena, and the number of workers bounds the arenas.
+//! - The log has one line for an address until it holds nothing.
 
 use crate::address::ClientNetwork;
 use crate::limits::Limits;

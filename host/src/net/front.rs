@@ -1,4 +1,4 @@
-//! Puts the network side together: listeners, reactors, workers and the relay, from start to drain.
+//! Starts and drains the network side: listeners, reactors, workers and the relay.
 
 use super::bind::Bind;
 use super::conn::connection_limits::ConnectionLimits;

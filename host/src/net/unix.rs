@@ -1,4 +1,8 @@
-//! Unix sockets that listen, and their files: whose they are, and that they are never more open than they are meant to be.
+//! Unix sockets that listen, and their files.
+//!
+//! A socket's file is created with mode 0600, then gets its owner and group, and its mode last.
+//! These changes go through a descriptor of the file itself, so a link that replaces the file is
+//! not followed.
 
 use mio::net::UnixListener;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};

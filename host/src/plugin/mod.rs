@@ -1,10 +1,15 @@
-//! The plugin life cycle: from a file in the plugins directory to methods in the registry, and out again.
+//! The plugin life cycle: from a file in the plugins directory to methods in the registry, and out
+//! again.
 //!
 //! ```text
-//! hint or periodic look -> permissions -> settled? -> trust -> ELF bounds and note -> private copy
-//!   -> probe in a child process -> dlopen -> table -> create -> the old generation's save_state -> load_state
-//!   -> ATOMIC SWAP in the registry -> old generation: quiesce, drain, destroy, keep mapped
+//! hint or periodic look -> permissions -> settled? -> trust -> ELF bounds and note
+//!   -> private copy -> probe in a child process -> dlopen -> table -> create
+//!   -> the old generation's save_state -> load_state -> ATOMIC SWAP in the registry
+//!   -> old generation: quiesce, drain, destroy, keep mapped
 //! ```
+//!
+//! A **slot** is a file name in the directory. Its **content** is the file's bytes, known by their
+//! hash. A **generation** is a loaded content with its configuration and one instance.
 //!
 //! Where to begin: `lifecycle/loader` is the loop, `lifecycle/slot` the states of a file, and
 //! `instance/candidate` the list of steps that a file takes.
@@ -19,14 +24,14 @@
 //! | `admin` | what operators ask: status, reload, the inspection of a file |
 //!
 //! Invariants
-//! - One thread, the loader, runs all of a plugin's code but its methods and its end, which has a
-//!   thread of its own. It holds no lock that a call needs.
-//! - The registry is all that is written here for others. This module knows no network, no HTTP, no
-//!   XML.
-//! - A failed step changes nothing that serves. No file's code runs before its bytes are checked, and
-//!   the watched file itself is never mapped.
-//! - Nothing is unmapped, but for a plugin that declares that it leaves nothing behind, when the
-//!   operator says so.
+//! - One thread, the loader, runs all of a plugin's code except its methods and its end, which has
+//!   a thread of its own. It holds no lock that a call needs.
+//! - The registry is all that is written here for others. This module knows no network, no HTTP,
+//!   no XML.
+//! - A failed step changes nothing that serves. No file's code runs before its bytes are checked,
+//!   and the watched file itself is never mapped.
+//! - No library is unmapped, unless the plugin declares that it leaves nothing behind and the
+//!   operator allows it.
 //! - `unsafe` stands in `library` and `instance` only, and in a probe's `inherited`.
 //! - A room names only rooms above it in the table.
 

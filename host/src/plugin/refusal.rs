@@ -1,5 +1,5 @@
-//! Why a plugin file is not served: one closed list, each with the text that tells the operator what happened and
-//! what to do. The file's name is added by whoever logs it.
+//! Why a plugin file is not served: one closed list. Each text tells the operator what happened
+//! and what to do. The code that logs a refusal adds the file's name.
 
 use std::fmt;
 use std::io;

@@ -1,8 +1,15 @@
 //! A gate before an instance that may have to end before its successor begins.
 //!
-//! A call **enters** before it invokes and leaves afterwards, so that the owner knows when no call runs. A closed gate gives
-//! the caller a [`Pause`]: nothing was executed, and once the pause is over the caller starts again with the registry's
-//! current snapshot. So a stale snapshot never leads to an instance that has ended.
+//! A call **enters** before it invokes and leaves afterwards, so that the owner knows when no call
+//! runs. A closed gate gives the caller a [`Pause`]. Nothing was executed, and after the pause the
+//! caller starts again with the current snapshot. So a stale snapshot never leads to an instance
+//! that has ended.
+//!
+//! - A batch enters all its gates before its first entry, or none.
+//! - Calls of other plugins may hold snapshots for long. They do not delay the drain, because only
+//!   callers inside the gate count.
+//! - Plugins that are not replaced exclusively have no gate. Their calls pay for one check of an
+//!   `Option`.
 
 use crate::pause::Pause;
 use std::fmt;

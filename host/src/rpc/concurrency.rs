@@ -1,4 +1,5 @@
-//! How many calls of one method run at a time, where an operator has said so. Knows no plugins: a method is its name.
+//! How many calls of one method may run at a time, if an operator limited them. Knows no plugins:
+//! a method is its name.
 
 use crate::limits::MethodLimits;
 use crate::xmlrpc::{Fault, code};

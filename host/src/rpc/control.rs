@@ -1,4 +1,5 @@
-//! `hotcall.*`: the server's own affairs, for operators. Who is one, the caller's permit says.
+//! `hotcall.*`: the server's own methods for operators. The caller's permit says who is an
+//! operator.
 
 use super::builtins::{Builtin, no_params, only, wrong_params};
 use super::scope::Scope;

@@ -1,5 +1,5 @@
-//! The dispatcher: limits, gates and the registry's snapshot round a call or a batch. Must not know
-//! which methods are the server's own.
+//! The dispatcher: puts limits, gates and a registry snapshot around a call or a batch. Must not
+//! know which methods are the server's own.
 
 use super::builtins::MULTICALL;
 use super::concurrency::Concurrency;

@@ -1,4 +1,4 @@
-//! The introspection methods every client can count on (`system.*`), all but multicall.
+//! The introspection methods that every client can rely on (`system.*`), all but multicall.
 
 use super::builtins::{Builtin, MULTICALL, no_params, only, wrong_params};
 use super::control;

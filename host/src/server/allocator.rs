@@ -1,5 +1,13 @@
-//! How the process's allocator keeps memory that is free. glibc's would keep the most that was ever used: of large pieces until
-//! others are freed behind them, and of small ones, of which a thread's part of the heap is full after a large request, for ever.
+//! Returns the process's free memory to the system.
+//!
+//! glibc keeps freed memory for later use, in a separate arena for each busy thread. After one
+//! request with a million values, a worker's arena could stay large for ever. So large blocks are
+//! mapped one by one. For small ones, a thread checks once a second whether much more is held than
+//! the least so far, and trims if so. While trims free nothing, because a plugin keeps a large
+//! state, it tries less and less often.
+//!
+//! Counting what requests use would not help: most of the remaining memory is the plugins', and
+//! they share this heap.
 #![allow(unsafe_code, reason = "calls into the C library")]
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};

@@ -1,4 +1,5 @@
-//! The process's environment, changed for good: what plugins, and programs that they start, must not find in it.
+//! Permanent changes to the process's environment: variables that plugins, and programs that they
+//! start, must not find there.
 #![allow(
     unsafe_code,
     reason = "changes environment variables, which no other thread may read at that moment"

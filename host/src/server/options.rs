@@ -1,4 +1,6 @@
 //! The settings as the server takes them: checked, and with no default left open.
+//!
+//! Holds the config itself, and beside it only values that had to be parsed or checked.
 
 use super::error::Error;
 use crate::access;

@@ -1,5 +1,15 @@
-//! As whom the server runs, and what of its memory others can see: a server that root has started becomes an ordinary user
-//! before it starts a thread or loads a plugin.
+//! The user that the server runs as, and who may see its memory. A server that root started
+//! becomes an ordinary user before it starts a thread or loads a plugin.
+//!
+//! - `no_new_privs` and capabilities belong to a thread, so the threads are counted first.
+//! - Keys and passwords are in memory, so the process is not dumpable and its core limit is 0.
+//!   Both are needed: a core handler behind a pipe, such as systemd's, ignores the limit, and
+//!   programs that plugins start are dumpable again.
+//! - A reload that brings the first users applies this too. No reload reverts it.
+//! - Giving root up makes the process undumpable in any case, and `/proc/self` becomes root's.
+//!   `core_dumps = true` reverts both.
+//! - An undumpable process can still use its own `fd`, `task`, `exe` and its threads' `comm`.
+//!   Nothing else below `/proc/self` may be opened for writing.
 
 use super::environment;
 use super::error::Error;

@@ -1,4 +1,4 @@
-//! The options in a few lines, for whoever wants to know what would be served before it is.
+//! The options in a few lines, for an operator who wants to see them before the server serves.
 
 use super::options::Options;
 use super::tls::{self, Source};

@@ -1,4 +1,4 @@
-//! What of the options is for TLS.
+//! The part of the options that is for TLS.
 
 use super::error::Error;
 use super::options::Options;

@@ -1,4 +1,12 @@
 //! The time and memory that one request may use until it is answered.
+//!
+//! Memory is reserved before it is allocated: for the inflated body, the converted text, the
+//! decoded values, the results of a batch, and the encoded and compressed response. The first 64
+//! KiB of a call are free. All of it is returned when the response is ready; the connection's
+//! share then covers the response.
+//!
+//! An exhausted budget gives 503, and a reservation that could never fit gives 413. If only the
+//! response does not fit, the call was executed and gets fault -32002.
 
 use super::response::Response;
 use crate::cancellation::Cancellation;

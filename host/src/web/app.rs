@@ -1,5 +1,8 @@
-//! The application: from a request to its response. [`App::respond`] goes all the way,
-//! [`App::begin`] as far as nothing takes long.
+//! The application: turns a request into a response. [`App::respond`] goes all the way.
+//!
+//! [`App::begin`] runs on the reactor that read the request, as far as nothing takes long. It
+//! decodes only small, uncompressed documents that the fast decoder takes. A worker does
+//! everything else.
 
 use super::allowance::Allowance;
 use super::response::Response;

@@ -1,4 +1,4 @@
-//! Content codings: bodies that come compressed, and those that are sent so. Knows no documents.
+//! Content codings: inflates request bodies and compresses responses. Knows no documents.
 
 use super::response::Response;
 use crate::xmlrpc::{Meter, Resources, Stop};

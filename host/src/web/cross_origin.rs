@@ -1,5 +1,8 @@
-//! What lets a browser hand a response to a page of another origin, where the operator has listed that (the Fetch standard, section
-//! 3.3: CORS). Whether the page may call is decided elsewhere: without these fields it could, and would not learn what came of it.
+//! The response headers that let a browser hand a response to a page of another origin (the Fetch
+//! standard, section 3.3: CORS).
+//!
+//! They are sent for origins that the operator listed. `access` decides whether the page may call.
+//! Without these headers it could call, and would not see the result.
 
 use super::response::Response;
 use crate::access::Access;

@@ -1,4 +1,4 @@
-//! What goes back to a client. Must not know what it answers.
+//! The response to a client. Must not know the request.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Date-times from text, and the plainest form of them. Writing them is `DateTime`'s own `Display`.
+//! Parses date-times, and reduces them to their plainest form. `DateTime`'s `Display` writes them.
 
 use hotcall_plugin::DateTime;
 

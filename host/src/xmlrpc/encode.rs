@@ -1,4 +1,5 @@
-//! Values to documents, strictly: XML 1.0 that every parser reads, byte for byte what the value was, or a fault.
+//! Encodes values strictly: XML 1.0 that every parser reads and that keeps each value exactly, or
+//! a fault.
 
 use super::chars::forbidden;
 use super::date::plain;

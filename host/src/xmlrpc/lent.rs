@@ -1,5 +1,8 @@
-//! Parameters as plugins take them: trees of the ABI in a [`Store`], whose texts are borrowed from the document where it has them
-//! as they are. So a call needs no memory for each of its values, and none of them is copied on its way. Must not know XML.
+//! Decoded parameters as plugins take them: trees of the ABI in a [`Store`]. Must not know XML.
+//!
+//! Texts are borrowed from the document where possible, so a call allocates no memory for each
+//! value and copies none. Documents that xml-rs decodes, and calls that change threads, become
+//! owned values, which are lent to the plugin in the same form.
 #![allow(unsafe_code, reason = "what is lent is read through the pointers of the ABI")]
 
 use super::resources::{Meter, Stop};

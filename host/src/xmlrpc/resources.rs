@@ -1,4 +1,8 @@
 //! Time and memory limits for one document. Must not know who sets them, and keeps no clock.
+//!
+//! Memory is reserved before it is allocated. The deadline and the client's presence are checked
+//! at intervals: the fast decoder every 1,024 values, xml-rs every 8 KiB, and the conversion to
+//! UTF-8 every 64 Ki characters.
 
 use super::fault::{Fault, code};
 use std::cell::Cell;

@@ -1,4 +1,12 @@
-//! The choices in writing a document where clients differ in what they read: the keys of `[xmlrpc]` in the config file.
+//! The choices in writing a document where clients differ in what they read: the keys of
+//! `[xmlrpc]` in the config file.
+//!
+//! Dates are plain by default. A client that fails on a `Z` or a fraction loses the whole
+//! response, and its author cannot change what the method returned.
+//!
+//! The client library writes dates exactly. A fraction or an offset is there only because the
+//! caller put it there. A server that reads less answers with a fault, which the caller notices at
+//! the first try. If the client cut it, the call would succeed with another moment.
 
 use serde::Deserialize;
 

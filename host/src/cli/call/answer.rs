@@ -1,4 +1,4 @@
-//! One call and what is printed of its answer.
+//! Makes one call and prints its answer.
 
 use crate::cli::connection::failure;
 use crate::cli::json;

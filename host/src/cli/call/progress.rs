@@ -1,4 +1,4 @@
-//! How far many calls have come, for whoever watches.
+//! Shows the progress of many calls.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal};

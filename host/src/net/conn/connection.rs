@@ -1,8 +1,19 @@
-//! The gate: what one client's connection may do, from its first byte to its close.
+//! The gate: the state machine of one client's connection, from its first byte to its close.
 //!
-//! A connection is a state, a deadline, and what has come and is to go; its reactor tells it when to go on. It never waits and
-//! never runs what could. A request is read whole and vetted before it goes on, and the next one is not begun before it is
-//! answered, so answers come in order.
+//! A connection is a state, a deadline, the bytes that came and the bytes to send. Its reactor
+//! says when to continue. It never waits, and it never runs anything that could wait. The deadline
+//! of its state ends a silent client, a slow one and one that takes no response.
+//!
+//! - A request is read whole and vetted before it goes on. Nothing more is read while it is
+//!   answered. Responses therefore keep their order, and a client that only sends fills its own
+//!   buffers.
+//! - Some requests are refused before they have come whole. The rest of such a request is
+//!   discarded: closing on unread bytes would reset the connection and lose the response.
+//! - Discarding is cheap: no decryption, no buffer kept, at most four times `body_bytes_max`. A
+//!   client that sends more may be reset. An attacker gains nothing, because bodies within the
+//!   limit cost more.
+//! - After a handshake, an outdated TLS context gets 503 before the first request is read. That
+//!   request can arrive with the handshake's last bytes.
 
 use super::connection_limits::ConnectionSlot;
 use super::progress;

@@ -1,4 +1,7 @@
 //! How many connections there may be, in all and from one address. Knows no sockets.
+//!
+//! The limit of open files counts too: connections get what it leaves, minus a few descriptors for
+//! the server itself.
 
 use crate::address::ClientNetwork;
 use crate::limits::Limits;

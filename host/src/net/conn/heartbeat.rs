@@ -1,5 +1,8 @@
-//! Whether the threads that everything waits for still come round: the reactors and the accepting thread. They sleep when nothing
-//! happens, so each must be woken to show that it would.
+//! Shows whether the threads that all others depend on still run their loops: the reactors and the
+//! accepting thread.
+//!
+//! These threads sleep when nothing happens, so each is woken and must finish a round. Workers do
+//! not count: a call that hangs is its plugin's fault, and its worker is replaced.
 
 use mio::Waker;
 use std::io;

@@ -1,4 +1,11 @@
-//! How long a client may take its response, by the progress that it makes. Knows no sockets and no clock.
+//! How long a client may take for its response, by the progress that it makes. Knows no sockets
+//! and no clock.
+//!
+//! A response holds its memory until the client has taken all of it, so every byte that the socket
+//! accepts earns time.
+//!
+//! The kernel reports room in steps of about a third of its send buffer, up to 1.4 MB by default.
+//! `request_ms_max` must be long enough for the slowest client to take one step.
 
 use crate::limits::Limits;
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
-//! A reactor: one thread that has many connections go on whenever something happens to them, and lets the idle ones cost memory only.
+//! A reactor: one thread that drives many connections as their sockets become ready. An idle
+//! connection costs memory only.
 //!
-//! Nothing here waits but for events, and nothing that could wait is called. Others reach a reactor through its [`Inbox`].
+//! A reactor waits for nothing but events. Reads and writes do not block, handshakes proceed in
+//! steps, and slow work goes to the workers. Other threads reach a reactor through its [`Inbox`].
 
 use super::connection::{Connection, Flow, Home};
 use super::heartbeat::ThreadBeat;

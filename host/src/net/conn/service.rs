@@ -1,4 +1,4 @@
-//! What all connections share: the limits, and the ways to an answer.
+//! The state that all connections share: the limits, and the ways to a response.
 
 use crate::limits::Limits;
 use crate::net::body_budget::{Budget, Share};

@@ -1,4 +1,9 @@
-//! A client's connection as bytes, never waiting: TCP or Unix socket, with or without TLS.
+//! A client's connection as bytes, with or without TLS. It never waits.
+//!
+//! A response is one write, head and body, as far as the socket takes it. OpenSSL encrypts 16 KiB
+//! at a time and writes each record separately. The socket below it therefore holds up to four
+//! records and sends them together. It sends them before the connection waits for anything but
+//! room. An idle connection has no such buffer.
 
 use crate::net::tls::{Context, RECORD_ADDED_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::request::Way;

@@ -1,4 +1,4 @@
-//! Which connection's deadline passes next. Knows nothing of connections but their keys.
+//! The deadlines of all connections, earliest first. Knows connections only by their keys.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,7 +1,7 @@
-//! Vetting: from the bytes of a request's head to the few facts that matter, or to a refusal.
+//! Vets the bytes of a request's head: the result is the few facts that matter, or a refusal.
 //!
-//! What is passed on is written anew from these facts, so nothing that two readers could understand differently
-//! gets past here (RFC 9112, sections 2.2, 5 and 6). Knows no sockets.
+//! The head is rewritten from these facts before it is passed on. Nothing that two readers could
+//! understand differently gets past here (RFC 9112, sections 2.2, 5 and 6). Knows no sockets.
 
 use super::fields::Fields;
 use super::origin_headers;

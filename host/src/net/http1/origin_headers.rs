@@ -1,5 +1,7 @@
-//! What a request says of where it is going, where it began and who sends it: fields that are
-//! passed on for others to judge, once they can be read in one way only.
+//! The header fields that say where a request goes, where it began and who sends it.
+//!
+//! They are passed on for others to judge. A field that can be read in two ways is refused or
+//! counts as the reading that excludes most.
 
 use super::fields::Fields;
 use super::refusal::{Refusal, bad};

@@ -1,7 +1,8 @@
 //! Listening sockets, and the thread that accepts from all of them.
 //!
-//! Accepting is all it does: a connection goes to a reactor at once, or is closed at once when there is no place for it. Nothing
-//! that `accept` says ends it.
+//! The thread only accepts. It gives each connection to a reactor, or closes it when there is no
+//! place. No error of `accept` ends it. It keeps one descriptor in reserve: when none is left, it
+//! can still turn a client away instead of letting it wait.
 
 use super::inherited;
 use super::inherited::InheritedSocket;

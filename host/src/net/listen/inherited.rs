@@ -1,5 +1,7 @@
-//! Listening sockets that whoever started the process has opened for it, as systemd does. Knows no environment: how they
-//! are found is the caller's.
+//! Listening sockets that a service manager opened, such as systemd's.
+//!
+//! Each appears as a [`Bind`] among the other listeners, so every check of an address covers it
+//! too. Knows no environment: the caller finds the sockets.
 
 use crate::net::bind::Bind;
 use rustix::net::sockopt::socket_acceptconn;

@@ -1,7 +1,11 @@
-//! Requests through tiny_http: all that are no plain calls, and calls too when the direct lane is off.
+//! Carries requests through tiny_http: all that are not plain calls, and every call when the
+//! direct lane is off.
 //!
-//! A few threads, the carriers, write each request to tiny_http and wait for its response. A receiving
-//! thread takes what tiny_http reads and hands it to the worker pool.
+//! A few threads, the carriers, write each request to tiny_http and wait for its response. A
+//! receiving thread takes each request that tiny_http has read and hands it to the worker pool.
+//!
+//! A request that waits for an exclusive reload holds neither a carrier nor a worker. Its carrier
+//! sends it through tiny_http again when the pause ends.
 
 use super::carried::{self, ID_FIELD};
 use super::upstream::{self, PROOF_TARGET, Upstream};

@@ -1,8 +1,12 @@
 //! tiny_http behind the gate: a server on a private Unix socket, and connections to it.
 //!
-//! Only vetted requests, written anew, come this way, one at a time on each connection. Connections are opened
-//! one after the other, each proven to be served before the next, and then kept: tiny_http's thread pool strands a
-//! connection for as long as others live when several come at once.
+//! Only vetted and rewritten requests come this way, one at a time on each connection. Connections
+//! are opened one after the other, and each must be served before the next is opened. They are
+//! then kept.
+//!
+//! The reason is tiny_http's thread pool: it counts a thread that was woken, but has not run yet,
+//! as free. When several connections come at once, one can wait in its queue as long as the others
+//! live.
 
 use super::carried::to_bytes;
 use crate::net::error::Error;

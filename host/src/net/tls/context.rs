@@ -1,8 +1,10 @@
-//! From certificates to what shakes hands with them, by Mozilla's intermediate recommendations: TLS 1.2 and 1.3.
+//! Builds OpenSSL contexts from certificates, by Mozilla's intermediate recommendations: TLS 1.2
+//! and 1.3.
 //!
-//! OpenSSL has sessions, and the keys of their tickets, in the context with which a handshake begins, and lets it go on with
-//! another. So an acceptor has no certificate: it has the sessions and what is asked of clients, and each handshake takes the
-//! present certificate for its host.
+//! OpenSSL keeps sessions and ticket keys in the context that begins a handshake, and lets the
+//! handshake continue with another. An acceptor therefore has no certificate: it holds the
+//! sessions and the client requirements. Each handshake takes the current certificate for its
+//! host. New certificates replace only the second context, so sessions continue.
 
 use super::identity::Identity;
 use super::peer::Clients;

@@ -1,12 +1,16 @@
-//! TLS: the certificates that listeners shake hands with, and how these change while the server runs.
+//! TLS: the certificates that listeners use, and how these change while the server runs. Knows no
+//! sockets and no HTTP.
 //!
-//! A [`Tls`] is made from [`Settings`], which are paths. When a file changes or an operator asks, all are read anew, and what
-//! they have takes the old one's place in one step: handshakes that begin then get it, and no connection notices. Files that
-//! cannot be used change nothing. Sessions and connections outlive new certificates of the server's, and end when anything changes that
-//! is asked of clients. Knows no sockets and no HTTP.
+//! A [`Tls`] is made from [`Settings`], which are paths. When a file changes or an operator asks,
+//! all files are read again. Their contents take effect in one atomic swap. Files that cannot be
+//! used change nothing.
 //!
-//! `files` reads; `identity` is a certificate and its key; `peer` is what is asked of clients, and `name`
-//! reads their names; `context` makes OpenSSL's side of all that, `server` keeps what serves now, and `watch` looks at the files.
+//! Sessions and connections survive new certificates of the server. They end when client
+//! requirements change.
+//!
+//! `files` reads; `identity` is a certificate and its key; `peer` holds the client requirements,
+//! and `name` reads clients' names. `context` builds OpenSSL's contexts, `server` keeps the
+//! current ones, and `watch` looks at the files.
 
 mod context;
 mod development;

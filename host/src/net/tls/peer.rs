@@ -1,4 +1,9 @@
-//! Certificates of clients: who issued those that are believed, which were revoked, and who shows one.
+//! Client certificates: the trusted issuers, the revoked certificates, and the name that a client
+//! shows.
+//!
+//! A certificate without one clear name fails the handshake, so later code sees a name or no name.
+//! `access` decides whether callers without a name may call. OpenSSL does not notice that a
+//! certificate expired after its session began, so each handshake checks that too.
 
 use super::files;
 use super::name::{ClientName, name_of};

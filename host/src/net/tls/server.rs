@@ -1,4 +1,11 @@
-//! What listeners shake hands with at this moment, and how it is replaced.
+//! The TLS contexts in use, and how they are replaced.
+//!
+//! - When client requirements change, the acceptor is built again and saved sessions are lost.
+//!   OpenSSL does not verify a client's certificate again when it resumes a session.
+//! - Connections of the old acceptor close once they are idle. Nothing else would end the access
+//!   of a client whose certificate was revoked.
+//! - The acceptor is also built again each day, so a stolen ticket key opens no older traffic.
+//!   That closes no connection and reads no files: the process may no longer be able to read them.
 
 use super::context::{self, Hosts};
 use super::identity::Identity;

@@ -1,5 +1,8 @@
-//! Looks at the files of TLS from time to time, and has them read when they are others. A look is a few `stat` calls:
-//! that works on every file system, and finds a swapped link too.
+//! Checks the TLS files at intervals, and reads them again once two checks in a row agree:
+//! certificate and key are replaced one after the other.
+//!
+//! A check is a few `stat` calls. Kernel events would be faster, but NFS and some mounts send
+//! none, and a certificate that is not renewed is an outage. A replaced link is noticed too.
 
 use super::server::Tls;
 use crate::net::error::Error;

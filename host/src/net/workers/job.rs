@@ -1,4 +1,4 @@
-//! What the pool runs: a job answers one call. Must not know how the answer travels.
+//! The pool's unit of work: a job answers one call. Must not know how the answer travels.
 
 use super::call::Call;
 use super::thread_pool::ThreadPool;

@@ -1,6 +1,8 @@
-//! The worker pool: calls go into one bounded queue, and workers answer from it.
+//! The worker pool: calls go into one bounded queue, and workers answer them.
 //!
-//! A worker that does not come back from a call by its deadline is stuck: another may take its place, up to a number, until it does.
+//! A worker that does not return from a call by its deadline is stuck. Another worker takes its
+//! place until it returns, for at most `stuck_workers_max` workers. A call that must wait for a
+//! plugin's replacement is parked without a worker and returns to the queue.
 
 use super::call::Call;
 use super::job::{Job, Parking};

@@ -1,13 +1,14 @@
 //! A thread pool with one bounded queue, first come, first served. Knows nothing of its jobs.
 //!
-//! A thread starts when more jobs wait than threads are free, and stays. Past a few threads per core
-//! that rule is not enough: more threads help jobs that block and hurt jobs that compute. There, a
-//! **stall monitor** adds a thread only when no job was taken for a while although the processors
-//! were free.
+//! A thread starts when more jobs wait than threads are free, and stays. Beyond a few threads per
+//! core, more threads help jobs that block and hurt jobs that compute. On 2 cores, 32 threads
+//! answered a sixth fewer calls of microseconds than 8. A **stall monitor** therefore adds a
+//! thread only when no job was taken for a while although processors were free.
 //!
-//! One mutex guards the queue and every count, so each step below is atomic. One wake-up is under way
-//! at a time: the woken thread takes a job and wakes the next thread if more jobs wait. Jobs that
-//! arrive together therefore cost one wake-up, and none while all threads are busy.
+//! One mutex guards the queue and every count, so each step below is atomic. One wake-up is under
+//! way at a time: the woken thread takes one job and wakes the next thread if more jobs wait. Jobs
+//! that arrive together cost one wake-up. No thread takes several jobs, because a short one would
+//! wait behind a long one.
 //! Invariant: while a job waits and a thread is idle, a wake-up or a search is under way.
 
 use super::join::join_all;

@@ -1,4 +1,4 @@
-//! The life cycle as operators reach it by `hotcall.*`: the status as values, and asking for a new generation.
+//! Operators' access to the life cycle through `hotcall.*`: the status as values, and reloads.
 
 use crate::plugin::lifecycle::events::{Mailbox, Reload, ReloadError};
 use crate::plugin::lifecycle::published::Shared;

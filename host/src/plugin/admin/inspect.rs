@@ -1,4 +1,5 @@
-//! Looking at one plugin file without serving it: the same steps, told one by one. What `hotcall check` prints.
+//! Inspects one plugin file without serving it, for `hotcall check`: the same steps, reported one
+//! by one.
 
 use crate::plugin::config::Config;
 use crate::plugin::directory::store::Store;

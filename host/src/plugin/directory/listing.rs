@@ -1,4 +1,4 @@
-//! Looking at the plugins directory: which files are there. Must not know what is in them.
+//! Lists the plugins directory. Must not know what is in the files.
 
 use super::trust;
 use crate::plugin::refusal::Refusal;

@@ -1,9 +1,15 @@
-//! Who could have put a plugin's bytes where they are: OpenSSH's rule for files that decide about access.
+//! Who could have changed a plugin's bytes: OpenSSH's rule for files that decide about access.
 //!
-//! The file, its directory and all directories above must belong to root or to the server's user, and must be writable by
-//! nobody else. Then nobody else can change the file or swap what leads to it, and no check races with a change. A
-//! directory above may be writable by all when it is sticky, as /tmp is: others cannot rename what is not theirs there.
-//! Knows paths, owners and modes; nothing of what a file holds.
+//! Anyone who can change a plugin file can run code in the server. So the file, its directory and
+//! all directories above must belong to root or to the server's user, and nobody else may write to
+//! them. Then nobody else can change the file or swap what leads to it, and no check races with a
+//! change.
+//!
+//! A file is opened by a walk from the root that checks every directory and link. The open file is
+//! then checked, and only bytes read from it are hashed, verified, copied and loaded.
+//!
+//! A directory above may be writable by all when it is sticky, as /tmp is: others cannot rename
+//! there what is not theirs. Knows paths, owners and modes; nothing of what a file holds.
 
 use crate::plugin::refusal::Refusal;
 use rustix::fs::OFlags;

@@ -1,7 +1,9 @@
 //! The server's own place on disk: private copies of plugins, and plugins' data directories.
 //!
-//! Only a private copy is ever mapped: nobody writes over it, and its name is new for each generation, without
-//! which `dlopen` gives the code that it already has. Knows no ELF and no ABI.
+//! Only a private copy is ever mapped, because nobody writes over it. Each generation has its own
+//! path: `dlopen` takes no descriptor, and for a known path it returns the code that it already
+//! has. The way to the state directory is checked at the start, so nobody can swap a copy before
+//! it is mapped. Knows no ELF and no ABI.
 
 use super::content::ContentHash;
 use super::permissions;

@@ -1,11 +1,16 @@
 //! Which contents may be loaded at all: pinned ones, and ones that a known key has signed.
 //!
-//! With nothing configured every content may. With pins or keys, a content that is neither pinned nor signed is refused
-//! before it is read as a library. Either suffices. A pin is of the content, whatever the file's name; a signature is
-//! minisign's, in a file of its own beside the plugin. Knows no ELF and no slots.
+//! With nothing configured, every content may be loaded. With pins or keys, a content that is
+//! neither pinned nor signed is refused before it is read as a library. Either suffices. A pin is
+//! of the content, whatever the file's name. A signature is minisign's, in a file of its own
+//! beside the plugin. Knows no ELF and no slots.
 //!
-//! Deliberately absent: a protection against old versions. What was pinned or signed once stays so until the config
-//! changes.
+//! Trust is checked before a content's first code runs, and only there. When `[trust]` changes,
+//! contents that do not serve are judged again. A serving content that is no longer trusted is
+//! only logged as a warning.
+//!
+//! Deliberately absent: a protection against old versions. A pin or signature stays valid until
+//! the config changes.
 
 use super::content::{Content, ContentHash};
 use super::permissions;

@@ -1,5 +1,6 @@
-//! Hints from the kernel that the plugins directory changed. Events get lost, arrive twice, and never come at all from
-//! some file systems, so a hint carries nothing: the loader looks for itself, and looks now and then without one.
+//! Hints from the kernel that the plugins directory changed. Events get lost, arrive twice, and
+//! never come from some file systems. So a hint carries nothing, and the loader lists the
+//! directory itself, also without a hint.
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};

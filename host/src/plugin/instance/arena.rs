@@ -1,4 +1,5 @@
-//! The memory of one call: everything that passes between host and plugin, dropped at once after the call.
+//! The memory of one call: all values that pass between host and plugin. It is freed at once after
+//! the call.
 //!
 //! A thread keeps its arena between calls, so that a small call allocates nothing.
 

@@ -2,18 +2,21 @@
 //!
 //! - A caller whose calls panic in a row is refused for a while. Then one of its calls is let in.
 //!   If that panics, the wait doubles.
+//! - An answer is a result or the plugin's own fault: both show that the plugin works.
 //! - A caller is in good standing if the plugin answered it and no call of it panicked since
 //!   ([`Known`]).
-//! - When calls of several callers panic in a row, and one of these callers was in good standing
-//!   or nobody is, the plugin is out of service: the breaker is open. However often one caller's
-//!   calls panic, it counts once. So neither a few callers with the same poisonous input nor any
-//!   number of new addresses take a plugin from the callers that it serves.
+//! - The breaker opens when calls of several callers panic in a row, within `panics_ms_max` and
+//!   without an answer in between. One of them must have been in good standing, unless nobody is.
+//! - A caller counts once in a row, however often its calls panic. Neither a few callers with the
+//!   same poisonous input nor many new addresses can take the plugin from other callers.
+//! - A plugin that panics on every call still goes out of service. Either it has answered nobody,
+//!   or a caller that it answered panics too.
 //! - After a wait one call is let in. If it panics, the wait doubles; if not, the plugin is back.
 //!   Callers in good standing go first: the others wait twice as long, and their failed trials
 //!   delay only each other. Callers that panicked lately come last.
 //!
-//! The caller passes the time, so tests do not wait. While no panic is on record, a call only reads
-//! [`Breaker::is_calm`], has [`Breaker::answered`] note its caller, and takes no lock.
+//! The caller passes the time, so tests do not wait. While no panic is on record, a call only
+//! reads [`Breaker::is_calm`], has [`Breaker::answered`] note its caller, and takes no lock.
 
 pub(super) mod caller;
 mod known;

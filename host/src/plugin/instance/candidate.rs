@@ -1,4 +1,4 @@
-//! The steps from a file's bytes to an instance, in order and in one place: serving a file and `hotcall check` both
+//! The steps from a file's bytes to an instance, in order. Serving a file and `hotcall check` both
 //! take them.
 
 use super::host_table::HostMemory;

@@ -1,5 +1,6 @@
-//! Lending owned values to a plugin as a tree of the ABI. Strings and bytes are borrowed, not copied; only the
-//! nodes are made, in the call's arena. What a client sends is decoded into such a tree as a rule, and needs none of this.
+//! Lends owned values to a plugin as a tree of the ABI. Strings and bytes are borrowed; only the
+//! nodes are made, in the call's arena. Most requests are decoded into such a tree and do not need
+//! this.
 
 use bumpalo::{AllocErr, Bump};
 use hotcall_plugin::{Value, abi};

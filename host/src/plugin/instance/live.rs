@@ -1,8 +1,8 @@
-//! Where a call enters a plugin's instance, and the only place that does: a second backend, such as a plugin in a
-//! process of its own, would stand beside [`Live`].
+//! The only place where a call enters a plugin's instance. Another backend, such as a plugin in
+//! its own process, would stand beside [`Live`].
 //!
-//! Turns statuses into faults. What goes wrong inside is told to the log under the request's id; a client is only
-//! told where to look.
+//! Turns statuses into faults. Internal errors are logged with the request's id; the client is
+//! only told where to look.
 #![allow(unsafe_code, reason = "calls a plugin's functions and reads what they return")]
 
 use super::host_table::{self, Frame, LOG_BYTES_MAX};

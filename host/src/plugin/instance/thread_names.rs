@@ -1,17 +1,18 @@
-//! Telling which threads of the process a plugin left behind.
+//! Finds threads that a plugin left behind.
 //!
-//! Linux does not say who started a thread, but a new one has the name of the one that starts it. So a thread of the
-//! life cycle bears a name of its own for each generation while it runs that generation's code, and a thread of that name is one that the
-//! generation started there, or a descendant of one.
+//! Linux does not say which thread started another, but a new thread inherits the name of its
+//! starter. So a life cycle thread has a name of its own for each generation while it runs that
+//! generation's code. A thread with that name was started there, or by such a thread.
 //!
-//! Methods run on the server's workers, whose names are nobody's in particular. But which threads are its own callers the
-//! server knows: each is noted when it first calls a method. Any other thread with a caller's name is a **stray**, started
-//! by some method, and when it began is told by the kernel.
+//! Methods run on the server's workers, whose names belong to no plugin. The server knows its own
+//! callers: each is noted when it first calls a method. Any other thread with a caller's name is a
+//! **stray**, started by some method. The kernel tells when it began. When a generation ends, the
+//! log names strays that began while it served.
 //!
 //! # Limits
-//! A thread that takes another name is not seen, so that none is found proves nothing. Threads with a generation's name are
-//! surely its own. A stray is surely some plugin's; whose, only the time can tell in which it began, and in that time
-//! other plugins may have served too.
+//! A thread that takes another name is not seen, so finding none proves nothing. Threads with a
+//! generation's name are surely its own. A stray surely belongs to some plugin. Only the time at
+//! which it began tells which one, and other plugins may have served at that time too.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeSet;

@@ -1,6 +1,8 @@
-//! The libraries that are mapped into the process, and the private copies that they are mapped from:
-//! a library that was mapped stays so unless it could be unmapped, and whoever pays for that should
-//! be able to read how much it is. Must not know which of them serve.
+//! The libraries that are mapped into the process, and their private copies. Must not know which
+//! of them serve.
+//!
+//! A retired library usually stays mapped, so operators must be able to read how much memory and
+//! disk that takes.
 
 use super::count::Count;
 use super::image::Image;

@@ -1,8 +1,10 @@
 //! A library that is mapped into this process, and the private copy that it is mapped from.
 //!
 //! It stays mapped for the process's life, unless its generation is over and its [`Image`] is
-//! closed: unmapping is unsafe when a plugin left threads, thread-local destructors or signal
-//! handlers behind.
+//! closed. Unmapping is unsafe when a plugin left threads, thread-local destructors or signal
+//! handlers behind. Only plugins that declare to leave nothing, and of which no warning is known,
+//! are unmapped. The dynamic loader is then asked whether the library is really gone.
+//! `tests/bench/RELOAD.md` shows what a retired generation still costs.
 #![allow(unsafe_code, reason = "loads code and gives back its memory")]
 
 use super::count::Count;

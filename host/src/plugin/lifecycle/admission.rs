@@ -1,6 +1,5 @@
-//! From a settled content to a serving generation: the decisions. What a single file must pass is
-//! in `candidate`; here a file meets the others. Must not know trials, replacements or the
-//! registry.
+//! The decisions from a settled content to a serving generation. `candidate` checks a single file;
+//! here a file meets the others. Must not know trials, replacements or the registry.
 
 use super::action::Action;
 use super::context::Context;

@@ -1,5 +1,8 @@
-//! Every instance that was created and not destroyed, however it ends: this list keeps two
-//! instances from meeting that must not. Must not know slots.
+//! Every instance from its `create` to the return of its `destroy`, whatever ends it. Must not
+//! know slots.
+//!
+//! This list keeps two instances of an exclusive plugin from meeting. It covers every way: removal
+//! and return, renamed files, a second file, changes of configuration or mode.
 
 use std::collections::BTreeMap;
 

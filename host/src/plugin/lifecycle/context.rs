@@ -1,5 +1,5 @@
-//! What every part of the loader may use: the configuration, the store, and where to tell others.
-//! Must not know slots, or what is under way.
+//! What every part of the loader may use: the configuration, the store, and where to report. Must
+//! not know slots, or what is under way.
 
 use super::events::Mailbox;
 use super::published::Shared;

@@ -1,8 +1,8 @@
-//! What the life cycle's loop waits for: one closed list of events and the mailbox that they come through.
+//! The events of the life cycle's loop: one closed list, and the mailbox that they come through.
 //!
-//! The mailbox holds no queue of hints: any number of them is one "look again". Ended generations and probes are queued, at
-//! most one for each that the loader made, and reloads up to a limit. So nobody who puts something in ever waits for the
-//! loader.
+//! The mailbox holds no queue of hints: any number of them is one "look again". Ended generations
+//! and probes are queued, at most one for each that the loader made, and reloads up to a limit. So
+//! no sender ever waits for the loader.
 
 use crate::plugin::config::PluginOptions;
 use crate::plugin::directory::trust::Trust;

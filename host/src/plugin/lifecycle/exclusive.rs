@@ -1,15 +1,29 @@
-//! Replacing a plugin of which no two instances may live at the same time: it holds a port or a
+//! Replaces a plugin of which no two instances may live at the same time: it holds a port or a
 //! lock file, or its own copy of an embedded database.
 //!
 //! ```text
-//! older instances end -> the gate closes, calls wait -> running calls end -> save_state -> quiesce -> destroy
-//!   -> the new content is tried once more, with create -> create -> load_state -> swap -> the waiting calls go on
+//! older instances end -> the gate closes, calls wait -> running calls end -> save_state
+//!   -> quiesce -> destroy -> the new content is tried once more, with create -> create
+//!   -> load_state -> swap -> the waiting calls go on
 //! ```
 //!
-//! Each arrow waits for an event and not on this thread, so others are loaded meanwhile. Only
-//! `save_state`, `create` and `load_state` run on it, as in every load. Until the state is saved
-//! the old version can go on as if nothing had been. Afterwards it can be made again, with its
-//! state, when the new one refuses. Must not know how files come to be candidates.
+//! Each arrow waits for an event and not on this thread, so other plugins are loaded meanwhile.
+//! Only `save_state`, `create` and `load_state` run on it, as in every load.
+//!
+//! - Before calls are held back, the new content is tried without `create`. After `destroy`, its
+//!   `create` is tried in a child process. A trial never meets a living instance, and a `create`
+//!   that crashes or hangs costs a pause only.
+//! - The state is saved before `quiesce`. A failed save therefore leaves an old version that was
+//!   told nothing and goes on.
+//! - After `destroy`, the only way back is to create the old version again: from its mapped
+//!   library, with its saved state and configuration.
+//! - A generation without a gate gets one first. The gate closes once all snapshots from before
+//!   are gone.
+//! - A `destroy` that hangs leaves an instance neither alive nor dead. The plugin's calls then
+//!   fail rather than meet a second instance: operators can see and end an outage, but lost data
+//!   stays lost.
+//!
+//! Must not know how files come to be candidates.
 
 mod replacement;
 mod restore;

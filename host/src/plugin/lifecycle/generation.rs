@@ -1,8 +1,8 @@
-//! One loaded content of a plugin: what the registry calls until the next one replaces it.
+//! One loaded content of a plugin: the registry calls it until the next one replaces it.
 //!
-//! Calls keep it alive. Its last reference may go on any thread, where no plugin code may run: dropping it only tells
-//! the loader, which destroys the instance. One that may not meet its successor has a gate, and is destroyed as soon as
-//! that is drained, even if references to it remain.
+//! Calls keep it alive. Its last reference may go on any thread, where no plugin code may run:
+//! dropping it only tells the loader, which destroys the instance. An exclusive generation has a
+//! gate and is destroyed as soon as that is drained, even if references to it remain.
 
 use super::alive::Living;
 use super::events::{Ended, Mailbox};

@@ -1,9 +1,13 @@
-//! The state of a plugin on its way from the generation that runs to the one that replaces it.
+//! The state of a plugin on its way from the running generation to its replacement.
 //!
-//! The order is: new `create`, old `save_state`, new `load_state`, swap. Until the swap nothing has
-//! changed for the old generation, so taking a step back is only destroying the new instance. Calls
-//! go on meanwhile: what they change after `save_state` is lost to the new generation, so the swap
-//! follows at once.
+//! The order is: new `create`, old `save_state`, new `load_state`, swap. Until the swap nothing
+//! has changed for the old generation, so a refusal only destroys the new instance.
+//!
+//! - Calls go on meanwhile. Changes that they make after `save_state` are lost, so the swap
+//!   follows at once and not at the end of the look.
+//! - A content that refuses a state is quarantined while the generation with that state runs.
+//! - A state that cannot be saved is not the new content's fault. The content waits and is tried
+//!   again, six times in half a minute.
 
 use super::context::Context;
 use super::generation::Generation;

@@ -1,5 +1,5 @@
 //! The loop of the life cycle. It runs on one thread and alone writes the registry. It owns the
-//! parts, and does in their order what they return: parts do not know each other.
+//! parts, and does the actions that they return, in order: parts do not know each other.
 
 use super::action::Action;
 use super::admission;

@@ -1,5 +1,8 @@
-//! Looks at the plugins directory: when the next one is due, what it finds, and what operators are
-//! told of the directory as a whole. Must not know what becomes of a settled content.
+//! Looks at the plugins directory: when the next look is due, what it finds, and what operators
+//! are told of the directory as a whole. Must not know what becomes of a settled content.
+//!
+//! A file must be gone for a while before its methods go. Replacing a file by `rm` and `cp`
+//! therefore fails no call. There is a gap between two looks, however many hints come.
 
 use super::context::Context;
 use super::slot::{Slot, SlotState};

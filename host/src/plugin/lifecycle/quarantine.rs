@@ -1,4 +1,8 @@
-//! The contents that were refused: none is loaded a second time before something changes that it depends on.
+//! The contents that were refused. None is loaded again before something changes that the refusal
+//! depends on.
+//!
+//! A refusal of its surroundings is not remembered here: a full disk, permissions, no process or
+//! memory. Such a file is blocked and retried; see `slot`.
 
 use crate::plugin::directory::content::ContentHash;
 use std::collections::VecDeque;

@@ -1,8 +1,8 @@
-//! What the operator asks of the loader beside looking: new generations of plugins whose files have
-//! not changed.
+//! Reloads that the operator asks for: new generations of plugins whose files have not changed.
 //!
-//! Both requests only make a file's content count as new. It then takes the way of every new
-//! content, with every check on it, so they are done some settle time later.
+//! Content and configuration make a generation, so a changed `[plugins.NAME]` is such a request
+//! too. A request only makes a file's content count as new. It then takes the way of every new
+//! content, with every check on it, so it is done some settle time later.
 
 use super::context::Context;
 use super::events::{PluginSettings, Reload, ReloadError};

@@ -1,4 +1,11 @@
-//! A plugin file's place in the life cycle: what the directory holds under its name, and what serves for it.
+//! A plugin file's place in the life cycle: the file's state on disk, and the generation that
+//! serves for it.
+//!
+//! A file that could not be read, copied or probed is blocked. A try reads the whole file, so each
+//! wait is twice as long, up to `plugin_retry_ms_max`. A changed file or directory, SIGHUP and
+//! `hotcall.reload` retry at once; hints about other files do not. After a full disk, each look
+//! asks for the free bytes and retries once the file fits. The log has one line at the beginning
+//! and one at the end.
 
 use super::generation::Generation;
 use super::status::{FileState, PluginStatus, Row};

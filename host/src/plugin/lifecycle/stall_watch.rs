@@ -1,9 +1,9 @@
-//! What the loader is busy with while it runs a plugin's code in this process, and the watch over
-//! it.
+//! Watches what the loader is busy with while it runs a plugin's code in this process.
 //!
-//! A function that does not return holds up the loader for ever: code of a library cannot be taken
-//! out of a process. What serves goes on, but nothing is loaded or replaced any more, so an
-//! operator must be told which plugin it is.
+//! A function that does not return holds up the loader for ever: code cannot be taken out of a
+//! process. Serving plugins go on, but nothing is loaded or replaced any more, so operators are
+//! told which plugin it is. The watch also ends pauses that last too long, because the loader may
+//! be unable to.
 
 use super::pauses::Pauses;
 use super::status::{FileState, PluginStatus};

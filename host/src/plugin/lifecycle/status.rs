@@ -1,5 +1,5 @@
-//! What the operator is told of the plugins: put together by the loader at each change, with the counters of the moment
-//! of asking. Knows no files and loads nothing.
+//! The plugins' status for operators: assembled by the loader at each change, with counters read
+//! when asked. Knows no files and loads nothing.
 
 use crate::plugin::config::ReloadMode;
 use crate::plugin::instance::health::Health;

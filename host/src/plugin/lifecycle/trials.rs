@@ -1,5 +1,8 @@
-//! The probes that are under way or wait for a place. The loader never waits for one: a content
-//! that hangs holds up neither the start nor another content.
+//! The probes that run or wait for a place. The loader never waits for one: a content that hangs
+//! holds up neither the start nor another content.
+//!
+//! A probe that takes too long is repeated twice, some seconds apart. On an overloaded machine,
+//! one slow probe says nothing about the content.
 
 use super::action::Action;
 use super::context::Context;

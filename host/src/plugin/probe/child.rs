@@ -1,4 +1,7 @@
-//! The probe's other side: what the child process does. It knows one file, one directory and the limits.
+//! The child process of a probe. It knows one file, one directory and the limits.
+//!
+//! Its address space, processor time and core files are limited, and the kernel kills it when its
+//! parent ends.
 
 use super::line::Line;
 use super::{inherited, settings};

@@ -1,9 +1,10 @@
-//! What ends a probe when the server was killed: a process of its own that waits for the server's end.
+//! Ends a probe when the server was killed: a separate process that waits for the server's end.
 //!
-//! The kernel ends the probe with the server, but not what the plugin has started there. The guard leads the probe's process
-//! group and reads a pipe of which only the server has the other end. However the server ends, the pipe is closed, and the
-//! guard kills the group with itself in it. The guard is no child of the probe's, so that a plugin which waits for its own
-//! children never meets it. What leaves the group on purpose is not reached. Knows no plugin.
+//! The kernel ends the probe with the server, but not the processes that the plugin started there.
+//! The guard leads the probe's process group and reads a pipe whose other end only the server has.
+//! However the server ends, the pipe closes, and the guard kills the group including itself. The
+//! guard is no child of the probe, so a plugin that waits for its own children never meets it. A
+//! process that leaves the group on purpose is not reached. Knows no plugin.
 
 use rustix::process::{Pid, Signal, getpgrp, getpid, kill_current_process_group, kill_process_group};
 use std::io::{self, Read};

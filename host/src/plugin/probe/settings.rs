@@ -1,5 +1,6 @@
-//! A plugin's settings on their way to its probe: as JSON, with a name beside each type that JSON does not have. XML-RPC's
-//! own documents will not do: a config file may hold control characters and infinities, which XML cannot carry.
+//! A plugin's settings on their way to its probe: JSON, with a name beside each type that JSON
+//! does not have. XML-RPC documents cannot be used: a config file may hold control characters and
+//! infinities, which XML cannot carry.
 
 use crate::xmlrpc::{Value, parse_date_time};
 use base64::Engine;

@@ -1,5 +1,7 @@
 //! The server's side of a trial: starts the child, reads its report and judges how it ended. Must
 //! not know the ABI.
+//!
+//! The child reports its steps in lines, so a refusal names the step and the signal.
 
 use super::guard::Guard;
 use super::line::Line;

@@ -1,13 +1,20 @@
-//! Looks for entities in what stands before a document's root element: byte by byte, ahead of the parser.
+//! Looks for entities before a document's root element, byte by byte, ahead of the parser.
 //!
-//! xml-rs reports a DOCTYPE once it has read it all, and has expanded parameter entities by then, which can grow without bound.
-//! So no declaration of an entity must ever reach it, and no reference to a parameter entity. Whatever the text of comments,
-//! processing instructions and literals looks like, it is neither; and where those end, both must see alike. They do:
-//! a comment ends at `-->`, a processing instruction at `?>`, a literal at its own quotation mark, a declaration at the `>`
-//! outside of its literals, and between declarations nothing but these and white space is let through. Where they could differ, either
-//! the parser has failed for good by then, or the document is refused here.
+//! xml-rs reports a DOCTYPE once it has read it all. By then it has expanded parameter entities,
+//! which can grow without bound. So no declaration of an entity and no reference to a parameter
+//! entity may reach it.
 //!
-//! Must not know the parser, nor anything of what follows the start of the root element.
+//! Text in comments, processing instructions and literals is neither of these, so both parsers
+//! must agree where such text ends. They do:
+//!
+//! - a comment ends at `-->`, a processing instruction at `?>`, and a literal at its own quotation
+//!   mark;
+//! - a declaration ends at the `>` outside its literals;
+//! - only these and white space may stand between declarations.
+//!
+//! Where the two could differ, xml-rs has already failed, or the document is refused here.
+//!
+//! Must not know the parser, nor anything after the start of the root element.
 
 use crate::xmlrpc::fault::code;
 

@@ -1,7 +1,9 @@
-//! Bytes to UTF-8, by what the document and its transport say of its encoding. Must not know XML beyond its first line.
+//! Converts bytes to UTF-8, by the encoding that the document or its transport states. Must not
+//! know XML beyond its first line.
 //!
-//! Who is believed, first to last, as RFC 7303 (section 3) has it: a byte order mark, the `charset` of the
-//! Content-Type, the prolog. With none of them, a document is UTF-8 unless its first two bytes are a `<` of UTF-16.
+//! The order is that of RFC 7303 (section 3): a byte order mark, the `charset` of the
+//! Content-Type, the prolog. Without any of them, a document is UTF-8 unless its first two bytes
+//! are a `<` of UTF-16.
 
 use super::error::DecodeError;
 use super::reader::shown;

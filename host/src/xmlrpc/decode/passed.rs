@@ -1,6 +1,7 @@
-//! Which limit a document passed. The XML parser says only that it was one of its own; where it stopped says which.
+//! Finds out which limit a document passed. The parser says only that it was one of its own; the
+//! place where it stopped says which.
 //!
-//! Must not know the parser: what it gets is what the parser has read.
+//! Must not know the parser: its input is the text that the parser has read.
 
 use super::limits::DecodeLimits;
 

@@ -1,9 +1,14 @@
-//! Bytes to the few XML events that XML-RPC is made of: an element opens, closes, or holds text.
+//! Reads bytes as the few XML events that XML-RPC needs: an element opens, closes, or holds text.
 //!
-//! The XML itself is xml-rs's work. Here is what a network needs round it: limits on everything that xml-rs
-//! would hold, no entities of a document's own, positions in errors, and three bows to old clients (white space
-//! before the prolog, a prolog in capitals, and the prefix `ex:` without a declaration). Must not know encodings:
-//! what it reads is UTF-8 already.
+//! xml-rs does the XML. This module adds what a network needs:
+//!
+//! - limits on everything that xml-rs would hold;
+//! - no entities of a document's own;
+//! - positions in errors;
+//! - three concessions to old clients: white space before the prolog, a prolog in capitals, and
+//!   the prefix `ex:` without a declaration.
+//!
+//! Must not know encodings: its input is UTF-8.
 
 use super::doctype::{Refusal, Search};
 use super::error::DecodeError;

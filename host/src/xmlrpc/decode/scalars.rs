@@ -1,4 +1,4 @@
-//! The text of one scalar to its value, as liberally as good servers read it.
+//! Parses the text of one scalar, as liberally as good servers do.
 
 use crate::xmlrpc::date::parse_date_time;
 use crate::xmlrpc::resources::{Meter, Stop};

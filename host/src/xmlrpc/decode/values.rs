@@ -1,4 +1,5 @@
-//! `<value>` elements to values, without recursion: what is open stands in a list whose length is the depth.
+//! Decodes `<value>` elements without recursion: open elements are in a list, and its length is
+//! the depth.
 
 use super::elements::Decoder;
 use super::error::DecodeError;

@@ -1,5 +1,5 @@
-//! One replacement: what it waits for, what it has saved, and how it is put off. Must not know the
-//! others.
+//! One replacement: what it waits for, what it has saved, and how it is postponed. Must not know
+//! the others.
 
 use crate::pause::Pause;
 use crate::plugin::clock::later;

@@ -1,5 +1,5 @@
-//! The end of a replacement: its calls go on in the new version, or in the old one, which is made
-//! again, with its state, because the new one was refused.
+//! The end of a replacement: calls go on in the new version, or in the old one. If the new version
+//! was refused, the old one is created again with its state.
 
 use super::Exclusive;
 use super::replacement::{Replacement, Step, finished, put_off, refuse_candidate, resume_calls};

@@ -1,4 +1,5 @@
-//! A cursor over a document's text. Must not know XML-RPC, and of XML only white space, line ends and references.
+//! A cursor over a document's text. Must not know XML-RPC, and of XML only white space, line ends
+//! and references.
 
 use crate::xmlrpc::chars::forbidden;
 use crate::xmlrpc::resources::Meter;

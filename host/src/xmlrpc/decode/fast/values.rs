@@ -1,4 +1,4 @@
-//! `<value>` elements to values, without recursion, as the module of the same name one further up has them for xml-rs.
+//! Decodes `<value>` elements without recursion, as `decode::values` does for xml-rs.
 
 use super::scanner::Scanner;
 use crate::xmlrpc::decode::limits::{DEPTH_CEILING, DecodeLimits};
