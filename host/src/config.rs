@@ -1,8 +1,7 @@
-//! What an operator chooses: the config file, read from where it lies. Command-line flags come on
-//! top.
+//! The config file of an operator. Command-line flags come on top.
 //!
-//! `keys` declares the keys, `example` writes a file with all of them, and `mistake` explains what
-//! is wrong in one.
+//! `keys` declares the keys, `example` writes a file with all of them, and `mistake` explains
+//! errors in one.
 
 mod example;
 mod keys;

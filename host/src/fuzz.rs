@@ -1,6 +1,7 @@
-//! What fuzzers run: one function for each place where bytes of others come in. `tests/fuzz` hands them to libFuzzer;
-//! here they run over the committed corpora, over mutations of them and over what grammars make, on any Rust, with every
-//! `cargo test`.
+//! The functions that fuzzers run: one for each place where foreign bytes come in.
+//!
+//! `tests/fuzz` hands them to libFuzzer. Here they run on any Rust with every `cargo test`: over
+//! the committed corpora, over mutations of them and over generated input.
 //!
 //! No part of the API.
 

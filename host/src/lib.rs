@@ -1,21 +1,22 @@
 //! Hotcall: an XML-RPC server whose methods are compiled plugins.
 //!
-//! Drop a shared library into a directory and its functions are callable over HTTPS by any XML-RPC client; replace
-//! the file and the new code answers the next call, with no restart and no failed call.
+//! Drop a shared library into a directory, and any XML-RPC client can call its functions over
+//! HTTPS. Replace the file, and the new code answers the next call, without a restart or a failed
+//! call.
 //!
-//! Most people run the `hotcall` binary, and write plugins with the crate `hotcall-plugin`. This library is what
-//! the binary is made of. Two parts of it stand alone: [`client`] calls any XML-RPC server, and [`xmlrpc`] reads and
-//! writes its documents.
+//! Most people run the `hotcall` binary, and write plugins with the crate `hotcall-plugin`. This
+//! library is the code of the binary. Two parts of it stand alone: [`client`] calls any XML-RPC
+//! server, and [`xmlrpc`] reads and writes its documents.
 //!
 //! # The parts
-//! Data flows one way: `net -> web -> xmlrpc -> rpc -> registry -> plugin` and back as a result. What a part must not
-//! know is said at its top, and a test reads every import.
+//! Data flows one way: `net -> web -> xmlrpc -> rpc -> registry -> plugin` and back as a result.
+//! Each part says at its top what it must not know, and a test reads every import.
 //!
 //! - [`net`]: sockets, TLS, HTTP framing, the bounded worker pool.
 //! - [`web`]: from a complete HTTP request to its response.
 //! - [`access`]: who may call.
 //! - [`request`]: one request's facts, each declared once.
-//! - [`cancellation`]: whether anybody waits for a call; [`pause`]: what holds it back; [`memory`]:
+//! - [`cancellation`]: whether a client waits for a call; [`pause`]: what holds it back; [`memory`]:
 //!   the budget that bounds it.
 //! - `address`: client addresses as limits count them.
 //! - [`xmlrpc`]: values, decode, encode, faults; pure.
@@ -23,16 +24,18 @@
 //! - [`registry`]: an immutable snapshot of methods, swapped atomically.
 //! - [`plugin`]: the life cycle of plugin files, the only writer of the registry.
 //! - [`server`]: puts these together and takes them apart, by a [`config`] and its [`limits`].
-//! - [`client`]: the other side of the wire.
+//! - `settings`: how settings are declared.
+//! - [`client`]: calls any XML-RPC server.
 //! - [`dev`]: builds plugins while their sources change.
 //! - [`cli`]: the commands.
 //! - `stamp`: whether a file was written or replaced.
-//! - [`text`]: what reaches a log or a terminal, cleaned.
-//! - [`docs`]: no code; Hotcall beside other XML-RPC libraries, and where they are the better choice.
+//! - [`text`]: escapes text for logs and terminals.
+//! - [`docs`]: no code; a comparison with other XML-RPC libraries, and the deployment guide.
 //!
 //! # Known problems
-//! - While the constructors of a plugin's library run in the server, the dynamic loader's lock is held, and a new thread waits for
-//!   it before its first line. The probe keeps out a constructor that hangs, not a slow one.
+//! - While the constructors of a plugin's library run in the server, the dynamic loader's lock is
+//!   held. A new thread waits for it before its first line. The probe keeps out a constructor that
+//!   hangs, but not a slow one.
 
 pub mod access;
 mod address;

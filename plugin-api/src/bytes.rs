@@ -1,4 +1,5 @@
-//! Owned binary data. A type of its own, because a `Vec<u8>` is an array of ints, as any other `Vec`.
+//! Owned binary data. A type of its own, because a `Vec<u8>` is an array of ints like any other
+//! `Vec`.
 
 use std::ops::{Deref, DerefMut};
 

@@ -1,4 +1,5 @@
-//! One call's context, as the host tells it. Must not know of values: `arena` builds them in this call's memory.
+//! One call's context, from the host. Must not know of values: `arena` builds them in this call's
+//! memory.
 #![allow(unsafe_code, reason = "calls the functions of the host's call table")]
 
 use crate::abi;

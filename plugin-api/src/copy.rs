@@ -1,4 +1,5 @@
-//! Copying a tree into an owned [`Value`], within limits and without recursion. Must not know what a tree is made of.
+//! Copies a tree into an owned [`Value`], within limits and without recursion. Must not know what
+//! a tree is made of.
 
 use crate::tree::{Defect, Items, Members, ReadLimits, Tree, View};
 use crate::value::Value;

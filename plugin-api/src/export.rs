@@ -1,8 +1,10 @@
-//! The plugin's side of the boundary: the functions that the host calls, and the tables that lead to them.
+//! The plugin's side of the ABI: the functions that the host calls, and the tables that lead to
+//! them.
 //!
-//! Each function turns raw pointers into safe types, runs the author's code under `catch_unwind`, and writes the
-//! answer into the call's memory. No panic leaves. Every field that is read here and in `call` and `host` is part of
-//! ABI 1.0, the least that a host of major 1 can have, so that no `struct_size` needs a look.
+//! Each function turns raw pointers into safe types, runs the author's code under `catch_unwind`,
+//! and writes the answer into the call's memory. No panic leaves. Every field that is read here
+//! and in `call` and `host` is part of ABI 1.0. Each host of major 1 has at least that, so no
+//! `struct_size` is checked.
 //!
 //! Not for plugin authors: the macros' code comes here. Must not know how values convert.
 #![allow(unsafe_code, reason = "the functions of the ABI, called by the host with raw pointers")]

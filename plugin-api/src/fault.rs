@@ -1,4 +1,4 @@
-//! What a method answers when it cannot do what was asked. Knows no memory of the host.
+//! The error of a method. Knows no memory of the host.
 
 use std::borrow::Cow;
 use std::error::Error;

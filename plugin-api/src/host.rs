@@ -1,7 +1,7 @@
-//! What the host offers to one instance of a plugin, for as long as the instance lives.
+//! The host's services for one instance of a plugin, for as long as the instance lives.
 //!
-//! A [`Host`] may be kept anywhere, even in a thread that outlives the instance: the pointer behind it is
-//! taken back when the instance ends. Must not know of calls.
+//! A [`Host`] may be kept anywhere, even in a thread that outlives the instance: its pointer is
+//! withdrawn when the instance ends. Must not know of calls.
 #![allow(unsafe_code, reason = "calls the functions of the host's table")]
 
 use crate::abi;

@@ -1,6 +1,7 @@
-//! From Rust to XML-RPC values, built in the call's memory: [`IntoValue`], and what a method may return.
+//! From Rust to XML-RPC values, built in the call's memory: [`IntoValue`], and the possible
+//! results of a method.
 //!
-//! Must not know of methods, nor of how the memory is got.
+//! Must not know of methods, nor where the memory comes from.
 
 use crate::arena::{Arena, Built};
 use crate::bytes::Bytes;

@@ -1,4 +1,4 @@
-//! How one method is described and how its parameters are read: what the macros' code is built from.
+//! How one method is described and how its parameters are read: the basis of the macros' code.
 //!
 //! Not for plugin authors. Must not touch raw memory: that is `export`.
 

@@ -1,4 +1,4 @@
-//! What a plugin with state implements. Knows nothing of how the host calls it.
+//! The trait of a plugin with state. Knows nothing of how the host calls it.
 
 use crate::fault::Fault;
 use crate::host::Host;

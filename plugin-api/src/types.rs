@@ -1,4 +1,5 @@
-//! The names of XML-RPC's types, as signatures and messages use them. Knows no values and no memory.
+//! The names of XML-RPC's types, as signatures and messages use them. Knows no values and no
+//! memory.
 
 /// A type of XML-RPC, as `system.methodSignature` and messages name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! `hotcall check FILE…`: every check of the life cycle, as a table. Prints only; the checks are the life cycle's.
+//! `hotcall check FILE…`: prints every check of the life cycle as a table. Prints only: the life
+//! cycle makes the checks.
 
 use super::output::Failure;
 use crate::config::Config;

@@ -1,5 +1,7 @@
-//! The command line: one variant and one file for each command. Results go to standard output, all else to standard
-//! error. The commands of the client side know `client` and `xmlrpc`, and nothing of the server's inside.
+//! The command line: one variant and one file for each command.
+//!
+//! Results go to standard output, everything else to standard error. The client commands know
+//! `client` and `xmlrpc`, and must not know the server.
 
 mod call;
 mod check;

@@ -1,4 +1,5 @@
-//! `hotcall new NAME`: a plugin's folder, ready to build. Knows files and text; it runs neither cargo nor a compiler.
+//! `hotcall new NAME`: creates a plugin's folder, ready to build. Knows files and text; it runs
+//! neither cargo nor a compiler.
 
 mod api;
 mod name;

@@ -1,4 +1,4 @@
-//! What commands print, what they read, and how they fail. Must not know any command.
+//! Output, input and errors of the commands. Must not know any command.
 
 use crate::text;
 use std::fmt;

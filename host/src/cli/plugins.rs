@@ -1,4 +1,5 @@
-//! `hotcall plugins` and `hotcall reload`: a server's plugins as an operator sees them, by its `hotcall.` methods.
+//! `hotcall plugins` and `hotcall reload`: an operator's view of a server's plugins, by its
+//! `hotcall.` methods.
 
 use super::connection::{Connection, failure};
 use super::output::{Failure, print};

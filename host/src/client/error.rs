@@ -1,4 +1,4 @@
-//! What can go wrong with a call, by who can do something about it.
+//! The errors of a call, grouped by who can fix them.
 
 use crate::xmlrpc::Fault;
 use hotcall_plugin::Mismatch;

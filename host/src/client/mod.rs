@@ -35,22 +35,30 @@
 //! ```
 //!
 //! # When a call is sent twice
-//! Connections are kept for the next call, and a server may close one at the moment when a call is sent over it. Such
-//! a call is sent once more, on a new connection, when all of this is so:
+//! Connections are kept for the next call, and a server may close one just when a call is sent over
+//! it. The client sends such a call once more, on a new connection, when all of this is true:
 //! - an earlier call was answered on its connection, which leads to the server and not to a proxy;
 //! - no byte of an answer came;
-//! - the call could not be written whole, or the server's machine refused it: by a reset within a second.
+//! - the call could not be written whole, or the server's kernel refused it by a reset within a
+//!   second.
 //!
-//! Calls are POSTs, which must not be repeated unless there is reason to believe that they were not executed (RFC 9110,
-//! section 9.2.2). A reset is such a reason: that is how an operating system ends a connection on which something came that no
-//! program has read. One on which all was read it ends in order, also when the program crashed in the midst of the call.
-//! So a call whose connection ended in order after the server's machine had taken it is never sent again, and neither is any call on a
-//! new connection, or one that was in the server's hands for longer than a second: that is an error with [`Cause::Broken`], and only
-//! the caller knows whether the call may be made again.
+//! Calls are POSTs. They must not be repeated unless there is reason to believe that they were not
+//! executed (RFC 9110, section 9.2.2). A reset is such a reason. A kernel resets a connection when
+//! no socket can take the bytes, or when the socket closes before the program has read them. If the
+//! program has read everything, its connection ends in order, even when it crashes during the call.
 //!
-//! What this cannot tell apart is a server, or a machine between, that aborts a connection on purpose after it has read
-//! the call from it (`SO_LINGER`), and does so within that second: it gets the call twice. Python's client repeats in that
-//! case too, and in those above. A client that makes one call never sends it twice.
+//! So these calls are never sent again, and fail with [`Cause::Broken`]:
+//! - a call whose connection ended in order after the server's kernel had taken it;
+//! - a call on a new connection;
+//! - a call that the server had for longer than a second. Servers close connections that they
+//!   believe to be idle within about that time.
+//!
+//! Only the caller knows whether such a call may be made again.
+//!
+//! The client cannot recognise a server, or a machine between, that reads a call and then aborts
+//! the connection on purpose (`SO_LINGER`) within that second. It gets the call twice. Python's
+//! client repeats in that case too, and in those above. A client that makes one call never sends it
+//! twice.
 
 mod address;
 mod builder;

@@ -1,6 +1,6 @@
-//! What may stand for a call's parameters.
+//! The parameters of a call.
 //!
-//! Must not know how a type becomes a value: that is `hotcall_plugin`'s, and the same as for what plugins answer.
+//! Must not know how a type becomes a value: `hotcall_plugin` does that, as for plugins' results.
 
 use crate::xmlrpc::{DateTime, Value};
 use hotcall_plugin::{Bytes, Fault, IntoValue};

@@ -1,4 +1,4 @@
-//! What is wrong in a config file, where, and what was probably meant.
+//! Errors in a config file: where they are, and what was probably meant.
 
 /// As alike as this, from 0 to 1, a known name may be what was meant.
 const LIKENESS_MIN: f64 = 0.8;

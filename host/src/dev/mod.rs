@@ -1,19 +1,22 @@
-//! Building for `hotcall dev`: every plugin in some directories into one output directory, and a plugin again when
-//! its sources change.
+//! Builds plugins for `hotcall dev`: every plugin in some directories into one output directory,
+//! and again when its sources change.
 //!
-//! It knows cargo, make and files, and nothing of the server: whatever serves the output directory sees plugins
-//! that appear, change in one step and go away, as from any other hand.
+//! It knows cargo, make and files, and nothing of the server. The server sees plugins in the
+//! output directory appear, change in one step and go away.
 //!
 //! A plugin is a folder, one of the directories themselves or a direct child of one, that holds
 //! - a `Cargo.toml` of a package whose library is a `cdylib`: built with `cargo build`; or else
-//! - a `Makefile` and a C or C++ source: built with `make OUT=FILE`, which must write the library to FILE.
+//! - a `Makefile` and a C or C++ source: built with `make OUT=FILE`, which must write the library
+//!   to FILE.
 //!
-//! A change is any file of the folder that has another size, time or inode than when the last build began. Hidden
-//! files, `target`, what editors leave behind and what compilers write do not count. A change during a build
-//! leads to another build. A failed build is shown and leaves installed what was there.
+//! A change is any file of the folder that has another size, time or inode than when the last
+//! build began. Hidden files, `target`, editors' backup files and compilers' output do not count.
+//! A change during a build leads to another build. A failed build is shown, and the installed
+//! plugin stays.
 //!
 //! # Known problems
-//! - Only the plugin's own folder is looked at. After a change in a crate that it depends on, touch one of its files.
+//! - Only the plugin's own folder is looked at. After a change in a crate that it depends on,
+//!   touch one of its files.
 //! - A build that writes other sources into its folder each time is built again each time.
 
 mod build;

@@ -1,4 +1,4 @@
-//! What a plugin's sources look like at one moment. Knows no plugins and no builds.
+//! A snapshot of a plugin's source files. Knows no plugins and no builds.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};

@@ -1,4 +1,4 @@
-//! For whoever runs Hotcall as a service. Holds no code.
+//! For operators who run Hotcall as a service. Holds no code.
 //!
 #![doc = include_str!("deploy.md")]
 //!

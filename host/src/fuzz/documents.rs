@@ -1,5 +1,5 @@
-//! Documents near to what the fast decoder takes: what clients send, with here and there a mistake, or something unusual
-//! that is none.
+//! Documents close to the fast decoder's subset: clients' documents, with an occasional mistake or
+//! something unusual but right.
 
 use super::mutate::Random;
 

@@ -1,7 +1,9 @@
-//! What the smoke run feeds the targets besides the corpora: changed files of a corpus, and what a target's grammar makes.
+//! The input of the smoke run besides the corpora: mutated files of a corpus, and documents that a
+//! target's grammar generates.
 //!
-//! Changes know that texts are made of words, numbers and signs: half of them move, repeat or drop whole words, or take a
-//! number to one of its edges, and what was opened stays closed more often than among random bytes.
+//! Half of the mutations know that texts are made of words, numbers and signs. They move, repeat
+//! or drop whole words, or replace a number by one of its edges. Opened elements stay closed more
+//! often than among random bytes.
 #![allow(clippy::cast_possible_truncation, reason = "random numbers are cut to size")]
 
 use std::ops::Range;

@@ -1,4 +1,5 @@
-//! What must hold for any bytes that a client sends as a request's head. Must not know of the fuzzer.
+//! The rules that hold for any bytes that a client sends as a request's head. Must not know of the
+//! fuzzer.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a target fails by a panic")]
 
 mod requests;

@@ -1,13 +1,15 @@
-//! The network side: sockets, TLS, HTTP framing and the one bounded worker pool. Must not know XML,
-//! the registry or plugins: a [`Handler`] answers requests.
+//! The network side: sockets, TLS, HTTP framing and the one bounded worker pool. Must not know
+//! XML, the registry or plugins: a [`Handler`] answers requests.
 //!
 //! - `listen` accepts connections.
-//! - `conn` drives them: a few reactors serve all connections and wait for nothing but events. Each
-//!   connection vets and completes its requests, and enforces every limit and deadline.
+//! - `conn` drives them. A few reactors serve all connections and wait for nothing but events.
+//!   Each connection vets and completes its requests, and enforces every limit and deadline.
 //! - `http1` turns bytes into requests, and responses into bytes.
-//! - `workers` runs what may take long. Calls go there straight (the **direct lane**).
+//! - `workers` runs calls that may take long. Calls go there directly (the **direct lane**).
 //! - `relay` takes everything else through tiny_http, over a private Unix socket.
-//! - `tls` makes handshakes; `body_budget` counts the memory of bodies; `front` puts it all together.
+//! - `tls` holds the certificates and makes handshakes.
+//! - `body_budget` counts the memory of bodies.
+//! - `front` starts and drains all of it.
 
 mod bind;
 mod body_budget;

@@ -1,5 +1,5 @@
-//! What the life cycle is told: where plugins come from, how they are watched and what they get.
-//! Must not know how any of it is done.
+//! The configuration of the life cycle: where plugins come from, how they are watched and what
+//! they get. Must not know how any of it is done.
 
 use super::directory::permissions::Policy;
 use super::directory::trust::Trust;

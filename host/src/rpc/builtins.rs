@@ -1,5 +1,5 @@
-//! What the server's own methods have in common: how introspection describes them, and which
-//! parameters they take. Must not know what they do.
+//! The common parts of the server's own methods: their description for introspection, and their
+//! parameters. Must not know what they do.
 
 use crate::xmlrpc::{Fault, Items, View, code};
 

@@ -1,4 +1,4 @@
-//! What one request may see and call. Must not know which methods there are.
+//! The methods that one request may see and call. Must not know which methods there are.
 
 use super::concurrency::Concurrency;
 use crate::access::Permit;

@@ -1,4 +1,4 @@
-//! What must hold for any body under a content coding. Must not know of the fuzzer.
+//! The rules that hold for any body under a content coding. Must not know of the fuzzer.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a target fails by a panic")]
 
 use super::Response;

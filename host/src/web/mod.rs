@@ -1,8 +1,8 @@
-//! From a complete HTTP request to its response, and no I/O.
+//! From a complete HTTP request to its response, and no I/O. Knows no sockets and no plugins.
 //!
-//! The `app` routes `/` and `/RPC2` to calls and says clearly why anything else is not answered. It
-//! asks `admission` whether the sender may call; `content` is about codings of bodies, `allowance`
-//! about time and memory, `cross_origin` about pages of other sites. Knows no sockets and no plugins.
+//! The `app` routes `/` and `/RPC2` to calls and says clearly why anything else is not answered.
+//! It asks `admission` whether the sender may call. `content` is about codings of bodies,
+//! `allowance` about time and memory, and `cross_origin` about pages of other sites.
 
 mod admission;
 mod allowance;

@@ -1,4 +1,4 @@
-//! What must hold for documents and values that a fuzzer makes. Must not know of the fuzzer.
+//! The rules that hold for generated documents and values. Must not know of the fuzzer.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::panic,

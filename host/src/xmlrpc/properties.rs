@@ -1,6 +1,8 @@
-//! What must hold for all values: what is written reads back as it was, to the bit, or it is refused for a reason that
-//! the value shows. No value is bent to pass. A struct may have a name twice, and what a reader makes of that is said
-//! once, in `once_each`.
+//! The rules that hold for all values: an encoded value decodes to the same bits, or encoding
+//! refuses it for a reason that the value shows. No value is bent to pass.
+//!
+//! A struct may have a name twice. `once_each` is the one place that says what a reader makes of
+//! that.
 #![allow(clippy::cast_possible_truncation, reason = "numbers are cut to size")]
 
 use super::fuzz::differential::agree;

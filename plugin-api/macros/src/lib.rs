@@ -1,8 +1,10 @@
-//! The macros of `hotcall-plugin`. Depend on that crate, not on this one: the code made here names it.
+//! The macros of `hotcall-plugin`. Depend on that crate, not on this one: the code made here names
+//! it.
 //!
-//! Each module reads one macro's input into a type, or says what is wrong at the author's own tokens, and writes the
-//! code. Generated code is safe code but for the attributes of two statics, and carries the macro's span, so that an
-//! author's lints, `forbid(unsafe_code)` among them, do not look into it.
+//! Each module reads one macro's input into a type, or reports errors at the author's own tokens,
+//! and writes the code. Generated code is safe except for the attributes of two statics. It
+//! carries the macro's span, so that an author's lints, `forbid(unsafe_code)` among them, do not
+//! look into it.
 
 use proc_macro::TokenStream;
 

@@ -1,4 +1,4 @@
-//! `#[method]`: leaves the function as it is and puts beside it a constant that describes and calls it.
+//! `#[method]`: keeps the function and puts beside it a constant that describes and calls it.
 
 use crate::{names, signature};
 use proc_macro2::{Ident, Span, TokenStream};

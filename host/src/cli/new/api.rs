@@ -1,5 +1,7 @@
-//! The crate hotcall-plugin as this program carries it: no registry has it, so a plugin that is made apart from a checkout of
-//! Hotcall gets its sources. Knows no folders: where they are written is decided elsewhere.
+//! The crate hotcall-plugin as this program carries it.
+//!
+//! No registry has the crate, so a plugin that is created outside a checkout of Hotcall gets its
+//! sources. Knows no folders: the caller decides where they are written.
 
 use super::template::Template;
 

@@ -1,5 +1,5 @@
-//! What the new crate's surroundings mean for its manifest: the workspace it lies in, and where hotcall-plugin is. Reads
-//! manifests as cargo does, without needing cargo.
+//! How the surroundings of a new crate affect its manifest: the workspace around it, and the place
+//! of hotcall-plugin. Reads manifests as cargo does, without needing cargo.
 
 use crate::cli::output::Failure;
 use std::fs;

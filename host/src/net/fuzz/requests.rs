@@ -1,4 +1,4 @@
-//! What must hold for any bytes that a client sends as requests one after the other.
+//! The rules that hold for any bytes that a client sends as a series of requests.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,6 +1,8 @@
-//! Framing: from a connection's bytes, in whatever pieces they come, to whole requests (RFC 9112, sections 6 and 7).
+//! Framing: from a connection's bytes, in any pieces, to whole requests (RFC 9112, sections 6 and
+//! 7).
 //!
-//! The same bytes give the same requests or the same refusal however they are split. Knows neither sockets nor clocks.
+//! The same bytes give the same requests or the same refusal however they are split. Knows neither
+//! sockets nor clocks.
 
 use super::buffer::{Buffer, Spare};
 use super::head;

@@ -1,5 +1,7 @@
-//! A request on its way through tiny_http: its head, written anew and read again. Must not know who
-//! sent it: what the connection shows goes past tiny_http.
+//! A request on its way through tiny_http: its head, rewritten and read again.
+//!
+//! The client's address and other facts of the connection go past tiny_http, so this must not know
+//! the sender.
 
 use crate::request::{Head, Request};
 use smol_str::SmolStr;

@@ -1,4 +1,4 @@
-//! The way through tiny_http, over a private Unix socket. Nothing else knows tiny_http.
+//! The way through tiny_http, over a private Unix socket. Nothing else runs tiny_http.
 //!
 //! tiny_http cannot face a network alone:
 //!

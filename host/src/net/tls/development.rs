@@ -1,4 +1,5 @@
-//! The self-signed certificate for loopback addresses, so that a server starts without any preparation.
+//! The self-signed certificate for loopback addresses. It lets a server start without any
+//! preparation.
 
 use super::identity::Identity;
 use super::settings::CertificateFiles;

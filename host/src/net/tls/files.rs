@@ -1,4 +1,5 @@
-//! Reading what TLS needs from files, with a limit, and secrets only where they are kept as secrets.
+//! Reads the files that TLS needs, with a limit. Secrets are read only from files that other users
+//! can neither read nor change.
 
 use crate::net::error::Error;
 use rustix::fs::{Mode, OFlags};

@@ -1,4 +1,4 @@
-//! What files looked like when they were last read.
+//! The stamps of the TLS files when they were last read.
 
 use super::settings::{Settings, files};
 use crate::stamp::Stamp;

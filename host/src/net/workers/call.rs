@@ -1,4 +1,5 @@
-//! One call between the gate and the workers: whether a client still waits for it. Knows no sockets.
+//! One call between the gate and the workers, and whether a client still waits for it. Knows no
+//! sockets.
 
 use crate::cancellation::Cancellation;
 use crate::net::body_budget::Share;

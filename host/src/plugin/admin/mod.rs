@@ -1,4 +1,4 @@
-//! What operators ask: the status, a reload, the inspection of a file.
+//! The operators' side: the status, a reload, the inspection of a file.
 
 pub(crate) mod control;
 pub mod inspect;

@@ -1,5 +1,5 @@
-//! What is in one file: read once, so that the bytes that are checked are the bytes that are
-//! loaded. Must not know plugins.
+//! The content of one file. It is read once, so that the bytes that are checked are the bytes that
+//! are loaded. Must not know plugins.
 
 use super::permissions::{self, Policy};
 use crate::plugin::refusal::Refusal;

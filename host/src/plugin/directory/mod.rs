@@ -1,5 +1,5 @@
-//! What lies on disk: the listing, who could change it, which of it is trusted, and private copies.
-//! Must not know plugins' code.
+//! The files on disk: the listing, who could change them, which of them are trusted, and private
+//! copies. Must not know plugins' code.
 
 pub(crate) mod content;
 pub(crate) mod listing;

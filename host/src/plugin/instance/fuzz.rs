@@ -1,4 +1,4 @@
-//! What must hold for any value that crosses the ABI. Must not know of the fuzzer.
+//! The rules that hold for any value that crosses the ABI. Must not know of the fuzzer.
 #![allow(clippy::indexing_slicing, reason = "a target fails by a panic")]
 #![allow(unsafe_code, reason = "trees are made as a plugin would make them, from raw parts")]
 

@@ -1,9 +1,9 @@
-//! What is counted of one generation's calls, and whether calls may enter it.
+//! The counters of one generation's calls, and whether calls may enter it.
 //!
 //! Every call passes here, on any thread. While no panic is on record, a call that ends with a
-//! result reads one atomic twice, looks its caller up in a table of atomics, and adds to a counter,
-//! which all threads share; a fault adds to one more. While a panic is on record, calls take the
-//! lock of [`Breaker`].
+//! result is cheap. It reads one atomic twice, looks its caller up in a table of atomics, and adds
+//! to a counter that all threads share. A fault adds to one more. While a panic is on record,
+//! calls take the lock of [`Breaker`].
 
 use super::breaker::caller::Caller;
 use super::breaker::{Breaker, Change, Closed, Entry};

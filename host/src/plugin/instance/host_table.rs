@@ -1,4 +1,4 @@
-//! What the host offers to a plugin: the functions behind `hotcall_call` and `hotcall_host`.
+//! The host's functions for plugins, behind `hotcall_call` and `hotcall_host`.
 #![allow(unsafe_code, reason = "a plugin calls these with the pointers that it was given")]
 
 use super::lend;

@@ -1,8 +1,8 @@
-//! Whether a plugin's file holds a copy of an embedded database of its own.
+//! Finds out whether a plugin's file holds its own copy of an embedded database.
 //!
-//! Such a database guards its files with locks of POSIX, which are per process, and with variables,
+//! Such a database guards its files with POSIX locks, which are per process, and with variables,
 //! which are per copy. Two versions of a plugin in one process have two copies, which do not see
-//! each other: what is committed can be lost.
+//! each other, so committed data can be lost.
 
 /// A database, and what shows that a file holds it: a function that it defines, or, when its
 /// symbols were stripped, texts that nobody but the database itself has all of.

@@ -1,4 +1,4 @@
-//! What a plugin says of itself, checked. Must not know where it is mapped.
+//! The checked description of a plugin, from its table. Must not know where it is mapped.
 
 use crate::registry::MethodInfo;
 use std::collections::BTreeSet;

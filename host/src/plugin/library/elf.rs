@@ -1,7 +1,7 @@
-//! What a plugin file says of itself, read before any of its code runs.
+//! The facts in a plugin's ELF file, read before any of its code runs.
 //!
-//! `dlopen` runs constructors, and dies of SIGBUS on a file that is shorter than its headers say,
-//! so everything that can be refused by reading is refused here. Knows bytes only: no files, no
+//! `dlopen` runs constructors, and dies of SIGBUS on a file that is shorter than its headers say.
+//! So everything that can be refused by reading is refused here. Knows bytes only: no files, no
 //! loading.
 
 use super::count::Count;

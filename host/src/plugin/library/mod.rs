@@ -1,5 +1,5 @@
-//! What is mapped: the ELF facts, the library with its table, and how much memory it keeps.
-//! Must not know instances or the life cycle.
+//! Mapped libraries: the ELF facts, the library with its table, and the memory that it keeps. Must
+//! not know instances or the life cycle.
 
 pub(crate) mod count;
 pub(crate) mod database;

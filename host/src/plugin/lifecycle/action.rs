@@ -1,6 +1,7 @@
-//! What a part of the loader wants done that is not its own to do. Parts return these in order, and
-//! the loader does them one after the other: so no part calls another, and the order of a change is
-//! in the part that makes it.
+//! The actions that a part of the loader asks for because they are not its own to do.
+//!
+//! Parts return them in order, and the loader does them one after the other. So no part calls
+//! another, and the part that makes a change also holds its order.
 
 use super::events::Gone;
 use super::generation::Generation;

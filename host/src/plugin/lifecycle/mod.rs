@@ -1,9 +1,11 @@
 //! From a settled file to a serving generation and out again.
 //!
-//! `loader` is the loop and owns the parts: `looks` sees files, `trials` has contents tried, `admission`
-//! decides what serves, `exclusive` replaces what may not live twice, `retirement` ends what was
-//! replaced, and `reloads` answers operators. A part owns its fields, takes the `slots` and the
-//! `context`, and returns each `action` that is not its own to do. Only `loader` imports parts.
+//! `loader` is the loop and owns the parts. `looks` sees files, `trials` has contents tried, and
+//! `admission` decides which of them serve. `exclusive` replaces plugins that may not live twice,
+//! `retirement` ends replaced generations, and `reloads` answers operators.
+//!
+//! A part owns its fields, takes the `slots` and the `context`, and returns each `action` that is
+//! not its own to do. Only `loader` imports parts.
 
 mod action;
 mod admission;

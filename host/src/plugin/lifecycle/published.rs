@@ -1,5 +1,5 @@
-//! What the loader publishes besides the registry, for threads that must not wait for it. Must not
-//! know the loader.
+//! The loader's published state besides the registry, for threads that must not wait for the
+//! loader. Must not know the loader.
 
 use super::pauses::Pauses;
 use super::stall_watch::CurrentTask;

@@ -1,4 +1,4 @@
-//! What became of a trial. Must not know how trials run.
+//! The outcome of a trial. Must not know how trials run.
 
 use crate::plugin::refusal::Refusal;
 use std::io;

@@ -1,4 +1,4 @@
-//! What a request document comes to. Must not know how it is read.
+//! The result of decoding a request document. Must not know how it is read.
 
 use hotcall_plugin::Value;
 use hotcall_plugin::tree::{Items, ReadLimits, Tree};
