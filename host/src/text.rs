@@ -7,6 +7,7 @@
 //! They run where text leaves the process, in the log's formatter and in the command line's
 //! printer, so no source can be forgotten. The printer keeps only the line breaks between its own
 //! lines, so a command that joins foreign text into several lines cleans each.
+//! `tests/it/hostile.rs` feeds every source with one hostile text.
 
 use std::borrow::Cow;
 use std::iter;

@@ -3,8 +3,9 @@
 //!
 //! Speaks systemd's protocols (sd_listen_fds(3), sd_notify(3)), and alone reads their variables.
 //! Those of the sockets are removed, and the descriptors close on exec, so plugins have neither.
-//! `NOTIFY_SOCKET` stays, because each notice is sent through it. A notice waits at most 1 s,
-//! since that socket is a queue that the manager may not read.
+//! `NOTIFY_SOCKET` stays, because each notice is sent through it. systemd takes notices from the
+//! main process only, and probes do not get the variable. A notice waits at most 1 s, since that
+//! socket is a queue that the manager may not read.
 
 use super::output::Failure;
 use crate::net::{Heartbeat, InheritedSocket};
