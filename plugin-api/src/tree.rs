@@ -45,8 +45,8 @@ impl fmt::Display for Defect {
 
 impl std::error::Error for Defect {}
 
-/// How much of a tree [`Tree::to_value`] reads before it refuses. A tree may name the same memory again and again, or itself, so
-/// a small one can be endless when copied.
+/// How much of a tree [`Tree::walk`] and [`Tree::to_value`] read before they refuse. A tree may name the
+/// same memory again and again, or itself, so a small one can be endless.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
     /// Arrays and structs within each other.
@@ -55,6 +55,12 @@ pub struct ReadLimits {
     pub values_max: usize,
     /// Texts, bytes and names of members together, and 8 bytes for each value.
     pub bytes_max: usize,
+}
+
+impl ReadLimits {
+    /// For a tree that was checked before, such as an owned [`Value`].
+    pub const NONE: Self =
+        Self { depth_max: usize::MAX, values_max: usize::MAX, bytes_max: usize::MAX };
 }
 
 /// A borrowed value tree: of the other side, or a [`Value`] of this one.

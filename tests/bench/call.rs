@@ -5,6 +5,7 @@
 
 use divan::{AllocProfiler, Bencher, black_box};
 use hotcall::access::{Access, Policy, Settings};
+use hotcall::arena;
 use hotcall::cancellation::Cancellation;
 use hotcall::limits::Limits;
 use hotcall::registry::CallContext;
@@ -34,7 +35,8 @@ fn context() -> CallContext {
     CallContext::of_the_server("bench", Instant::now() + Duration::from_secs(3_600))
 }
 
-/// The registry's lookup, the call through the ABI, the arena. The parameters are as a client's call is decoded.
+/// The registry's lookup, the call through the ABI, the arena, and a copy of the result. The parameters
+/// are as a client's call is decoded.
 #[divan::bench(sample_size = 10_000)]
 fn dispatch(bencher: Bencher<'_, '_>) {
     let (loaded, context) = (loaded(), context());
@@ -44,7 +46,10 @@ fn dispatch(bencher: Bencher<'_, '_>) {
         bencher.bench_local(|| {
             let snapshot = loaded.registry().glance();
             let method = snapshot.get(black_box("add")).unwrap();
-            method.instance.invoke(method.index, black_box(call.params.items()), &context)
+            arena::with(|arena| {
+                let params = black_box(call.params.items());
+                method.instance.invoke(method.index, params, arena, &context)?.into_value()
+            })
         });
     });
 }

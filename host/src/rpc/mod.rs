@@ -10,6 +10,7 @@ mod builtins;
 mod concurrency;
 mod control;
 mod dispatcher;
+mod invocation;
 mod multicall;
 mod quick;
 mod scope;
@@ -20,3 +21,5 @@ mod tests;
 
 pub use concurrency::Concurrency;
 pub use dispatcher::Dispatcher;
+pub use invocation::Invocation;
+pub use quick::QuickCall;

@@ -30,6 +30,7 @@ const RULES: &[Rule] = &[
     Rule { module: "cancellation", may: &[], why: "whether anybody waits says nothing of the call" },
     Rule { module: "pause", may: &[], why: "what waits does not know for what" },
     Rule { module: "memory", may: &[], why: "a budget is numbers" },
+    Rule { module: "arena", may: &[], why: "memory does not know what is in it" },
     Rule { module: "stamp", may: &[], why: "whether a file changed says nothing of what is in it" },
     Rule {
         module: "request",
@@ -44,18 +45,19 @@ const RULES: &[Rule] = &[
     Rule { module: "xmlrpc", may: &[], why: "documents are pure: no I/O, no clock, no plugins" },
     Rule {
         module: "registry",
-        may: &["cancellation", "pause", "xmlrpc"],
+        may: &["arena", "cancellation", "pause", "xmlrpc"],
         why: "a snapshot knows no files and no limits",
     },
     Rule {
         module: "rpc",
-        may: &["access", "pause", "registry", "xmlrpc", "limits", "text"],
+        may: &["access", "arena", "pause", "registry", "xmlrpc", "limits", "text"],
         why: "dispatch knows no HTTP and no plugins",
     },
     Rule {
         module: "web",
         may: &[
             "access",
+            "arena",
             "cancellation",
             "limits",
             "memory",
@@ -75,7 +77,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "plugin",
-        may: &["limits", "pause", "registry", "stamp", "text", "xmlrpc"],
+        may: &["arena", "limits", "pause", "registry", "stamp", "text", "xmlrpc"],
         why: "the life cycle writes the registry and is asked by nobody",
     },
     Rule {

@@ -3,6 +3,7 @@
 
 use crate::documents;
 use crate::samples::Samples;
+use hotcall::arena;
 use hotcall::registry::CallContext;
 use hotcall::xmlrpc::{DecodeLimits, Items, Store, Unlimited, Value, decode_call_in};
 use hotcall_tests::artifacts;
@@ -29,7 +30,9 @@ fn batches(params: Items<'_>) -> Samples {
     let call = || {
         let snapshot = loaded.registry().glance();
         let method = snapshot.get(black_box("add")).unwrap();
-        method.instance.invoke(method.index, black_box(params), &context)
+        arena::with(|arena| {
+            method.instance.invoke(method.index, black_box(params), arena, &context)?.into_value()
+        })
     };
     assert_eq!(call(), Ok(Value::Int(5)), "the plugin is loaded");
     let batch = |_| {
