@@ -1,5 +1,5 @@
-//! The memory of one call: all that passes between host and plugin. It is freed at once when the result
-//! is encoded. Must not know what is in it.
+//! The memory of one call: all that passes between host and plugin. It is freed at once when the
+//! result is encoded. Must not know what is in it.
 //!
 //! A thread keeps its arena between calls, so that a small call allocates nothing.
 

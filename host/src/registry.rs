@@ -151,8 +151,8 @@ pub trait Instance: Send + Sync {
         context: &'a CallContext,
     ) -> Result<Answer<'a>, Fault>;
 
-    /// Notes that a result which this method left in its place cannot be read, and gives the fault to
-    /// answer with.
+    /// Notes that a result which this method left in its place cannot be read, and gives the fault
+    /// to answer with.
     fn refuse(&self, index: usize, defect: Defect, context: &CallContext) -> Fault;
 }
 
@@ -164,8 +164,8 @@ pub enum Answer<'a> {
     InPlace(InPlace<'a>),
 }
 
-/// A result that nobody has checked or copied. It may lie in the call's arena, in its parameters or in
-/// memory that lives as long as the instance, so it borrows all three.
+/// A result that nobody has checked or copied. It may lie in the call's arena, in its parameters or
+/// in memory that lives as long as the instance, so it borrows all three.
 pub struct InPlace<'a> {
     tree: Tree<'a>,
     limits: ReadLimits,
@@ -176,8 +176,8 @@ pub struct InPlace<'a> {
 }
 
 impl<'a> InPlace<'a> {
-    /// The result that a method of this instance left, to be read within these limits. As long as it is
-    /// there the instance is not destroyed: `inside` says so to the instance's gate, if it has one.
+    /// The result that a method of this instance left, to be read within these limits. The instance
+    /// is not destroyed before it: `inside` says so to the instance's gate, if it has one.
     #[inline]
     pub const fn new(
         tree: Tree<'a>,
@@ -227,8 +227,8 @@ impl Answer<'_> {
     pub fn into_value(self) -> Result<Value, Fault> {
         match self {
             Self::Owned(value) => Ok(value),
-            Self::InPlace(_) => {
-                self.tree().to_value(self.limits()).map_err(|defect| self.refuse(defect))
+            Self::InPlace(InPlace { tree, limits, .. }) => {
+                tree.to_value(limits).map_err(|defect| self.refuse(defect))
             }
         }
     }

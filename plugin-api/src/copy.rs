@@ -28,9 +28,8 @@ impl Tree<'_> {
     #[inline]
     pub fn to_value(self, limits: ReadLimits) -> Result<Value, Defect> {
         let mut open: Vec<Container> = Vec::new();
-        let mut whole = Value::Nil;
         for step in self.walk(limits) {
-            whole = match step? {
+            let whole = match step? {
                 Step::Name(name) => {
                     if let Some(Container::Struct(_, next)) = open.last_mut() {
                         name.clone_into(next);
@@ -44,13 +43,18 @@ impl Tree<'_> {
                         continue;
                     }
                 },
-                Step::EndArray | Step::EndStruct => open.pop().map(Container::whole).unwrap_or_default(),
+                Step::EndArray | Step::EndStruct => match open.pop() {
+                    Some(container) => container.whole(),
+                    None => Value::Nil,
+                },
             };
-            if let Some(container) = open.last_mut() {
-                container.put(mem::take(&mut whole));
+            match open.last_mut() {
+                Some(container) => container.put(whole),
+                None => return Ok(whole),
             }
         }
-        Ok(whole)
+        // A walk has a value, or a defect.
+        Ok(Value::Nil)
     }
 }
 

@@ -45,8 +45,8 @@ impl fmt::Display for Defect {
 
 impl std::error::Error for Defect {}
 
-/// How much of a tree [`Tree::walk`] and [`Tree::to_value`] read before they refuse. A tree may name the
-/// same memory again and again, or itself, so a small one can be endless.
+/// How much of a tree [`Tree::walk`] and [`Tree::to_value`] read before they refuse. A tree may
+/// name the same memory again and again, or itself, so a small one can be endless.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
     /// Arrays and structs within each other.
@@ -59,8 +59,10 @@ pub struct ReadLimits {
 
 impl ReadLimits {
     /// For a tree that was checked before, such as an owned [`Value`].
-    pub const NONE: Self =
-        Self { depth_max: usize::MAX, values_max: usize::MAX, bytes_max: usize::MAX };
+    pub const NONE: Self = {
+        let max = usize::MAX;
+        Self { depth_max: max, values_max: max, bytes_max: max }
+    };
 }
 
 /// A borrowed value tree: of the other side, or a [`Value`] of this one.
@@ -295,12 +297,14 @@ impl<'a> Members<'a> {
         }
     }
 
+    #[inline]
     fn raw(member: &'a abi::Member) -> Result<(&'a str, Tree<'a>), Defect> {
         // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
         let name = unsafe { str_of(member.name) }?;
         Ok((name, Tree(Node::Raw(&member.value))))
     }
 
+    #[inline]
     fn owned((name, value): &'a (String, Value)) -> Result<(&'a str, Tree<'a>), Defect> {
         Ok((name, Tree::from(value)))
     }
@@ -422,6 +426,7 @@ unsafe fn view_raw(value: &abi::Value) -> Result<View<'_>, Defect> {
 ///
 /// # Safety
 /// If not NULL, the pointer must be valid for reads of its length for all of `'a`, and nobody may write there.
+#[inline]
 pub unsafe fn str_of<'a>(raw: abi::Str) -> Result<&'a str, Defect> {
     // SAFETY: passed on from this function's own contract.
     let bytes = unsafe { slice_of(raw.ptr, raw.len) }?;
@@ -436,6 +441,7 @@ pub unsafe fn str_of<'a>(raw: abi::Str) -> Result<&'a str, Defect> {
 /// # Safety
 /// If not NULL, the pointer must be valid for reads of `len` initialised items for all of `'a`, and nobody may
 /// write there.
+#[inline]
 pub unsafe fn slice_of<'a, T>(ptr: *const T, len: usize) -> Result<&'a [T], Defect> {
     if len == 0 {
         return Ok(&[]);

@@ -50,50 +50,55 @@ impl<'a> Iterator for Walk<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let step = self.step();
-        if step.is_err() {
-            self.open.clear();
+        let tree = match (self.next.take(), self.open.last_mut()) {
+            (Some(tree), _) => tree,
+            (None, Some(Open::Array(items, given))) => match items.get(*given) {
+                Some(item) => {
+                    *given += 1;
+                    item
+                }
+                None => {
+                    self.open.pop();
+                    return Some(Ok(Step::EndArray));
+                }
+            },
+            (None, Some(Open::Struct(members, given))) => match members.at(*given) {
+                Some(member) => {
+                    *given += 1;
+                    return Some(self.name(member));
+                }
+                None => {
+                    self.open.pop();
+                    return Some(Ok(Step::EndStruct));
+                }
+            },
+            (None, None) => return None,
+        };
+        match self.value(tree) {
+            Ok(view) => Some(Ok(Step::Value(view))),
+            Err(defect) => Some(Err(self.end(defect))),
         }
-        step.transpose()
     }
 }
 
 impl<'a> Walk<'a> {
     #[inline]
-    fn step(&mut self) -> Result<Option<Step<'a>>, Defect> {
-        if let Some(tree) = self.next.take() {
-            return self.value(tree);
-        }
-        match self.open.last_mut() {
-            Some(Open::Array(items, given)) => match items.get(*given) {
-                Some(item) => {
-                    *given += 1;
-                    self.value(item)
-                }
-                None => {
-                    self.open.pop();
-                    Ok(Some(Step::EndArray))
-                }
-            },
-            Some(Open::Struct(members, given)) => match members.at(*given) {
-                Some(member) => {
-                    *given += 1;
-                    let (name, value) = member?;
-                    self.take(name.len())?;
-                    self.next = Some(value);
-                    Ok(Some(Step::Name(name)))
-                }
-                None => {
-                    self.open.pop();
-                    Ok(Some(Step::EndStruct))
-                }
-            },
-            None => Ok(None),
-        }
+    fn name(&mut self, member: Result<(&'a str, Tree<'a>), Defect>) -> Result<Step<'a>, Defect> {
+        let (name, value) = member.map_err(|defect| self.end(defect))?;
+        self.take(name.len()).map_err(|defect| self.end(defect))?;
+        self.next = Some(value);
+        Ok(Step::Name(name))
+    }
+
+    /// No step follows a defect.
+    #[cold]
+    fn end(&mut self, defect: Defect) -> Defect {
+        self.open.clear();
+        defect
     }
 
     #[inline]
-    fn value(&mut self, tree: Tree<'a>) -> Result<Option<Step<'a>>, Defect> {
+    fn value(&mut self, tree: Tree<'a>) -> Result<View<'a>, Defect> {
         let ReadLimits { depth_max, values_max, .. } = self.limits;
         self.values += 1;
         if self.values > values_max {
@@ -111,7 +116,7 @@ impl<'a> Walk<'a> {
             View::Struct(members) => self.open.push(Open::Struct(members, 0)),
             _ => {}
         }
-        Ok(Some(Step::Value(view)))
+        Ok(view)
     }
 
     #[inline]

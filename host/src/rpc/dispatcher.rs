@@ -68,8 +68,8 @@ impl Dispatcher {
         &self.encode
     }
 
-    /// Answers one call of a method in this snapshot. The result may be in this arena, and borrows what
-    /// it is in. A batch reserves memory from `resources` for its results. Faults:
+    /// Answers one call of a method in this snapshot. The result may be in this arena, and borrows
+    /// all that it may be in. A batch reserves memory from `resources` for its results. Faults:
     /// - -32004 for a name that the caller may not call, whether it exists or not;
     /// - -32601 for a name that nobody registered, or that is for operators alone;
     /// - -32000 when the deadline passed before the method began or before it answered;
@@ -99,18 +99,20 @@ impl Dispatcher {
         }
         let _inside = enter(&scope, method, params)?;
         Ok(match method {
-            MULTICALL => multicall::run(&scope, params, &self.limits, &self.encode, resources)
-                .map(Answer::Owned),
+            MULTICALL => {
+                let results = multicall::run(&scope, params, &self.limits, &self.encode, resources);
+                results.map(Answer::Owned)
+            }
             _ => call_one(&scope, method, params, arena),
         })
     }
 
-    /// The call, if it is of a method that keeps its promise to be quick and waits for nothing. None for
-    /// any other.
+    /// The call, if it is of a method that keeps its promise to be quick and waits for nothing.
+    /// None for any other.
     pub fn quick<'a>(
         &'a self,
         snapshot: &'a Snapshot,
-        invocation: Invocation<'a>,
+        invocation: &'a Invocation<'a>,
     ) -> Option<QuickCall<'a>> {
         QuickCall::begin(snapshot, invocation, &self.concurrency)
     }

@@ -17,21 +17,22 @@ const QUICK_MAX: Duration = Duration::from_millis(1);
 /// still for milliseconds unseen: it breaks the promise when another of the next hundred calls is not quick either.
 const SLOW_MAX: Duration = Duration::from_millis(50);
 
-/// A call of a method that keeps its promise. What is done until its end counts as its time: the call
-/// itself, and writing the answer.
+/// A call of a method that keeps its promise. What is done until its end counts as its time: the
+/// call itself, and writing the answer.
 pub struct QuickCall<'a> {
     found: &'a Method,
-    invocation: Invocation<'a>,
+    invocation: &'a Invocation<'a>,
     concurrency: &'a Concurrency,
     watch: Watch,
     _inside: Option<Inside>,
 }
 
 impl<'a> QuickCall<'a> {
-    /// None if the method makes no promise or did not keep it, may not be called, or is being replaced.
+    /// None if the method makes no promise or broke it, may not be called, or is being replaced.
+    #[inline]
     pub(super) fn begin(
         snapshot: &'a Snapshot,
-        invocation: Invocation<'a>,
+        invocation: &'a Invocation<'a>,
         concurrency: &'a Concurrency,
     ) -> Option<Self> {
         let found = snapshot.get(invocation.method).filter(|found| found.promise.holds())?;
@@ -51,13 +52,15 @@ impl<'a> QuickCall<'a> {
     ///
     /// # Errors
     /// Those of the method, and of the limits of calls.
+    #[inline]
     pub fn answer<'b>(&'b self, arena: &'b Arena) -> Result<Answer<'b>, Fault> {
-        let Invocation { params, context, .. } = self.invocation;
+        let Invocation { params, context, .. } = *self.invocation;
         invoke(self.found, params, arena, context, self.concurrency)
     }
 
-    /// The answer is written. If that took too long in all, the method may not be taken for quick any
-    /// more.
+    /// The answer is written. If all that took too long, the method may not be taken for quick
+    /// any more.
+    #[inline]
     pub fn end(self) {
         self.watch.stop(self.found);
     }

@@ -261,8 +261,9 @@ impl App {
         allowance: &Allowance<'_>,
     ) -> Option<Response> {
         let context = self.context(request, caller);
+        let invocation = invocation(call, &context, caller);
         let snapshot = self.dispatcher.registry().glance();
-        let quick = self.dispatcher.quick(&snapshot, invocation(call, &context, caller))?;
+        let quick = self.dispatcher.quick(&snapshot, &invocation)?;
         let document = arena::with(|arena| self.written(quick.answer(arena), allowance));
         let response = response(request, &call.method, document, allowance);
         quick.end();
@@ -287,12 +288,11 @@ impl App {
         allowance: &Allowance<'_>,
     ) -> Result<Vec<u8>, Fault> {
         let (answer, options) = (answer?, self.dispatcher.encode_options());
-        xmlrpc::encode_result(answer.tree(), answer.limits(), options, allowance).map_err(|why| {
-            match why {
-                Unwritten::Defect(defect) => answer.refuse(defect),
-                Unwritten::Fault(fault) => fault,
-            }
-        })
+        match xmlrpc::encode_result(answer.tree(), answer.limits(), options, allowance) {
+            Ok(document) => Ok(document),
+            Err(Unwritten::Defect(defect)) => Err(answer.refuse(defect)),
+            Err(Unwritten::Fault(fault)) => Err(fault),
+        }
     }
 }
 
@@ -301,7 +301,8 @@ fn invocation<'a>(
     context: &'a CallContext,
     caller: &'a Caller,
 ) -> Invocation<'a> {
-    Invocation { method: &call.method, params: call.params.items(), context, permit: &caller.permit }
+    let params = call.params.items();
+    Invocation { method: &call.method, params, context, permit: &caller.permit }
 }
 
 /// What goes back for a call that was made.
@@ -312,8 +313,9 @@ fn response(
     allowance: &Allowance<'_>,
 ) -> Response {
     log_call(request, method, document.as_ref().err());
+    let accepts_gzip = request.head.accepts_gzip;
     match document {
-        Ok(document) => content::encode(Response::xml(document), request.head.accepts_gzip, allowance),
+        Ok(document) => content::encode(Response::xml(document), accepts_gzip, allowance),
         Err(fault) => faulty(request, &fault),
     }
 }

@@ -1,7 +1,7 @@
 //! Values to documents, strictly: XML 1.0 that every parser reads, byte for byte what the value was, or a fault.
 //!
-//! A value is written as its tree is walked, whoever owns it: what a plugin left in its arena is checked
-//! on the way and not copied first.
+//! A value is written as its tree is walked, whoever owns it: what a plugin left in its arena is
+//! checked on the way and not copied first.
 
 use super::chars::forbidden;
 use super::date::plain;
@@ -89,12 +89,12 @@ pub fn encode_response(result: &Value, options: &EncodeOptions) -> Result<Vec<u8
     encode_result(result.into(), ReadLimits::NONE, options, &Unlimited).map_err(Unwritten::of_owned)
 }
 
-/// Like [`encode_response`], of a result that is checked on the way, and reserves memory as the document
-/// grows.
+/// Like [`encode_response`], of a result that is checked on the way, and reserves memory as the
+/// document grows.
 ///
 /// # Errors
-/// The first defect in the result, wherever it is; the faults of [`encode_response`]; and -32002 when too
-/// little memory is left.
+/// The first defect in the result, wherever it is; the faults of [`encode_response`]; and -32002
+/// when too little memory is left.
 pub fn encode_result(
     result: Tree<'_>,
     limits: ReadLimits,
@@ -214,8 +214,9 @@ impl<'r> Writer<'r> {
         self.value(value.into(), ReadLimits::NONE).map_err(Unwritten::of_owned)
     }
 
-    /// Writes a value of any depth, and checks it on the way. A defect in it counts before what cannot be
-    /// written, wherever both are: a broken plugin is not to be taken for one with an unusual result.
+    /// Writes a value of any depth, and checks it on the way. A defect counts before what cannot be
+    /// written, wherever both are: a broken plugin must not look like one with an unusual result.
+    #[inline]
     fn value(&mut self, value: Tree<'_>, limits: ReadLimits) -> Result<(), Unwritten> {
         let mut walk = value.walk(limits);
         self.steps(&mut walk).map_err(|why| match walk.find_map(Result::err) {
@@ -224,6 +225,7 @@ impl<'r> Writer<'r> {
         })
     }
 
+    #[inline]
     fn steps(&mut self, walk: &mut Walk<'_>) -> Result<(), Unwritten> {
         // Whether the last step began a struct: then no member is to be ended before the next one.
         let mut is_first = false;
@@ -246,6 +248,7 @@ impl<'r> Writer<'r> {
     }
 
     /// Writes a scalar whole, or a container's start.
+    #[inline]
     fn start(&mut self, value: View<'_>) -> Result<(), Fault> {
         match value {
             View::Nil => self.nil(),

@@ -198,14 +198,9 @@ impl Scene {
 }
 
 /// Calls a method and copies its result.
-pub(crate) fn invoke(
-    method: &Method,
-    params: &[Value],
-    context: &CallContext,
-) -> Result<Value, Fault> {
-    arena::with(|arena| {
-        method.instance.invoke(method.index, params.into(), arena, context)?.into_value()
-    })
+pub(crate) fn invoke(of: &Method, params: &[Value], context: &CallContext) -> Result<Value, Fault> {
+    let Method { instance, index, .. } = of;
+    arena::with(|arena| instance.invoke(*index, params.into(), arena, context)?.into_value())
 }
 
 /// Gives this thread a name that no other has. A thread that has the name of one that calls plugins

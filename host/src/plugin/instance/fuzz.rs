@@ -59,12 +59,14 @@ fn reads_as(tree: Tree<'_>, expected: Result<&Value, Defect>) {
     }
 }
 
-/// A tree becomes the document that its copy becomes. What refuses the copy refuses the tree, in the same
-/// order: a defect anywhere comes before a value that cannot be sent.
+/// A tree becomes the document that its copy becomes. What refuses the copy refuses the tree, in
+/// the same order: a defect anywhere comes before a value that cannot be sent.
 fn is_written_as_its_copy_is(tree: Tree<'_>, limits: ReadLimits) {
-    const DOCUMENT_BYTES_MAX: [usize; 3] = [250, 1_000, usize::MAX];
-    for (style, bytes_max) in STYLES.iter().flat_map(|style| DOCUMENT_BYTES_MAX.map(|max| (*style, max))) {
-        let options = EncodeOptions { bytes_max, style };
+    const DOCUMENT_BYTES_MAX: [usize; 2] = [250, usize::MAX];
+    let all_options = STYLES
+        .iter()
+        .flat_map(|&style| DOCUMENT_BYTES_MAX.map(|bytes_max| EncodeOptions { bytes_max, style }));
+    for options in all_options {
         let copied = tree.to_value(limits).map_err(Unwritten::Defect);
         let of_copy = |value| encode_response(&value, &options).map_err(Unwritten::Fault);
         assert_eq!(encode_result(tree, limits, &options, &Unlimited), copied.and_then(of_copy));

@@ -84,7 +84,7 @@ impl Health {
         self.breaker.enter(&Caller::of(context), Instant::now())
     }
 
-    /// Counts a call as faulty that [`Health::ended`] counted with a result: the result cannot be read.
+    /// Counts a fault of a call that [`Health::ended`] counted with a result, which cannot be read.
     pub(crate) fn spoiled(&self) {
         self.faults.fetch_add(1, Ordering::Relaxed);
     }

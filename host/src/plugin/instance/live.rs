@@ -128,7 +128,7 @@ impl Live {
         Ok((Self { table, instance, target, limits }, ending))
     }
 
-    /// Calls a method. Its result stays where the plugin left it, and is checked by whoever reads it.
+    /// Calls a method. Its result stays where the plugin left it, and is checked as it is read.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -167,9 +167,9 @@ impl Live {
         };
         Err(match status {
             // SAFETY: with `OK` the plugin promises a tree in the call's arena, static data or its
-            // parameters. The arena and the parameters live for 'a, and nobody writes to them any more. The
-            // library is mapped for 'a: `self` keeps it, and its generation's gate, where there is one, is
-            // held until the result is dropped.
+            // parameters. The arena and the parameters live for 'a, and nobody writes to them any
+            // more. The library is mapped for 'a: `self` keeps it, and its generation's gate, where
+            // there is one, is held until the result is dropped.
             abi::OK => return Ok(unsafe { Tree::new(result) }),
             abi::PANIC => return Err(Failure::Panic(self.panicked(method, context, &fault))),
             abi::FAULT => Fault::new(fault.code, said(&fault)),
