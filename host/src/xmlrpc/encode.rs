@@ -102,8 +102,7 @@ pub fn encode_result(
     resources: &dyn Resources,
 ) -> Result<Vec<u8>, Unwritten> {
     let mut document = Writer::new(*options, "result", resources);
-    document.root("methodResponse")?;
-    document.put("<params><param>")?;
+    document.root("<methodResponse", "><params><param>")?;
     document.value(result, limits)?;
     document.put("</param></params></methodResponse>\n")?;
     Ok(document.finish())
@@ -163,8 +162,7 @@ pub(crate) fn fault_value(fault: &Fault) -> Value {
 /// As [`encode_response`], of the parameters.
 pub fn encode_call(method: &str, params: &[Value], options: &EncodeOptions) -> Result<Vec<u8>, Fault> {
     let mut document = Writer::new(*options, "call", &Unlimited);
-    document.root("methodCall")?;
-    document.put("<methodName>")?;
+    document.root("<methodCall", "><methodName>")?;
     document.text(method)?;
     document.put("</methodName><params>")?;
     for param in params {
@@ -200,12 +198,12 @@ impl<'r> Writer<'r> {
         self.bytes
     }
 
-    /// Writes the start tag of the document's element. The namespace is declared whenever the style may need it, as
-    /// Apache's servers do.
-    fn root(&mut self, name: &str) -> Result<(), Fault> {
+    /// Writes the start tag of the document's element, and what follows. The namespace is declared
+    /// whenever the style may need it, as Apache's servers do.
+    fn root(&mut self, start: &str, rest: &str) -> Result<(), Fault> {
         match self.options.style.needs_namespace() {
-            true => self.put_all(["<", name, " xmlns:ex=\"", EX_NAMESPACE, "\">"]),
-            false => self.put_all(["<", name, ">"]),
+            true => self.put_all([start, " xmlns:ex=\"", EX_NAMESPACE, "\"", rest]),
+            false => self.put_all([start, rest]),
         }
     }
 
