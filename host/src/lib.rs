@@ -19,6 +19,7 @@
 //! - [`cancellation`]: whether a client waits for a call; [`pause`]: what holds it back; [`memory`]:
 //!   the budget that bounds it.
 //! - `address`: client addresses as limits count them.
+//! - [`arena`]: the memory of one call.
 //! - [`xmlrpc`]: values, decode, encode, faults; pure.
 //! - [`rpc`]: dispatch, `system.*`, multicall.
 //! - [`registry`]: an immutable snapshot of methods, swapped atomically.
@@ -39,6 +40,7 @@
 
 pub mod access;
 mod address;
+pub mod arena;
 pub mod cancellation;
 pub mod cli;
 pub mod client;

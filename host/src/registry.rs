@@ -8,8 +8,9 @@ mod gate;
 
 pub use gate::{Gate, Inside};
 
+use crate::arena::Arena;
 use crate::cancellation::Cancellation;
-use crate::xmlrpc::{Fault, Items, Value};
+use crate::xmlrpc::{Defect, Fault, Items, ReadLimits, Tree, Value, code};
 use arc_swap::{ArcSwap, Guard};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
@@ -138,11 +139,105 @@ impl CallContext {
 /// Something that answers calls: a plugin's instance behind whatever boundary. Dropping the last reference ends
 /// it.
 pub trait Instance: Send + Sync {
-    /// Calls the method with this index.
+    /// Calls the method with this index, and gives it this memory.
     ///
     /// # Errors
     /// The plugin's fault, or the host's on the plugin's behalf.
-    fn invoke(&self, index: usize, params: Items<'_>, context: &CallContext) -> Result<Value, Fault>;
+    fn invoke<'a>(
+        &'a self,
+        index: usize,
+        params: Items<'a>,
+        arena: &'a Arena,
+        context: &'a CallContext,
+    ) -> Result<Answer<'a>, Fault>;
+
+    /// Notes that a result which this method left in its place cannot be read, and gives the fault
+    /// to answer with.
+    fn refuse(&self, index: usize, defect: Defect, context: &CallContext) -> Fault;
+}
+
+/// The result of a call.
+pub enum Answer<'a> {
+    /// One that is copied, or was made by the server itself.
+    Owned(Value),
+    /// One that is where the instance left it.
+    InPlace(InPlace<'a>),
+}
+
+/// A result that nobody has checked or copied. It may lie in the call's arena, in its parameters or
+/// in memory that lives as long as the instance, so it borrows all three.
+pub struct InPlace<'a> {
+    tree: Tree<'a>,
+    limits: ReadLimits,
+    instance: &'a dyn Instance,
+    index: usize,
+    context: &'a CallContext,
+    _inside: Option<Inside>,
+}
+
+impl<'a> InPlace<'a> {
+    /// The result that a method of this instance left, to be read within these limits. The instance
+    /// is not destroyed before it: `inside` says so to the instance's gate, if it has one.
+    #[inline]
+    pub const fn new(
+        tree: Tree<'a>,
+        limits: ReadLimits,
+        instance: &'a dyn Instance,
+        index: usize,
+        context: &'a CallContext,
+        inside: Option<Inside>,
+    ) -> Self {
+        Self { tree, limits, instance, index, context, _inside: inside }
+    }
+}
+
+impl Answer<'_> {
+    /// The result, to be read within [`Answer::limits`].
+    #[inline]
+    pub fn tree(&self) -> Tree<'_> {
+        match self {
+            Self::Owned(value) => value.into(),
+            Self::InPlace(result) => result.tree,
+        }
+    }
+
+    /// How much of the result may be read.
+    #[inline]
+    pub const fn limits(&self) -> ReadLimits {
+        match self {
+            Self::Owned(_) => ReadLimits::NONE,
+            Self::InPlace(result) => result.limits,
+        }
+    }
+
+    /// The fault for a result in which its reader found this.
+    pub fn refuse(&self, defect: Defect) -> Fault {
+        match self {
+            Self::Owned(_) => Fault::new(code::INTERNAL, format!("the result has {defect}")),
+            Self::InPlace(InPlace { instance, index, context, .. }) => {
+                instance.refuse(*index, defect, context)
+            }
+        }
+    }
+
+    /// The result by itself.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn into_value(self) -> Result<Value, Fault> {
+        match self {
+            Self::Owned(value) => Ok(value),
+            Self::InPlace(InPlace { tree, limits, .. }) => {
+                tree.to_value(limits).map_err(|defect| self.refuse(defect))
+            }
+        }
+    }
+}
+
+impl From<Value> for Answer<'_> {
+    fn from(value: Value) -> Self {
+        Self::Owned(value)
+    }
 }
 
 /// What operators may ask of whoever fills the registry. Dispatch is given one and so need not know who that is.

@@ -131,6 +131,7 @@ mod state;
 pub mod tree;
 mod types;
 mod value;
+pub mod walk;
 
 // Where `unsafe` is: `abi` and `tree` read the bytes of the ABI, `arena` writes them, `call` and `host` call the
 // server, and `export` is called by it. Everything else is safe code.

@@ -45,8 +45,8 @@ impl fmt::Display for Defect {
 
 impl std::error::Error for Defect {}
 
-/// How much of a tree [`Tree::to_value`] reads before it refuses. A tree may name the same memory again and again, or itself, so
-/// a small one can be endless when copied.
+/// How much of a tree [`Tree::walk`] and [`Tree::to_value`] read before they refuse. A tree may
+/// name the same memory again and again, or itself, so a small one can be endless.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
     /// Arrays and structs within each other.
@@ -55,6 +55,14 @@ pub struct ReadLimits {
     pub values_max: usize,
     /// Texts, bytes and names of members together, and 8 bytes for each value.
     pub bytes_max: usize,
+}
+
+impl ReadLimits {
+    /// For a tree that was checked before, such as an owned [`Value`].
+    pub const NONE: Self = {
+        let max = usize::MAX;
+        Self { depth_max: max, values_max: max, bytes_max: max }
+    };
 }
 
 /// A borrowed value tree: of the other side, or a [`Value`] of this one.
@@ -289,12 +297,14 @@ impl<'a> Members<'a> {
         }
     }
 
+    #[inline]
     fn raw(member: &'a abi::Member) -> Result<(&'a str, Tree<'a>), Defect> {
         // SAFETY: `Tree::new` was promised that the tree's pointers are valid for 'a.
         let name = unsafe { str_of(member.name) }?;
         Ok((name, Tree(Node::Raw(&member.value))))
     }
 
+    #[inline]
     fn owned((name, value): &'a (String, Value)) -> Result<(&'a str, Tree<'a>), Defect> {
         Ok((name, Tree::from(value)))
     }
@@ -416,6 +426,7 @@ unsafe fn view_raw(value: &abi::Value) -> Result<View<'_>, Defect> {
 ///
 /// # Safety
 /// If not NULL, the pointer must be valid for reads of its length for all of `'a`, and nobody may write there.
+#[inline]
 pub unsafe fn str_of<'a>(raw: abi::Str) -> Result<&'a str, Defect> {
     // SAFETY: passed on from this function's own contract.
     let bytes = unsafe { slice_of(raw.ptr, raw.len) }?;
@@ -430,6 +441,7 @@ pub unsafe fn str_of<'a>(raw: abi::Str) -> Result<&'a str, Defect> {
 /// # Safety
 /// If not NULL, the pointer must be valid for reads of `len` initialised items for all of `'a`, and nobody may
 /// write there.
+#[inline]
 pub unsafe fn slice_of<'a, T>(ptr: *const T, len: usize) -> Result<&'a [T], Defect> {
     if len == 0 {
         return Ok(&[]);

@@ -3,19 +3,21 @@
 
 use super::builtins::MULTICALL;
 use super::concurrency::Concurrency;
+use super::invocation::Invocation;
+use super::multicall;
+use super::quick::QuickCall;
 use super::scope::Scope;
-use super::single::{call_one, invoke};
-use super::{multicall, quick};
-use crate::access::Permit;
+use super::single::call_one;
+use crate::arena::Arena;
 use crate::limits::Limits;
 use crate::pause::Pause;
-use crate::registry::{CallContext, Control, Inside, Registry};
-use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Items, Resources, Value};
+use crate::registry::{Answer, Control, Inside, Registry, Snapshot};
+use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Items, Resources};
 use std::sync::Arc;
 
 /// Finds methods and calls them, within the limits.
 pub struct Dispatcher {
-    pub(super) registry: Arc<Registry>,
+    registry: Arc<Registry>,
     limits: Limits,
     encode: EncodeOptions,
     control: Option<Arc<dyn Control>>,
@@ -51,6 +53,11 @@ impl Dispatcher {
         self
     }
 
+    /// What is called.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// The limits that calls are held to.
     pub const fn limits(&self) -> &Limits {
         &self.limits
@@ -61,7 +68,8 @@ impl Dispatcher {
         &self.encode
     }
 
-    /// Answers one call. A batch reserves memory from `resources` for its results. Faults:
+    /// Answers one call of a method in this snapshot. The result may be in this arena, and borrows
+    /// all that it may be in. A batch reserves memory from `resources` for its results. Faults:
     /// - -32004 for a name that the caller may not call, whether it exists or not;
     /// - -32601 for a name that nobody registered, or that is for operators alone;
     /// - -32000 when the deadline passed before the method began or before it answered;
@@ -70,19 +78,17 @@ impl Dispatcher {
     ///
     /// # Errors
     /// A plugin that the call needs is being replaced. Nothing was executed: the call is to be made
-    /// again when the pause is over.
+    /// again when the pause is over, with a new snapshot.
     pub fn call<'a>(
-        &self,
-        method: &str,
-        params: impl Into<Items<'a>>,
-        context: &CallContext,
-        permit: &Permit,
+        &'a self,
+        snapshot: &'a Snapshot,
+        invocation: Invocation<'a>,
+        arena: &'a Arena,
         resources: &dyn Resources,
-    ) -> Result<Result<Value, Fault>, Pause> {
-        let snapshot = self.registry.snapshot();
-        let params = params.into();
+    ) -> Result<Result<Answer<'a>, Fault>, Pause> {
+        let Invocation { method, params, context, permit } = invocation;
         let scope = Scope {
-            snapshot: &snapshot,
+            snapshot,
             context,
             permit,
             control: self.control.as_deref(),
@@ -93,37 +99,22 @@ impl Dispatcher {
         }
         let _inside = enter(&scope, method, params)?;
         Ok(match method {
-            MULTICALL => multicall::run(&scope, params, &self.limits, &self.encode, resources),
-            _ => call_one(&scope, method, params),
+            MULTICALL => {
+                let results = multicall::run(&scope, params, &self.limits, &self.encode, resources);
+                results.map(Answer::Owned)
+            }
+            _ => call_one(&scope, method, params, arena),
         })
     }
 
-    /// Answers one call if it is of a method that keeps its promise to be quick, and has what it
-    /// answers written: that counts as its time too. None for any other, of which nothing has been
-    /// called then.
-    pub fn call_quickly<'a, R>(
-        &self,
-        method: &str,
-        params: impl Into<Items<'a>>,
-        context: &CallContext,
-        permit: &Permit,
-        write: impl FnOnce(Result<Value, Fault>) -> R,
-    ) -> Option<R> {
-        let snapshot = self.registry.glance();
-        let found = snapshot.get(method).filter(|found| found.promise.holds())?;
-        if !permit.allows(method) {
-            return None;
-        }
-        // Nothing waits here: a closed gate is for the workers' path.
-        let _inside = match &found.gate {
-            Some(gate) => Some(gate.enter().ok()?),
-            None => None,
-        };
-        let watch = quick::Watch::start();
-        let result = invoke(found, params.into(), context, &self.concurrency);
-        let written = write(result);
-        watch.stop(found);
-        Some(written)
+    /// The call, if it is of a method that keeps its promise to be quick and waits for nothing.
+    /// None for any other.
+    pub fn quick<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        invocation: &'a Invocation<'a>,
+    ) -> Option<QuickCall<'a>> {
+        QuickCall::begin(snapshot, invocation, &self.concurrency)
     }
 }
 

@@ -11,6 +11,7 @@ mod builtins;
 mod concurrency;
 mod control;
 mod dispatcher;
+mod invocation;
 mod multicall;
 mod quick;
 mod scope;
@@ -21,3 +22,5 @@ mod tests;
 
 pub use concurrency::Concurrency;
 pub use dispatcher::Dispatcher;
+pub use invocation::Invocation;
+pub use quick::QuickCall;

@@ -5,6 +5,7 @@
 use super::builtins::{MULTICALL, only, wrong_params};
 use super::scope::Scope;
 use super::single::call_one;
+use crate::arena;
 use crate::limits::Limits;
 use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Resources, Stop, Tree, Value, View, code};
 
@@ -89,7 +90,8 @@ fn run_entry(scope: &Scope<'_>, entry: Tree<'_>) -> Result<Value, Fault> {
         return Err(Fault::new(code::INVALID_REQUEST, format!("{MULTICALL} cannot call itself")));
     }
     scope.check(name)?;
-    call_one(scope, name, params)
+    // What one entry needs beside its result is freed before the next one runs.
+    arena::with(|arena| call_one(scope, name, params, arena)?.into_value())
 }
 
 fn member<'a>(entry: &View<'a>, name: &str) -> Option<View<'a>> {

@@ -1,11 +1,16 @@
-//! Measures whether a method that is flagged quick is quick.
+//! Calls of methods that promise to be quick, and whether they are.
 //!
 //! Two moderate overruns close together are needed, because a virtual machine can lose its
 //! processors for milliseconds and no clock in it shows that. On one such machine, a method of
 //! nanoseconds seemed to take up to 8 ms, about once in tens of thousands of calls. Processor time
 //! does not help: `getrusage` is as old as the last tick for a running thread.
 
-use crate::registry::{Method, Promise};
+use super::concurrency::Concurrency;
+use super::invocation::Invocation;
+use super::single::invoke;
+use crate::arena::Arena;
+use crate::registry::{Answer, Inside, Method, Promise, Snapshot};
+use crate::xmlrpc::Fault;
 use std::cell::RefCell;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -17,21 +22,70 @@ const QUICK_MAX: Duration = Duration::from_millis(1);
 /// still for milliseconds unseen: it breaks the promise when another of the next hundred calls is not quick either.
 const SLOW_MAX: Duration = Duration::from_millis(50);
 
+/// A call of a method that keeps its promise. What is done until its end counts as its time: the
+/// call itself, and writing the answer.
+pub struct QuickCall<'a> {
+    found: &'a Method,
+    invocation: &'a Invocation<'a>,
+    concurrency: &'a Concurrency,
+    watch: Watch,
+    _inside: Option<Inside>,
+}
+
+impl<'a> QuickCall<'a> {
+    /// None if the method makes no promise or broke it, may not be called, or is being replaced.
+    #[inline]
+    pub(super) fn begin(
+        snapshot: &'a Snapshot,
+        invocation: &'a Invocation<'a>,
+        concurrency: &'a Concurrency,
+    ) -> Option<Self> {
+        let found = snapshot.get(invocation.method).filter(|found| found.promise.holds())?;
+        if !invocation.permit.allows(invocation.method) {
+            return None;
+        }
+        // Nothing waits here: a closed gate is for the workers' path.
+        let inside = match &found.gate {
+            Some(gate) => Some(gate.enter().ok()?),
+            None => None,
+        };
+        let watch = Watch::start();
+        Some(Self { found, invocation, concurrency, watch, _inside: inside.flatten() })
+    }
+
+    /// Makes the call. The result may be in this arena.
+    ///
+    /// # Errors
+    /// Those of the method, and of the limits of calls.
+    #[inline]
+    pub fn answer<'b>(&'b self, arena: &'b Arena) -> Result<Answer<'b>, Fault> {
+        let Invocation { params, context, .. } = *self.invocation;
+        invoke(self.found, params, arena, context, self.concurrency)
+    }
+
+    /// The answer is written. If all that took too long, the method may not be taken for quick
+    /// any more.
+    #[inline]
+    pub fn end(self) {
+        self.watch.stop(self.found);
+    }
+}
+
 /// Looks at the time that one call takes.
-pub(super) struct Watch {
+struct Watch {
     begun: Instant,
     /// How long the thread had waited for a processor at that time, or a little earlier.
     waited: Option<Duration>,
 }
 
 impl Watch {
-    pub(super) fn start() -> Self {
+    fn start() -> Self {
         let begun = Instant::now();
         Self { begun, waited: Waits::with(|waits| waits.shortly_before(begun)) }
     }
 
     /// The call is done. If it took too long, its method may not be taken for quick any more.
-    pub(super) fn stop(&self, method: &Method) {
+    fn stop(&self, method: &Method) {
         let taken = self.begun.elapsed();
         let own = if taken <= QUICK_MAX { taken } else { taken.saturating_sub(self.waits_within()) };
         if is_broken_by(&method.promise, own) && method.promise.break_for_good() {

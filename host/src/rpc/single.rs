@@ -3,34 +3,41 @@
 use super::concurrency::Concurrency;
 use super::scope::{Scope, method_not_found};
 use super::{control, system};
-use crate::registry::{CallContext, Method};
-use crate::xmlrpc::{Fault, Items, Value, code};
+use crate::arena::Arena;
+use crate::registry::{Answer, CallContext, Method};
+use crate::xmlrpc::{Fault, Items, code};
 use std::time::Instant;
 
 /// Answers any call but a multicall.
-pub(super) fn call_one(scope: &Scope<'_>, method: &str, params: Items<'_>) -> Result<Value, Fault> {
+pub(super) fn call_one<'a>(
+    scope: &Scope<'a>,
+    method: &str,
+    params: Items<'a>,
+    arena: &'a Arena,
+) -> Result<Answer<'a>, Fault> {
     let own = system::call(scope, method, params).or_else(|| control::call(scope, method, params));
     if let Some(answer) = own {
-        return answer;
+        return answer.map(Answer::Owned);
     }
     let Some(found) = scope.snapshot.get(method) else {
         return Err(method_not_found(method));
     };
-    invoke(found, params, scope.context, scope.concurrency)
+    invoke(found, params, arena, scope.context, scope.concurrency)
 }
 
 /// Calls a method within the deadline, if it may be called once more at this time.
-pub(super) fn invoke(
-    found: &Method,
-    params: Items<'_>,
-    context: &CallContext,
+pub(super) fn invoke<'a>(
+    found: &'a Method,
+    params: Items<'a>,
+    arena: &'a Arena,
+    context: &'a CallContext,
     concurrency: &Concurrency,
-) -> Result<Value, Fault> {
+) -> Result<Answer<'a>, Fault> {
     if Instant::now() >= context.deadline {
         return Err(Fault::new(code::DEADLINE, "the call's deadline passed before it could begin"));
     }
     let _running = concurrency.enter(&found.info.name)?;
-    let result = found.instance.invoke(found.index, params, context);
+    let result = found.instance.invoke(found.index, params, arena, context);
     if Instant::now() >= context.deadline {
         return Err(Fault::new(code::DEADLINE, "the call's deadline passed before it was answered"));
     }

@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::access::Permit;
+use crate::arena::{self, Arena};
 use crate::limits::{Limits, MethodLimits};
 use crate::pause::Pause;
-use crate::registry::{CallContext, Gate, Instance, Method, MethodInfo, Promise, Registry};
-use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Params, Unlimited, Value, code};
+use crate::registry::{Answer, CallContext, Gate, Instance, Method, MethodInfo, Promise, Registry};
+use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Params, Resources, Unlimited, Value, code};
+use hotcall_plugin::tree::Defect;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,24 +15,83 @@ use std::time::{Duration, Instant};
 struct Echo;
 
 impl Instance for Echo {
-    fn invoke(&self, index: usize, params: Items<'_>, context: &CallContext) -> Result<Value, Fault> {
+    fn invoke<'a>(
+        &'a self,
+        index: usize,
+        params: Items<'a>,
+        _: &'a Arena,
+        context: &'a CallContext,
+    ) -> Result<Answer<'a>, Fault> {
         let params = Params::from(params).into_values();
-        match index {
-            0 => Ok(Value::Array(params)),
-            1 => Err(Fault::new(7, "always\u{1}")),
+        let result = match index {
+            0 => Value::Array(params),
+            1 => return Err(Fault::new(7, "always\u{1}")),
             3 => {
                 while Instant::now() < context.deadline {
                     std::thread::yield_now();
                 }
-                Ok(Value::Nil)
+                Value::Nil
             }
             4 | 5 => {
                 let [Value::Int(ms)] = *params else { panic!() };
                 std::thread::sleep(Duration::from_millis(u64::try_from(ms).unwrap()));
-                Ok(Value::Nil)
+                Value::Nil
             }
-            _ => Ok(Value::String("x".repeat(1000))),
-        }
+            _ => Value::String("x".repeat(1000)),
+        };
+        Ok(result.into())
+    }
+
+    fn refuse(&self, _: usize, defect: Defect, _: &CallContext) -> Fault {
+        panic!("an owned result has {defect}")
+    }
+}
+
+/// Calls as a request makes them, with their results copied.
+trait Answers {
+    fn ask<'a>(
+        &self,
+        method: &str,
+        params: impl Into<Items<'a>>,
+        context: &CallContext,
+        permit: &Permit,
+        resources: &dyn Resources,
+    ) -> Result<Result<Value, Fault>, Pause>;
+
+    fn answer_quickly(&self, method: &str, params: &[Value], permit: &Permit)
+    -> Option<Result<Value, Fault>>;
+}
+
+impl Answers for Dispatcher {
+    fn ask<'a>(
+        &self,
+        method: &str,
+        params: impl Into<Items<'a>>,
+        context: &CallContext,
+        permit: &Permit,
+        resources: &dyn Resources,
+    ) -> Result<Result<Value, Fault>, Pause> {
+        let invocation = Invocation { method, params: params.into(), context, permit };
+        let snapshot = self.registry().snapshot();
+        arena::with(|arena| {
+            let answer = self.call(&snapshot, invocation, arena, resources)?;
+            Ok(answer.and_then(Answer::into_value))
+        })
+    }
+
+    fn answer_quickly(
+        &self,
+        method: &str,
+        params: &[Value],
+        permit: &Permit,
+    ) -> Option<Result<Value, Fault>> {
+        let context = context();
+        let invocation = Invocation { method, params: params.into(), context: &context, permit };
+        let snapshot = self.registry().snapshot();
+        let quick = self.quick(&snapshot, &invocation)?;
+        let answer = arena::with(|arena| quick.answer(arena).and_then(Answer::into_value));
+        quick.end();
+        Some(answer)
     }
 }
 
@@ -59,7 +120,7 @@ fn context() -> CallContext {
 }
 
 fn call(method: &str, params: &[Value]) -> Result<Value, Fault> {
-    dispatcher(Limits::default()).call(method, params, &context(), &Permit::default(), &Unlimited).unwrap()
+    dispatcher(Limits::default()).ask(method, params, &context(), &Permit::default(), &Unlimited).unwrap()
 }
 
 fn entry(name: &str, params: Vec<Value>) -> Value {
@@ -80,7 +141,7 @@ fn finds_and_misses() {
 fn a_passed_deadline_is_a_fault() {
     let late = CallContext { deadline: Instant::now(), ..context() };
     let fault = dispatcher(Limits::default())
-        .call("echo", &[], &late, &Permit::default(), &Unlimited)
+        .ask("echo", &[], &late, &Permit::default(), &Unlimited)
         .unwrap()
         .unwrap_err();
     assert_eq!(fault.code, code::DEADLINE);
@@ -90,7 +151,7 @@ fn a_passed_deadline_is_a_fault() {
 fn an_answer_after_the_deadline_is_a_fault() {
     let soon = CallContext { deadline: Instant::now() + Duration::from_millis(20), ..context() };
     let fault = dispatcher(Limits::default())
-        .call("late", &[], &soon, &Permit::default(), &Unlimited)
+        .ask("late", &[], &soon, &Permit::default(), &Unlimited)
         .unwrap()
         .unwrap_err();
     assert_eq!(fault.code, code::DEADLINE);
@@ -178,10 +239,10 @@ fn multicall_has_limits() {
     let few = dispatcher(Limits { multicall_calls_max: 2, ..Limits::default() });
     let batch = |count| [Value::Array(vec![entry("big", vec![]); count])];
     assert!(
-        few.call("system.multicall", &batch(2), &context(), &Permit::default(), &Unlimited).unwrap().is_ok()
+        few.ask("system.multicall", &batch(2), &context(), &Permit::default(), &Unlimited).unwrap().is_ok()
     );
     assert_eq!(
-        few.call("system.multicall", &batch(3), &context(), &Permit::default(), &Unlimited)
+        few.ask("system.multicall", &batch(3), &context(), &Permit::default(), &Unlimited)
             .unwrap()
             .unwrap_err()
             .code,
@@ -190,7 +251,7 @@ fn multicall_has_limits() {
     let bytes_max = 3_500;
     let small = dispatcher(Limits { response_bytes_max: bytes_max, ..Limits::default() });
     let Ok(Value::Array(results)) =
-        small.call("system.multicall", &batch(4), &context(), &Permit::default(), &Unlimited).unwrap()
+        small.ask("system.multicall", &batch(4), &context(), &Permit::default(), &Unlimited).unwrap()
     else {
         panic!()
     };
@@ -202,7 +263,7 @@ fn multicall_has_limits() {
     // Where not even the faults fit, the batch is one.
     assert_eq!(
         small
-            .call("system.multicall", &batch(100), &context(), &Permit::default(), &Unlimited)
+            .ask("system.multicall", &batch(100), &context(), &Permit::default(), &Unlimited)
             .unwrap()
             .unwrap_err()
             .code,
@@ -229,7 +290,7 @@ fn the_server_s_own_affairs_are_for_operators() {
     let dispatcher = dispatcher(Limits::default()).with_control(Arc::new(Recorder));
     let operator = Permit::of_tests(true, &[]);
     let call = |method: &str, params: &[Value]| {
-        dispatcher.call(method, params, &context(), &operator, &Unlimited).unwrap()
+        dispatcher.ask(method, params, &context(), &operator, &Unlimited).unwrap()
     };
     assert_eq!(call("hotcall.plugins", &[]), Ok(Value::Array(vec!["p".into()])));
     assert_eq!(call("hotcall.reload", &["p".into()]), Ok("p".into()));
@@ -245,7 +306,7 @@ fn the_server_s_own_affairs_are_for_operators() {
     }
 
     let call = |method: &str, params: &[Value]| {
-        dispatcher.call(method, params, &context(), &Permit::default(), &Unlimited).unwrap()
+        dispatcher.ask(method, params, &context(), &Permit::default(), &Unlimited).unwrap()
     };
     let Ok(Value::Array(names)) = call("system.listMethods", &[]) else { panic!() };
     for name in own {
@@ -265,7 +326,7 @@ fn what_is_denied_is_not_told() {
     let dispatcher = dispatcher(Limits::default()).with_control(Arc::new(Recorder));
     let permit = Permit::of_tests(false, &["echo", "hotcall.plugins"]);
     let call = |method: &str, params: &[Value]| {
-        dispatcher.call(method, params, &context(), &permit, &Unlimited).unwrap()
+        dispatcher.ask(method, params, &context(), &permit, &Unlimited).unwrap()
     };
     let code_of = |result: Result<Value, Fault>| result.map_err(|fault| fault.code);
     let rows = [
@@ -294,13 +355,13 @@ fn what_is_denied_is_not_told() {
 
 /// What is answered at once, if it is.
 fn call_quickly(dispatcher: &Dispatcher, method: &str, permit: &Permit) -> Option<Result<Value, Fault>> {
-    dispatcher.call_quickly(method, &[], &context(), permit, |result| result)
+    dispatcher.answer_quickly(method, &[], permit)
 }
 
 /// Whether a call that takes so long is answered at once.
 fn is_quick(dispatcher: &Dispatcher, method: &str, ms: i32) -> bool {
-    let (params, permit) = ([Value::Int(ms)], Permit::default());
-    dispatcher.call_quickly(method, &params, &context(), &permit, |result| result.unwrap()).is_some()
+    let answer = dispatcher.answer_quickly(method, &[Value::Int(ms)], &Permit::default());
+    answer.map(Result::unwrap).is_some()
 }
 
 #[test]
@@ -332,13 +393,13 @@ fn as_many_calls_of_a_method_run_as_may_in_a_batch_too() {
     let one = MethodLimits { concurrency_max: NonZeroUsize::new(1) };
     let concurrency = Arc::new(Concurrency::new(&[("echo".to_owned(), one)].into()));
     let dispatcher = dispatcher(Limits::default()).with_concurrency(Arc::clone(&concurrency));
-    let echo = || dispatcher.call("echo", &[], &context(), &Permit::default(), &Unlimited).unwrap();
+    let echo = || dispatcher.ask("echo", &[], &context(), &Permit::default(), &Unlimited).unwrap();
     assert!(echo().is_ok());
     let running = concurrency.enter("echo").unwrap();
     assert_eq!(echo().unwrap_err().code, code::OVERLOADED);
     let batch = Value::Array(vec![entry("echo", vec![]), entry("big", vec![])]);
     let answered = dispatcher
-        .call("system.multicall", &[batch], &context(), &Permit::default(), &Unlimited)
+        .ask("system.multicall", &[batch], &context(), &Permit::default(), &Unlimited)
         .unwrap()
         .unwrap();
     let Value::Array(entries) = answered else { panic!("no array") };
@@ -351,26 +412,26 @@ fn as_many_calls_of_a_method_run_as_may_in_a_batch_too() {
 fn gated() -> (Dispatcher, [Arc<Gate>; 2]) {
     let dispatcher = dispatcher(Limits::default());
     let gates = [Gate::new(|| ()), Gate::new(|| ())];
-    let snapshot = dispatcher.registry.snapshot();
+    let snapshot = dispatcher.registry().snapshot();
     let methods = snapshot.methods().cloned().map(|method| {
         let gate = ["echo", "big"].iter().position(|name| *name == method.info.name);
         Method { gate: gate.map(|index| Arc::clone(&gates[index])), ..method }
     });
-    dispatcher.registry.publish(methods.collect());
+    dispatcher.registry().publish(methods.collect());
     (dispatcher, gates)
 }
 
 #[test]
 fn a_call_of_a_plugin_that_is_replaced_waits_and_others_do_not() {
     let (dispatcher, [echo, _]) = gated();
-    let call = |method| dispatcher.call(method, &[], &context(), &Permit::default(), &Unlimited);
+    let call = |method| dispatcher.ask(method, &[], &context(), &Permit::default(), &Unlimited);
     assert!(call("echo").is_ok() && call_quickly(&dispatcher, "echo", &Permit::default()).is_some());
     echo.close(Pause::begin(), Some(Instant::now() + Duration::from_secs(600)));
     assert!(echo.is_drained(), "calls that have ended are not inside");
     assert!(call("echo").is_err() && call_quickly(&dispatcher, "echo", &Permit::default()).is_none());
     assert!(call("big").is_ok() && call("fail").is_ok());
     let denied = Permit::of_tests(false, &["big"]);
-    let answer = dispatcher.call("echo", &[], &context(), &denied, &Unlimited);
+    let answer = dispatcher.ask("echo", &[], &context(), &denied, &Unlimited);
     assert_eq!(answer.unwrap().unwrap_err().code, code::FORBIDDEN, "who may not call does not wait");
     echo.close(Pause::begin(), Some(Instant::now()));
     assert!(call("echo").is_ok(), "nobody waits for too long: the instance says what is wrong");
@@ -382,7 +443,7 @@ fn a_batch_enters_every_gate_or_none() {
     let batch = |names: &[&str]| {
         let entries = names.iter().map(|name| entry(name, vec![]));
         let batch = Value::Array(entries.collect());
-        dispatcher.call("system.multicall", &[batch], &context(), &Permit::default(), &Unlimited)
+        dispatcher.ask("system.multicall", &[batch], &context(), &Permit::default(), &Unlimited)
     };
     assert!(batch(&["echo", "big", "echo", "fail"]).is_ok());
     big.close(Pause::begin(), Some(Instant::now() + Duration::from_secs(600)));
@@ -391,5 +452,5 @@ fn a_batch_enters_every_gate_or_none() {
     assert!(echo.is_drained(), "what it had entered it has left");
     assert!(batch(&["fail", "system.listMethods", "nobody"]).is_ok());
     let few = Value::Array(vec![Value::Int(1), Value::Nil, entry("fail", vec![])]);
-    assert!(dispatcher.call("system.multicall", &[few], &context(), &Permit::default(), &Unlimited).is_ok());
+    assert!(dispatcher.ask("system.multicall", &[few], &context(), &Permit::default(), &Unlimited).is_ok());
 }

@@ -8,12 +8,13 @@ use super::allowance::Allowance;
 use super::response::Response;
 use super::{admission, content, cross_origin};
 use crate::access::{Access, Caller};
+use crate::arena;
 use crate::memory::{self, Memory};
 use crate::pause::Pause;
-use crate::registry::CallContext;
+use crate::registry::{Answer, CallContext};
 use crate::request::Request;
-use crate::rpc::Dispatcher;
-use crate::xmlrpc::{self, BorrowedCall, DecodeLimits, Document, Fault, Store, Value, code};
+use crate::rpc::{Dispatcher, Invocation};
+use crate::xmlrpc::{self, BorrowedCall, DecodeLimits, Document, Fault, Store, Unwritten, code};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -244,9 +245,15 @@ impl App {
         allowance: &Allowance<'_>,
     ) -> Result<Response, Pause> {
         let context = self.context(request, caller);
-        let params = call.params.items();
-        let result = self.dispatcher.call(&call.method, params, &context, &caller.permit, allowance)?;
-        Ok(self.written(request, &call.method, result, allowance))
+        let invocation = invocation(call, &context, caller);
+        let document = {
+            let snapshot = self.dispatcher.registry().snapshot();
+            arena::with(|arena| {
+                let answer = self.dispatcher.call(&snapshot, invocation, arena, allowance)?;
+                Ok(self.written(answer, allowance))
+            })?
+        };
+        Ok(response(request, &call.method, document, allowance))
     }
 
     fn run_quickly(
@@ -257,8 +264,13 @@ impl App {
         allowance: &Allowance<'_>,
     ) -> Option<Response> {
         let context = self.context(request, caller);
-        let write = |result| self.written(request, &call.method, result, allowance);
-        self.dispatcher.call_quickly(&call.method, call.params.items(), &context, &caller.permit, write)
+        let invocation = invocation(call, &context, caller);
+        let snapshot = self.dispatcher.registry().glance();
+        let quick = self.dispatcher.quick(&snapshot, &invocation)?;
+        let document = arena::with(|arena| self.written(quick.answer(arena), allowance));
+        let response = response(request, &call.method, document, allowance);
+        quick.end();
+        Some(response)
     }
 
     fn context(&self, request: &Request, caller: &Caller) -> CallContext {
@@ -272,20 +284,42 @@ impl App {
         }
     }
 
+    /// Encodes an answer from where it is, which nobody needs any more then.
     fn written(
         &self,
-        request: &Request,
-        method: &str,
-        result: Result<Value, Fault>,
+        answer: Result<Answer<'_>, Fault>,
         allowance: &Allowance<'_>,
-    ) -> Response {
-        log_call(request, method, &result);
-        let options = self.dispatcher.encode_options();
-        let document = result.and_then(|value| xmlrpc::encode_response_in(&value, options, allowance));
-        match document {
-            Ok(document) => content::encode(Response::xml(document), request.head.accepts_gzip, allowance),
-            Err(fault) => faulty(request, &fault),
+    ) -> Result<Vec<u8>, Fault> {
+        let (answer, options) = (answer?, self.dispatcher.encode_options());
+        match xmlrpc::encode_result(answer.tree(), answer.limits(), options, allowance) {
+            Ok(document) => Ok(document),
+            Err(Unwritten::Defect(defect)) => Err(answer.refuse(defect)),
+            Err(Unwritten::Fault(fault)) => Err(fault),
         }
+    }
+}
+
+fn invocation<'a>(
+    call: &'a BorrowedCall<'_>,
+    context: &'a CallContext,
+    caller: &'a Caller,
+) -> Invocation<'a> {
+    let params = call.params.items();
+    Invocation { method: &call.method, params, context, permit: &caller.permit }
+}
+
+/// What goes back for a call that was made.
+fn response(
+    request: &Request,
+    method: &str,
+    document: Result<Vec<u8>, Fault>,
+    allowance: &Allowance<'_>,
+) -> Response {
+    log_call(request, method, document.as_ref().err());
+    let accepts_gzip = request.head.accepts_gzip;
+    match document {
+        Ok(document) => content::encode(Response::xml(document), accepts_gzip, allowance),
+        Err(fault) => faulty(request, &fault),
     }
 }
 
@@ -340,14 +374,14 @@ fn guarded<T>(request: &Request, answer: impl FnOnce() -> Result<T, Response>) -
     })
 }
 
-fn log_call(request: &Request, method: &str, result: &Result<Value, Fault>) {
+fn log_call(request: &Request, method: &str, fault: Option<&Fault>) {
     if !log::log_enabled!(log::Level::Debug) {
         return;
     }
     let Request { id, peer, arrived, .. } = request;
     let (from, ms) = (&peer.address, arrived.elapsed().as_millis());
-    match result {
-        Ok(_) => log::debug!("request {id} from {from}: {method:?} answered in {ms} ms"),
-        Err(fault) => log::debug!("request {id} from {from}: {method:?} {fault} in {ms} ms"),
+    match fault {
+        None => log::debug!("request {id} from {from}: {method:?} answered in {ms} ms"),
+        Some(fault) => log::debug!("request {id} from {from}: {method:?} {fault} in {ms} ms"),
     }
 }

@@ -3,13 +3,14 @@
 
 use super::*;
 use crate::access::{Access, Policy, RuleKeys, Settings};
+use crate::arena::Arena;
 use crate::cancellation::Cancellation;
 use crate::limits::Limits;
 use crate::memory::{Little, Memory};
-use crate::registry::{CallContext, Instance, Method, MethodInfo, Promise, Registry};
+use crate::registry::{Answer, CallContext, Instance, Method, MethodInfo, Promise, Registry};
 use crate::request::{Head, Peer, Request};
 use crate::rpc::Dispatcher;
-use crate::xmlrpc::{Fault, Items, Value};
+use crate::xmlrpc::{Defect, Fault, Items, Value};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
@@ -21,12 +22,22 @@ const ADD: &str = "<methodCall><methodName>add</methodName><params><param><value
 struct Methods;
 
 impl Instance for Methods {
-    fn invoke(&self, index: usize, params: Items<'_>, _: &CallContext) -> Result<Value, Fault> {
+    fn invoke<'a>(
+        &'a self,
+        index: usize,
+        params: Items<'a>,
+        _: &'a Arena,
+        _: &'a CallContext,
+    ) -> Result<Answer<'a>, Fault> {
         match index {
-            0 => Ok(Value::Int(i32::try_from(params.len()).unwrap())),
-            1 => Ok(Value::from("x".repeat(1 << 20))),
+            0 => Ok(Value::Int(i32::try_from(params.len()).unwrap()).into()),
+            1 => Ok(Value::from("x".repeat(1 << 20)).into()),
             _ => panic!("a defect"),
         }
+    }
+
+    fn refuse(&self, _: usize, defect: Defect, _: &CallContext) -> Fault {
+        panic!("an owned result has {defect}")
     }
 }
 

@@ -1,5 +1,8 @@
 //! Encodes values strictly: XML 1.0 that every parser reads and that keeps each value exactly, or
 //! a fault.
+//!
+//! A value is written as its tree is walked, whoever owns it: what a plugin left in its arena is
+//! checked on the way and not copied first.
 
 use super::chars::forbidden;
 use super::date::plain;
@@ -8,9 +11,11 @@ use super::resources::{Resources, Stop, Unlimited};
 use super::style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hotcall_plugin::tree::{Defect, ReadLimits, Tree, View};
+use hotcall_plugin::walk::{Step, Walk};
 use hotcall_plugin::{DateTime, Value};
+use std::fmt;
 use std::io::Write;
-use std::{fmt, slice};
 
 /// How a document is written, and how large before it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +29,37 @@ pub struct EncodeOptions {
 impl Default for EncodeOptions {
     fn default() -> Self {
         Self { bytes_max: 64 << 20, style: EncodeStyle::default() }
+    }
+}
+
+/// Why there is no document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unwritten {
+    /// The result is no tree within the limits.
+    Defect(Defect),
+    /// It is one, and cannot be sent.
+    Fault(Fault),
+}
+
+impl Unwritten {
+    /// Of an owned value, which has no defect.
+    fn of_owned(self) -> Fault {
+        match self {
+            Self::Defect(defect) => Fault::new(code::INTERNAL, format!("a value has {defect}")),
+            Self::Fault(fault) => fault,
+        }
+    }
+}
+
+impl From<Fault> for Unwritten {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Defect> for Unwritten {
+    fn from(defect: Defect) -> Self {
+        Self::Defect(defect)
     }
 }
 
@@ -51,22 +87,24 @@ const PROLOG: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 /// assert!(String::from_utf8(document).unwrap().contains("<value><string>a &lt; b</string></value>"));
 /// ```
 pub fn encode_response(result: &Value, options: &EncodeOptions) -> Result<Vec<u8>, Fault> {
-    encode_response_in(result, options, &Unlimited)
+    encode_result(result.into(), ReadLimits::NONE, options, &Unlimited).map_err(Unwritten::of_owned)
 }
 
-/// Like [`encode_response`], but reserves memory as the document grows.
+/// Like [`encode_response`], of a result that is checked on the way, and reserves memory as the
+/// document grows.
 ///
 /// # Errors
-/// Those of [`encode_response`]; -32002 when too little memory is left, and -32000 when it is too late.
-pub fn encode_response_in(
-    result: &Value,
+/// The first defect in the result, wherever it is; the faults of [`encode_response`]; and -32002
+/// when too little memory is left.
+pub fn encode_result(
+    result: Tree<'_>,
+    limits: ReadLimits,
     options: &EncodeOptions,
     resources: &dyn Resources,
-) -> Result<Vec<u8>, Fault> {
+) -> Result<Vec<u8>, Unwritten> {
     let mut document = Writer::new(*options, "result", resources);
-    document.root("methodResponse")?;
-    document.put("<params><param>")?;
-    document.value(result)?;
+    document.root("<methodResponse", "><params><param>")?;
+    document.value(result, limits)?;
     document.put("</param></params></methodResponse>\n")?;
     Ok(document.finish())
 }
@@ -74,7 +112,7 @@ pub fn encode_response_in(
 /// What a value takes in a document, in bytes.
 ///
 /// # Errors
-/// As [`encode_response_in`], were this the result.
+/// As [`encode_result`], were this the result.
 pub(crate) fn encoded_len(
     value: &Value,
     options: &EncodeOptions,
@@ -82,7 +120,7 @@ pub(crate) fn encoded_len(
 ) -> Result<usize, Fault> {
     let mut document =
         Writer { bytes: Vec::new(), granted: 0, resources, options: *options, subject: "result" };
-    let written = document.value(value);
+    let written = document.owned(value);
     resources.give_back(document.granted);
     written.map(|()| document.bytes.len())
 }
@@ -125,13 +163,12 @@ pub(crate) fn fault_value(fault: &Fault) -> Value {
 /// As [`encode_response`], of the parameters.
 pub fn encode_call(method: &str, params: &[Value], options: &EncodeOptions) -> Result<Vec<u8>, Fault> {
     let mut document = Writer::new(*options, "call", &Unlimited);
-    document.root("methodCall")?;
-    document.put("<methodName>")?;
+    document.root("<methodCall", "><methodName>")?;
     document.text(method)?;
     document.put("</methodName><params>")?;
     for param in params {
         document.put("<param>")?;
-        document.value(param)?;
+        document.owned(param)?;
         document.put("</param>")?;
     }
     document.put("</params></methodCall>\n")?;
@@ -149,12 +186,6 @@ struct Writer<'r> {
     subject: &'static str,
 }
 
-/// What is still to be written of an array or struct.
-enum Open<'a> {
-    Array(slice::Iter<'a, Value>),
-    Struct(slice::Iter<'a, (String, Value)>),
-}
-
 impl<'r> Writer<'r> {
     fn new(options: EncodeOptions, subject: &'static str, resources: &'r dyn Resources) -> Self {
         let mut bytes = Vec::with_capacity(BYTES_FREE);
@@ -168,85 +199,76 @@ impl<'r> Writer<'r> {
         self.bytes
     }
 
-    /// Writes the start tag of the document's element. The namespace is declared whenever the style may need it, as
-    /// Apache's servers do.
-    fn root(&mut self, name: &str) -> Result<(), Fault> {
+    /// Writes the start tag of the document's element, and what follows. The namespace is declared
+    /// whenever the style may need it, as Apache's servers do.
+    fn root(&mut self, start: &str, rest: &str) -> Result<(), Fault> {
         match self.options.style.needs_namespace() {
-            true => self.put_all(["<", name, " xmlns:ex=\"", EX_NAMESPACE, "\">"]),
-            false => self.put_all(["<", name, ">"]),
+            true => self.put_all([start, " xmlns:ex=\"", EX_NAMESPACE, "\"", rest]),
+            false => self.put_all([start, rest]),
         }
     }
 
-    /// Writes a value of any depth; what is open stands in a list, not on the stack.
-    fn value(&mut self, value: &Value) -> Result<(), Fault> {
-        let mut open: Vec<Open<'_>> = self.start(value)?.into_iter().collect();
-        while let Some(container) = open.last_mut() {
-            let next = match container {
-                Open::Array(values) => values.next(),
-                Open::Struct(members) => match members.next() {
-                    Some((name, value)) => {
-                        self.put("<member><name>")?;
-                        self.text(name)?;
-                        self.put("</name>")?;
-                        Some(value)
-                    }
-                    None => None,
-                },
-            };
-            match next {
-                Some(value) => match self.start(value)? {
-                    Some(inner) => open.push(inner),
-                    None => self.end_member(open.last())?,
-                },
-                None => {
-                    self.put(match container {
-                        Open::Array(_) => "</data></array></value>",
-                        Open::Struct(_) => "</struct></value>",
-                    })?;
-                    open.pop();
-                    self.end_member(open.last())?;
+    /// Writes an owned value.
+    fn owned(&mut self, value: &Value) -> Result<(), Fault> {
+        self.value(value.into(), ReadLimits::NONE).map_err(Unwritten::of_owned)
+    }
+
+    /// Writes a value of any depth, and checks it on the way. A defect counts before what cannot be
+    /// written, wherever both are: a broken plugin must not look like one with an unusual result.
+    #[inline]
+    fn value(&mut self, value: Tree<'_>, limits: ReadLimits) -> Result<(), Unwritten> {
+        let mut walk = value.walk(limits);
+        self.steps(&mut walk).map_err(|why| match walk.find_map(Result::err) {
+            Some(defect) => defect.into(),
+            None => why,
+        })
+    }
+
+    #[inline]
+    fn steps(&mut self, walk: &mut Walk<'_>) -> Result<(), Unwritten> {
+        // Whether the last step began a struct: then no member is to be ended before the next one.
+        let mut is_first = false;
+        for step in walk {
+            let step = step?;
+            match step {
+                Step::Value(value) => self.start(value)?,
+                Step::Name(name) => {
+                    self.put(if is_first { "<member><name>" } else { "</member><member><name>" })?;
+                    self.text(name)?;
+                    self.put("</name>")?;
                 }
+                Step::EndArray => self.put("</data></array></value>")?,
+                Step::EndStruct if is_first => self.put("</struct></value>")?,
+                Step::EndStruct => self.put("</member></struct></value>")?,
             }
+            is_first = matches!(step, Step::Value(View::Struct(_)));
         }
         Ok(())
     }
 
-    fn end_member(&mut self, parent: Option<&Open<'_>>) -> Result<(), Fault> {
-        match parent {
-            Some(Open::Struct(_)) => self.put("</member>"),
-            _ => Ok(()),
-        }
-    }
-
     /// Writes a scalar whole, or a container's start.
-    fn start<'a>(&mut self, value: &'a Value) -> Result<Option<Open<'a>>, Fault> {
+    #[inline]
+    fn start(&mut self, value: View<'_>) -> Result<(), Fault> {
         match value {
-            Value::Nil => self.nil()?,
-            Value::Bool(true) => self.put("<value><boolean>1</boolean></value>")?,
-            Value::Bool(false) => self.put("<value><boolean>0</boolean></value>")?,
-            Value::Int(number) => {
+            View::Nil => self.nil(),
+            View::Bool(true) => self.put("<value><boolean>1</boolean></value>"),
+            View::Bool(false) => self.put("<value><boolean>0</boolean></value>"),
+            View::Int(number) => {
                 let digits = &mut itoa::Buffer::new();
-                self.put_all(["<value><int>", digits.format(*number), "</int></value>"])?;
+                self.put_all(["<value><int>", digits.format(number), "</int></value>"])
             }
-            Value::Long(number) => self.long(*number)?,
-            Value::Double(number) => self.double(*number)?,
-            Value::String(text) => {
+            View::Long(number) => self.long(number),
+            View::Double(number) => self.double(number),
+            View::String(text) => {
                 self.put("<value><string>")?;
                 self.text(text)?;
-                self.put("</string></value>")?;
+                self.put("</string></value>")
             }
-            Value::DateTime(date) => self.date_time(*date)?,
-            Value::Binary(bytes) => self.binary(bytes)?,
-            Value::Array(values) => {
-                self.put("<value><array><data>")?;
-                return Ok(Some(Open::Array(values.iter())));
-            }
-            Value::Struct(members) => {
-                self.put("<value><struct>")?;
-                return Ok(Some(Open::Struct(members.iter())));
-            }
+            View::DateTime(date) => self.date_time(date),
+            View::Binary(bytes) => self.binary(bytes),
+            View::Array(_) => self.put("<value><array><data>"),
+            View::Struct(_) => self.put("<value><struct>"),
         }
-        Ok(None)
     }
 
     fn nil(&mut self) -> Result<(), Fault> {

@@ -12,7 +12,7 @@ use super::*;
 use jiff::ToSpan;
 
 /// One style each way, so that every choice is made.
-const STYLES: [EncodeStyle; 4] = [
+pub(crate) const STYLES: [EncodeStyle; 4] = [
     style(InvalidChars::Refuse, I8Style::Plain, NilStyle::Plain, Dates::Exact),
     style(InvalidChars::Replace, I8Style::Ex, NilStyle::Ex, Dates::Exact),
     style(InvalidChars::Refuse, I8Style::Ex, NilStyle::Refuse, Dates::Plain),

@@ -27,10 +27,11 @@ pub use decode::{
 };
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use decode::{call_both_ways, response_both_ways};
-pub use encode::{EncodeOptions, encode_call, encode_fault, encode_response, encode_response_in};
+pub use encode::{EncodeOptions, Unwritten};
+pub use encode::{encode_call, encode_fault, encode_response, encode_result};
 pub(crate) use encode::{encoded_len, fault_value};
 pub use fault::{Fault, code};
-pub use hotcall_plugin::tree::{Items, Tree, View};
+pub use hotcall_plugin::tree::{Defect, Items, ReadLimits, Tree, View};
 pub use hotcall_plugin::{DateTime, Value};
 pub use lent::Store;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! The first 15 bytes of these tests' names differ. They are the names of their threads, by which the server tells threads that
 //! a plugin started from those that call it, and the tests of `retire` share this process.
 
-use crate::scene::{Scene, context};
+use crate::scene::{Scene, context, invoke};
 use hotcall::pause::{Pause, Resumed};
 use hotcall::plugin::{FileState, PluginOptions, ReloadMode, Trust, Watch};
 use hotcall::registry::{Inside, Method};
@@ -53,7 +53,7 @@ fn call(scene: &Scene, method: &str, params: &[Value]) -> Result<Value, Fault> {
         let snapshot = scene.registry.snapshot();
         let found = snapshot.get(method).ok_or_else(|| Fault::new(-32601, format!("no method {method}")))?;
         match enter(found) {
-            Ok(_inside) => return found.instance.invoke(found.index, params.into(), &context()),
+            Ok(_inside) => return invoke(found, params, &context()),
             Err(pause) => {
                 let (sender, over) = mpsc::channel();
                 pause.then(1_000, move |resumed| sender.send(resumed).unwrap());
@@ -112,7 +112,7 @@ impl<'a> Running<'a> {
         let thread = caller().spawn(move || {
             let found = snapshot.get("alone.wait").unwrap();
             let _inside = enter(found).unwrap();
-            found.instance.invoke(found.index, params.as_slice().into(), &context())
+            invoke(found, &params, &context())
         });
         let thread = thread.unwrap();
         scene.until("the call runs", || scene.root.path().join("entered").exists());

@@ -15,6 +15,7 @@ mod handover;
 mod operator;
 mod probe;
 mod refusals;
+mod results;
 mod retire;
 mod scene;
 mod trials;

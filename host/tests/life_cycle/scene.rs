@@ -1,9 +1,10 @@
 //! A plugins directory, a registry and a running life cycle; and the C compiler that makes plugins for it.
 
+use hotcall::arena;
 use hotcall::cancellation::Cancellation;
 use hotcall::limits::Limits;
 use hotcall::plugin::{self, Config, FileState, PluginOptions, PluginStatus, Plugins, Trust, Watch};
-use hotcall::registry::{CallContext, Registry};
+use hotcall::registry::{CallContext, Method, Registry};
 use hotcall::xmlrpc::{Fault, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -152,7 +153,7 @@ impl Scene {
     ) -> Result<Value, Fault> {
         let snapshot = self.registry.snapshot();
         let method = snapshot.get(method).ok_or_else(|| Fault::new(-32601, format!("no method {method}")))?;
-        method.instance.invoke(method.index, params.into(), context)
+        invoke(method, params, context)
     }
 
     /// What an int method answers, or None when there is no such method.
@@ -194,6 +195,12 @@ impl Scene {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// Calls a method and copies its result.
+pub(crate) fn invoke(of: &Method, params: &[Value], context: &CallContext) -> Result<Value, Fault> {
+    let Method { instance, index, .. } = of;
+    arena::with(|arena| instance.invoke(*index, params.into(), arena, context)?.into_value())
 }
 
 /// Gives this thread a name that no other has. A thread that has the name of one that calls plugins

@@ -3,8 +3,9 @@
 
 use crate::documents;
 use crate::samples::Samples;
+use hotcall::arena;
 use hotcall::registry::CallContext;
-use hotcall::xmlrpc::{DecodeLimits, Items, Store, Unlimited, Value, decode_call_in};
+use hotcall::xmlrpc::{DecodeLimits, Items, Store, Unlimited, View, decode_call_in};
 use hotcall_tests::artifacts;
 use hotcall_tests::loaded::Loaded;
 use std::hint::black_box;
@@ -29,9 +30,17 @@ fn batches(params: Items<'_>) -> Samples {
     let call = || {
         let snapshot = loaded.registry().glance();
         let method = snapshot.get(black_box("add")).unwrap();
-        method.instance.invoke(method.index, black_box(params), &context)
+        arena::with(|arena| {
+            let params = black_box(params);
+            let answer = method.instance.invoke(method.index, params, arena, &context)?;
+            match answer.tree().view() {
+                Ok(View::Int(sum)) => Ok(sum),
+                Ok(other) => panic!("add answered {}", other.type_name()),
+                Err(defect) => Err(answer.refuse(defect)),
+            }
+        })
     };
-    assert_eq!(call(), Ok(Value::Int(5)), "the plugin is loaded");
+    assert_eq!(call(), Ok(5), "the plugin is loaded");
     let batch = |_| {
         let began = Instant::now();
         for _ in 0..CALLS {

@@ -13,7 +13,7 @@ macro_rules! sources {
 }
 
 /// All that it is built from, but for the manifests: those of the repository speak of its workspace.
-const SOURCES: [Template; 26] = sources![
+const SOURCES: [Template; 27] = sources![
     "include/hotcall_plugin.h",
     "macros/src/derive.rs",
     "macros/src/lib.rs",
@@ -40,6 +40,7 @@ const SOURCES: [Template; 26] = sources![
     "src/tree.rs",
     "src/types.rs",
     "src/value.rs",
+    "src/walk.rs",
 ];
 
 const REST: [Template; 4] = [

@@ -3,8 +3,8 @@
 #![allow(unsafe_code, reason = "trees are made as a plugin would make them, from raw parts")]
 
 use super::lend;
-use crate::xmlrpc::Value;
-use crate::xmlrpc::fuzz::notation;
+use crate::xmlrpc::fuzz::{STYLES, notation};
+use crate::xmlrpc::{EncodeOptions, Unlimited, Unwritten, Value, encode_response, encode_result};
 use bumpalo::Bump;
 use hotcall_plugin::tree::{Defect, ReadLimits};
 use hotcall_plugin::{Tree, abi};
@@ -37,7 +37,10 @@ pub(crate) fn abi(bytes: &[u8]) {
 }
 
 fn reads_as(tree: Tree<'_>, expected: Result<&Value, Defect>) {
-    let read = |limits| format!("{:?}", tree.to_value(limits));
+    let read = |limits| {
+        is_written_as_its_copy_is(tree, limits);
+        format!("{:?}", tree.to_value(limits))
+    };
     assert_eq!(read(LARGE), format!("{expected:?}"));
     let Ok(value) = expected else { return };
     let exact = extent(value);
@@ -45,11 +48,28 @@ fn reads_as(tree: Tree<'_>, expected: Result<&Value, Defect>) {
     assert_eq!(read(exact), format!("{expected:?}"), "{exact:?}");
     let fewer = ReadLimits { values_max: values_max - 1, ..exact };
     assert_eq!(tree.to_value(fewer), Err(Defect::Values(values_max - 1)));
+    is_written_as_its_copy_is(tree, fewer);
     let shorter = ReadLimits { bytes_max: bytes_max - 1, ..exact };
     assert_eq!(tree.to_value(shorter), Err(Defect::Bytes(bytes_max - 1)));
+    is_written_as_its_copy_is(tree, shorter);
     if depth_max > 0 {
         let flatter = ReadLimits { depth_max: depth_max - 1, ..exact };
         assert_eq!(tree.to_value(flatter), Err(Defect::Depth(depth_max - 1)));
+        is_written_as_its_copy_is(tree, flatter);
+    }
+}
+
+/// A tree becomes the document that its copy becomes. What refuses the copy refuses the tree, in
+/// the same order: a defect anywhere comes before a value that cannot be sent.
+fn is_written_as_its_copy_is(tree: Tree<'_>, limits: ReadLimits) {
+    const DOCUMENT_BYTES_MAX: [usize; 2] = [250, usize::MAX];
+    let all_options = STYLES
+        .iter()
+        .flat_map(|&style| DOCUMENT_BYTES_MAX.map(|bytes_max| EncodeOptions { bytes_max, style }));
+    for options in all_options {
+        let copied = tree.to_value(limits).map_err(Unwritten::Defect);
+        let of_copy = |value| encode_response(&value, &options).map_err(Unwritten::Fault);
+        assert_eq!(encode_result(tree, limits, &options, &Unlimited), copied.and_then(of_copy));
     }
 }
 

@@ -84,6 +84,11 @@ impl Health {
         self.breaker.enter(&Caller::of(context), Instant::now())
     }
 
+    /// Counts a fault of a call that [`Health::ended`] counted with a result, which cannot be read.
+    pub(crate) fn spoiled(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a call that was let in. Returns what its end changes for later calls.
     #[inline]
     pub(crate) fn ended(&self, outcome: Outcome, entry: Entry, context: &CallContext) -> Option<Change> {

@@ -6,17 +6,17 @@
 #![allow(unsafe_code, reason = "calls a plugin's functions and reads what they return")]
 
 use super::host_table::{self, Frame, LOG_BYTES_MAX};
-use super::{arena, lend};
+use super::lend;
+use crate::arena::{self, Arena};
 use crate::limits::Limits;
 use crate::plugin::library::image::Image;
 use crate::plugin::library::table::Table;
 use crate::plugin::refusal::Refusal;
 use crate::registry::CallContext;
 use crate::text;
-use crate::xmlrpc::{Fault, Items, Value, code};
-use bumpalo::Bump;
+use crate::xmlrpc::{Defect, Fault, Items, ReadLimits, Tree, Value, code};
 use hotcall_plugin::abi;
-use hotcall_plugin::tree::{self, Defect, ReadLimits, Tree};
+use hotcall_plugin::tree;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
@@ -128,40 +128,30 @@ impl Live {
         Ok((Self { table, instance, target, limits }, ending))
     }
 
-    /// Calls a method.
+    /// Calls a method. Its result stays where the plugin left it, and is checked as it is read.
     ///
     /// # Errors
     /// See [`Failure`].
     #[inline]
-    pub(crate) fn invoke(
-        &self,
+    pub(crate) fn invoke<'a>(
+        &'a self,
         index: usize,
         method: &str,
-        params: Items<'_>,
+        params: Items<'a>,
+        arena: &'a Arena,
         context: &CallContext,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Tree<'a>, Failure> {
         let Some(invoke) = self.table.invokes.get(index) else {
             return Err(self.internal(method, context, &format!("there is no method {index}")).into());
         };
-        arena::with(|arena| self.invoke_in(arena, *invoke, method, params, context))
-    }
-
-    #[inline]
-    fn invoke_in(
-        &self,
-        arena: &Bump,
-        invoke: abi::Invoke,
-        method: &str,
-        params: Items<'_>,
-        context: &CallContext,
-    ) -> Result<Value, Failure> {
-        let Ok(params) = params.as_abi().or_else(|values| lend::lend(arena, values)) else {
+        let params = params.as_abi().or_else(|values| lend::lend(arena, values));
+        let (Ok(params), Ok(result)) = (params, arena.try_alloc(abi::Value::NIL)) else {
             return Err(self.internal(method, context, "no memory for the parameters").into());
         };
         // The parameters are bounded by what a request may hold; the limit is for what the plugin asks for.
         arena.set_allocation_limit(Some(arena.allocated_bytes().saturating_add(self.limits.bytes_max)));
         let frame = Frame { arena, exhausted: Cell::new(false), target: &self.target, context };
-        let (mut call, mut result, mut fault) = (frame.table(), abi::Value::NIL, empty_fault());
+        let (mut call, mut fault) = (frame.table(), empty_fault());
         // SAFETY: the table was checked and its library is mapped; the instance was made by this table's
         // `create` and is not destroyed while its generation holds its gate or, without a gate, while `self` lives; all
         // pointers outlive the call.
@@ -171,12 +161,16 @@ impl Live {
                 &raw mut call,
                 params.as_ptr(),
                 params.len(),
-                &raw mut result,
+                ptr::from_mut(result),
                 &raw mut fault,
             )
         };
         Err(match status {
-            abi::OK => return self.read(&result, method, context).map_err(Failure::Fault),
+            // SAFETY: with `OK` the plugin promises a tree in the call's arena, static data or its
+            // parameters. The arena and the parameters live for 'a, and nobody writes to them any
+            // more. The library is mapped for 'a: `self` keeps it, and its generation's gate, where
+            // there is one, is held until the result is dropped.
+            abi::OK => return Ok(unsafe { Tree::new(result) }),
             abi::PANIC => return Err(Failure::Panic(self.panicked(method, context, &fault))),
             abi::FAULT => Fault::new(fault.code, said(&fault)),
             abi::ERROR if frame.exhausted.get() => self.too_large(method),
@@ -184,6 +178,23 @@ impl Live {
             other => self.internal(method, context, &format!("it returned the unknown status {other}")),
         }
         .into())
+    }
+
+    /// How much of a result may be read.
+    pub(crate) const fn limits(&self) -> ReadLimits {
+        self.limits
+    }
+
+    /// The fault for a result with this defect.
+    pub(crate) fn refuse(&self, method: &str, defect: Defect, context: &CallContext) -> Fault {
+        match defect {
+            Defect::Bytes(_) => self.too_large(method),
+            Defect::Values(max) => Fault::new(
+                code::RESPONSE_TOO_LARGE,
+                format!("the result of {method} has more than {max} values"),
+            ),
+            defect => self.internal(method, context, &format!("its result has {defect}")),
+        }
     }
 
     /// Its library.
@@ -261,20 +272,6 @@ impl Live {
     /// Whether it declares that no two of its instances may live at the same time.
     pub(crate) const fn is_exclusive(&self) -> bool {
         self.table.is_exclusive
-    }
-
-    fn read(&self, result: &abi::Value, method: &str, context: &CallContext) -> Result<Value, Fault> {
-        // SAFETY: with `OK` the plugin promises a tree in the call's arena, static data or its parameters, all of
-        // which live until this call's arena is reset.
-        let tree = unsafe { Tree::new(result) };
-        tree.to_value(self.limits).map_err(|defect| match defect {
-            Defect::Bytes(_) => self.too_large(method),
-            Defect::Values(max) => Fault::new(
-                code::RESPONSE_TOO_LARGE,
-                format!("the result of {method} has more than {max} values"),
-            ),
-            defect => self.internal(method, context, &format!("its result has {defect}")),
-        })
     }
 
     fn state_too_large(&self) -> String {

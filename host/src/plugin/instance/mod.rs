@@ -1,7 +1,6 @@
 //! One created plugin: its calls, what it may ask of the host, and its health.
 //! Must not know the directory's slots or the life cycle.
 
-pub(crate) mod arena;
 pub(crate) mod breaker;
 pub(crate) mod candidate;
 #[cfg(any(test, feature = "fuzz"))]

@@ -6,6 +6,7 @@
 
 use super::alive::Living;
 use super::events::{Ended, Mailbox};
+use crate::arena::Arena;
 use crate::plugin::directory::content::ContentHash;
 use crate::plugin::instance::breaker::{Change, Closed};
 use crate::plugin::instance::candidate::Candidate;
@@ -14,8 +15,8 @@ use crate::plugin::instance::live::{Ending, Failure, Live, Saved};
 use crate::plugin::instance::thread_names::{self, Moment};
 use crate::plugin::library::descriptor::Descriptor;
 use crate::plugin::library::image::Image;
-use crate::registry::{CallContext, Gate, Instance, Method, Promise};
-use crate::xmlrpc::{Fault, Items, Value, code};
+use crate::registry::{Answer, CallContext, Gate, InPlace, Instance, Method, Promise};
+use crate::xmlrpc::{Defect, Fault, Items, Value, code};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -190,18 +191,24 @@ impl Generation {
 }
 
 impl Instance for Generation {
-    fn invoke(&self, index: usize, params: Items<'_>, context: &CallContext) -> Result<Value, Fault> {
+    fn invoke<'a>(
+        &'a self,
+        index: usize,
+        params: Items<'a>,
+        arena: &'a Arena,
+        context: &'a CallContext,
+    ) -> Result<Answer<'a>, Fault> {
         let Some(info) = self.descriptor.methods.get(index) else {
             return Err(Fault::new(code::INTERNAL, "internal error: no such method index"));
         };
         // A call that has entered the gate is not refused here.
-        let _inside = match self.gate.get() {
+        let inside = match self.gate.get() {
             Some(gate) => Some(gate.hold().ok_or_else(|| self.ended())?),
             None => None,
         };
         let entry = self.health.enter(context).map_err(|closed| self.closed(&info.name, closed))?;
         thread_names::note_caller();
-        let result = self.live.invoke(index, &info.name, params, context);
+        let result = self.live.invoke(index, &info.name, params, arena, context);
         let outcome = match &result {
             Ok(_) => Outcome::Result,
             Err(Failure::Fault(_)) => Outcome::Fault,
@@ -210,9 +217,19 @@ impl Instance for Generation {
         if let Some(change) = self.health.ended(outcome, entry, context) {
             self.tell(&change);
         }
-        result.map_err(|failure| match failure {
-            Failure::Fault(fault) | Failure::Panic(fault) => fault,
-        })
+        match result {
+            Ok(tree) => {
+                let result = InPlace::new(tree, self.live.limits(), self, index, context, inside);
+                Ok(Answer::InPlace(result))
+            }
+            Err(Failure::Fault(fault) | Failure::Panic(fault)) => Err(fault),
+        }
+    }
+
+    fn refuse(&self, index: usize, defect: Defect, context: &CallContext) -> Fault {
+        self.health.spoiled();
+        let method = self.descriptor.methods.get(index).map_or("", |info| &info.name);
+        self.live.refuse(method, defect, context)
     }
 }
 

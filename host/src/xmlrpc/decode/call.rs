@@ -63,9 +63,7 @@ impl Params<'_> {
 
 /// A copy of a value that was decoded, and so was within the limits of its document.
 pub(super) fn owned(tree: Tree<'_>) -> Option<Value> {
-    const ALL: ReadLimits =
-        ReadLimits { depth_max: usize::MAX, values_max: usize::MAX, bytes_max: usize::MAX };
-    tree.to_value(ALL).ok()
+    tree.to_value(ReadLimits::NONE).ok()
 }
 
 impl<'a> From<Items<'a>> for Params<'a> {

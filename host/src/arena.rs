@@ -1,21 +1,24 @@
-//! The memory of one call: all values that pass between host and plugin. It is freed at once after
-//! the call.
+//! The memory of one call: all that passes between host and plugin. It is freed at once when the
+//! result is encoded. Must not know what is in it.
 //!
 //! A thread keeps its arena between calls, so that a small call allocates nothing.
 
 use bumpalo::Bump;
 use std::cell::Cell;
 
+/// A call's memory. All that it gives is borrowed from it.
+pub type Arena = Bump;
+
 /// What a thread keeps between calls.
 const KEPT_BYTES_MAX: usize = 256 << 10;
 
 thread_local! {
-    static KEPT: Cell<Option<Bump>> = const { Cell::new(None) };
+    static KEPT: Cell<Option<Arena>> = const { Cell::new(None) };
 }
 
 /// Runs `work` with an empty arena. A call within a call gets an arena of its own.
 #[inline]
-pub(crate) fn with<R>(work: impl FnOnce(&Bump) -> R) -> R {
+pub fn with<R>(work: impl FnOnce(&Arena) -> R) -> R {
     let kept = KEPT.try_with(Cell::take).ok().flatten();
     let mut arena = kept.unwrap_or_default();
     arena.set_allocation_limit(None);
