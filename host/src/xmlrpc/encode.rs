@@ -2,6 +2,7 @@
 
 use super::chars::forbidden;
 use super::date::plain;
+use super::extensions::EX_NAMESPACE;
 use super::fault::{Fault, code};
 use super::resources::{Resources, Stop, Unlimited};
 use super::style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};
@@ -25,9 +26,6 @@ impl Default for EncodeOptions {
         Self { bytes_max: 64 << 20, style: EncodeStyle::default() }
     }
 }
-
-/// The namespace of Apache's extensions, which `<ex:i8>` and `<ex:nil>` are of.
-const EX_NAMESPACE: &str = "http://ws.apache.org/xmlrpc/namespaces/extensions";
 
 /// How much of a fault's message is sent, so that a fault can always be.
 const FAULT_CHARS_MAX: usize = 65_536;

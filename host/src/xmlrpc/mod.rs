@@ -7,6 +7,7 @@ mod chars;
 mod date;
 mod decode;
 mod encode;
+mod extensions;
 mod fault;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;

@@ -75,7 +75,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "plugin",
-        may: &["limits", "pause", "registry", "stamp", "text", "xmlrpc"],
+        may: &["address", "limits", "pause", "registry", "stamp", "text", "xmlrpc"],
         why: "the life cycle writes the registry and is asked by nobody",
     },
     Rule {

@@ -87,11 +87,11 @@ impl Listener {
     }
 
     fn http((socket, address): (TcpListener, SocketAddr)) -> Self {
-        Self { url: format!("http://{address}/RPC2"), socket: Bound::Http(socket) }
+        Self { url: Bind::Http(address).to_string(), socket: Bound::Http(socket) }
     }
 
     fn https((socket, address): (TcpListener, SocketAddr)) -> Self {
-        Self { url: format!("https://{address}/RPC2"), socket: Bound::Https(socket) }
+        Self { url: Bind::Https(address).to_string(), socket: Bound::Https(socket) }
     }
 
     pub(crate) const fn needs_tls(&self) -> bool {

@@ -5,6 +5,7 @@ use crate::xmlrpc::decode::call::{BorrowedCall, owned};
 use crate::xmlrpc::decode::fault::fault_of;
 use crate::xmlrpc::decode::limits::DecodeLimits;
 use crate::xmlrpc::decode::scalars;
+use crate::xmlrpc::extensions::ex_namespace;
 use crate::xmlrpc::fault::Fault;
 use crate::xmlrpc::lent::{Lent, Store};
 use crate::xmlrpc::resources::Meter;
@@ -12,10 +13,8 @@ use hotcall_plugin::Value;
 use std::borrow::Cow;
 
 /// The start of a root element that declares Apache's extensions, from its name on.
-const DECLARATIONS: [&str; 2] = [
-    " xmlns:ex=\"http://ws.apache.org/xmlrpc/namespaces/extensions\">",
-    " xmlns:ex='http://ws.apache.org/xmlrpc/namespaces/extensions'>",
-];
+const DECLARATIONS: [&str; 2] =
+    [concat!(" xmlns:ex=\"", ex_namespace!(), "\">"), concat!(" xmlns:ex='", ex_namespace!(), "'>")];
 /// A prolog is looked for in so many bytes.
 const PROLOG_BYTES_MAX: usize = 128;
 
