@@ -266,6 +266,12 @@ impl Server {
         self.root.path().join(name)
     }
 
+    /// Puts a copy of a plugin's file into its directory, by one rename.
+    pub fn put(&self, file: &Path, name: &str) {
+        fs::copy(file, self.beside("incoming")).unwrap();
+        fs::rename(self.beside("incoming"), self.plugins().join(name)).unwrap();
+    }
+
     /// Replaces its config file, as [`Setup::config`] wrote it.
     pub fn configure(&self, text: &str) {
         fs::write(self.root.path().join(CONFIG), patient(text)).unwrap();
