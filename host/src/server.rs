@@ -54,7 +54,7 @@ impl Prepared {
     ///
     /// # Errors
     /// What could not be read, made or bound, or that this process cannot become that user.
-    pub fn new(options: Options, handed: Vec<InheritedSocket>) -> Result<Self, Error> {
+    pub fn new(options: Options, inherited: Vec<InheritedSocket>) -> Result<Self, Error> {
         let identity = Identity::of(&options)?;
         let source = tls::source(&options)?;
         let policy = policy(&options)?;
@@ -65,7 +65,7 @@ impl Prepared {
             identity.make_directory(&options.state_dir())?;
         }
         let unix = unix_access(&options, identity.as_ref())?;
-        let listeners = net::bind(&options.binds, handed, unix).map_err(Error::Net)?;
+        let listeners = net::bind(&options.binds, inherited, unix).map_err(Error::Net)?;
         if let Some(identity) = &identity {
             identity.assume()?;
             identity.warn_of_unreadable(&options);
@@ -174,7 +174,7 @@ impl Server {
         // The listeners are still those of the start.
         let Self { options: start, .. } = self;
         options.binds.clone_from(&start.binds);
-        options.handed.clone_from(&start.handed);
+        options.inherited.clone_from(&start.inherited);
         options.config.state_dir.clone_from(&start.config.state_dir);
         // Once for all: the memory of what was read stays what it is, whatever is read later.
         if have_secrets(&options, tls::source(&options)?) {

@@ -5,7 +5,7 @@ use super::output::Failure;
 use super::serve::{CommonArgs, tell_what_is_off, until_signal};
 use super::signals::Kept;
 use crate::config::Config;
-use crate::dev::{self, Interrupt, Options as Building};
+use crate::dev::{self, Interrupt};
 use crate::plugin;
 use crate::server::{Options, Prepared};
 use clap::Args;
@@ -43,7 +43,7 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     let first = options(config)?;
     plugin::make_state_dir(&first.state_dir(), is_checked).map_err(Failure::new)?;
     let output = first.state_dir().join("dev-plugins").join(name_of(&args.dirs)?);
-    let building = Building { dirs: args.dirs.clone(), output: output.clone(), release: args.release };
+    let building = dev::Options { dirs: args.dirs.clone(), output: output.clone(), release: args.release };
     let builder = dev::start(building, &interrupt).map_err(Failure::new)?;
     let of_output = |mut options: Options| {
         options.config.plugins_dir = Some(output.clone());

@@ -54,7 +54,7 @@ fn socket(given: &mut ListenFd, index: usize, name: &str) -> Result<InheritedSoc
         Ok(None) => return Err(failed(&"it was there a moment ago")),
         Err(error) => return Err(failed(&error)),
     };
-    let handed = match name {
+    let inherited = match name {
         "http" => InheritedSocket::http(socket),
         "https" => InheritedSocket::https(socket),
         // What systemd calls them when nobody says anything.
@@ -63,7 +63,7 @@ fn socket(given: &mut ListenFd, index: usize, name: &str) -> Result<InheritedSoc
         }
         _ => return Err(failed(&"its name, from FileDescriptorName=, may be https or http")),
     };
-    handed.map_err(|error| failed(&error))
+    inherited.map_err(|error| failed(&error))
 }
 
 /// Who is told how the server fares.

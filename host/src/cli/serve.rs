@@ -86,15 +86,15 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         return print(options.to_string());
     }
     // First, while there is one thread, and before anything is opened.
-    let handed = manager::sockets()?;
-    let places: Vec<_> = handed.iter().map(InheritedSocket::bind).collect();
+    let inherited = manager::sockets()?;
+    let inherited_binds: Vec<_> = inherited.iter().map(InheritedSocket::bind).collect();
     let kept = Kept::new()?;
     let config = args.config()?;
     logger::limit(&config.limits);
     tell_what_is_off(&config);
     tell_of_root(&config);
-    let options = |config| Options::new(config, places.clone()).map_err(Failure::new);
-    let prepared = Prepared::new(options(config)?, handed).map_err(Failure::new)?;
+    let options = |config| Options::new(config, inherited_binds.clone()).map_err(Failure::new);
+    let prepared = Prepared::new(options(config)?, inherited).map_err(Failure::new)?;
     args.common.warn_of_unreadable_config();
     // Not before root is given up: threads would keep it.
     logger::start()?;

@@ -132,7 +132,7 @@ impl Acceptor {
     pub(crate) fn start(
         listeners: Vec<Listener>,
         tls: Option<Arc<Tls>>,
-        places: Arc<ConnectionLimits>,
+        slots: Arc<ConnectionLimits>,
         reactors: Vec<Arc<Inbox>>,
         service: Arc<Service>,
     ) -> io::Result<Self> {
@@ -144,7 +144,7 @@ impl Acceptor {
             listeners,
             tls,
             beat: Arc::clone(&beat),
-            places,
+            slots,
             reactors,
             service,
             stop: Arc::clone(&stop),
@@ -180,7 +180,7 @@ struct Accepting {
     listeners: Vec<Listener>,
     tls: Option<Arc<Tls>>,
     beat: Arc<ThreadBeat>,
-    places: Arc<ConnectionLimits>,
+    slots: Arc<ConnectionLimits>,
     reactors: Vec<Arc<Inbox>>,
     service: Arc<Service>,
     stop: Arc<AtomicBool>,
@@ -249,8 +249,8 @@ impl Accepting {
 
     /// Gives a connection to a reactor. One that finds no place is closed at once.
     fn welcome(&mut self, number: usize, socket: Socket, address: Option<SocketAddr>) {
-        let place = match self.places.take(address.as_ref().map(SocketAddr::ip)) {
-            Ok(place) => place,
+        let slot = match self.slots.take(address.as_ref().map(SocketAddr::ip)) {
+            Ok(slot) => slot,
             Err(why) => {
                 drop(socket);
                 let from = address.map_or_else(String::new, |address| format!(" from {}", address.ip()));
@@ -274,7 +274,7 @@ impl Accepting {
         };
         match Stream::new(socket, tls.as_deref()) {
             Ok(stream) => {
-                let connection = Connection::new(stream, tls, peer, place, &self.service);
+                let connection = Connection::new(stream, tls, peer, slot, &self.service);
                 self.turn = (self.turn + 1) % self.reactors.len().max(1);
                 if let Some(reactor) = self.reactors.get(self.turn) {
                     reactor.push(Message::Connection(Box::new(connection)));

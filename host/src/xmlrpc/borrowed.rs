@@ -1,6 +1,6 @@
 //! Parameters as plugins take them: trees of the ABI in a [`Store`], whose texts are borrowed from the document where it has them
 //! as they are. So a call needs no memory for each of its values, and none of them is copied on its way. Must not know XML.
-#![allow(unsafe_code, reason = "what is lent is read through the pointers of the ABI")]
+#![allow(unsafe_code, reason = "borrowed values are read through the pointers of the ABI")]
 
 use super::resources::{Meter, Stop};
 use super::unique::unique;
@@ -31,7 +31,7 @@ pub struct Store {
 
 /// One value. It cannot outlive the text and the store that it was made of.
 #[derive(Clone, Copy)]
-pub(crate) struct Lent<'a> {
+pub(crate) struct Borrowed<'a> {
     raw: abi::Value,
     from: PhantomData<&'a [u8]>,
 }
@@ -87,24 +87,28 @@ impl Store {
     #[inline]
     pub(crate) fn items<'a>(&'a self, list: List<'a>, meter: &Meter<'_>) -> Result<Items<'a>, Stop> {
         let items = self.values.keep(list.raw, &self.small, meter)?;
-        // SAFETY: `Lent` and `List` hold only what safe code gave them for 'a: numbers, and slices of texts and of this store.
+        // SAFETY: `Borrowed` and `List` hold only what safe code gave them for 'a: numbers, and slices of texts and of this store.
         Ok(unsafe { Items::new(items) })
     }
 
     /// The list as an array.
     #[inline]
-    pub(crate) fn array<'a>(&'a self, list: List<'a>, meter: &Meter<'_>) -> Result<Lent<'a>, Stop> {
+    pub(crate) fn array<'a>(&'a self, list: List<'a>, meter: &Meter<'_>) -> Result<Borrowed<'a>, Stop> {
         let items = self.values.keep(list.raw, &self.small, meter)?;
         let array = abi::Items { ptr: items.as_ptr(), len: items.len() };
-        Ok(Lent::new(abi::ARRAY, abi::Payload { array }))
+        Ok(Borrowed::new(abi::ARRAY, abi::Payload { array }))
     }
 
     /// The list as a struct.
     #[inline]
-    pub(crate) fn structure<'a>(&'a self, list: MemberList<'a>, meter: &Meter<'_>) -> Result<Lent<'a>, Stop> {
+    pub(crate) fn structure<'a>(
+        &'a self,
+        list: MemberList<'a>,
+        meter: &Meter<'_>,
+    ) -> Result<Borrowed<'a>, Stop> {
         let members = self.members.keep(list.raw, &self.small, meter)?;
         let structure = abi::Members { ptr: members.as_ptr(), len: members.len() };
-        Ok(Lent::new(abi::STRUCT, abi::Payload { structure }))
+        Ok(Borrowed::new(abi::STRUCT, abi::Payload { structure }))
     }
 
     /// Text that lives as long as the store at least.
@@ -151,7 +155,7 @@ impl Store {
     }
 }
 
-impl<'a> Lent<'a> {
+impl<'a> Borrowed<'a> {
     /// No value.
     pub(crate) const NIL: Self = Self::new(abi::NIL, abi::Payload { long: 0 });
 
@@ -204,7 +208,7 @@ impl<'a> Lent<'a> {
 impl<'a> List<'a> {
     /// Puts a value behind the others.
     #[inline]
-    pub(crate) fn push(&mut self, value: Lent<'a>, meter: &Meter<'_>) -> Result<(), Stop> {
+    pub(crate) fn push(&mut self, value: Borrowed<'a>, meter: &Meter<'_>) -> Result<(), Stop> {
         meter.make_room(&mut self.raw, size_of::<abi::Value>())?;
         self.raw.push(value.raw);
         Ok(())
@@ -214,7 +218,7 @@ impl<'a> List<'a> {
 impl<'a> MemberList<'a> {
     /// Puts a member behind the others.
     #[inline]
-    pub(crate) fn push(&mut self, name: &'a str, value: Lent<'a>, meter: &Meter<'_>) -> Result<(), Stop> {
+    pub(crate) fn push(&mut self, name: &'a str, value: Borrowed<'a>, meter: &Meter<'_>) -> Result<(), Stop> {
         meter.make_room(&mut self.raw, size_of::<abi::Member>())?;
         self.raw.push(abi::Member { name: abi::Str::new(name), value: value.raw });
         Ok(())
@@ -307,16 +311,16 @@ mod tests {
         Store::with(|store| {
             let (document, meter) = (String::from("text"), &meter());
             let mut members = store.member_list();
-            members.push("a", Lent::string(&document), meter).unwrap();
+            members.push("a", Borrowed::string(&document), meter).unwrap();
             let bytes = store.bytes(Cow::Owned(vec![1, 2]), meter).unwrap();
-            members.push("b", Lent::binary(bytes), meter).unwrap();
+            members.push("b", Borrowed::binary(bytes), meter).unwrap();
             let text = store.text(Cow::Owned("owned".to_owned()), meter).unwrap();
             let mut list = store.list();
             for value in [
-                Lent::int(5),
+                Borrowed::int(5),
                 store.structure(members, meter).unwrap(),
                 store.array(store.list(), meter).unwrap(),
-                Lent::string(text),
+                Borrowed::string(text),
             ] {
                 list.push(value, meter).unwrap();
             }
@@ -339,7 +343,7 @@ mod tests {
             assert_eq!(text.as_ptr(), first);
             let mut list = store.list();
             for number in 0..i64::try_from(COPIED_BYTES_MAX).unwrap() {
-                list.push(Lent::long(number), meter).unwrap();
+                list.push(Borrowed::long(number), meter).unwrap();
             }
             let first = list.raw.as_ptr();
             // Others that are kept meanwhile leave it where it is.
@@ -358,7 +362,7 @@ mod tests {
         let first = |count: i64| {
             Store::with(|store| {
                 let (mut list, meter) = (store.list(), &meter());
-                (0..count).for_each(|number| list.push(Lent::long(number), meter).unwrap());
+                (0..count).for_each(|number| list.push(Borrowed::long(number), meter).unwrap());
                 let first = list.raw.as_ptr();
                 store.items(list, meter).unwrap();
                 for _ in 0..count {
@@ -379,7 +383,7 @@ mod tests {
             Store::with(|store| {
                 let (mut list, meter) = (store.member_list(), &meter());
                 for (number, name) in (0..).zip(names) {
-                    list.push(name, Lent::int(number), meter).unwrap();
+                    list.push(name, Borrowed::int(number), meter).unwrap();
                 }
                 list.deduplicate(meter).unwrap();
                 let structure = store.structure(list, meter).unwrap();
