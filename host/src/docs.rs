@@ -1,4 +1,4 @@
-//! For whoever chooses an XML-RPC library: what Hotcall does where others do something else. Holds no code.
+//! A comparison for readers who choose an XML-RPC library. Holds no code.
 //!
 #![doc = include_str!("docs/comparison.md")]
 

@@ -1,6 +1,6 @@
 //! One request: what its head says, who is at the other end, and its body. Each fact is declared
-//! here once and travels so from the network side to whoever judges or answers it. Must not know
-//! what any of them means.
+//! here once and travels unchanged from the network side to access and dispatch. Must not know what
+//! any of them means.
 
 use crate::cancellation::Cancellation;
 use smol_str::SmolStr;
@@ -88,7 +88,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// Whether it is a Unix socket, whoever is at its other end.
+    /// Whether it is a Unix socket, of any user.
     pub const fn is_unix(self) -> bool {
         matches!(self, Self::Owner | Self::Unix)
     }

@@ -82,7 +82,7 @@ impl Prepared {
     /// Loads the plugins, then serves: the first call is answered as well as any later one.
     ///
     /// # Errors
-    /// What of the state directory cannot be used, or that there are no threads to be had.
+    /// The state directory cannot be used, or a thread could not be started.
     pub fn start(self) -> Result<Server, Error> {
         let Self { options, listeners, tls, policy } = self;
         let tls = tls.map(Tls::new).map(Arc::new);
@@ -262,9 +262,9 @@ fn policy(options: &Options) -> Result<Policy, Error> {
     });
     match open {
         Some(address) if !options.access.settles_who_may_call() => Err(Error::Options(format!(
-            "whoever reaches {address} could call every method: name a users file in the config file with users = \"FILE\" \
-             (hotcall passwd FILE NAME makes one), ask for certificates with client_ca = \"FILE\", or let all in with \
-             allow_anonymous = true"
+            "anyone who reaches {address} could call every method: name a users file with users = \
+             \"FILE\" (hotcall passwd FILE NAME creates one), require certificates with \
+             client_ca = \"FILE\", or accept all callers with allow_anonymous = true"
         ))),
         _ => Policy::new(&options.access).map_err(Error::Options),
     }

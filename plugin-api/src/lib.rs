@@ -96,8 +96,8 @@
 //!
 //! # Known problems
 //!
-//! - Every loaded version has statics of its own. A counter in a `static` starts anew with each reload; two versions
-//!   run side by side for a moment and do not see each other's.
+//! - Every loaded version has statics of its own. A counter in a `static` starts from zero with
+//!   each reload; two versions run side by side for a moment and do not see each other's.
 //! - A thread that the plugin starts runs the old version's code until it ends. Stop it in [`State::quiesce`] or
 //!   in `Drop`, and join it there.
 //! - A `thread_local!` with a destructor lives as long as the server's thread, past the instance. Keep state in the

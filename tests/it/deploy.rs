@@ -85,9 +85,9 @@ fn sockets_without_names() {
 fn sockets_are_refused() {
     let root = tempfile::tempdir().unwrap();
     let rows = [
-        ("http=0.0.0.0:0", "whoever reaches 0.0.0.0:"),
+        ("http=0.0.0.0:0", "anyone who reaches 0.0.0.0:"),
         ("https=0.0.0.0:0", "needs a certificate: give --cert and --key"),
-        ("http=[::]:0", "whoever reaches [::]:"),
+        ("http=[::]:0", "anyone who reaches [::]:"),
         (
             "htpp=127.0.0.1:0",
             "as descriptor 3, \"htpp\": its name, from FileDescriptorName=, may be https or http",

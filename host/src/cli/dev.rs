@@ -59,12 +59,12 @@ fn options(mut config: Config) -> Result<Options, Failure> {
     // What it serves it has built itself, in a state directory that is its own, from sources that often lie in
     // directories which a group may write to.
     config.check_permissions.get_or_insert(false);
-    // make writes through a descriptor of this process, which the kernel lets other programs reach only in one that may be
-    // looked into; and whoever develops may want to.
+    // make writes through a descriptor of this process, which the kernel lets other programs reach
+    // only if the process is dumpable; and developers may want to debug it.
     config.core_dumps = true;
     if config.user.is_some() || config.group.is_some() {
         return Err(Failure::new(
-            "user and group are for hotcall serve: what is built runs as whoever builds it",
+            "user and group are for hotcall serve: hotcall dev runs as the user who builds",
         ));
     }
     Options::try_from(config).map_err(Failure::new)

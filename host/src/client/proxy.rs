@@ -48,7 +48,7 @@ pub(super) fn from_environment(
     };
     let schemes = match url.scheme_str() {
         Some("https") => set(&["https_proxy", "HTTPS_PROXY"]),
-        // In a CGI program HTTP_PROXY is a header of whoever calls it ("httpoxy").
+        // In a CGI program HTTP_PROXY is a header of the request ("httpoxy").
         _ if variable("REQUEST_METHOD").is_some() => set(&["http_proxy"]),
         _ => set(&["http_proxy", "HTTP_PROXY"]),
     };

@@ -1,4 +1,4 @@
-//! For whoever runs Hotcall as a service. Holds no code.
+//! How to run Hotcall as a service. Holds no code.
 //!
 #![doc = include_str!("deploy.md")]
 //!

@@ -1,5 +1,5 @@
 //! Why a plugin file is not served: one closed list, each with the text that tells the operator what happened and
-//! what to do. The file's name is added by whoever logs it.
+//! what to do. The caller that logs it adds the file's name.
 
 use std::fmt;
 use std::io;

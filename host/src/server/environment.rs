@@ -1,4 +1,4 @@
-//! The process's environment, changed for good: what plugins, and programs that they start, must not find in it.
+//! Removes from the process's environment what plugins and their programs must not find in it.
 #![allow(
     unsafe_code,
     reason = "changes environment variables, which no other thread may read at that moment"

@@ -1,4 +1,4 @@
-//! The options in a few lines, for whoever wants to know what would be served before it is.
+//! The options in a few lines: what would be served.
 
 use super::options::Options;
 use super::tls::{self, Source};

@@ -285,7 +285,7 @@ fn raise(small: &Bump, meter: &Meter<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Keeps a list as it is. Whoever drops or changes those that are kept needs them for itself alone.
+/// Keeps a list. Dropping or changing kept lists needs exclusive access.
 fn keep<T>(kept: &RefCell<Vec<Vec<T>>>, list: Vec<T>) -> &[T] {
     let (first, len) = (list.as_ptr(), list.len());
     kept.borrow_mut().push(list);

@@ -1,4 +1,4 @@
-//! How far many calls have come, for whoever watches.
+//! The progress of many calls, on a terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal};

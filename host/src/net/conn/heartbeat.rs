@@ -1,5 +1,5 @@
-//! Whether the threads that everything waits for still come round: the reactors and the accepting thread. They sleep when nothing
-//! happens, so each must be woken to show that it would.
+//! Whether the reactors and the accepting thread, for which everything waits, still make progress.
+//! They sleep when nothing happens, so each must be woken to show it.
 
 use mio::Waker;
 use std::io;
@@ -13,7 +13,7 @@ const ENDED: u64 = u64::MAX;
 #[derive(Clone)]
 pub struct Heartbeat(Vec<Arc<ThreadBeat>>);
 
-/// How often each thread had come round when it was woken.
+/// How many rounds each thread had made when it was woken.
 pub struct Woken(Vec<u64>);
 
 /// One thread's rounds, and what wakes it.
@@ -40,7 +40,7 @@ impl Heartbeat {
         Woken(self.0.iter().map(woken).collect())
     }
 
-    /// The names of those that have not come round since.
+    /// The names of the threads that made no round since.
     pub fn missing(&self, since: &Woken) -> Vec<&str> {
         let is_missing = |thread: &ThreadBeat, before: u64| {
             before != ENDED && thread.rounds.load(Ordering::Acquire) == before

@@ -1,7 +1,7 @@
 //! Vetting: from the bytes of a request's head to the few facts that matter, or to a refusal.
 //!
-//! What is passed on is written anew from these facts, so nothing that two readers could understand differently
-//! gets past here (RFC 9112, sections 2.2, 5 and 6). Knows no sockets.
+//! The relay gets a request that is rewritten from these facts, so nothing that two readers could
+//! understand differently gets past here (RFC 9112, sections 2.2, 5 and 6). Knows no sockets.
 
 use super::fields::Fields;
 use super::origin_headers;

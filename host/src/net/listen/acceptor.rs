@@ -158,7 +158,7 @@ impl Acceptor {
         Ok(Self { thread, stop, beat })
     }
 
-    /// What shows that it comes round.
+    /// Shows that its loop makes progress.
     pub(crate) fn beat(&self) -> Arc<ThreadBeat> {
         Arc::clone(&self.beat)
     }

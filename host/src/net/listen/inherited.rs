@@ -1,5 +1,5 @@
-//! Listening sockets that whoever started the process has opened for it, as systemd does. Knows no environment: how they
-//! are found is the caller's.
+//! Listening sockets that the process inherited, for example from systemd. Must not know the
+//! environment: the caller finds them.
 
 use crate::net::bind::Bind;
 use rustix::net::sockopt::socket_acceptconn;

@@ -1,4 +1,4 @@
-//! A request on its way through tiny_http: its head, written anew and read again. Must not know who
+//! A request on its way through tiny_http: its head, rewritten and read again. Must not know who
 //! sent it: what the connection shows goes past tiny_http.
 
 use crate::request::{Head, Request};

@@ -1,8 +1,8 @@
 //! tiny_http behind the gate: a server on a private Unix socket, and connections to it.
 //!
-//! Only vetted requests, written anew, come this way, one at a time on each connection. Connections are opened
-//! one after the other, each proven to be served before the next, and then kept: tiny_http's thread pool strands a
-//! connection for as long as others live when several come at once.
+//! Only vetted, rewritten requests come this way, one at a time on each connection. Connections are
+//! opened one after the other, each proven to be served before the next, and then kept: if several
+//! come at once, tiny_http's thread pool strands a connection for as long as others live.
 
 use super::carried::to_bytes;
 use crate::net::error::Error;
@@ -38,8 +38,8 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// Starts tiny_http on a socket in `private`. Whoever reaches it is believed to be the gate, so nobody else may: the
-    /// socket's own mode sees to that, whoever may enter the directory.
+    /// Starts tiny_http on a socket in `private`. It trusts every client as the gate, so the
+    /// socket's own mode admits nobody else, even if others may enter the directory.
     pub(crate) fn start(private: &Path) -> Result<(Self, tiny_http::Server), Error> {
         static SERVERS: AtomicU32 = AtomicU32::new(0);
         let number = SERVERS.fetch_add(1, Ordering::Relaxed);
@@ -67,7 +67,7 @@ impl Upstream {
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        // Whoever kills the server leaves it to the next one.
+        // After a kill, the next server removes it.
         drop(fs::remove_file(&self.path));
     }
 }

@@ -1,9 +1,10 @@
 //! TLS: the certificates that listeners shake hands with, and how these change while the server runs.
 //!
-//! A [`Tls`] is made from [`Settings`], which are paths. When a file changes or an operator asks, all are read anew, and what
-//! they have takes the old one's place in one step: handshakes that begin then get it, and no connection notices. Files that
-//! cannot be used change nothing. Sessions and connections outlive new certificates of the server's, and end when anything changes that
-//! is asked of clients. Knows no sockets and no HTTP.
+//! A [`Tls`] is made from [`Settings`], which are paths. When a file changes or an operator asks,
+//! all are reloaded and replace the old ones in one step: new handshakes use them, and open
+//! connections continue. Files that cannot be used change nothing. Sessions and connections outlive
+//! new certificates of the server, and end when client requirements change. Knows no sockets and no
+//! HTTP.
 //!
 //! `files` reads; `identity` is a certificate and its key; `peer` is what is asked of clients, and `name`
 //! reads their names; `context` makes OpenSSL's side of all that, `server` keeps what serves now, and `watch` looks at the files.

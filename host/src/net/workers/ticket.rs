@@ -1,4 +1,4 @@
-//! The completion of one call: whoever has it can answer the call, later and from any thread. Must not
+//! The completion of one call: its holder can answer the call, later and from any thread. Must not
 //! know who waits for the answer.
 
 use crate::net::http1::reply::Reply;

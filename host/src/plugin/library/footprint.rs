@@ -1,6 +1,6 @@
 //! The libraries that are mapped into the process, and the private copies that they are mapped from:
-//! a library that was mapped stays so unless it could be unmapped, and whoever pays for that should
-//! be able to read how much it is. Must not know which of them serve.
+//! a library that was mapped stays so unless it could be unmapped, and operators should be able to
+//! read what that costs. Must not know which of them serve.
 
 use super::count::Count;
 use super::image::Image;

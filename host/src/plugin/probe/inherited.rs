@@ -1,5 +1,5 @@
-//! What a probe's process got without asking: whoever started the server may have left descriptors open for it, and every
-//! child gets them too. Knows numbers, not what they lead to.
+//! Closes descriptors that a probe's process inherited: the server's parent may have left some
+//! open, and every child inherits them. Knows numbers, not what they lead to.
 #![allow(unsafe_code, reason = "closes descriptors by their numbers, which nothing in a new process owns")]
 
 use rustix::fd::RawFd;

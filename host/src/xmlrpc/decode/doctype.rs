@@ -5,7 +5,7 @@
 //! processing instructions and literals looks like, it is neither; and where those end, both must see alike. They do:
 //! a comment ends at `-->`, a processing instruction at `?>`, a literal at its own quotation mark, a declaration at the `>`
 //! outside of its literals, and between declarations nothing but these and white space is let through. Where they could differ, either
-//! the parser has failed for good by then, or the document is refused here.
+//! the parser has failed by then and reads no more, or the document is refused here.
 //!
 //! Must not know the parser, nor anything of what follows the start of the root element.
 
