@@ -53,8 +53,9 @@ impl Charset {
             ("cp950", Charset::of(encoding_rs::BIG5)),
         ];
         let known = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        let by_label = || Self::by_label(name).or_else(|| Self::by_label(&name.replace('_', "-")));
-        known.map(|(_, charset)| *charset).or_else(by_label)
+        let found = known.map(|(_, charset)| *charset).or_else(|| Self::by_label(name));
+        let hyphened = || name.contains('_').then(|| name.replace('_', "-"));
+        found.or_else(|| Self::by_name(&hyphened()?))
     }
 
     /// The encoding of one of the WHATWG's labels. Its `replacement` stands for encodings that are
@@ -218,6 +219,7 @@ mod tests {
             ("CP936", b"\xD6\xD0", "中"),
             ("euc_jp", b"\xC6\xFC", "日"),
             ("iso8859_1", b"\x80", "\u{80}"),
+            ("latin_1", b"\x80", "\u{80}"),
             ("iso8859_5", b"\xB6", "Ж"),
             ("GB2312", b"\xD6\xD0", "中"),
             ("GB18030", b"\x94\x39\xFC\x36", "😀"),
