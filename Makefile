@@ -142,7 +142,7 @@ memcheck: install-packages ## runs the tests of both sides of the ABI under valg
 	export $(MEMCHECK) && \
 	    $(CARGO) test --locked --workspace --test sdk --test stateless && \
 	    $(CARGO) test --locked --workspace --lib -- --test-threads=1 --skip thread_names \
-	        fuzz::tests::abi fuzz::tests::encode_decode plugin:: arena:: lent
+	        fuzz::tests::abi fuzz::tests::encode_decode plugin:: arena:: borrowed
 
 # For `make deny`: its program, built in debug to be ready in a minute or two, and how long a fetch of the
 # advisories may take.

@@ -192,9 +192,9 @@ impl Limits {
         Duration::from_millis(self.request_ms_max)
     }
 
-    /// What is read of a body that is not taken, and thrown away, so that its sender hears why:
-    /// four times what a body may have, and no less than a mebibyte. It follows `body_bytes_max`,
-    /// because a client that may send so much anyhow gains nothing by it.
+    /// How much of a refused body is read and discarded, so that its sender reads the response:
+    /// four times `body_bytes_max`, and at least a mebibyte. A client that may send that much
+    /// anyway gains nothing by it.
     pub const fn discard_bytes_max(&self) -> usize {
         const BYTES_MIN: usize = 1 << 20;
         const BODIES: usize = 4;

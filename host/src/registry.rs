@@ -240,12 +240,13 @@ impl From<Value> for Answer<'_> {
     }
 }
 
-/// What operators may ask of whoever fills the registry. Dispatch is given one and so need not know who that is.
+/// What operators may ask of the registry's writer. Dispatch gets one and need not know whose.
 pub trait Control: Send + Sync {
     /// What is known of each plugin file: an array of structs.
     fn plugins(&self) -> Value;
 
-    /// Loads a plugin anew from its file, waits for that until `deadline`, and gives its struct of [`Control::plugins`].
+    /// Reloads a plugin from its file, waits for that until `deadline`, and returns its struct of
+    /// [`Control::plugins`].
     /// Only so many callers may wait at one time, because each of them takes a worker from all other calls.
     ///
     /// # Errors
@@ -259,7 +260,7 @@ impl Registry {
         self.0.load_full()
     }
 
-    /// The same for whoever looks at them for a moment only: cheaper to have, and dear to keep.
+    /// The same for a short look: cheaper to get than a snapshot, but not to be kept.
     #[inline]
     pub fn glance(&self) -> Guard<Arc<Snapshot>> {
         self.0.load()

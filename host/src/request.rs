@@ -89,7 +89,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// Whether it is a Unix socket, whoever is at its other end.
+    /// Whether it is a Unix socket, of any user.
     pub const fn is_unix(self) -> bool {
         matches!(self, Self::Owner | Self::Unix)
     }

@@ -60,7 +60,7 @@ impl Prepared {
     ///
     /// # Errors
     /// What could not be read, made or bound, or that this process cannot become that user.
-    pub fn new(options: Options, handed: Vec<InheritedSocket>) -> Result<Self, Error> {
+    pub fn new(options: Options, inherited: Vec<InheritedSocket>) -> Result<Self, Error> {
         let identity = Identity::of(&options)?;
         let source = tls::source(&options)?;
         let policy = policy(&options)?;
@@ -71,7 +71,7 @@ impl Prepared {
             identity.make_directory(&options.state_dir())?;
         }
         let unix = unix_access(&options, identity.as_ref())?;
-        let listeners = net::bind(&options.binds, handed, unix).map_err(Error::Net)?;
+        let listeners = net::bind(&options.binds, inherited, unix).map_err(Error::Net)?;
         if let Some(identity) = &identity {
             identity.assume()?;
             identity.warn_of_unreadable(&options);
@@ -88,7 +88,7 @@ impl Prepared {
     /// Loads the plugins, then serves: the first call is answered as well as any later one.
     ///
     /// # Errors
-    /// What of the state directory cannot be used, or that there are no threads to be had.
+    /// The state directory cannot be used, or a thread could not be started.
     pub fn start(self) -> Result<Server, Error> {
         let Self { options, listeners, tls, policy } = self;
         let tls = tls.map(Tls::new).map(Arc::new);
@@ -180,7 +180,7 @@ impl Server {
         // The listeners are still those of the start.
         let Self { options: start, .. } = self;
         options.binds.clone_from(&start.binds);
-        options.handed.clone_from(&start.handed);
+        options.inherited.clone_from(&start.inherited);
         options.config.state_dir.clone_from(&start.config.state_dir);
         // Once for all: the memory of what was read stays what it is, whatever is read later.
         if have_secrets(&options, tls::source(&options)?) {
@@ -268,9 +268,9 @@ fn policy(options: &Options) -> Result<Policy, Error> {
     });
     match open {
         Some(address) if !options.access.settles_who_may_call() => Err(Error::Options(format!(
-            "whoever reaches {address} could call every method: name a users file in the config file with users = \"FILE\" \
-             (hotcall passwd FILE NAME makes one), ask for certificates with client_ca = \"FILE\", or let all in with \
-             allow_anonymous = true"
+            "anyone who reaches {address} could call every method: name a users file with users = \
+             \"FILE\" (hotcall passwd FILE NAME creates one), require certificates with \
+             client_ca = \"FILE\", or accept all callers with allow_anonymous = true"
         ))),
         _ => Policy::new(&options.access).map_err(Error::Options),
     }

@@ -19,7 +19,7 @@ pub enum Level {
     Warn = 2,
     /// Worth a line in a log that is kept.
     Info = 3,
-    /// For whoever looks for a fault.
+    /// For developers who look for a bug.
     Debug = 4,
     /// Every step.
     Trace = 5,

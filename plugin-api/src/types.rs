@@ -30,6 +30,26 @@ pub enum Type {
 }
 
 impl Type {
+    const ALL: [Self; 11] = [
+        Self::Nil,
+        Self::Bool,
+        Self::Int,
+        Self::Long,
+        Self::Double,
+        Self::String,
+        Self::DateTime,
+        Self::Binary,
+        Self::Array,
+        Self::Struct,
+        Self::Any,
+    ];
+
+    /// The type of one of the ABI's tags.
+    #[doc(hidden)]
+    pub fn of_tag(tag: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| *one as u32 == tag)
+    }
+
     /// The name that clients know.
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,6 +90,8 @@ mod tests {
         ];
         for (ty, tag) in pairs {
             assert_eq!(ty as u32, tag, "{}", ty.name());
+            assert_eq!(Type::of_tag(tag), Some(ty));
         }
+        assert_eq!(Type::of_tag(99), None);
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! The host re-exports these types, so that there is one type from the plugin to the client.
 
+use crate::types::Type;
 use std::fmt;
 
 /// One XML-RPC value (XML-RPC specification, "Scalar `<value>`s", "`<struct>`s" and "`<array>`s",
@@ -43,18 +44,19 @@ pub enum Value {
 impl Value {
     /// The name under which signatures and messages speak of this value's type.
     pub const fn type_name(&self) -> &'static str {
-        match self {
-            Self::Nil => "nil",
-            Self::Bool(_) => "boolean",
-            Self::Int(_) => "int",
-            Self::Long(_) => "i8",
-            Self::Double(_) => "double",
-            Self::String(_) => "string",
-            Self::DateTime(_) => "dateTime.iso8601",
-            Self::Binary(_) => "base64",
-            Self::Array(_) => "array",
-            Self::Struct(_) => "struct",
-        }
+        let of = match self {
+            Self::Nil => Type::Nil,
+            Self::Bool(_) => Type::Bool,
+            Self::Int(_) => Type::Int,
+            Self::Long(_) => Type::Long,
+            Self::Double(_) => Type::Double,
+            Self::String(_) => Type::String,
+            Self::DateTime(_) => Type::DateTime,
+            Self::Binary(_) => Type::Binary,
+            Self::Array(_) => Type::Array,
+            Self::Struct(_) => Type::Struct,
+        };
+        of.name()
     }
 
     /// The member of that name, when this is a struct that has it.

@@ -282,8 +282,7 @@ fn threads_of_calls() {
     let server = &operated.server;
     let replace = |file: PathBuf| {
         let before = operated.int("leaves", "generation");
-        fs::copy(file, server.beside("incoming.so")).unwrap();
-        fs::rename(server.beside("incoming.so"), server.plugins().join("leaves.so")).unwrap();
+        server.put(&file, "leaves.so");
         wait_until("the next one", || operated.int("leaves", "generation") > before);
     };
     for _ in 0..3 {

@@ -83,9 +83,7 @@ impl Scene<'_> {
     }
 
     fn put(&self, file: &Path, name: &str) {
-        let incoming = self.server.beside("incoming");
-        fs::copy(file, &incoming).unwrap();
-        fs::rename(incoming, self.server.plugins().join(name)).unwrap();
+        self.server.put(file, name);
     }
 
     fn answer(&self) -> Option<i32> {

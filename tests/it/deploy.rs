@@ -47,7 +47,7 @@ fn sockets_are_served() {
     let path = root.path().join("s");
     let unix = format!("hotcall.socket={}@666", path.display());
     let mut server = Setup::new()
-        .handed(&["https=127.0.0.1:0", "http=[::1]:0", &unix])
+        .inherited(&["https=127.0.0.1:0", "http=[::1]:0", &unix])
         .plugin("deployed.so", &deployed(root.path(), &[]))
         .start();
     let [https, http, local] = server.urls() else { panic!("{:?}", server.urls()) };
@@ -67,7 +67,7 @@ fn sockets_without_names() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("s");
     let server = Setup::new()
-        .handed(&["-=127.0.0.1:0", &format!("-={}@600", path.display())])
+        .inherited(&["-=127.0.0.1:0", &format!("-={}@600", path.display())])
         .argument("--http=127.0.0.1:0")
         .plugin("echo.so", artifacts::plugin("echo"))
         .start();
@@ -85,9 +85,9 @@ fn sockets_without_names() {
 fn sockets_are_refused() {
     let root = tempfile::tempdir().unwrap();
     let rows = [
-        ("http=0.0.0.0:0", "whoever reaches 0.0.0.0:"),
+        ("http=0.0.0.0:0", "anyone who reaches 0.0.0.0:"),
         ("https=0.0.0.0:0", "needs a certificate: give --cert and --key"),
-        ("http=[::]:0", "whoever reaches [::]:"),
+        ("http=[::]:0", "anyone who reaches [::]:"),
         (
             "htpp=127.0.0.1:0",
             "as descriptor 3, \"htpp\": its name, from FileDescriptorName=, may be https or http",

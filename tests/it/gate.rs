@@ -196,7 +196,7 @@ fn each_address_has_its_share() {
     assert!(kept.iter_mut().all(is_in_step));
     assert!(!is_in_step(&mut Wire::to(&server)), "one too many is closed unanswered");
     let other = TcpStream::connect(address(&server.urls()[1])).unwrap();
-    assert!(is_in_step(&mut Wire::on(other)), "another address has places of its own");
+    assert!(is_in_step(&mut Wire::on(other)), "another address has slots of its own");
     drop(kept.pop());
     wait_until("a free place", || is_in_step(&mut Wire::to(&server)));
 }

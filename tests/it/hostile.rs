@@ -66,11 +66,6 @@ fn hostile_c(folder: &Path, name: &str, defines: &[&str]) -> PathBuf {
     output
 }
 
-fn put(server: &Server, file: &Path, name: &str) {
-    fs::copy(file, server.beside("incoming")).unwrap();
-    fs::rename(server.beside("incoming"), server.plugins().join(name)).unwrap();
-}
-
 /// Waits for a log line with all these parts and checks the whole log.
 fn until_logged(server: &Server, parts: &[&str]) {
     server.wait_for_log(parts);
@@ -174,7 +169,7 @@ fn nothing_of_plugins_reaches_the_log() {
     let server = Setup::new().argument("--http=127.0.0.1:0").argument(unix).log("trace").start();
     let name = format!("{IN_NAME}.so");
 
-    put(&server, &build("first.so", &["SAVE=HOTCALL_ERROR"]), &name);
+    server.put(&build("first.so", &["SAVE=HOTCALL_ERROR"]), &name);
     until_logged(&server, &["INFO", "serves 1 methods", MARK]);
     let client = Client::builder(server.url()).build().unwrap();
     for status in 1..=4 {
@@ -184,19 +179,19 @@ fn nothing_of_plugins_reaches_the_log() {
     until_logged(&server, &["plugin::hostile", "hostile panicked: ", MARK]);
     until_logged(&server, &["plugin::hostile", "broke the plugin ABI", "status 4"]);
 
-    put(&server, &build("second.so", &["NUMBER=2"]), &name);
+    server.put(&build("second.so", &["NUMBER=2"]), &name);
     until_logged(&server, &["cannot save its state", MARK]);
     fs::remove_file(server.plugins().join(&name)).unwrap();
     until_logged(&server, &["is removed with its file", MARK]);
-    put(&server, &build("third.so", &["NUMBER=3"]), &name);
+    server.put(&build("third.so", &["NUMBER=3"]), &name);
     server.wait_for_log(&["generation 3", MARK]);
-    put(&server, &build("fourth.so", &["LOAD=HOTCALL_PANIC"]), &name);
+    server.put(&build("fourth.so", &["LOAD=HOTCALL_PANIC"]), &name);
     until_logged(&server, &["refuses the state of generation", "panicked", MARK]);
-    put(&server, &build("fifth.so", &["CREATE=HOTCALL_ERROR"]), &name);
+    server.put(&build("fifth.so", &["CREATE=HOTCALL_ERROR"]), &name);
     until_logged(&server, &["create function failed", MARK]);
-    put(&server, &build("sixth.so", &["CREATE=HOTCALL_PANIC"]), &name);
+    server.put(&build("sixth.so", &["CREATE=HOTCALL_PANIC"]), &name);
     until_logged(&server, &["create function panicked", MARK]);
-    put(&server, &build("seventh.so", &["ABORT"]), &name);
+    server.put(&build("seventh.so", &["ABORT"]), &name);
     until_logged(&server, &["it crashed (SIGABRT)", "saying", MARK]);
 
     symlink(HOSTILE, server.plugins().join(format!("link-{name}"))).unwrap();
@@ -224,7 +219,7 @@ fn hostile_signatures(folder: &Path) {
         "untrusted comment: {flat}\nRUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\ntrusted comment: {flat}\ny/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+bHwhEBg==\n"
     );
     fs::write(server.plugins().join(format!("{name}.minisig")), signature).unwrap();
-    put(&server, &plugin, &name);
+    server.put(&plugin, &name);
     until_logged(&server, &["it is not trusted", MARK]);
 }
 

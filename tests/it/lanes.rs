@@ -62,12 +62,12 @@ fn each_document() {
     for case in &cases {
         let request = request(case);
         // One connection for all: none of them may leave it out of step.
-        let [direct, within] = wires.each_mut().map(|wire| {
+        let [direct, relayed] = wires.each_mut().map(|wire| {
             wire.send(&request);
             comparable(wire.answer())
         });
-        if direct != within {
-            different.push(format!("{}:\n  {direct:?}\n  {within:?}", case.name));
+        if direct != relayed {
+            different.push(format!("{}:\n  {direct:?}\n  {relayed:?}", case.name));
         }
     }
     assert!(different.is_empty(), "{} of {}:\n{}", different.len(), cases.len(), different.join("\n"));
@@ -168,7 +168,7 @@ fn each_kind_of_request() {
 
 /// Sends a request over both lanes, and then a call, which is answered in both or in neither.
 fn assert_same(lanes: &Lanes, request: &[u8], is_head: bool) {
-    let [direct, within] = lanes.wires().map(|mut wire| {
+    let [direct, relayed] = lanes.wires().map(|mut wire| {
         wire.send(request);
         let first = wire.next(is_head).map(comparable);
         let is_kept = first.as_ref().is_some_and(|first| first.field("Connection") == Some("keep-alive"));
@@ -180,13 +180,13 @@ fn assert_same(lanes: &Lanes, request: &[u8], is_head: bool) {
         first
     });
     assert!(direct.is_some(), "{:?}", String::from_utf8_lossy(request));
-    assert_eq!(direct, within, "{:?}", String::from_utf8_lossy(request));
+    assert_eq!(direct, relayed, "{:?}", String::from_utf8_lossy(request));
 }
 
 fn each_bad_request() {
     let lanes = Lanes::start(BODY_BYTES_MAX);
     for row in rows() {
-        let [direct, within] = lanes.wires().map(|mut wire| {
+        let [direct, relayed] = lanes.wires().map(|mut wire| {
             let mut answers = row.send(&mut wire, None);
             if row.end != End::Closed {
                 drop(wire.stream().shutdown(Shutdown::Write));
@@ -195,6 +195,6 @@ fn each_bad_request() {
             answers.push(wire.next(false));
             answers.into_iter().map(|answer| answer.map(comparable)).collect::<Vec<_>>()
         });
-        assert_eq!(direct, within, "{}", row.name);
+        assert_eq!(direct, relayed, "{}", row.name);
     }
 }

@@ -101,7 +101,12 @@ fn root_becomes_the_user() {
     }
     for path in [&issued.key, &users] {
         let path = path.display().to_string();
-        server.wait_for_log(&["WARN", &path, "cannot be read anew", &format!("chown {USER}:{GROUP} {path}")]);
+        server.wait_for_log(&[
+            "WARN",
+            &path,
+            "cannot be reloaded after a change",
+            &format!("chown {USER}:{GROUP} {path}"),
+        ]);
     }
 
     server.signal(Signal::HUP);

@@ -60,11 +60,6 @@ fn version(server: &Server) -> i32 {
     }
 }
 
-fn put(server: &Server, file: &Path, name: &str) {
-    fs::copy(file, server.beside("incoming")).unwrap();
-    fs::rename(server.beside("incoming"), server.plugins().join(name)).unwrap();
-}
-
 fn refusals(server: &Server, name: &str) -> Vec<String> {
     let log = server.log();
     let lines = log.lines().filter(|line| line.contains("is not served") && line.contains(name));
@@ -99,7 +94,7 @@ fn harmful_files() {
         |load| {
             for (number, (harm, says)) in HARMS.iter().enumerate() {
                 let name = format!("harmful-{number}.so");
-                put(&server, &built.harmful(harm), &name);
+                server.put(&built.harmful(harm), &name);
                 // Calls are answered while it is tried, however long that takes.
                 load.goes_on();
                 wait_until(format!("the refusal of {harm}"), || !refusals(&server, &name).is_empty());
@@ -117,7 +112,7 @@ fn harmful_files() {
     for number in 0..HARMS.len() {
         assert_eq!(refusals(&server, &format!("harmful-{number}.so")).len(), 1, "{}", server.log());
     }
-    put(&server, &built.version(2), "version.so");
+    server.put(&built.version(2), "version.so");
     wait_until("the next version", || version(&server) == 2);
 }
 
@@ -136,7 +131,7 @@ fn calls_go_on_while_it_hangs(place: &str, config: &str) {
         "version",
         |version| version == 1,
         |load| {
-            put(&server, &hanging, "hanging.so");
+            server.put(&hanging, "hanging.so");
             wait_until(format!("the plugin that hangs in {place}"), || mark.exists());
             for _ in 0..20 {
                 load.goes_on();
@@ -166,7 +161,7 @@ fn a_probe_inherits_nothing() {
     // Besides the listener, a connection is open while the plugin is tried.
     let client = server.client();
     assert_eq!(client.call::<Value>("version", vec![]).unwrap(), Value::Int(1));
-    put(&server, &built.harmful("CREATE=look_around"), "look.so");
+    server.put(&built.harmful("CREATE=look_around"), "look.so");
     let line = server.wait_for_log(&["is not served", "look.so"]);
     let seen: Vec<&str> = line.split('|').collect();
     let descriptors: Vec<_> = seen.iter().filter(|seen| seen.contains("fd ")).collect();
@@ -191,9 +186,9 @@ fn the_program_may_go() {
     let server = Setup::new().program(&program).plugin("version.so", &built.version(1)).start();
     fs::remove_file(&program).unwrap();
     fs::write(&program, "#!/bin/false\n").unwrap();
-    put(&server, &built.version(2), "version.so");
+    server.put(&built.version(2), "version.so");
     wait_until("the next version", || version(&server) == 2);
-    put(&server, &built.harmful("CREATE=crash"), "harmful.so");
+    server.put(&built.harmful("CREATE=crash"), "harmful.so");
     let line = server.wait_for_log(&["is not served", "harmful.so"]);
     assert!(line.contains("it crashed (SIGSEGV) in create"), "{line}");
 }
@@ -205,7 +200,7 @@ fn the_probe_can_be_turned_off() {
     server.wait_for_log(&["WARN", "probe = false"]);
     assert_eq!(version(&server), 1);
     // It fails by its own words, and only if it finds no mark of a probe.
-    put(&server, &built.harmful("CREATE=look_around"), "look.so");
+    server.put(&built.harmful("CREATE=look_around"), "look.so");
     let line = server.wait_for_log(&["is not served", "look.so"]);
     assert!(line.contains("env RUST_LOG=") && !line.contains("HOTCALL_PROBE"), "{line}");
 }
@@ -232,7 +227,7 @@ fn unsafe_files() {
     let overridden = setup.config("check_permissions = false\n").start();
     overridden.wait_for_log(&["WARN", "check_permissions = false"]);
     chmod(&overridden.plugins(), 0o777);
-    put(&overridden, &built.version(2), "version.so");
+    overridden.put(&built.version(2), "version.so");
     wait_until("the next version", || version(&overridden) == 2);
 }
 
@@ -301,10 +296,10 @@ fn only_what_is_pinned() {
     let config = format!("[trust]\nsha256 = {pinned:?}\n");
     let server = Setup::new().plugin("version.so", &built.version(1)).config(&config).start();
     assert_eq!(version(&server), 1);
-    put(&server, &built.version(3), "version.so");
+    server.put(&built.version(3), "version.so");
     let line = server.wait_for_log(&["is not served", "version.so"]);
     assert!(line.contains("not trusted") && line.contains(&sha256(&built.version(3))), "{line}");
-    put(&server, &built.version(2), "version.so");
+    server.put(&built.version(2), "version.so");
     wait_until("the pinned version", || version(&server) == 2);
 }
 
@@ -319,7 +314,7 @@ fn new_pins() {
         server.configure(&config);
         server.signal(Signal::HUP);
     };
-    put(&server, &built.version(2), "version.so");
+    server.put(&built.version(2), "version.so");
     server.wait_for_log(&["is not served", "version.so", "not trusted"]);
     hang_up(pins(&[1, 2]));
     wait_until("the version that is pinned now", || version(&server) == 2);
@@ -328,7 +323,7 @@ fn new_pins() {
     let line = server.wait_for_log(&["WARN", "serves although", "not trusted"]);
     assert!(line.contains("plugin version of") && line.contains(&sha256(&built.version(2))), "{line}");
     assert_eq!(version(&server), 2);
-    put(&server, &built.version(3), "version.so");
+    server.put(&built.version(3), "version.so");
     wait_until("the refusal", || refusals(&server, "version.so").len() == 2);
     assert_eq!(version(&server), 2);
     hang_up(String::new());

@@ -93,11 +93,6 @@ impl Work {
     }
 }
 
-fn put(server: &Server, file: &Path, name: &str) {
-    fs::copy(file, server.beside("incoming")).unwrap();
-    fs::rename(server.beside("incoming"), server.plugins().join(name)).unwrap();
-}
-
 fn wait_for_answer(server: &Server, method: &str, answer: i32) {
     let client = server.client();
     wait_until(format!("{method} answers {answer}"), || {
@@ -124,7 +119,7 @@ fn replace_beside_a_busy_file(server: &Server, builds: &Builds) {
         let writer = scope.spawn(|| rewrite(&file, [&contents[0], &contents[1]], &done, &times));
         let end = End(&done);
         wait_until("the first writings", || times.load(Ordering::Relaxed) > 10);
-        put(server, &builds.of("version", 2), "version.so");
+        server.put(&builds.of("version", 2), "version.so");
         wait_for_answer(server, "version", 2);
         drop(end);
         writer.join().unwrap();
@@ -217,7 +212,7 @@ fn burst() {
             fs::rename(&one, &two).unwrap();
             fs::rename(&two, &one).unwrap();
         }
-        put(&server, &builds.of("version", 2), "version.so");
+        server.put(&builds.of("version", 2), "version.so");
         wait_for_answer(&server, "version", 2);
         work.is_bounded(&server, 0);
     });
@@ -235,7 +230,7 @@ fn full(builds: &Builds, config: &str) -> Server {
         let file = builds.of(plugin, 1);
         // Bytes after an ELF file's end mean nothing to it.
         OpenOptions::new().write(true).open(&file).unwrap().set_len(LARGE_BYTES).unwrap();
-        put(&server, &file, &format!("{plugin}.so"));
+        server.put(&file, &format!("{plugin}.so"));
     }
     for plugin in LARGE {
         server.wait_for_log(&[
@@ -311,7 +306,7 @@ fn space_freed() {
     let [plugin, ..] = LARGE;
     let file = builds.of(plugin, 1);
     OpenOptions::new().write(true).open(&file).unwrap().set_len(LARGE_BYTES).unwrap();
-    put(&server, &file, &format!("{plugin}.so"));
+    server.put(&file, &format!("{plugin}.so"));
     server.wait_for_log(&["ERROR", &format!("{plugin}.so is not served: cannot copy it"), "No space left"]);
     let work = Work::begin(&server);
     wait_until("looks", || work.looks(&server) >= 3);

@@ -42,7 +42,7 @@ pub struct Setup {
     log: Option<String>,
     without_directory: bool,
     ca: Option<PathBuf>,
-    handed: Vec<String>,
+    inherited: Vec<String>,
     is_log_unread: bool,
 }
 
@@ -104,8 +104,8 @@ impl Setup {
     /// With listening sockets that are handed over as systemd does it. Each is a name and an address of TCP, or a path with a
     /// mode: `https=127.0.0.1:0`, `x=/run/s@666`. It listens nowhere else unless an argument says so.
     #[must_use]
-    pub fn handed(mut self, sockets: &[&str]) -> Self {
-        self.handed = sockets.iter().map(|&socket| socket.to_owned()).collect();
+    pub fn inherited(mut self, sockets: &[&str]) -> Self {
+        self.inherited = sockets.iter().map(|&socket| socket.to_owned()).collect();
         self
     }
 
@@ -139,12 +139,16 @@ impl Setup {
 
     /// What the shell runs before it becomes the server.
     fn full_prelude(&self) -> Option<String> {
-        if self.handed.is_empty() {
+        if self.inherited.is_empty() {
             return self.prelude.clone();
         }
         let script = repository().join("tests/foreign/python/systemd.py");
         let own = self.prelude.as_deref().map_or_else(String::new, |own| format!("{own}; "));
-        Some(format!("{own}exec python3 -I {} {} -- \"$0\" \"$@\"", script.display(), self.handed.join(" ")))
+        Some(format!(
+            "{own}exec python3 -I {} {} -- \"$0\" \"$@\"",
+            script.display(),
+            self.inherited.join(" ")
+        ))
     }
 
     /// Starts it and waits until it listens.
@@ -192,12 +196,13 @@ impl Server {
             command.arg("--config").arg(path);
         }
         let is_told_where = |argument: &String| argument.starts_with("--http");
-        if setup.handed.is_empty() && !setup.arguments.iter().any(is_told_where) {
+        if setup.inherited.is_empty() && !setup.arguments.iter().any(is_told_where) {
             command.arg("--https=127.0.0.1:0");
         }
         command.args(&setup.arguments).env("RUST_LOG", setup.log.as_deref().unwrap_or(LOG));
         let ca = setup.ca.unwrap_or_else(|| state.join("dev-cert.pem"));
-        let mut server = Self::spawn(root, plugins, state, command, setup.handed.len(), setup.is_log_unread);
+        let mut server =
+            Self::spawn(root, plugins, state, command, setup.inherited.len(), setup.is_log_unread);
         server.ca = ca;
         server
     }
@@ -207,7 +212,7 @@ impl Server {
         plugins: PathBuf,
         state: PathBuf,
         mut command: Command,
-        handed: usize,
+        inherited: usize,
         is_log_unread: bool,
     ) -> Self {
         let shown = format!("{command:?}");
@@ -227,7 +232,7 @@ impl Server {
             server.read_log();
         }
         let listeners =
-            handed + server.command.matches("--http").count() + server.command.matches("--unix").count();
+            inherited + server.command.matches("--http").count() + server.command.matches("--unix").count();
         while server.urls.len() < listeners {
             let line = listening.recv_timeout(WAIT_MAX).expect("the server says where it listens");
             let url = line.strip_prefix("listening ").unwrap_or_else(|| panic!("unexpected line {line:?}"));
@@ -264,6 +269,12 @@ impl Server {
     /// A place beside the plugins directory, on the same file system.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
+    }
+
+    /// Puts a copy of a plugin's file into its directory, by one rename.
+    pub fn put(&self, file: &Path, name: &str) {
+        fs::copy(file, self.beside("incoming")).unwrap();
+        fs::rename(self.beside("incoming"), self.plugins().join(name)).unwrap();
     }
 
     /// Replaces its config file, as [`Setup::config`] wrote it.

@@ -88,8 +88,8 @@ fn check_secret(peer: &Peer) -> Result<(), Refusal> {
     if peer.is_encrypted || peer.way != Way::Network {
         return Ok(());
     }
-    let why = "Forbidden: names and passwords are taken over HTTPS, loopback and Unix sockets only. A password that was sent here \
-               is known to whoever listened.";
+    let why = "Forbidden: names and passwords are accepted over HTTPS, loopback and Unix sockets \
+               only. A password that was sent here may have been read on the network: change it.";
     Err(Refusal::new(403, why))
 }
 

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The word among addresses for whoever comes through a Unix socket.
+/// The word among addresses for callers on Unix sockets.
 const UNIX: &str = "unix";
 /// The server's own methods for operators: no pattern means them that does not begin so.
 pub(super) const OPERATORS: &str = "hotcall.";

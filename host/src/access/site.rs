@@ -98,7 +98,7 @@ impl Sites {
             (Some(origin), _) if self.lists(origin) => Ok(()),
             (_, Some(site)) if ["same-origin", "none"].contains(&site) => Ok(()),
             (origin, Some(_)) => refused(origin.unwrap_or("another site")),
-            // Browsers of before 2023 say no more than this.
+            // Browsers from before 2023 say no more than this.
             (Some(origin), None) if is_same(origin, head.host.as_deref()) => Ok(()),
             (Some(origin), None) => refused(origin),
             (None, None) => Ok(()),

@@ -51,7 +51,7 @@ impl Throttle {
         true
     }
 
-    /// Takes back one count. Not all of them: whoever has one password may not try others' without end.
+    /// Takes back one count. Not all: the owner of one password must not try others' without limit.
     pub(super) fn succeeded(&self, address: Option<IpAddr>) {
         let Some(address) = address.map(ClientNetwork::from) else { return };
         let mut table = self.lock();

@@ -24,7 +24,7 @@ pub(super) struct Connection {
     /// Send this name and password; without one, that of the variable HOTCALL_PASSWORD
     #[arg(long, value_name = "NAME[:PASSWORD]")]
     user: Option<String>,
-    /// Talk to any server, whoever it is
+    /// Do not verify the server's certificate
     #[arg(long)]
     insecure: bool,
     /// Send this header too; may be given several times

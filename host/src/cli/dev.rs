@@ -5,7 +5,7 @@ use super::output::Failure;
 use super::serve::{CommonArgs, tell_what_is_off, until_signal};
 use super::signals::Kept;
 use crate::config::Config;
-use crate::dev::{self, Interrupt, Options as Building};
+use crate::dev::{self, Interrupt};
 use crate::plugin;
 use crate::server::{Options, Prepared};
 use clap::Args;
@@ -43,7 +43,7 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     let first = options(config)?;
     plugin::make_state_dir(&first.state_dir(), is_checked).map_err(Failure::new)?;
     let output = first.state_dir().join("dev-plugins").join(name_of(&args.dirs)?);
-    let building = Building { dirs: args.dirs.clone(), output: output.clone(), release: args.release };
+    let building = dev::Options { dirs: args.dirs.clone(), output: output.clone(), release: args.release };
     let builder = dev::start(building, &interrupt).map_err(Failure::new)?;
     let of_output = |mut options: Options| {
         options.config.plugins_dir = Some(output.clone());
@@ -59,12 +59,12 @@ fn options(mut config: Config) -> Result<Options, Failure> {
     // What it serves it has built itself, in a state directory that is its own, from sources that often lie in
     // directories which a group may write to.
     config.check_permissions.get_or_insert(false);
-    // make writes through a descriptor of this process, which the kernel lets other programs reach only in one that may be
-    // looked into; and whoever develops may want to.
+    // make writes through a descriptor of this process, which the kernel lets other programs reach
+    // only if the process is dumpable; and developers may want to debug it.
     config.core_dumps = true;
     if config.user.is_some() || config.group.is_some() {
         return Err(Failure::new(
-            "user and group are for hotcall serve: what is built runs as whoever builds it",
+            "user and group are for hotcall serve: hotcall dev runs as the user who builds",
         ));
     }
     Options::try_from(config).map_err(Failure::new)

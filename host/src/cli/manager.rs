@@ -31,8 +31,8 @@ const STATUS_WAIT: Duration = Duration::from_secs(2);
 /// How long a notice waits for a manager that has many to read.
 const NOTICE_MAX: Duration = Duration::from_secs(1);
 
-/// Takes the sockets that this process was handed. Nothing that it starts gets them or hears of them. To be called before there
-/// is a second thread.
+/// Takes the sockets that this process inherited. Its child processes get neither the sockets nor
+/// the variables. Must be called before there is a second thread.
 ///
 /// # Errors
 /// One of them cannot be served, or has a name that says nothing.
@@ -60,7 +60,7 @@ fn socket(given: &mut ListenFd, index: usize, name: &str) -> Result<InheritedSoc
         Ok(None) => return Err(failed(&"it was there a moment ago")),
         Err(error) => return Err(failed(&error)),
     };
-    let handed = match name {
+    let inherited = match name {
         "http" => InheritedSocket::http(socket),
         "https" => InheritedSocket::https(socket),
         // What systemd calls them when nobody says anything.
@@ -69,7 +69,7 @@ fn socket(given: &mut ListenFd, index: usize, name: &str) -> Result<InheritedSoc
         }
         _ => return Err(failed(&"its name, from FileDescriptorName=, may be https or http")),
     };
-    handed.map_err(|error| failed(&error))
+    inherited.map_err(|error| failed(&error))
 }
 
 /// Who is told how the server fares.
@@ -103,7 +103,7 @@ impl Manager {
         }
     }
 
-    /// The configuration is being read anew; [`Manager::ready`] says when that is done.
+    /// Tells that the configuration is being reloaded; [`Manager::ready`] tells when that is done.
     pub(super) fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -133,8 +133,8 @@ fn send(states: &[NotifyState<'_>]) -> io::Result<()> {
     socket.send(notice.as_bytes()).map(drop)
 }
 
-/// Says again and again that the server is alive, when its manager wants to hear that, and only when it is: every reactor and the
-/// accepting thread must have come round since. Ends with this.
+/// Feeds the service manager's watchdog, if it has one, as long as every reactor and the accepting
+/// thread made a round since the last time. Ends when dropped.
 pub(super) struct Watchdog {
     end: Option<Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
@@ -142,7 +142,7 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// # Errors
-    /// There is no thread to be had.
+    /// A thread could not be started.
     pub(super) fn start(heartbeat: Heartbeat) -> Result<Self, Failure> {
         let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero()) else {
             return Ok(Self { end: None, thread: None });
@@ -170,7 +170,7 @@ impl Drop for Watchdog {
 }
 
 fn watch(heartbeat: &Heartbeat, patience: Duration, ended: &Receiver<Infallible>) {
-    /// From one look whether all have come round to the next.
+    /// From one check of all rounds to the next.
     const LOOK_WAIT: Duration = Duration::from_millis(10);
     let is_over = |wait| ended.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
     loop {

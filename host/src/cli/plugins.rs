@@ -20,7 +20,7 @@ pub(super) struct PluginsArgs {
     connection: Connection,
 }
 
-/// Loads a plugin anew from its file, also one that is out of service or was refused
+/// Reloads a plugin from its file, also one that is out of service or was refused
 #[derive(clap::Args)]
 #[command(
     after_help = "The server answers this on Unix sockets only: hotcall reload unix:/run/hotcall.sock NAME"

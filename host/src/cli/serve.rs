@@ -33,7 +33,7 @@ pub(super) struct ServeArgs {
 /// What `serve` and `dev` have in common.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CommonArgs {
-    /// The config file (TOML), read anew on SIGHUP; flags given here replace its keys
+    /// The config file (TOML), reloaded on SIGHUP; flags given here replace its keys
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -66,7 +66,8 @@ impl CommonArgs {
         {
             let shown = path.display();
             log::warn!(
-                "{shown} cannot be read anew on SIGHUP by this user: {error}; let it read the file (chmod o+r {shown})"
+                "{shown} cannot be reloaded on SIGHUP by this user: {error}; \
+                 let it read the file (chmod o+r {shown})"
             );
         }
     }
@@ -86,26 +87,27 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         return print(options.to_string());
     }
     // First, while there is one thread, and before anything is opened.
-    let handed = manager::sockets()?;
-    let places: Vec<_> = handed.iter().map(InheritedSocket::bind).collect();
+    let inherited = manager::sockets()?;
+    let inherited_binds: Vec<_> = inherited.iter().map(InheritedSocket::bind).collect();
     let kept = Kept::new()?;
     let config = args.config()?;
     logger::limit(&config.limits);
     tell_what_is_off(&config);
     tell_of_root(&config);
-    let options = |config| Options::new(config, places.clone()).map_err(Failure::new);
-    let prepared = Prepared::new(options(config)?, handed).map_err(Failure::new)?;
+    let options = |config| Options::new(config, inherited_binds.clone()).map_err(Failure::new);
+    let prepared = Prepared::new(options(config)?, inherited).map_err(Failure::new)?;
     args.common.warn_of_unreadable_config();
     // Not before root is given up: threads would keep it.
     logger::start()?;
     until_signal(&kept.hear(|| ())?, prepared, || options(args.config()?))
 }
 
-/// Serves until SIGTERM or SIGINT; SIGHUP reads the options `anew` and looks at the plugins directory.
+/// Serves until SIGTERM or SIGINT; SIGHUP reloads the options by `reread` and looks at the plugins
+/// directory.
 pub(super) fn until_signal(
     signals: &Signals,
     prepared: Prepared,
-    anew: impl Fn() -> Result<Options, Failure>,
+    reread: impl Fn() -> Result<Options, Failure>,
 ) -> Result<(), Failure> {
     raise_descriptor_limit();
     let memory = allocator::Keeper::start().map_err(Failure::new)?;
@@ -122,7 +124,8 @@ pub(super) fn until_signal(
             Some(Wish::Reload) => {
                 log::info!("SIGHUP: reading the configuration and looking at the plugins directory");
                 manager.reloading();
-                let reloaded = anew().and_then(|options| server.reload(options).map_err(Failure::new));
+                let reload = |options| server.reload(options).map_err(Failure::new);
+                let reloaded = reread().and_then(reload);
                 if let Err(failure) = reloaded {
                     log::error!("SIGHUP: {failure}; everything stays as it is");
                 }
@@ -154,8 +157,8 @@ fn tell_of_root(config: &Config) {
 pub(super) fn tell_what_is_off(config: &Config) {
     if config.check_permissions == Some(false) {
         log::warn!(
-            "check_permissions = false: whoever can write to the plugins or the state directory can run code as this \
-             server's user"
+            "check_permissions = false: anyone who can write to the plugins or the state \
+             directory can run code as this server's user"
         );
     }
     if !config.probe {
@@ -166,8 +169,8 @@ pub(super) fn tell_what_is_off(config: &Config) {
     }
     if config.follow_symlinks {
         log::warn!(
-            "follow_symlinks = true: plugin files may be symbolic links, and whoever can change where one leads decides \
-             what is loaded"
+            "follow_symlinks = true: plugin files may be symbolic links, and anyone who can \
+             change where one leads decides what is loaded"
         );
     }
 }

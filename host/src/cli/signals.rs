@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// What whoever sent a signal wants of a running server.
+/// What the sender of a signal wants of a running server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
     /// SIGHUP.
@@ -22,10 +22,10 @@ pub(super) enum Wish {
     Stop,
 }
 
-/// The signals of this process, kept for whoever listens.
+/// The signals of this process, caught and kept until a thread handles them.
 pub(super) struct Kept(Caught);
 
-/// The signals of this process, heard.
+/// The signals of this process, handled by a thread.
 pub(super) struct Signals {
     wishes: Receiver<Wish>,
     serving: Arc<AtomicBool>,
@@ -40,11 +40,12 @@ impl Kept {
         Caught::new([SIGTERM, SIGINT, SIGHUP]).map(Self).map_err(Failure::new)
     }
 
-    /// Hears signals from now on. Until [`Signals::serve`], one that asks to stop ends the process at once, with
-    /// `clean_up` before that: there is nothing to drain yet, and what is under way may hang.
+    /// Handles signals from now on. Until [`Signals::serve`], one that asks to stop ends the
+    /// process at once, with `clean_up` before that: there is nothing to drain yet, and what is
+    /// under way may hang.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// A thread could not be started.
     pub(super) fn hear(self, clean_up: impl Fn() + Send + 'static) -> Result<Signals, Failure> {
         let mut caught = self.0;
         // A wish that is waiting already need not be said twice.
@@ -98,7 +99,7 @@ impl Signals {
         ) {
             Ok(wish) => Some(wish),
             Err(RecvTimeoutError::Timeout) => None,
-            // The thread that hears signals ends with the process.
+            // The thread that handles signals ends with the process.
             Err(RecvTimeoutError::Disconnected) => Some(Wish::Stop),
         }
     }

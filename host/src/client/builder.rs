@@ -107,7 +107,7 @@ impl Builder {
         self
     }
 
-    /// Talks to any server, whoever it is: whether its certificate is trusted is not asked.
+    /// Does not verify the server's certificate.
     pub fn insecure(mut self, insecure: bool) -> Self {
         self.insecure = insecure;
         self

@@ -7,6 +7,7 @@
 //! - it takes a name in `NO_PROXY` for that one host only.
 
 use super::error::Error;
+use ipnet::IpNet;
 use std::net::IpAddr;
 use ureq::http::Uri;
 
@@ -50,7 +51,7 @@ pub(super) fn from_environment(
     };
     let schemes = match url.scheme_str() {
         Some("https") => set(&["https_proxy", "HTTPS_PROXY"]),
-        // In a CGI program HTTP_PROXY is a header of whoever calls it ("httpoxy").
+        // In a CGI program HTTP_PROXY is a header of the request ("httpoxy").
         _ if variable("REQUEST_METHOD").is_some() => set(&["http_proxy"]),
         _ => set(&["http_proxy", "HTTP_PROXY"]),
     };
@@ -101,22 +102,10 @@ fn means(exception: &str, host: &str, port: u16) -> bool {
     !name.is_empty() && below
 }
 
+/// Whether an address is in a network, which may stand in brackets. What is no network holds none.
 fn is_within(address: IpAddr, network: &str, bits: &str) -> bool {
-    let (Ok(network), Ok(bits)) = (network.trim_matches(['[', ']']).parse::<IpAddr>(), bits.parse::<u32>())
-    else {
-        return false;
-    };
-    match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(b)) if bits <= 32 => {
-            let differing = a.to_bits() ^ b.to_bits();
-            differing.checked_shr(32 - bits).unwrap_or(0) == 0
-        }
-        (IpAddr::V6(a), IpAddr::V6(b)) if bits <= 128 => {
-            let differing = a.to_bits() ^ b.to_bits();
-            differing.checked_shr(128 - bits).unwrap_or(0) == 0
-        }
-        _ => false,
-    }
+    let network = format!("{}/{bits}", network.trim_matches(['[', ']']));
+    network.parse::<IpNet>().is_ok_and(|network| network.contains(&address))
 }
 
 #[cfg(test)]
@@ -165,7 +154,21 @@ mod tests {
             ("10.0.0.0/33", "http://10.0.0.1/", false),
             ("10.0.0.1", "http://10.0.0.1/", true),
             ("0.0.1", "http://10.0.0.1/", false),
+            ("10.1.2.3/8", "http://10.255.0.1/", true),
+            ("10.0.0.128/25", "http://10.0.0.127/", false),
+            ("10.0.0.1/32", "http://10.0.0.1/", true),
+            ("10.0.0.0/", "http://10.0.0.0/", false),
+            ("10.0.0.0/-1", "http://10.0.0.0/", false),
+            ("10.0.0.0/8/8", "http://10.0.0.0/", false),
+            ("10.0.0/8", "http://10.0.0.0/", false),
+            ("10.0.0.0/8", "http://ten.example/", false),
+            ("10.0.0.0/8", "http://[fd12::1]/", false),
+            ("::/0", "http://10.0.0.1/", false),
+            ("::/0", "http://[fd12::1]/", true),
             ("fd00::/8", "http://[fd12::1]/", true),
+            ("[fd00::]/8", "http://[fd12::1]/", true),
+            ("fd00::/8", "http://[fe80::1]/", false),
+            ("fd00::/129", "http://[fd00::]/", false),
             ("[fd12::1]:80", "http://[fd12::1]/", true),
             ("fd12::1", "http://[fd12::1]:81/", true),
             ("[fd12::1]:80", "http://[fd12::1]:81/", false),

@@ -52,7 +52,7 @@ impl Watcher {
         &self.hints
     }
 
-    /// Forgets folders that may have been replaced, so that they are watched anew.
+    /// Forgets folders that may have been replaced, so that they are watched again.
     pub(super) fn refresh(&mut self) {
         if self.removed.swap(false, Ordering::Relaxed) {
             self.watched.clear();

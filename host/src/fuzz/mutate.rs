@@ -43,6 +43,8 @@ const XML: &[&str] = &[
     "&apos;",
     "encoding='utf-16'",
     "encoding='latin1'",
+    "encoding='GB18030'",
+    "encoding='ISO-2022-JP'",
     "\u{E9}",
     "\r\n",
 ];

@@ -45,12 +45,13 @@ impl fmt::Display for Bind {
 ///
 /// # Errors
 /// One whose place another has, or whose path is too long.
-pub fn check(binds: &[Bind], handed: &[Bind]) -> Result<(), String> {
+pub fn check(binds: &[Bind], inherited: &[Bind]) -> Result<(), String> {
     for (number, bind) in binds.iter().enumerate() {
         if let Bind::Unix(path) = bind {
             unix::check(path).map_err(|why| format!("cannot listen on {bind}: {why}"))?;
         }
-        if let Some(other) = binds.iter().take(number).chain(handed).find(|other| other.clashes_with(bind)) {
+        if let Some(other) = binds.iter().take(number).chain(inherited).find(|other| other.clashes_with(bind))
+        {
             return Err(format!("{bind} would listen where {other} listens already: leave one of them out"));
         }
     }

@@ -60,9 +60,9 @@ pub struct Front {
 ///
 /// # Errors
 /// The first address that cannot be bound.
-pub fn bind(binds: &[Bind], handed: Vec<InheritedSocket>, unix: UnixAccess) -> Result<Listeners, Error> {
+pub fn bind(binds: &[Bind], inherited: Vec<InheritedSocket>, unix: UnixAccess) -> Result<Listeners, Error> {
     let mut listeners = binds.iter().map(|bind| Listener::bind(bind, unix)).collect::<Result<Vec<_>, _>>()?;
-    listeners.extend(handed.into_iter().map(Listener::take));
+    listeners.extend(inherited.into_iter().map(Listener::take));
     Ok(Listeners(listeners))
 }
 
@@ -103,13 +103,13 @@ pub fn start(
             limits.connections_max
         );
     }
-    let places = Arc::new(ConnectionLimits::new(limits, descriptors));
+    let slots = Arc::new(ConnectionLimits::new(limits, descriptors));
     let inboxes: Vec<_> = reactors.iter().map(|reactor| Arc::clone(&reactor.inbox)).collect();
     if let Some(tls) = tls {
         let inboxes = inboxes.clone();
         tls.on_outdated(move || inboxes.iter().for_each(|inbox| inbox.push(Message::Reassess)));
     }
-    let acceptor = Acceptor::start(listeners, tls.cloned(), places, inboxes, Arc::clone(&service))
+    let acceptor = Acceptor::start(listeners, tls.cloned(), slots, inboxes, Arc::clone(&service))
         .map_err(Error::Thread)?;
     Ok(Front {
         urls,

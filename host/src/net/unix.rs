@@ -91,8 +91,8 @@ pub(super) fn listen_privately(path: &Path) -> io::Result<std::os::unix::net::Un
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
     let socket =
         rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // On Linux `bind` makes the file with the socket's own mode, less the umask. A `chmod` after `bind` would come too late
-    // for whoever connects in between.
+    // On Linux `bind` makes the file with the socket's own mode, less the umask. A `chmod` after
+    // `bind` would come too late for clients that connect in between.
     rustix::fs::fchmod(&socket, Mode::from_raw_mode(UnixAccess::PRIVATE_MODE))?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
     rustix::net::listen(&socket, BACKLOG)?;

@@ -14,7 +14,7 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// Somebody else could change what the state directory holds; the text says how to mend that.
+    /// Another user could change what the state directory holds; the text says how to fix that.
     UnsafeState(String),
     /// Code in the state directory cannot be loaded.
     NoExec(PathBuf),

@@ -39,7 +39,7 @@ pub struct Plugins {
 /// was refused.
 ///
 /// # Errors
-/// The state directory or the settings cannot be used, or there is no thread to be had. Never
+/// The state directory or the settings cannot be used, or a thread could not be started. Never
 /// because of a plugin.
 pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> {
     check(&config.settings)?;
@@ -74,7 +74,7 @@ pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> 
 impl Plugins {
     /// Takes these as the plugins' configurations and looks at the directory now: a plugin whose
     /// configuration changed gets a new generation, and with another trust what does not serve is
-    /// judged anew. What serves goes on, trusted or not. Returns before that is done.
+    /// checked again. What serves goes on, trusted or not. Returns before that is done.
     ///
     /// # Errors
     /// [`Error::Settings`]: nothing has changed then.

@@ -21,9 +21,10 @@ pub(super) const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: RELOAD,
-        help: "Loads a plugin anew from its file, also one that is out of service or was refused, and answers when that is \
-               done with its struct of hotcall.plugins, or with a fault that says why not. While another reload is under way \
-               nothing is done and the answer is fault -32001. Takes the plugin's name or its file's.",
+        help: "Reloads a plugin from its file, also one that is out of service or was refused. \
+               Returns its struct of hotcall.plugins when that is done, or a fault that says why \
+               not. While another reload is running, returns fault -32001. Takes the plugin's name \
+               or its file's.",
         signature: &["struct", "string"],
     },
 ];

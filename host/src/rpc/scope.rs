@@ -18,7 +18,8 @@ pub(super) struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// Says no more than that: whoever may not call a method need not know whether there is one.
+    /// Says no more than that: callers must not learn whether a method exists that they may not
+    /// call.
     pub(super) fn check(&self, method: &str) -> Result<(), Fault> {
         if self.permit.allows(method) {
             return Ok(());

@@ -46,7 +46,7 @@ impl Keeper {
     /// What the process holds now counts as little: it has not worked yet.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// A thread could not be started.
     pub(crate) fn start() -> io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let judge = Judge { least: anonymous_bytes(), ..Judge::default() };
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn memory_of_many_small_values_comes_free() {
-        /// Too small to be had from the system each by itself, and too much to be left.
+        /// Too small for the allocator to map each alone, and together too much to leave.
         const PIECES: usize = 1 << 20;
         let pieces: Vec<Box<[u8; 64]>> = (0..PIECES).map(|_| Box::new([1; 64])).collect();
         let last = Box::new([1_u8; 64]);

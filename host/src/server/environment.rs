@@ -1,5 +1,4 @@
-//! Permanent changes to the process's environment: variables that plugins, and programs that they
-//! start, must not find there.
+//! Removes from the process's environment what plugins and their programs must not find in it.
 #![allow(
     unsafe_code,
     reason = "changes environment variables, which no other thread may read at that moment"

@@ -31,7 +31,7 @@ pub struct Options {
     /// Where to listen.
     pub binds: Vec<Bind>,
     /// Where it listens besides, by sockets that it is handed.
-    pub handed: Vec<Bind>,
+    pub inherited: Vec<Bind>,
     /// The mode of Unix sockets.
     pub unix_mode: Option<u32>,
     /// Certificates and their keys, the default one first.
@@ -60,7 +60,7 @@ impl Options {
     ///
     /// # Errors
     /// What in the config does not fit together.
-    pub fn new(mut config: Config, handed: Vec<Bind>) -> Result<Self, Error> {
+    pub fn new(mut config: Config, inherited: Vec<Bind>) -> Result<Self, Error> {
         const DEFAULT_HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
         let wrong = |error: crate::config::Error| Error::Options(error.to_string());
         let certificates = config.certificates().map_err(wrong)?;
@@ -72,17 +72,17 @@ impl Options {
         let unix_mode = config.unix_mode().map_err(wrong)?;
         let trust = config.trust().map_err(wrong)?;
         let Config { https, http, unix, .. } = &config;
-        if https.is_empty() && http.is_empty() && unix.is_empty() && handed.is_empty() {
+        if https.is_empty() && http.is_empty() && unix.is_empty() && inherited.is_empty() {
             config.https.push(DEFAULT_HTTPS);
         }
         let mut binds: Vec<Bind> = config.https.iter().copied().map(Bind::Https).collect();
         binds.extend(config.http.iter().copied().map(Bind::Http));
         binds.extend(config.unix.iter().cloned().map(Bind::Unix));
-        net::check(&binds, &handed).map_err(Error::Options)?;
+        net::check(&binds, &inherited).map_err(Error::Options)?;
         config.unix_mode = unix_mode.map(|mode| format!("{mode:04o}"));
         let mut options = Self {
             binds,
-            handed,
+            inherited,
             unix_mode,
             certificates: certificates.into_iter().map(CertificateFiles::from).collect(),
             clients,
@@ -129,7 +129,7 @@ impl Options {
 
     /// All places where it listens.
     pub fn listeners(&self) -> impl Iterator<Item = &Bind> {
-        self.binds.iter().chain(&self.handed)
+        self.binds.iter().chain(&self.inherited)
     }
 
     /// The names of the settings that only a start takes and that are other ones there.

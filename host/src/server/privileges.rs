@@ -30,7 +30,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Who is named in the options, unless it is nobody or whoever this process is already.
+    /// The user that the options name, or `None` if they name none or this process is that user.
     ///
     /// # Errors
     /// There is no such user or group, or this process may not become it.
@@ -68,8 +68,9 @@ impl Identity {
         format!("{}:{group}", self.user.name)
     }
 
-    /// Makes a directory that is theirs, if there is none. Whoever can write to the one above can put another in its place, which
-    /// is found out once it is checked as that user: what is given away here is what was made, or another directory.
+    /// Makes a directory that is theirs, if there is none. A user who can write to the directory
+    /// above can put another one in its place. The check as that user finds this out: what is given
+    /// away here is what was made, or another directory.
     ///
     /// # Errors
     /// It cannot be made, or is somebody else's.
@@ -105,7 +106,7 @@ impl Identity {
         )))
     }
 
-    /// Becomes that user, for good, with the groups that it is in, and no program that it starts gets more rights again.
+    /// Becomes that user with its groups, irrevocably: no program that it starts gains rights.
     ///
     /// # Errors
     /// The system refuses, or there are other threads, which would keep what this one gives up.
@@ -132,7 +133,7 @@ impl Identity {
         Ok(())
     }
 
-    /// Warns of what was read by root and cannot be read by this user, who is the one to read it anew.
+    /// Warns of files that root read and that this user cannot reload.
     pub(super) fn warn_of_unreadable(&self, options: &Options) {
         for path in options.files() {
             let Err(error) = File::open(path) else { continue };
@@ -146,8 +147,8 @@ impl Identity {
                 String::new()
             };
             log::warn!(
-                "{shown} cannot be read anew, after a change or on SIGHUP: {error} for {}; chown {theirs} {shown}{or}; and let that \
-                 user pass through every directory above",
+                "{shown} cannot be reloaded after a change or on SIGHUP: {error} for {}; \
+                 chown {theirs} {shown}{or}; and let that user pass through every directory above",
                 self.user.name
             );
         }

@@ -1,4 +1,4 @@
-//! The options in a few lines, for an operator who wants to see them before the server serves.
+//! The options in a few lines: what would be served.
 
 use super::options::Options;
 use super::tls::{self, Source};

@@ -6,6 +6,7 @@
 
 use super::chars::forbidden;
 use super::date::plain;
+use super::extensions::EX_NAMESPACE;
 use super::fault::{Fault, code};
 use super::resources::{Resources, Stop, Unlimited};
 use super::style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};
@@ -62,9 +63,6 @@ impl From<Defect> for Unwritten {
         Self::Defect(defect)
     }
 }
-
-/// The namespace of Apache's extensions, which `<ex:i8>` and `<ex:nil>` are of.
-const EX_NAMESPACE: &str = "http://ws.apache.org/xmlrpc/namespaces/extensions";
 
 /// How much of a fault's message is sent, so that a fault can always be.
 const FAULT_CHARS_MAX: usize = 65_536;

@@ -27,7 +27,13 @@ const fn style(invalid_chars: InvalidChars, i8: I8Style, nil: NilStyle, dates: D
 /// every encoding and within exact limits.
 pub(crate) fn decode(bytes: &[u8]) {
     let limits = DecodeLimits { values_max: 10_000, ..DecodeLimits::default() };
-    for content_type in ["text/xml", "text/xml; charset=windows-1252", "text/xml; charset=utf-16le"] {
+    for content_type in [
+        "text/xml",
+        "text/xml; charset=windows-1252",
+        "text/xml; charset=utf-16le",
+        "text/xml; charset=gb18030",
+        "text/xml; charset=iso-2022-jp",
+    ] {
         let document = Document::from(bytes).with_content_type(content_type);
         match decode_call(document, &limits) {
             Ok(call) => reads_back(&call),
@@ -76,6 +82,10 @@ fn encodings(document: &[u8]) -> Vec<Vec<u8>> {
     ];
     let latin_1 = named("ISO-8859-1").chars().map(|c| u8::try_from(u32::from(c))).collect::<Result<_, _>>();
     all.extend(latin_1);
+    // Private characters of the edition of 2000 read back as those of 2022.
+    if !text.contains(|c| ('\u{e000}'..='\u{f8ff}').contains(&c)) {
+        all.push(encoding_rs::GB18030.encode(&named("GB18030")).0.into_owned());
+    }
     all
 }
 

@@ -3,14 +3,15 @@
 //! Reading is liberal (what clients really send is a wide family), writing is strict: whatever
 //! [`encode_response`] returns is XML 1.0 that every parser reads, or there is a fault instead.
 
+mod borrowed;
 mod chars;
 mod date;
 mod decode;
 mod encode;
+mod extensions;
 mod fault;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
-mod lent;
 #[cfg(test)]
 mod properties;
 mod resources;
@@ -19,6 +20,7 @@ mod style;
 mod tests;
 mod unique;
 
+pub use borrowed::Store;
 pub use date::parse_date_time;
 pub(crate) use decode::fault_of;
 pub use decode::{
@@ -33,7 +35,6 @@ pub(crate) use encode::{encoded_len, fault_value};
 pub use fault::{Fault, code};
 pub use hotcall_plugin::tree::{Defect, Items, ReadLimits, Tree, View};
 pub use hotcall_plugin::{DateTime, Value};
-pub use lent::Store;
 #[cfg(test)]
 pub(crate) use resources::Counted;
 pub(crate) use resources::Meter;

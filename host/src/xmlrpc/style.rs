@@ -95,10 +95,11 @@ pub enum NilStyle {
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Dates {
-    /// Always `19980717T14:08:55`, the specification's one form and so what every reader takes. A fraction of a second is
-    /// cut. A date with an offset is written in UTC and without it, so that whoever reads it must know that it is
-    /// UTC; a date without an offset is written as it is. 24:00:00 is written as the next day's 00:00:00, and a leap second
-    /// as the second after it, as POSIX counts them. One that is not in the years 0001 to 9999 then is a fault.
+    /// Always `19980717T14:08:55`, the specification's form, which every reader accepts. A fraction
+    /// of a second is cut. A date with an offset is written in UTC and without the offset, so
+    /// readers must know that it is UTC; a date without an offset is written unchanged. 24:00:00 is
+    /// written as the next day's 00:00:00, and a leap second as the second after it, as POSIX
+    /// counts them. A date that is then outside the years 0001 to 9999 is a fault.
     #[default]
     Plain,
     /// `19980717T14:08:55`, and after it a fraction and an offset if the value has them. Nothing is lost, and Python's

@@ -77,7 +77,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "plugin",
-        may: &["arena", "limits", "pause", "registry", "stamp", "text", "xmlrpc"],
+        may: &["address", "arena", "limits", "pause", "registry", "stamp", "text", "xmlrpc"],
         why: "the life cycle writes the registry and is asked by nobody",
     },
     Rule {
@@ -120,7 +120,7 @@ const LINES_MAX: usize = 500;
 const COLUMNS_MAX: usize = 100;
 
 /// Wide lines that are left from before that rule. There must be no more; lower it with each that goes.
-const WIDE_LINES_LEFT: usize = 3_550;
+const WIDE_LINES_LEFT: usize = 3_179;
 
 /// The roots of the workspace's crates, each a folder of modules.
 const CRATES: &[&str] = &[

@@ -1,38 +1,27 @@
 //! Plugins that would take the server along: the child process that tries them is taken instead.
 
 use crate::scene::Scene;
-use hotcall::plugin::inspect::{self, Report};
+use hotcall::plugin::inspect;
 use hotcall::plugin::{FileState, Watch};
 use hotcall::xmlrpc::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 /// For plugins that may hang: each takes as long.
 const PROBE_MS_MAX: u64 = 5_000;
 
-/// A scene whose contents are tried by the real program.
-fn probing() -> Scene {
-    let mut scene = Scene::new();
-    scene.probe = Some(PathBuf::from(env!("CARGO_BIN_EXE_hotcall")));
-    scene
-}
-
-fn check(scene: &Scene, file: &Path) -> Report {
-    inspect::inspect(&[file.to_owned()], &scene.config(Watch::Off)).unwrap().remove(0)
-}
-
 /// Why a plugin with this harm in it is refused, which must be by its probe.
 fn refusal(scene: &Scene, harm: &str) -> String {
-    let report = check(scene, &scene.build("harmful.c", &[harm]));
+    let report = scene.inspected(&scene.build("harmful.c", &[harm]));
     assert_eq!(report.passed.last(), Some(&"copy"), "{harm}: {report:?}");
     report.refusal.unwrap()
 }
 
 #[test]
 fn a_harmless_plugin_passes() {
-    let scene = probing();
-    let report = check(&scene, &scene.build("harmful.c", &[]));
+    let scene = Scene::probing();
+    let report = scene.inspected(&scene.build("harmful.c", &[]));
     assert_eq!(report.refusal, None);
     assert_eq!(report.passed, inspect::STEPS);
     assert!(report.off == ["trust"] && report.warnings.is_empty(), "{report:?}");
@@ -40,7 +29,7 @@ fn a_harmless_plugin_passes() {
 
 #[test]
 fn each_way_to_end_the_process_is_a_refusal_that_names_its_step() {
-    let scene = probing();
+    let scene = Scene::probing();
     let cases = [
         ("CONSTRUCTOR=crash", "it crashed (SIGSEGV) in its constructors; "),
         ("CONSTRUCTOR=trap", "it crashed (SIGILL) in its constructors; "),
@@ -67,7 +56,7 @@ fn each_way_to_end_the_process_is_a_refusal_that_names_its_step() {
 
 #[test]
 fn a_plugin_that_hangs_is_ended_with_all_that_it_started() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     scene.limits.probe_ms_max = PROBE_MS_MAX;
     let cases = [
         ("CONSTRUCTOR=hang", "its constructors"),
@@ -99,7 +88,7 @@ fn a_plugin_that_hangs_is_ended_with_all_that_it_started() {
 
 #[test]
 fn a_plugin_that_is_slow_once_is_served_and_one_that_stays_slow_is_quarantined() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     scene.limits.probe_ms_max = 1_000;
     let marks = scene.root.path().join("marks");
     fs::create_dir(&marks).unwrap();
@@ -127,26 +116,26 @@ fn a_plugin_that_is_slow_once_is_served_and_one_that_stays_slow_is_quarantined()
 
 #[test]
 fn what_outlives_its_probe_does_not_hold_it_up() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     // The child that it forks keeps the pipes open; waiting for their ends would never end.
     scene.limits.probe_ms_max = 3_600_000;
-    let report = check(&scene, &scene.build("harmful.c", &["CONSTRUCTOR=leave_a_child", "CREATE=leave"]));
+    let report = scene.inspected(&scene.build("harmful.c", &["CONSTRUCTOR=leave_a_child", "CREATE=leave"]));
     assert!(report.refusal.unwrap().starts_with("it ended the process with status 3 in create"));
 }
 
 #[test]
 fn what_is_left_behind_is_a_warning() {
-    let scene = probing();
-    let threads = check(&scene, &scene.build("harmful.c", &["CREATE=leave_a_thread"]));
+    let scene = Scene::probing();
+    let threads = scene.inspected(&scene.build("harmful.c", &["CREATE=leave_a_thread"]));
     assert_eq!(threads.refusal, None);
     assert!(threads.warnings[0].contains("1 threads running after destroy"), "{:?}", threads.warnings);
-    let joined = check(&scene, &scene.build("harmful.c", &["CREATE=join_a_thread"]));
+    let joined = scene.inspected(&scene.build("harmful.c", &["CREATE=join_a_thread"]));
     assert!(joined.refusal.is_none() && joined.warnings.is_empty(), "{joined:?}");
 }
 
 #[test]
 fn a_file_of_the_right_length_with_zeros_in_it_harms_nobody() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     scene.limits.probe_ms_max = PROBE_MS_MAX;
     let whole = fs::read(scene.build("harmful.c", &[])).unwrap();
     let file = scene.root.path().join("zeroed.so");
@@ -159,7 +148,7 @@ fn a_file_of_the_right_length_with_zeros_in_it_harms_nobody() {
         bytes[zeroed].fill(0);
         fs::write(&file, &bytes).unwrap();
         // Some pass, because those bytes are never used. Whatever passed has been loaded by this process too.
-        if let Some(refusal) = check(&scene, &file).refusal {
+        if let Some(refusal) = scene.inspected(&file).refusal {
             crashed += usize::from(refusal.contains("it crashed (SIG"));
         }
     }
@@ -168,7 +157,7 @@ fn a_file_of_the_right_length_with_zeros_in_it_harms_nobody() {
 
 #[test]
 fn a_probe_gets_nothing_of_the_server_but_three_pipes() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     let member = |name: &str| (name.to_owned(), Value::Int(1));
     scene.settings.insert("harmful".into(), Value::Struct(vec![member("a"), member("b")]));
     scene.settings.insert("other".into(), Value::Struct(vec![member("secret")]));
@@ -193,7 +182,7 @@ fn a_probe_gets_nothing_of_the_server_but_three_pipes() {
 
 #[test]
 fn the_server_goes_on_and_remembers_what_would_have_ended_it() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     fs::copy(scene.life("p", "m", 1), scene.file("p.so")).unwrap();
     scene.start(Watch::Auto);
     assert_eq!(scene.answer("m"), Some(1));
@@ -221,9 +210,9 @@ fn the_server_goes_on_and_remembers_what_would_have_ended_it() {
 
 #[test]
 fn a_program_that_is_no_hotcall_is_said_to_be_none_and_tried_again() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     scene.probe = Some("/bin/false".into());
-    let report = check(&scene, &scene.build("harmful.c", &[]));
+    let report = scene.inspected(&scene.build("harmful.c", &[]));
     let refusal = report.refusal.unwrap();
     assert!(refusal.starts_with("cannot probe it: ") && refusal.contains("hotcall"), "{refusal}");
 

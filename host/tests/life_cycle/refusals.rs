@@ -1,7 +1,7 @@
 //! Files that must not be served: each is refused with a reason, and whatever served before still does.
 
 use crate::scene::Scene;
-use hotcall::plugin::inspect::{self, Report};
+use hotcall::plugin::inspect;
 use hotcall::plugin::{FileState, Watch};
 use std::fs;
 use std::io::Write;
@@ -28,19 +28,15 @@ const DEFECTS: [(&str, &str); 17] = [
     ("TYPE=99", "unknown type 99"),
 ];
 
-fn check(scene: &Scene, file: &Path) -> Report {
-    inspect::inspect(&[file.to_owned()], &scene.config(Watch::Off)).unwrap().remove(0)
-}
-
 fn refusal_of(scene: &Scene, file: &Path) -> String {
-    check(scene, file).refusal.unwrap_or_default()
+    scene.inspected(file).refusal.unwrap_or_default()
 }
 
 /// Why these bytes are refused, which must be before they are copied or loaded.
 fn refusal(scene: &Scene, bytes: &[u8]) -> String {
     let file = scene.root.path().join("candidate.so");
     fs::write(&file, bytes).unwrap();
-    let report = check(scene, &file);
+    let report = scene.inspected(&file);
     assert_eq!(report.passed, ["permissions", "read", "trust"]);
     report.refusal.unwrap()
 }
@@ -48,7 +44,7 @@ fn refusal(scene: &Scene, bytes: &[u8]) -> String {
 #[test]
 fn a_plugin_without_defect_passes_every_step() {
     let scene = Scene::new();
-    let report = check(&scene, &scene.build("broken.c", &[]));
+    let report = scene.inspected(&scene.build("broken.c", &[]));
     assert_eq!(report.refusal, None);
     assert_eq!(report.passed, inspect::STEPS);
     assert_eq!(report.abi, Some((1, 0)));
@@ -59,7 +55,7 @@ fn a_plugin_without_defect_passes_every_step() {
 #[test]
 fn a_variable_shared_between_generations_is_a_warning() {
     let scene = Scene::new();
-    let report = check(&scene, &scene.build("broken.c", &["UNIQUE"]));
+    let report = scene.inspected(&scene.build("broken.c", &["UNIQUE"]));
     assert_eq!(report.refusal, None);
     assert!(report.warnings[0].contains("shared") && report.warnings[0].contains("counter"));
 }

@@ -3,6 +3,7 @@
 use hotcall::arena;
 use hotcall::cancellation::Cancellation;
 use hotcall::limits::Limits;
+use hotcall::plugin::inspect::{self, Report};
 use hotcall::plugin::{self, Config, FileState, PluginOptions, PluginStatus, Plugins, Trust, Watch};
 use hotcall::registry::{CallContext, Method, Registry};
 use hotcall::xmlrpc::{Fault, Value};
@@ -42,6 +43,17 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
+    /// A scene whose contents are tried by the real program.
+    pub(crate) fn probing() -> Self {
+        let probe = Some(PathBuf::from(env!("CARGO_BIN_EXE_hotcall")));
+        Self { probe, ..Self::new() }
+    }
+
+    /// What `hotcall check` finds out about a file.
+    pub(crate) fn inspected(&self, file: &Path) -> Report {
+        inspect::inspect(&[file.to_owned()], &self.config(Watch::Off)).unwrap().remove(0)
+    }
+
     /// An empty plugins directory; nothing runs yet.
     pub(crate) fn new() -> Self {
         name_this_thread();

@@ -11,12 +11,6 @@ use std::time::Instant;
 /// Longer than any test: who waits for a plugin that hangs waits in vain.
 const FOR_EVER_MS: u64 = 3_600_000;
 
-fn probing() -> Scene {
-    let mut scene = Scene::new();
-    scene.probe = Some(PathBuf::from(env!("CARGO_BIN_EXE_hotcall")));
-    scene
-}
-
 fn put(scene: &Scene, built: PathBuf, name: &str) {
     fs::rename(built, scene.file(name)).unwrap();
 }
@@ -28,7 +22,7 @@ fn reload(scene: &Scene, wanted: &str) -> Result<Value, String> {
 
 #[test]
 fn plugins_that_hang_on_trial_hold_up_no_other() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     scene.limits.probe_ms_max = FOR_EVER_MS;
     put(&scene, scene.life("p", "m", 1), "p.so");
     scene.start(Watch::Auto);
@@ -50,7 +44,7 @@ fn plugins_that_hang_on_trial_hold_up_no_other() {
 
 #[test]
 fn the_start_waits_for_what_hangs_no_longer_than_for_one_probe() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     scene.limits.probe_ms_max = 5_000;
     // All are tried before it, and more than may use the processor at once.
     for number in 0..10 {
@@ -66,7 +60,7 @@ fn the_start_waits_for_what_hangs_no_longer_than_for_one_probe() {
 #[test]
 fn a_good_plugin_serves_behind_many_constructors_that_hang() {
     const HANGING: usize = 45;
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     scene.limits.probe_ms_max = 5_000;
     for number in 0..HANGING {
         let harm = format!("NUMBER={number}");
@@ -83,7 +77,7 @@ fn a_good_plugin_serves_behind_many_constructors_that_hang() {
 
 #[test]
 fn which_of_two_serves_is_by_name_however_fast_they_are() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     put(&scene, scene.build("harmful.c", &["CREATE=dawdle"]), "a.so");
     put(&scene, scene.build("harmful.c", &["NUMBER=2"]), "b.so");
     scene.start(Watch::Auto);
@@ -93,7 +87,7 @@ fn which_of_two_serves_is_by_name_however_fast_they_are() {
 
 #[test]
 fn a_destroy_that_does_not_return_is_told_and_holds_up_nobody() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     scene.limits.drain_ms_max = 50;
     put(&scene, scene.build("harmful.c", &["DESTROY=hang_in_the_server"]), "h.so");
     put(&scene, scene.life("p", "m", 1), "p.so");
@@ -114,7 +108,7 @@ fn a_destroy_that_does_not_return_is_told_and_holds_up_nobody() {
 
 #[test]
 fn a_create_that_hangs_in_the_server_is_told_and_what_serves_goes_on() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     scene.limits.probe_ms_max = 2_000;
     put(&scene, scene.life("p", "m", 1), "a.so");
     scene.start(Watch::Auto);
@@ -128,7 +122,7 @@ fn a_create_that_hangs_in_the_server_is_told_and_what_serves_goes_on() {
 
 #[test]
 fn a_start_is_not_held_up_by_a_create_that_hangs_in_the_server() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     scene.limits.probe_ms_max = 2_000;
     put(&scene, scene.build("harmful.c", &["CREATE=hang_in_the_server"]), "h.so");
     scene.start(Watch::Auto);
@@ -137,7 +131,7 @@ fn a_start_is_not_held_up_by_a_create_that_hangs_in_the_server() {
 
 #[test]
 fn what_was_refused_for_its_configuration_is_tried_with_another() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     let mode = |mode: &str| Value::Struct(vec![("mode".into(), Value::from(mode))]);
     scene.settings.insert("picky".into(), mode("bad"));
     put(&scene, scene.build("picky.c", &[]), "picky.so");
@@ -157,7 +151,7 @@ fn what_was_refused_for_its_configuration_is_tried_with_another() {
 #[test]
 fn what_was_refused_is_tried_again_as_an_operator_asks() {
     let scene = {
-        let mut scene = probing();
+        let mut scene = Scene::probing();
         scene.limits.removal_ms = 50;
         put(&scene, scene.life("p", "m", 1), "p.so");
         scene.start(Watch::Auto);
@@ -192,7 +186,7 @@ fn what_was_refused_is_tried_again_as_an_operator_asks() {
 
 #[test]
 fn a_verdict_holds_for_the_configuration_that_it_was_given() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     let mode = |mode: &str| Value::Struct(vec![("mode".into(), Value::from(mode))]);
     let gate = scene.root.path().join("gate");
     let defines = [format!("WAIT_FOR=\"{}\"", gate.display())];
@@ -210,7 +204,7 @@ fn a_verdict_holds_for_the_configuration_that_it_was_given() {
 
 #[test]
 fn a_file_that_comes_again_is_a_new_try_although_an_older_version_served() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     scene.limits.removal_ms = 50;
     let gate = scene.root.path().join("gate");
     let define = format!("MARK=\"{}\"", gate.display());
@@ -228,7 +222,7 @@ fn a_file_that_comes_again_is_a_new_try_although_an_older_version_served() {
 
 #[test]
 fn what_is_loaded_before_a_create_that_hangs_is_served() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     scene.limits.probe_ms_max = 2_000;
     put(&scene, scene.life("p", "m", 1), "a.so");
     put(&scene, scene.build("harmful.c", &["CREATE=hang_in_the_server"]), "b.so");
@@ -270,7 +264,7 @@ fn look_often(scene: &Scene) {
 /// The probe's program fails, as if no process could be started, until a file exists.
 #[test]
 fn a_probe_that_cannot_start_is_tried_seldom_and_at_once_when_asked() {
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     let [program, starts, open] = ["program", "starts", "open"].map(|name| scene.root.path().join(name));
     let script = format!(
         "#!/bin/sh\n[ $1 = guard-probe ] && exec {hotcall} \"$@\"\necho >> {starts}\n[ -e {open} ] && exec {hotcall} \"$@\"\n",
@@ -298,7 +292,7 @@ fn a_probe_that_cannot_start_is_tried_seldom_and_at_once_when_asked() {
 #[test]
 fn a_scratch_directory_that_cannot_be_made_is_tried_seldom_and_at_once_when_asked() {
     const TRIES: usize = 100;
-    let mut scene = probing();
+    let mut scene = Scene::probing();
     (scene.limits.plugin_retry_ms, scene.limits.plugin_retry_ms_max) = (FOR_EVER_MS, FOR_EVER_MS);
     scene.start(Watch::Auto);
     let run = fs::read_dir(scene.root.path().join("state")).unwrap().flatten();

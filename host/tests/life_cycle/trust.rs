@@ -1,7 +1,6 @@
 //! Whose files are loaded: owners and modes, links, pins and signatures.
 
 use crate::scene::Scene;
-use hotcall::plugin::inspect::{self, Report};
 use hotcall::plugin::{FileState, Trust, Watch};
 use minisign::{KeyPair, SecretKey};
 use std::fs::{self, Permissions};
@@ -13,16 +12,12 @@ fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-fn check(scene: &Scene, file: &Path) -> Report {
-    inspect::inspect(&[file.to_owned()], &scene.config(Watch::Off)).unwrap().remove(0)
-}
-
 fn error(scene: &Scene, file: &str) -> String {
     scene.status_of(file).and_then(|status| status.last_error).unwrap_or_default()
 }
 
 fn digest(scene: &Scene, file: &Path) -> String {
-    check(scene, file).sha256.unwrap()
+    scene.inspected(file).sha256.unwrap()
 }
 
 /// A key pair without a password.
@@ -80,7 +75,7 @@ fn the_override_serves_what_others_may_write() {
     fs::copy(scene.life("p", "m", 1), scene.file("p.so")).unwrap();
     chmod(&scene.file("p.so"), 0o666);
     chmod(&scene.plugins, 0o777);
-    assert_eq!(check(&scene, &scene.file("p.so")).off, ["permissions", "trust", "probe"]);
+    assert_eq!(scene.inspected(&scene.file("p.so")).off, ["permissions", "trust", "probe"]);
     scene.start(Watch::Off);
     assert_eq!(scene.answer("m"), Some(1));
 }
@@ -161,10 +156,10 @@ fn only_pinned_contents_are_loaded_whatever_their_names() {
     assert_eq!(scene.answer("m"), Some(1));
     let text = error(&scene, "p.so");
     assert!(text.starts_with("it is not trusted: its SHA-256 ") && text.contains("trust.sha256"), "{text}");
-    let report = check(&scene, &scene.file("p.so"));
+    let report = scene.inspected(&scene.file("p.so"));
     assert_eq!(report.passed, ["permissions", "read"]);
     scene.trust = trust(Some(&[]), None);
-    assert!(!check(&scene, &pinned).is_passed(), "an empty list trusts nothing");
+    assert!(!scene.inspected(&pinned).is_passed(), "an empty list trusts nothing");
 }
 
 #[test]
@@ -197,7 +192,7 @@ fn each_defect_of_a_signature_is_named() {
     let file = scene.life("p", "m", 1);
     let signature = signature_of(&file);
     fs::write(&signature, sign(&key, &file)).unwrap();
-    assert_eq!(check(&scene, &file).refusal, None, "the second key is as good as the first");
+    assert_eq!(scene.inspected(&file).refusal, None, "the second key is as good as the first");
 
     let good = sign(&key, &file);
     let changed_comment = good.replace("timestamp:", "timestamp:1");
@@ -214,19 +209,19 @@ fn each_defect_of_a_signature_is_named() {
     ];
     for (text, says) in cases {
         fs::write(&signature, &text).unwrap();
-        let report = check(&scene, &file);
+        let report = scene.inspected(&file);
         assert_eq!(report.passed, ["permissions", "read"], "{says}: {report:?}");
         let refusal = report.refusal.unwrap();
         assert!(refusal.starts_with("it is not trusted: ") && refusal.contains(says), "{says}: {refusal}");
     }
     fs::write(&signature, b"\xff\n\n\n\n").unwrap();
-    assert!(check(&scene, &file).refusal.unwrap().contains("not text"));
+    assert!(scene.inspected(&file).refusal.unwrap().contains("not text"));
     fs::remove_file(&signature).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&signature).status().unwrap().success());
-    assert!(check(&scene, &file).refusal.unwrap().contains("not a regular file"));
+    assert!(scene.inspected(&file).refusal.unwrap().contains("not a regular file"));
     fs::remove_file(&signature).unwrap();
     symlink("elsewhere", &signature).unwrap();
-    assert!(check(&scene, &file).refusal.unwrap().contains("symbolic link"));
+    assert!(scene.inspected(&file).refusal.unwrap().contains("symbolic link"));
 }
 
 /// The same signature, said to be of the content itself and not of its hash. Its kind is refused before it is verified.
@@ -246,8 +241,8 @@ fn a_pin_or_a_signature_suffices() {
     let pin = digest(&scene, &pinned);
     fs::write(signature_of(&signed), sign(&key, &signed)).unwrap();
     scene.trust = trust(Some(&[pin]), Some(&[public]));
-    assert!(check(&scene, &pinned).is_passed());
-    assert!(check(&scene, &signed).is_passed());
-    let refusal = check(&scene, &neither).refusal.unwrap();
+    assert!(scene.inspected(&pinned).is_passed());
+    assert!(scene.inspected(&signed).is_passed());
+    let refusal = scene.inspected(&neither).refusal.unwrap();
     assert!(refusal.contains("not in trust.sha256, and there is no signature"), "{refusal}");
 }

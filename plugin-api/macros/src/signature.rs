@@ -1,7 +1,7 @@
 //! Signatures as authors write them: `double(double, double)`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
 use syn::{Error, LitStr, Result};
 
 /// Reads one signature: the result's type and the parameters', each as a variant of `Type`.
@@ -18,23 +18,28 @@ pub(crate) fn parse(literal: &LitStr) -> Result<Vec<TokenStream>> {
     names.into_iter().map(|name| one(name.trim(), literal)).collect()
 }
 
+/// The types by their names in signatures, with the variants of `Type`. Its own names are these.
+const TYPES: [(&str, &str); 11] = [
+    ("nil", "Nil"),
+    ("boolean", "Bool"),
+    ("int", "Int"),
+    ("i8", "Long"),
+    ("double", "Double"),
+    ("string", "String"),
+    ("dateTime.iso8601", "DateTime"),
+    ("base64", "Binary"),
+    ("array", "Array"),
+    ("struct", "Struct"),
+    ("any", "Any"),
+];
+
 fn one(name: &str, literal: &LitStr) -> Result<TokenStream> {
-    let variant = match name {
-        "nil" => quote!(Nil),
-        "boolean" => quote!(Bool),
-        "int" | "i4" => quote!(Int),
-        "i8" => quote!(Long),
-        "double" => quote!(Double),
-        "string" => quote!(String),
-        "dateTime.iso8601" => quote!(DateTime),
-        "base64" => quote!(Binary),
-        "array" => quote!(Array),
-        "struct" => quote!(Struct),
-        "any" => quote!(Any),
-        _ => {
-            let known = "nil, boolean, int, i8, double, string, dateTime.iso8601, base64, array, struct, any";
-            return Err(Error::new(literal.span(), format!("`{name}` is no type; the types are {known}")));
-        }
+    let wanted = if name == "i4" { "int" } else { name };
+    let Some((_, variant)) = TYPES.iter().find(|(known, _)| *known == wanted) else {
+        let known = TYPES.map(|(known, _)| known).join(", ");
+        let message = format!("`{name}` is no type; the types are {known}");
+        return Err(Error::new(literal.span(), message));
     };
+    let variant = format_ident!("{variant}");
     Ok(quote!(::hotcall_plugin::Type::#variant))
 }

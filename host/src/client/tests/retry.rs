@@ -38,7 +38,7 @@ fn second_call(then: Then, text: &str, comes_again: bool) -> (Result<i32, Error>
     assert_eq!(client.call::<i32>("m", "first").unwrap(), 1);
     let second = client.call("m", text);
     drop(client);
-    // Whoever came without being waited for stands in the queue.
+    // Unexpected connections stand in the queue.
     let listener = server.join().unwrap();
     listener.set_nonblocking(true).unwrap();
     let more = std::iter::from_fn(|| listener.accept().ok()).count();

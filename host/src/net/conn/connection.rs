@@ -164,8 +164,8 @@ impl Connection {
         self.deadline
     }
 
-    /// Something has happened. `is_ended`: the client has closed its side, or both; whoever waits for an answer is expected to
-    /// stay.
+    /// Handles an event. `is_ended`: the client has closed its side, or both; a client that waits
+    /// for a response is expected to stay.
     pub(crate) fn hear(&mut self, is_ended: bool, home: &mut Home<'_>) -> Flow {
         self.stream.hear(is_ended);
         if is_ended {
@@ -281,7 +281,8 @@ impl Connection {
         }
     }
 
-    /// What is asked of clients has changed: whoever was asked something else is to connect anew. What has begun is answered.
+    /// Closes the connection if the client requirements changed since its handshake. A request that
+    /// has begun is answered first.
     pub(crate) fn reassess(&mut self, home: &mut Home<'_>) -> Flow {
         if !self.is_last(home) || !matches!(self.state, State::Idle) {
             return Flow::Wait;

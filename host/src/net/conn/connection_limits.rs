@@ -24,7 +24,7 @@ struct Taken {
 
 /// A connection's place, until it is dropped.
 pub(crate) struct ConnectionSlot {
-    places: Arc<ConnectionLimits>,
+    slots: Arc<ConnectionLimits>,
     address: Option<ClientNetwork>,
 }
 
@@ -57,7 +57,7 @@ impl ConnectionLimits {
         }
         taken.count += 1;
         drop(taken);
-        Ok(ConnectionSlot { places: Arc::clone(self), address })
+        Ok(ConnectionSlot { slots: Arc::clone(self), address })
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -68,7 +68,7 @@ impl ConnectionLimits {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut taken = self.places.lock();
+        let mut taken = self.slots.lock();
         taken.count -= 1;
         if let Some(address) = self.address
             && let Some(count) = taken.by_address.get_mut(&address)
@@ -88,25 +88,25 @@ mod tests {
     #[test]
     fn places_are_limited_in_all_and_for_each_address() {
         let limits = Limits { connections_max: 3, connections_per_address_max: 2, ..Limits::default() };
-        let places = Arc::new(ConnectionLimits::new(&limits, 100));
+        let slots = Arc::new(ConnectionLimits::new(&limits, 100));
         let address = |last: u8| Some(IpAddr::from([127, 0, 0, last]));
-        let first = places.take(address(1)).unwrap();
-        let _second = places.take(address(1)).unwrap();
-        assert!(places.take(address(1)).is_err_and(|why| why.contains("per_address")));
-        let third = places.take(address(2)).unwrap();
-        assert!(places.take(None).is_err_and(|why| why.contains("connections_max")));
+        let first = slots.take(address(1)).unwrap();
+        let _second = slots.take(address(1)).unwrap();
+        assert!(slots.take(address(1)).is_err_and(|why| why.contains("per_address")));
+        let third = slots.take(address(2)).unwrap();
+        assert!(slots.take(None).is_err_and(|why| why.contains("connections_max")));
         drop(third);
-        let _unnamed = places.take(None).unwrap();
+        let _unnamed = slots.take(None).unwrap();
         drop(first);
-        assert!(places.take(address(1)).is_ok());
+        assert!(slots.take(address(1)).is_ok());
         assert_eq!(ConnectionLimits::new(&limits, 1).connections_max, 1);
     }
 
     #[test]
     fn a_64_of_ipv6_has_the_places_of_one_address() {
         let limits = Limits { connections_per_address_max: 2, ..Limits::default() };
-        let places = Arc::new(ConnectionLimits::new(&limits, 100));
-        let take = |address: &str| places.take(Some(address.parse().unwrap()));
+        let slots = Arc::new(ConnectionLimits::new(&limits, 100));
+        let take = |address: &str| slots.take(Some(address.parse().unwrap()));
         let first = take("2001:db8::1").unwrap();
         let _second = take("2001:db8::2").unwrap();
         assert!(take("2001:db8::ffff:ffff:ffff:ffff").is_err_and(|why| why.contains("per_address")));
@@ -117,6 +117,6 @@ mod tests {
         assert!(take("::ffff:192.0.2.2").is_ok(), "not one /64 for all of IPv4");
         drop(first);
         assert!(take("2001:db8::3").is_ok());
-        assert_eq!(places.lock().by_address.len(), 3, "no count stays behind at 0");
+        assert_eq!(slots.lock().by_address.len(), 3, "no count stays behind at 0");
     }
 }

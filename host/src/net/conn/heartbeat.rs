@@ -16,7 +16,7 @@ const ENDED: u64 = u64::MAX;
 #[derive(Clone)]
 pub struct Heartbeat(Vec<Arc<ThreadBeat>>);
 
-/// How often each thread had come round when it was woken.
+/// How many rounds each thread had made when it was woken.
 pub struct Woken(Vec<u64>);
 
 /// One thread's rounds, and what wakes it.
@@ -43,7 +43,7 @@ impl Heartbeat {
         Woken(self.0.iter().map(woken).collect())
     }
 
-    /// The names of those that have not come round since.
+    /// The names of the threads that made no round since.
     pub fn missing(&self, since: &Woken) -> Vec<&str> {
         let is_missing = |thread: &ThreadBeat, before: u64| {
             before != ENDED && thread.rounds.load(Ordering::Acquire) == before

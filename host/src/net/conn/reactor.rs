@@ -56,7 +56,7 @@ impl Inbox {
         }
     }
 
-    /// What shows that the reactor comes round.
+    /// Shows that the reactor's loop makes progress.
     pub(crate) fn beat(&self) -> Arc<ThreadBeat> {
         Arc::clone(&self.beat)
     }

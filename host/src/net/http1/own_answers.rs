@@ -20,7 +20,7 @@ pub(crate) fn outdated() -> Response {
     Response::text(503, why).with_header("Retry-After", "1")
 }
 
-/// What is answered when something within has failed.
+/// The answer when the relay or a worker has failed.
 pub(crate) fn broken(id: &str) -> Response {
     log::error!("request {id}: no answer from within");
     let why = format!("Overloaded: the request could not be answered; the server's log has it under {id}.");

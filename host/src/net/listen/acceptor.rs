@@ -88,11 +88,11 @@ impl Listener {
     }
 
     fn http((socket, address): (TcpListener, SocketAddr)) -> Self {
-        Self { url: format!("http://{address}/RPC2"), socket: Bound::Http(socket) }
+        Self { url: Bind::Http(address).to_string(), socket: Bound::Http(socket) }
     }
 
     fn https((socket, address): (TcpListener, SocketAddr)) -> Self {
-        Self { url: format!("https://{address}/RPC2"), socket: Bound::Https(socket) }
+        Self { url: Bind::Https(address).to_string(), socket: Bound::Https(socket) }
     }
 
     pub(crate) const fn needs_tls(&self) -> bool {
@@ -133,7 +133,7 @@ impl Acceptor {
     pub(crate) fn start(
         listeners: Vec<Listener>,
         tls: Option<Arc<Tls>>,
-        places: Arc<ConnectionLimits>,
+        slots: Arc<ConnectionLimits>,
         reactors: Vec<Arc<Inbox>>,
         service: Arc<Service>,
     ) -> io::Result<Self> {
@@ -145,7 +145,7 @@ impl Acceptor {
             listeners,
             tls,
             beat: Arc::clone(&beat),
-            places,
+            slots,
             reactors,
             service,
             stop: Arc::clone(&stop),
@@ -159,7 +159,7 @@ impl Acceptor {
         Ok(Self { thread, stop, beat })
     }
 
-    /// What shows that it comes round.
+    /// Shows that its loop makes progress.
     pub(crate) fn beat(&self) -> Arc<ThreadBeat> {
         Arc::clone(&self.beat)
     }
@@ -181,7 +181,7 @@ struct Accepting {
     listeners: Vec<Listener>,
     tls: Option<Arc<Tls>>,
     beat: Arc<ThreadBeat>,
-    places: Arc<ConnectionLimits>,
+    slots: Arc<ConnectionLimits>,
     reactors: Vec<Arc<Inbox>>,
     service: Arc<Service>,
     stop: Arc<AtomicBool>,
@@ -250,8 +250,8 @@ impl Accepting {
 
     /// Gives a connection to a reactor. One that finds no place is closed at once.
     fn welcome(&mut self, number: usize, socket: Socket, address: Option<SocketAddr>) {
-        let place = match self.places.take(address.as_ref().map(SocketAddr::ip)) {
-            Ok(place) => place,
+        let slot = match self.slots.take(address.as_ref().map(SocketAddr::ip)) {
+            Ok(slot) => slot,
             Err(why) => {
                 drop(socket);
                 let from = address.map_or_else(String::new, |address| format!(" from {}", address.ip()));
@@ -275,7 +275,7 @@ impl Accepting {
         };
         match Stream::new(socket, tls.as_deref()) {
             Ok(stream) => {
-                let connection = Connection::new(stream, tls, peer, place, &self.service);
+                let connection = Connection::new(stream, tls, peer, slot, &self.service);
                 self.turn = (self.turn + 1) % self.reactors.len().max(1);
                 if let Some(reactor) = self.reactors.get(self.turn) {
                     reactor.push(Message::Connection(Box::new(connection)));

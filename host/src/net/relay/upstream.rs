@@ -42,8 +42,8 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// Starts tiny_http on a socket in `private`. Whoever reaches it is believed to be the gate, so nobody else may: the
-    /// socket's own mode sees to that, whoever may enter the directory.
+    /// Starts tiny_http on a socket in `private`. It trusts every client as the gate, so the
+    /// socket's own mode admits nobody else, even if others may enter the directory.
     pub(crate) fn start(private: &Path) -> Result<(Self, tiny_http::Server), Error> {
         static SERVERS: AtomicU32 = AtomicU32::new(0);
         let number = SERVERS.fetch_add(1, Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl Upstream {
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        // Whoever kills the server leaves it to the next one.
+        // After a kill, the next server removes it.
         drop(fs::remove_file(&self.path));
     }
 }

@@ -22,7 +22,7 @@ use std::path::Path;
 
 /// Its life.
 const DAYS: u32 = 365;
-/// One with less left than this is made anew.
+/// A certificate that expires sooner is replaced.
 const DAYS_LEFT_MIN: u32 = 30;
 /// Only the owner reads a key.
 const KEY_MODE: u32 = 0o600;

@@ -20,14 +20,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// For so long tickets are made with one key. Whoever steals the key can read no connection that was resumed before.
+/// How long one key encrypts tickets. A stolen key reads no connection that was resumed before.
 const TICKET_KEYS_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What listeners shake hands with at this moment.
 pub struct Tls {
     current: ArcSwap<Context>,
     state: Mutex<State>,
-    /// Tells whoever has connections that some of them are outdated.
+    /// Tells the reactors that some of their connections are outdated.
     tell: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -198,7 +198,7 @@ impl Context {
         self.is_outdated.load(Ordering::Acquire)
     }
 
-    /// Who is at the other end after a handshake: the name in a verified certificate, or nothing for whoever showed none.
+    /// The client's name after a handshake: from its verified certificate, or `None` without one.
     ///
     /// # Errors
     /// A certificate that does not name anybody now. A handshake lets it through only when it resumes a session that began

@@ -58,8 +58,8 @@ impl Call {
         self.pause.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Takes over the share of the budget for its request, which whoever runs it still has in memory.
-    /// The share ends with the call.
+    /// Takes over its request's share of the budget, because the request is in memory until the
+    /// call ends.
     pub(crate) fn keep(&self, share: Share) {
         *self.share.lock().unwrap_or_else(PoisonError::into_inner) = Some(share);
     }

@@ -55,8 +55,9 @@ pub(crate) fn open(path: &Path, policy: Policy) -> Result<File, Refusal> {
 /// Checks a directory that only the server's user should write to, and all that leads to it. What is not there yet is
 /// safe when its place is: only who may write there can make it.
 ///
-/// Whoever could rename a directory above could put another one in its place at any time, whatever its own mode. When all
-/// are safe nobody can, so what is reached by this path later is what was checked, and one look is enough.
+/// A user who could rename a directory above could put another one in its place at any time,
+/// whatever its own mode. If all are safe, nobody can: this path later leads to what was checked,
+/// and one look is enough.
 ///
 /// # Errors
 /// [`Refusal::Unsafe`], or that it cannot be looked at.

@@ -86,7 +86,7 @@ thread_local! {
     static CALLER: Caller = Caller::new();
 }
 
-/// A thread's entry in [`CALLERS`], which goes with the thread: the kernel gives ids anew.
+/// A thread's entry in [`CALLERS`], removed with the thread, because the kernel reuses ids.
 struct Caller(u32);
 
 /// Notes that this thread calls methods. Asks the kernel something at the thread's first call only.

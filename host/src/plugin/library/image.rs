@@ -158,9 +158,9 @@ impl Image {
     /// Gives back the disk space of what is mapped nowhere: symbols and debug information, which
     /// are most of many files and tell nothing any more once no call runs. How many bytes that was.
     ///
-    /// A hole and not an end: the file keeps its length, so that whoever else has mapped it, as a
-    /// debugger or the printer of a backtrace, finds zeros there, where beyond a file's end would
-    /// be SIGBUS. No mapped page changes.
+    /// Punches a hole and keeps the file's length. A debugger or a backtrace printer that has
+    /// mapped the file then reads zeros there; beyond a file's end it would get SIGBUS. No mapped
+    /// page changes.
     pub(crate) fn shrink(&self) {
         let spare = self.whole.file_bytes.saturating_sub(self.loaded_bytes);
         if spare == 0 || self.is_shrunk.load(Ordering::Relaxed) {

@@ -9,8 +9,7 @@ use super::elf::PLUGIN_SIZE_MIN;
 use super::image::{Image, Mapped};
 use crate::plugin::refusal::Refusal;
 use crate::registry::MethodInfo;
-use hotcall_plugin::abi;
-use hotcall_plugin::tree;
+use hotcall_plugin::{Type, abi, tree};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::size_of;
@@ -133,7 +132,9 @@ impl Mapped {
             ));
         }
         let tags = self.many(signature.types, signature.types_len, "a signature")?;
-        tags.iter().map(|tag| type_name(u32::from(*tag))).collect()
+        let unknown = |tag| format!("a signature has the unknown type {tag}");
+        let name = |tag: &_| Type::of_tag(u32::from(*tag)).map(Type::name).ok_or_else(|| unknown(*tag));
+        tags.iter().map(name).collect()
     }
 
     fn line(&self, text: abi::Str, what: &str) -> Result<&str, String> {
@@ -205,21 +206,4 @@ fn check_method_name(name: &str) -> Result<(), String> {
         return Err(format!("its name {name} is the server's own: system. and hotcall. are reserved"));
     }
     Ok(())
-}
-
-fn type_name(tag: u32) -> Result<&'static str, String> {
-    Ok(match tag {
-        abi::NIL => "nil",
-        abi::BOOL => "boolean",
-        abi::INT => "int",
-        abi::LONG => "i8",
-        abi::DOUBLE => "double",
-        abi::STRING => "string",
-        abi::DATETIME => "dateTime.iso8601",
-        abi::BINARY => "base64",
-        abi::ARRAY => "array",
-        abi::STRUCT => "struct",
-        abi::ANY => "any",
-        tag => return Err(format!("a signature has the unknown type {tag}")),
-    })
 }

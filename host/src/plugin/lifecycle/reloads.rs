@@ -57,7 +57,7 @@ impl Pending {
     /// None while the content settles.
     fn outcome(&self, slots: &Slots, is_blind: bool) -> Option<Result<(), ReloadError>> {
         let meant = || slots.meant(&self.wanted);
-        // The version of before may have been made again, under another number.
+        // The previous version may have been created again, under another number.
         let is_refused = |slot: &Slot| {
             slot.running.is_some() && matches!(slot.state, SlotState::Refused | SlotState::Waiting { .. })
         };
@@ -101,7 +101,7 @@ pub(super) fn reconfigure(settings: PluginSettings, slots: &mut Slots, context: 
         context.config.trust = trust;
         // Each content meets the trust of now: one that was refused may be trusted, one that is
         // ready to serve may be trusted no more, and of one that serves there is something to say.
-        log::info!("[trust] changed: every plugin file is judged anew");
+        log::info!("[trust] changed: every plugin file is checked again");
         slots.look_again_at_all();
     }
     let names: BTreeSet<String> = context.config.settings.keys().chain(settings.keys()).cloned().collect();

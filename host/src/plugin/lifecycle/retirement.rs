@@ -341,11 +341,11 @@ fn seal(generation: &Generation) {
 }
 
 /// Runs the end of a generation on a thread of its own: whatever a plugin does there holds up
-/// nobody, and its thread-local destructors run. `false` when there is no thread to be had.
+/// nobody, and its thread-local destructors run. `false` if no thread could be started.
 fn apart(end: impl FnOnce() + Send + 'static) -> bool {
     let started = thread::Builder::new().name(thread_names::ENDING.into()).spawn(end);
     if let Err(error) = &started {
-        log::warn!("there is no thread to be had ({error}): a retired plugin is not told and not destroyed");
+        log::warn!("could not start a thread: {error}; a retired plugin is not destroyed");
     }
     started.is_ok()
 }

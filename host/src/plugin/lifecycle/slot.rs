@@ -186,7 +186,7 @@ impl Slot {
             methods: methods.map(str::to_owned).collect(),
             calls: 0,
             faults: 0,
-            // What is being tried anew is not judged yet.
+            // A content that is being tried again has no verdict yet.
             last_error: self.last_error.clone().filter(|_| !matches!(self.state, SlotState::Probing { .. })),
             warnings: running.map(|running| running.warnings.clone()).unwrap_or_default(),
             reload: None,

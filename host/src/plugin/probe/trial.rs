@@ -174,7 +174,7 @@ impl Trial {
         Ok(trial)
     }
 
-    /// Whoever holds the other ends, nothing here waits for them.
+    /// Makes the pipes non-blocking: nothing here waits for the processes at their other ends.
     fn unblock(&self) -> io::Result<()> {
         let ends = [
             self.report.as_ref().map(AsFd::as_fd),

@@ -25,7 +25,7 @@ pub struct BorrowedCall<'a> {
 pub struct Params<'a>(Held<'a>);
 
 enum Held<'a> {
-    Lent(Items<'a>),
+    Borrowed(Items<'a>),
     Owned(Vec<Value>),
 }
 
@@ -46,7 +46,7 @@ impl Params<'_> {
     /// The parameters, to be read.
     pub fn items(&self) -> Items<'_> {
         match &self.0 {
-            Held::Lent(items) => *items,
+            Held::Borrowed(items) => *items,
             Held::Owned(values) => values.into(),
         }
     }
@@ -55,7 +55,7 @@ impl Params<'_> {
     pub fn into_values(self) -> Vec<Value> {
         match self.0 {
             // What was decoded has none of the defects that a plugin's values may have.
-            Held::Lent(items) => items.iter().map(|item| owned(item).unwrap_or_default()).collect(),
+            Held::Borrowed(items) => items.iter().map(|item| owned(item).unwrap_or_default()).collect(),
             Held::Owned(values) => values,
         }
     }
@@ -68,6 +68,6 @@ pub(super) fn owned(tree: Tree<'_>) -> Option<Value> {
 
 impl<'a> From<Items<'a>> for Params<'a> {
     fn from(items: Items<'a>) -> Self {
-        Self(Held::Lent(items))
+        Self(Held::Borrowed(items))
     }
 }

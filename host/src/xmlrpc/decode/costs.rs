@@ -121,18 +121,26 @@ fn small_documents_read_no_clock() {
 fn conversion_stops_at_the_deadline() {
     let text = "\u{20ac}".repeat(200_000);
     let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let encodings = [("utf-16le", utf_16), ("windows-1252", vec![0x80; 200_000])];
+    let encodings = [
+        ("utf-16le", utf_16),
+        ("windows-1252", vec![0x80; 200_000]),
+        ("iso-8859-1", vec![0x80; 200_000]),
+        ("shift_jis", b"\x93\xFA".repeat(200_000)),
+        ("iso-2022-jp", b"\x1B$BF|\x1B(B ".repeat(200_000)),
+    ];
     for (encoding, bytes) in encodings {
         let content_type = format!("text/xml; charset={encoding}");
         let document = Document::from(&bytes).with_content_type(&content_type);
-        for checks_max in [1, 4] {
-            // In the pass that measures the text, and in the one that collects it.
+        let checks_each_pass = (bytes.len() - 1) / (64 << 10);
+        // In the pass that measures the text, and in the one that collects it.
+        for checks_max in [1, checks_each_pass + 1] {
             let late = Counted::new(usize::MAX).late_after(checks_max);
             let stopped = Store::with(|store| {
                 decode_call_in(document, &DecodeLimits::default(), store, &late).map(|call| call.method.len())
             });
             assert_eq!(stopped.map_err(|fault| fault.code), Err(code::DEADLINE), "{encoding}");
             assert_eq!(late.checks(), checks_max + 1);
+            assert_eq!(late.taken() > 0, checks_max > checks_each_pass, "{encoding}");
         }
     }
 }

@@ -1,21 +1,19 @@
-//! Converts bytes to UTF-8, by the encoding that the document or its transport states. Must not
-//! know XML beyond its first line.
+//! Finds a document's encoding and has it converted to UTF-8. Must not know XML beyond its first
+//! line.
 //!
-//! The order is that of RFC 7303 (section 3): a byte order mark, the `charset` of the
-//! Content-Type, the prolog. Without any of them, a document is UTF-8 unless its first two bytes
-//! are a `<` of UTF-16.
+//! RFC 7303 (section 3) gives the order: a byte order mark, the `charset` of the Content-Type, the
+//! prolog. With none of them, a document is UTF-8 unless its first two bytes are a `<` of UTF-16.
 
+use super::charset::{Charset, NotConverted};
 use super::error::DecodeError;
 use super::reader::shown;
 use crate::xmlrpc::fault::code;
-use crate::xmlrpc::resources::{Meter, Stop};
+use crate::xmlrpc::resources::Meter;
 use std::borrow::Cow;
 
 const UTF_8_BOM: &[u8] = b"\xEF\xBB\xBF";
 const UTF_16_LE_BOM: &[u8] = b"\xFF\xFE";
 const UTF_16_BE_BOM: &[u8] = b"\xFE\xFF";
-/// Characters between two checks of the deadline.
-const UNCHECKED_CHARS_MAX: usize = 64 << 10;
 /// Looked for first, since one of them begins like UTF-16's.
 const UTF_32_BOMS: [&[u8]; 2] = [b"\xFF\xFE\0\0", b"\0\0\xFE\xFF"];
 
@@ -59,91 +57,46 @@ impl<'a> Document<'a> {
     /// # Errors
     /// The encoding is unknown, the bytes are not valid in it, or there is no memory for the copy.
     pub(super) fn to_utf8(self, meter: &Meter<'_>) -> Result<Cow<'a, [u8]>, DecodeError> {
-        let (encoding, bytes) = self.encoding()?;
-        let text = match encoding {
-            Encoding::Utf8 => return Ok(Cow::Borrowed(bytes)),
-            // ASCII is the same in all of them: PHP declares ISO-8859-1, and refers to what is not ASCII by number.
-            Encoding::Iso8859_1 | Encoding::Iso8859_15 | Encoding::Windows1252 if bytes.is_ascii() => {
-                return Ok(Cow::Borrowed(bytes));
-            }
-            Encoding::Utf16Le => utf_16(bytes, u16::from_le_bytes, meter)?,
-            Encoding::Utf16Be => utf_16(bytes, u16::from_be_bytes, meter)?,
-            Encoding::Iso8859_1 => by_byte(bytes, |byte| Some(byte.into()), meter)?,
-            Encoding::Iso8859_15 => by_byte(bytes, |byte| Some(iso_8859_15(byte)), meter)?,
-            Encoding::Windows1252 => by_byte(bytes, windows_1252, meter)?,
-        };
-        Ok(Cow::Owned(text.into_bytes()))
+        let (charset, bytes) = self.charset()?;
+        if charset.is_utf_8() || charset.is_same_in_utf_8(bytes) {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        match charset.to_utf_8(bytes, meter) {
+            Ok(text) => Ok(Cow::Owned(text.into_bytes())),
+            Err(NotConverted::Stopped(stop)) => Err(stop.into()),
+            Err(NotConverted::Malformed { before }) => Err(not_of_it(&before)),
+        }
     }
 
     /// The encoding, and the bytes in it.
-    fn encoding(&self) -> Result<(Encoding, &'a [u8]), DecodeError> {
+    fn charset(&self) -> Result<(Charset, &'a [u8]), DecodeError> {
         let Self { bytes, charset } = *self;
         if UTF_32_BOMS.iter().any(|bom| bytes.starts_with(bom)) {
             return Err(unsupported("UTF-32"));
         }
-        for (bom, encoding) in [
-            (UTF_8_BOM, Encoding::Utf8),
-            (UTF_16_LE_BOM, Encoding::Utf16Le),
-            (UTF_16_BE_BOM, Encoding::Utf16Be),
+        for (bom, marked) in [
+            (UTF_8_BOM, Charset::UTF_8),
+            (UTF_16_LE_BOM, Charset::UTF_16_LE),
+            (UTF_16_BE_BOM, Charset::UTF_16_BE),
         ] {
             if let Some(rest) = bytes.strip_prefix(bom) {
-                return Ok((encoding, rest));
+                return Ok((marked, rest));
             }
         }
         let sniffed = match bytes {
-            [b'<', 0, ..] => Some(Encoding::Utf16Le),
-            [0, b'<', ..] => Some(Encoding::Utf16Be),
+            [b'<', 0, ..] => Some(Charset::UTF_16_LE),
+            [0, b'<', ..] => Some(Charset::UTF_16_BE),
             _ => None,
         };
-        let encoding = match (charset, sniffed) {
+        let charset = match (charset, sniffed) {
             // RFC 2781, section 4.3: without a mark it is big-endian. What is sent differs.
-            (Some(name), _) if is_utf_16(name) => sniffed.unwrap_or(Encoding::Utf16Be),
-            (Some(name), _) => by_name(name).ok_or_else(|| unsupported(name))?,
-            (None, Some(encoding)) => encoding,
+            (Some(name), _) if is_utf_16(name) => sniffed.unwrap_or(Charset::UTF_16_BE),
+            (Some(name), _) => Charset::by_name(name).ok_or_else(|| unsupported(name))?,
+            (None, Some(sniffed)) => sniffed,
             (None, None) => declared(bytes)?,
         };
-        Ok((encoding, bytes))
+        Ok((charset, bytes))
     }
-}
-
-/// An encoding that is read.
-#[derive(Clone, Copy)]
-enum Encoding {
-    Utf8,
-    Utf16Le,
-    Utf16Be,
-    Iso8859_1,
-    Iso8859_15,
-    Windows1252,
-}
-
-/// Each encoding's names in the registry of IANA, and what else is sent.
-fn by_name(name: &str) -> Option<Encoding> {
-    const NAMES: [(&str, Encoding); 21] = [
-        ("utf-8", Encoding::Utf8),
-        ("utf8", Encoding::Utf8),
-        ("utf-16le", Encoding::Utf16Le),
-        ("utf-16be", Encoding::Utf16Be),
-        // RPC::XML announces this and sends UTF-8, of which it is a part.
-        ("us-ascii", Encoding::Utf8),
-        ("ascii", Encoding::Utf8),
-        ("ansi_x3.4-1968", Encoding::Utf8),
-        ("iso-8859-1", Encoding::Iso8859_1),
-        ("iso_8859-1", Encoding::Iso8859_1),
-        ("iso8859-1", Encoding::Iso8859_1),
-        ("iso8859_1", Encoding::Iso8859_1),
-        ("csisolatin1", Encoding::Iso8859_1),
-        ("latin1", Encoding::Iso8859_1),
-        ("latin-1", Encoding::Iso8859_1),
-        ("iso-8859-15", Encoding::Iso8859_15),
-        ("iso_8859-15", Encoding::Iso8859_15),
-        ("iso8859-15", Encoding::Iso8859_15),
-        ("latin-9", Encoding::Iso8859_15),
-        ("latin9", Encoding::Iso8859_15),
-        ("windows-1252", Encoding::Windows1252),
-        ("cp1252", Encoding::Windows1252),
-    ];
-    NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, encoding)| *encoding)
 }
 
 fn is_utf_16(name: &str) -> bool {
@@ -151,17 +104,17 @@ fn is_utf_16(name: &str) -> bool {
 }
 
 /// The encoding that the prolog declares. White space within the quotation marks is no part of any name.
-fn declared(bytes: &[u8]) -> Result<Encoding, DecodeError> {
+fn declared(bytes: &[u8]) -> Result<Charset, DecodeError> {
     let Some(name) = prolog(bytes).and_then(|prolog| pseudo_attribute(prolog, b"encoding")) else {
-        return Ok(Encoding::Utf8);
+        return Ok(Charset::UTF_8);
     };
     let name = String::from_utf8_lossy(name.trim_ascii());
-    match by_name(&name) {
+    match Charset::by_name(&name) {
         // The prolog was just read byte by byte.
-        Some(Encoding::Utf16Le | Encoding::Utf16Be) => Err(not_utf_16(&name)),
+        Some(charset) if charset.is_utf_16() => Err(not_utf_16(&name)),
         None if is_utf_16(&name) => Err(not_utf_16(&name)),
         None => Err(unsupported(&name)),
-        Some(encoding) => Ok(encoding),
+        Some(charset) => Ok(charset),
     }
 }
 
@@ -188,72 +141,6 @@ fn charset(content_type: &str) -> Option<&str> {
     let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
     let name = value.trim().trim_matches(['"', '\'']).trim();
     (!name.is_empty()).then_some(name)
-}
-
-fn by_byte(bytes: &[u8], read: fn(u8) -> Option<char>, meter: &Meter<'_>) -> Result<String, DecodeError> {
-    converted(bytes.iter().map(|byte| read(*byte)), meter)
-}
-
-/// Collects characters; `None` is one that the encoding does not have. A first pass measures them,
-/// because a text that grows could take twice its length.
-fn converted(
-    characters: impl Iterator<Item = Option<char>> + Clone,
-    meter: &Meter<'_>,
-) -> Result<String, DecodeError> {
-    let mut bytes = 0;
-    for (number, character) in characters.clone().map_while(|character| character).enumerate() {
-        check(number, meter)?;
-        bytes += character.len_utf8();
-    }
-    meter.take(bytes)?;
-    let mut text = String::with_capacity(bytes);
-    for (number, character) in characters.enumerate() {
-        check(number, meter)?;
-        match character {
-            Some(character) => text.push(character),
-            None => return Err(not_of_it(&text)),
-        }
-    }
-    Ok(text)
-}
-
-/// Checks the deadline at every so manyth character.
-fn check(number: usize, meter: &Meter<'_>) -> Result<(), Stop> {
-    if number % UNCHECKED_CHARS_MAX == UNCHECKED_CHARS_MAX - 1 { meter.check() } else { Ok(()) }
-}
-
-/// ISO-8859-1 but for eight characters.
-fn iso_8859_15(byte: u8) -> char {
-    match byte {
-        0xA4 => '€',
-        0xA6 => 'Š',
-        0xA8 => 'š',
-        0xB4 => 'Ž',
-        0xB8 => 'ž',
-        0xBC => 'Œ',
-        0xBD => 'œ',
-        0xBE => 'Ÿ',
-        _ => byte.into(),
-    }
-}
-
-/// ISO-8859-1 but for 0x80 to 0x9F, of which five are nothing.
-fn windows_1252(byte: u8) -> Option<char> {
-    const FROM_0X80: [&str; 2] = ["€\0‚ƒ„…†‡ˆ‰Š‹Œ\0Ž\0", "\0‘’“”•–—˜™š›œ\0žŸ"];
-    match byte {
-        0x80..=0x9F => {
-            let mut characters = FROM_0X80.iter().flat_map(|row| row.chars());
-            characters.nth(usize::from(byte - 0x80)).filter(|&character| character != '\0')
-        }
-        _ => Some(byte.into()),
-    }
-}
-
-fn utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16, meter: &Meter<'_>) -> Result<String, DecodeError> {
-    let (pairs, odd) = bytes.as_chunks::<2>();
-    let units = pairs.iter().copied().map(unit);
-    let text = converted(char::decode_utf16(units).map(Result::ok), meter)?;
-    if odd.is_empty() { Ok(text) } else { Err(not_of_it(&text)) }
 }
 
 fn unsupported(name: &str) -> DecodeError {
@@ -338,7 +225,8 @@ mod tests {
         assert_eq!(read(b"<\0a\0/\0>\0", "text/xml; charset=utf-16").as_deref(), Ok("<a/>"));
         assert_eq!(read(b"\0<\0a\0/\0>", "").as_deref(), Ok("<a/>"));
         assert_eq!(read(b" \0<\0a\0/\0>\0", "text/xml; charset=utf-16LE").as_deref(), Ok(" <a/>"));
-        assert_eq!(read(latin1, "text/xml; charset=koi8-r"), Err(code::UNSUPPORTED_ENCODING));
+        assert!(read(latin1, "text/xml; charset=koi8-r").unwrap().ends_with("<a>И</a>"));
+        assert_eq!(read(latin1, "text/xml; charset=utf-7"), Err(code::UNSUPPORTED_ENCODING));
         let utf_8 = "<?xml version='1.0' encoding='koi8-r'?><a>é</a>";
         assert_eq!(read(utf_8.as_bytes(), "text/xml; charset=us-ascii").as_deref(), Ok(utf_8));
     }

@@ -1,13 +1,14 @@
 //! Documents to calls and answers. Must not know of sockets, methods or plugins.
 //!
-//! `encoding` turns bytes into UTF-8, which can be read in two `ways`. `fast` reads what clients
-//! really send. It is tried first; xml-rs reads from the start whatever `fast` leaves: `reader` has
-//! its events, `elements` joins them, `values` and `grammar` know which elements there may be.
-//! `namespaces` limits declarations, `scalars` reads the text of one scalar, `doctype` refuses
-//! entities, and `passed` tells which limit of XML's own a document passed. The result is a `call`,
-//! an answer, or an `error`.
+//! `encoding` finds out how a document is encoded, and `charset` converts it to UTF-8, which can be
+//! read in two `ways`. `fast` reads what clients really send. It is tried first; xml-rs reads from
+//! the start whatever `fast` leaves: `reader` has its events, `elements` joins them, `values` and
+//! `grammar` know which elements there may be. `namespaces` limits declarations, `scalars` reads
+//! the text of one scalar, `doctype` refuses entities, and `passed` tells which limit of XML's own
+//! a document passed. The result is a `call`, an answer, or an `error`.
 
 mod call;
+mod charset;
 #[cfg(test)]
 mod costs;
 mod doctype;

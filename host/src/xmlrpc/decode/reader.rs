@@ -16,6 +16,7 @@ use super::limits::DecodeLimits;
 use super::namespaces::{DECLARATIONS_BYTES_MAX, DECLARATIONS_MAX, Namespaces};
 use super::scalars::trim;
 use super::{namespaces, passed};
+use crate::xmlrpc::extensions::EX_NAMESPACE;
 use crate::xmlrpc::fault::code;
 use crate::xmlrpc::resources::{Meter, Stop};
 use std::fmt;
@@ -34,8 +35,6 @@ const HELD_BYTES_EACH: usize = 2;
 const PROLOG_HELD_BYTES_EACH: usize = 6;
 /// What xml-rs allocates per namespace declaration of a start tag. It does not limit their number.
 const DECLARATION_HELD_BYTES: usize = 256;
-/// The namespace of Apache's extensions, which others have taken over.
-const EXTENSIONS: &str = "http://ws.apache.org/xmlrpc/namespaces/extensions";
 /// How much of a client's text an error repeats.
 const SHOWN_CHARS_MAX: usize = 40;
 /// How much of xml-rs's own words an error repeats: some hold a piece of the document.
@@ -201,7 +200,7 @@ impl<'a> Reader<'a> {
         if tail.first() != Some(&b'>') {
             return None;
         }
-        Some([head, b" xmlns:ex=\"", EXTENSIONS.as_bytes(), b"\"", tail].concat())
+        Some([head, b" xmlns:ex=\"", EX_NAMESPACE.as_bytes(), b"\"", tail].concat())
     }
 
     /// The number of bytes that have been read.
@@ -267,7 +266,7 @@ fn name_len(name: &OwnedName) -> usize {
 /// A name without prefix, if what the prefix stands for is known. A default namespace, which a few clients declare, says nothing.
 fn known_name(OwnedName { local_name, namespace, prefix }: OwnedName) -> String {
     match prefix {
-        Some(prefix) if namespace.as_deref() != Some(EXTENSIONS) => format!("{prefix}:{local_name}"),
+        Some(prefix) if namespace.as_deref() != Some(EX_NAMESPACE) => format!("{prefix}:{local_name}"),
         _ => local_name,
     }
 }

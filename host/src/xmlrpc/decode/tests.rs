@@ -240,9 +240,9 @@ fn what_is_no_xml_is_refused_with_its_code_and_place() {
         (param("<value>&unknown;</value>"), -32700, "Unexpected entity: unknown"),
         ("<?xml version='1.0' encoding='EBCDIC'?><a/>".into(), -32701, "Unsupported encoding: EBCDIC"),
         (
-            "<?xml version='1.0' encoding='iso-8859-16'?><a/>".into(),
+            "<?xml version='1.0' encoding='ISO-2022-KR'?><a/>".into(),
             -32701,
-            "Unsupported encoding: iso-8859-16",
+            "Unsupported encoding: ISO-2022-KR",
         ),
         ("<?xml version='1.0' encoding=''?><a/>".into(), -32701, "Unsupported encoding"),
         ("<?xml version='1.0' encoding='UTF-16'?><a/>".into(), -32701, "Declared encoding UTF-16"),

@@ -7,8 +7,8 @@ use super::encoding::Document;
 use super::error::DecodeError;
 use super::limits::DecodeLimits;
 use super::{fast, grammar};
+use crate::xmlrpc::borrowed::Store;
 use crate::xmlrpc::fault::{Fault, code};
-use crate::xmlrpc::lent::Store;
 use crate::xmlrpc::resources::{Meter, Resources, Stop, Unlimited};
 use hotcall_plugin::Value;
 

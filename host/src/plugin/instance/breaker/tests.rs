@@ -50,7 +50,7 @@ impl Scene {
 }
 
 fn one(caller: u8) -> Caller {
-    Caller::Address(IpAddr::from([10, 0, 0, caller]))
+    Caller::Address(IpAddr::from([10, 0, 0, caller]).into())
 }
 
 /// The trial call of a caller in good standing, or of another one.
@@ -307,16 +307,16 @@ fn one_panic_may_be_enough() {
 fn nothing_grows_without_end() {
     let scene = Scene::new();
     for number in 0..10_000_u32 {
-        let caller = Caller::Address(IpAddr::V4(number.into()));
+        let caller = Caller::Address(IpAddr::V4(number.into()).into());
         scene.breaker.ended(caller, Entry::Usual, true, scene.now + Duration::from_micros(number.into()));
     }
     for number in 0..10_000_u32 {
-        scene.breaker.answered(&Caller::Address(IpAddr::V4(number.into())));
+        scene.breaker.answered(&Caller::Address(IpAddr::V4(number.into()).into()));
     }
     let state = scene.breaker.lock();
     assert_eq!(state.culprits.len(), CULPRITS_MAX);
     assert!(state.panics.len() <= 5);
-    assert!(!state.culprits.contains_key(&Caller::Address(IpAddr::V4(0.into()))));
+    assert!(!state.culprits.contains_key(&Caller::Address(IpAddr::V4(0.into()).into())));
 }
 
 #[test]

@@ -1,21 +1,20 @@
 //! `<methodCall>` and `<methodResponse>`, and what stands before and after them.
 
 use super::values::{Decoder, MARKUP_BYTES_MAX};
+use crate::xmlrpc::borrowed::{Borrowed, Store};
 use crate::xmlrpc::decode::call::{BorrowedCall, owned};
 use crate::xmlrpc::decode::fault::fault_of;
 use crate::xmlrpc::decode::limits::DecodeLimits;
 use crate::xmlrpc::decode::scalars;
+use crate::xmlrpc::extensions::ex_namespace;
 use crate::xmlrpc::fault::Fault;
-use crate::xmlrpc::lent::{Lent, Store};
 use crate::xmlrpc::resources::Meter;
 use hotcall_plugin::Value;
 use std::borrow::Cow;
 
 /// The start of a root element that declares Apache's extensions, from its name on.
-const DECLARATIONS: [&str; 2] = [
-    " xmlns:ex=\"http://ws.apache.org/xmlrpc/namespaces/extensions\">",
-    " xmlns:ex='http://ws.apache.org/xmlrpc/namespaces/extensions'>",
-];
+const DECLARATIONS: [&str; 2] =
+    [concat!(" xmlns:ex=\"", ex_namespace!(), "\">"), concat!(" xmlns:ex='", ex_namespace!(), "'>")];
 /// A prolog is looked for in so many bytes.
 const PROLOG_BYTES_MAX: usize = 128;
 
@@ -107,7 +106,7 @@ impl<'a> Decoder<'a, '_> {
     }
 
     /// Reads the next `<param>`, or the end of them all.
-    fn param(&mut self) -> Option<Option<Lent<'a>>> {
+    fn param(&mut self) -> Option<Option<Borrowed<'a>>> {
         self.scanner.skip_space()?;
         if self.scanner.eat("<param>") {
             return self.only_value("</param>").map(Some);
@@ -117,7 +116,7 @@ impl<'a> Decoder<'a, '_> {
     }
 
     /// Reads the one `<value>` of an element whose start tag was read, up to and with its end tag.
-    fn only_value(&mut self, end: &str) -> Option<Lent<'a>> {
+    fn only_value(&mut self, end: &str) -> Option<Borrowed<'a>> {
         self.scanner.skip_space()?;
         self.scanner.expect("<value")?;
         let value = self.value()?;

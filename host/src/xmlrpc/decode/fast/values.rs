@@ -1,9 +1,9 @@
 //! Decodes `<value>` elements without recursion, as `decode::values` does for xml-rs.
 
 use super::scanner::Scanner;
+use crate::xmlrpc::borrowed::{Borrowed, List, MemberList, Store};
 use crate::xmlrpc::decode::limits::{DEPTH_CEILING, DecodeLimits};
 use crate::xmlrpc::decode::scalars::{self, Parser};
-use crate::xmlrpc::lent::{Lent, List, MemberList, Store};
 use crate::xmlrpc::resources::Meter;
 use hotcall_plugin::Value;
 use std::borrow::Cow;
@@ -37,7 +37,7 @@ enum Container<'a> {
 
 /// What stands in a `<value>`.
 enum Started<'a> {
-    Whole(Lent<'a>),
+    Whole(Borrowed<'a>),
     Container(Container<'a>),
 }
 
@@ -57,7 +57,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
     }
 
     /// Reads the rest of a `<value>` from its name on, its end tag included.
-    pub(super) fn value(&mut self) -> Option<Lent<'a>> {
+    pub(super) fn value(&mut self) -> Option<Borrowed<'a>> {
         loop {
             let mut value = match self.start()? {
                 Started::Whole(value) => value,
@@ -103,7 +103,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
         }
         if !self.scanner.eat(">") {
             self.scanner.expect("/>")?;
-            return Some(Started::Whole(Lent::string("")));
+            return Some(Started::Whole(Borrowed::string("")));
         }
         let at_text = self.scanner;
         self.scanner.skip_space()?;
@@ -112,7 +112,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
             _ => {
                 self.scanner = at_text;
                 let text = self.text("</value>")?;
-                Some(Started::Whole(Lent::string(text)))
+                Some(Started::Whole(Borrowed::string(text)))
             }
         }
     }
@@ -124,7 +124,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
             b'i' if self.scanner.eat("<i4>") => self.int("</i4>")?,
             b'i' if self.scanner.eat("<i8>") => self.long("</i8>")?,
             b's' if self.scanner.eat("<string>") => self.string()?,
-            b's' if self.scanner.eat("<string/>") => Lent::string(""),
+            b's' if self.scanner.eat("<string/>") => Borrowed::string(""),
             b's' if self.scanner.eat("<struct>") => {
                 let container = Container::Struct { members: self.store.member_list(), name: "" };
                 return self.has_room().then_some(Started::Container(container));
@@ -138,9 +138,9 @@ impl<'a, 'm> Decoder<'a, 'm> {
             }
             b'b' if self.scanner.eat("<boolean>") => self.scalar(scalars::boolean, "</boolean>")?,
             b'b' if self.scanner.eat("<base64>") => self.base64()?,
-            b'b' if self.scanner.eat("<base64/>") => Lent::binary(&[]),
-            b'n' if self.scanner.eat("<nil/>") => Lent::NIL,
-            b'n' if self.scanner.eat("<nil></nil>") => Lent::NIL,
+            b'b' if self.scanner.eat("<base64/>") => Borrowed::binary(&[]),
+            b'n' if self.scanner.eat("<nil/>") => Borrowed::NIL,
+            b'n' if self.scanner.eat("<nil></nil>") => Borrowed::NIL,
             b'a' => {
                 if let Some(container) = self.array()? {
                     return Some(Started::Container(container));
@@ -148,7 +148,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
                 self.store.array(self.store.list(), self.meter).ok()?
             }
             // Whether the prefix was declared makes no difference: a document without its declaration is read as if it had one.
-            b'e' if self.scanner.eat("<ex:nil/>") => Lent::NIL,
+            b'e' if self.scanner.eat("<ex:nil/>") => Borrowed::NIL,
             b'e' if self.scanner.eat("<ex:i8>") => self.long("</ex:i8>")?,
             _ => return None,
         };
@@ -182,29 +182,29 @@ impl<'a, 'm> Decoder<'a, 'm> {
     }
 
     /// Reads on to the end of a string's element. Node's client sends what it would have to escape as CDATA.
-    fn string(&mut self) -> Option<Lent<'a>> {
+    fn string(&mut self) -> Option<Borrowed<'a>> {
         if !self.scanner.eat("<![CDATA[") {
-            return Some(Lent::string(self.text("</string>")?));
+            return Some(Borrowed::string(self.text("</string>")?));
         }
         let text = self.scanner.cdata(self.meter)?;
         self.scanner.expect("</string>")?;
-        Some(Lent::string(self.store.text(text, self.meter).ok()?))
+        Some(Borrowed::string(self.store.text(text, self.meter).ok()?))
     }
 
     /// Reads on to the end of an element of base64.
-    fn base64(&mut self) -> Option<Lent<'a>> {
+    fn base64(&mut self) -> Option<Borrowed<'a>> {
         let text = self.text("</base64>")?;
         let bytes = scalars::base64(text, self.meter).ok()??;
-        Some(Lent::binary(self.store.bytes(Cow::Owned(bytes), self.meter).ok()?))
+        Some(Borrowed::binary(self.store.bytes(Cow::Owned(bytes), self.meter).ok()?))
     }
 
     #[inline]
-    fn int(&mut self, end: &str) -> Option<Lent<'a>> {
+    fn int(&mut self, end: &str) -> Option<Borrowed<'a>> {
         let before = self.scanner;
         match self.scanner.plain_number() {
             Some(number) => {
                 self.scanner.expect(end)?;
-                Some(i32::try_from(number).map_or(Lent::long(number), Lent::int))
+                Some(i32::try_from(number).map_or(Borrowed::long(number), Borrowed::int))
             }
             None => {
                 self.scanner = before;
@@ -213,19 +213,19 @@ impl<'a, 'm> Decoder<'a, 'm> {
         }
     }
 
-    fn long(&mut self, end: &str) -> Option<Lent<'a>> {
+    fn long(&mut self, end: &str) -> Option<Borrowed<'a>> {
         self.scalar(scalars::long, end)
     }
 
     /// Reads on to the end of a scalar's element.
     #[inline]
-    fn scalar(&mut self, parse: Parser, end: &str) -> Option<Lent<'a>> {
+    fn scalar(&mut self, parse: Parser, end: &str) -> Option<Borrowed<'a>> {
         Some(match parse(self.text(end)?).ok()? {
-            Value::Bool(value) => Lent::boolean(value),
-            Value::Int(value) => Lent::int(value),
-            Value::Long(value) => Lent::long(value),
-            Value::Double(value) => Lent::double(value),
-            Value::DateTime(value) => Lent::date_time(value),
+            Value::Bool(value) => Borrowed::boolean(value),
+            Value::Int(value) => Borrowed::int(value),
+            Value::Long(value) => Borrowed::long(value),
+            Value::Double(value) => Borrowed::double(value),
+            Value::DateTime(value) => Borrowed::date_time(value),
             _ => return None,
         })
     }
@@ -242,7 +242,7 @@ impl<'a, 'm> Decoder<'a, 'm> {
 impl<'a> Container<'a> {
     /// Takes the value that was read last, and reads to where it ends.
     #[inline]
-    fn put(&mut self, value: Lent<'a>, scanner: &mut Scanner<'a>, meter: &Meter<'_>) -> Option<()> {
+    fn put(&mut self, value: Borrowed<'a>, scanner: &mut Scanner<'a>, meter: &Meter<'_>) -> Option<()> {
         match self {
             Self::Array(values) => values.push(value, meter).ok()?,
             Self::Struct { members, name } => {
@@ -287,7 +287,7 @@ impl<'a> Container<'a> {
         scanner.eat("</value>").then_some(false)
     }
 
-    fn whole(self, store: &'a Store, meter: &Meter<'_>) -> Option<Lent<'a>> {
+    fn whole(self, store: &'a Store, meter: &Meter<'_>) -> Option<Borrowed<'a>> {
         match self {
             Self::Array(values) => store.array(values, meter).ok(),
             Self::Struct { mut members, .. } => {

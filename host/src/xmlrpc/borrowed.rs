@@ -3,7 +3,7 @@
 //! Texts are borrowed from the document where possible, so a call allocates no memory for each
 //! value and copies none. Documents that xml-rs decodes, and calls that change threads, become
 //! owned values, which are lent to the plugin in the same form.
-#![allow(unsafe_code, reason = "what is lent is read through the pointers of the ABI")]
+#![allow(unsafe_code, reason = "borrowed values are read through the pointers of the ABI")]
 
 use super::resources::{Meter, Stop};
 use super::unique::unique;
@@ -34,7 +34,7 @@ pub struct Store {
 
 /// One value. It cannot outlive the text and the store that it was made of.
 #[derive(Clone, Copy)]
-pub(crate) struct Lent<'a> {
+pub(crate) struct Borrowed<'a> {
     raw: abi::Value,
     from: PhantomData<&'a [u8]>,
 }
@@ -90,24 +90,28 @@ impl Store {
     #[inline]
     pub(crate) fn items<'a>(&'a self, list: List<'a>, meter: &Meter<'_>) -> Result<Items<'a>, Stop> {
         let items = self.values.keep(list.raw, &self.small, meter)?;
-        // SAFETY: `Lent` and `List` hold only what safe code gave them for 'a: numbers, and slices of texts and of this store.
+        // SAFETY: `Borrowed` and `List` hold only what safe code gave them for 'a: numbers, and slices of texts and of this store.
         Ok(unsafe { Items::new(items) })
     }
 
     /// The list as an array.
     #[inline]
-    pub(crate) fn array<'a>(&'a self, list: List<'a>, meter: &Meter<'_>) -> Result<Lent<'a>, Stop> {
+    pub(crate) fn array<'a>(&'a self, list: List<'a>, meter: &Meter<'_>) -> Result<Borrowed<'a>, Stop> {
         let items = self.values.keep(list.raw, &self.small, meter)?;
         let array = abi::Items { ptr: items.as_ptr(), len: items.len() };
-        Ok(Lent::new(abi::ARRAY, abi::Payload { array }))
+        Ok(Borrowed::new(abi::ARRAY, abi::Payload { array }))
     }
 
     /// The list as a struct.
     #[inline]
-    pub(crate) fn structure<'a>(&'a self, list: MemberList<'a>, meter: &Meter<'_>) -> Result<Lent<'a>, Stop> {
+    pub(crate) fn structure<'a>(
+        &'a self,
+        list: MemberList<'a>,
+        meter: &Meter<'_>,
+    ) -> Result<Borrowed<'a>, Stop> {
         let members = self.members.keep(list.raw, &self.small, meter)?;
         let structure = abi::Members { ptr: members.as_ptr(), len: members.len() };
-        Ok(Lent::new(abi::STRUCT, abi::Payload { structure }))
+        Ok(Borrowed::new(abi::STRUCT, abi::Payload { structure }))
     }
 
     /// Text that lives as long as the store at least.
@@ -154,7 +158,7 @@ impl Store {
     }
 }
 
-impl<'a> Lent<'a> {
+impl<'a> Borrowed<'a> {
     /// No value.
     pub(crate) const NIL: Self = Self::new(abi::NIL, abi::Payload { long: 0 });
 
@@ -207,7 +211,7 @@ impl<'a> Lent<'a> {
 impl<'a> List<'a> {
     /// Puts a value behind the others.
     #[inline]
-    pub(crate) fn push(&mut self, value: Lent<'a>, meter: &Meter<'_>) -> Result<(), Stop> {
+    pub(crate) fn push(&mut self, value: Borrowed<'a>, meter: &Meter<'_>) -> Result<(), Stop> {
         meter.make_room(&mut self.raw, size_of::<abi::Value>())?;
         self.raw.push(value.raw);
         Ok(())
@@ -217,7 +221,7 @@ impl<'a> List<'a> {
 impl<'a> MemberList<'a> {
     /// Puts a member behind the others.
     #[inline]
-    pub(crate) fn push(&mut self, name: &'a str, value: Lent<'a>, meter: &Meter<'_>) -> Result<(), Stop> {
+    pub(crate) fn push(&mut self, name: &'a str, value: Borrowed<'a>, meter: &Meter<'_>) -> Result<(), Stop> {
         meter.make_room(&mut self.raw, size_of::<abi::Member>())?;
         self.raw.push(abi::Member { name: abi::Str::new(name), value: value.raw });
         Ok(())
@@ -284,7 +288,7 @@ fn raise(small: &Bump, meter: &Meter<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Keeps a list as it is. Whoever drops or changes those that are kept needs them for itself alone.
+/// Keeps a list. Dropping or changing kept lists needs exclusive access.
 fn keep<T>(kept: &RefCell<Vec<Vec<T>>>, list: Vec<T>) -> &[T] {
     let (first, len) = (list.as_ptr(), list.len());
     kept.borrow_mut().push(list);
@@ -310,16 +314,16 @@ mod tests {
         Store::with(|store| {
             let (document, meter) = (String::from("text"), &meter());
             let mut members = store.member_list();
-            members.push("a", Lent::string(&document), meter).unwrap();
+            members.push("a", Borrowed::string(&document), meter).unwrap();
             let bytes = store.bytes(Cow::Owned(vec![1, 2]), meter).unwrap();
-            members.push("b", Lent::binary(bytes), meter).unwrap();
+            members.push("b", Borrowed::binary(bytes), meter).unwrap();
             let text = store.text(Cow::Owned("owned".to_owned()), meter).unwrap();
             let mut list = store.list();
             for value in [
-                Lent::int(5),
+                Borrowed::int(5),
                 store.structure(members, meter).unwrap(),
                 store.array(store.list(), meter).unwrap(),
-                Lent::string(text),
+                Borrowed::string(text),
             ] {
                 list.push(value, meter).unwrap();
             }
@@ -342,7 +346,7 @@ mod tests {
             assert_eq!(text.as_ptr(), first);
             let mut list = store.list();
             for number in 0..i64::try_from(COPIED_BYTES_MAX).unwrap() {
-                list.push(Lent::long(number), meter).unwrap();
+                list.push(Borrowed::long(number), meter).unwrap();
             }
             let first = list.raw.as_ptr();
             // Others that are kept meanwhile leave it where it is.
@@ -361,7 +365,7 @@ mod tests {
         let first = |count: i64| {
             Store::with(|store| {
                 let (mut list, meter) = (store.list(), &meter());
-                (0..count).for_each(|number| list.push(Lent::long(number), meter).unwrap());
+                (0..count).for_each(|number| list.push(Borrowed::long(number), meter).unwrap());
                 let first = list.raw.as_ptr();
                 store.items(list, meter).unwrap();
                 for _ in 0..count {
@@ -382,7 +386,7 @@ mod tests {
             Store::with(|store| {
                 let (mut list, meter) = (store.member_list(), &meter());
                 for (number, name) in (0..).zip(names) {
-                    list.push(name, Lent::int(number), meter).unwrap();
+                    list.push(name, Borrowed::int(number), meter).unwrap();
                 }
                 list.deduplicate(meter).unwrap();
                 let structure = store.structure(list, meter).unwrap();
