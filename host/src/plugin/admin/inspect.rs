@@ -89,7 +89,7 @@ impl Report {
         listing::check_name(self.file.file_name().unwrap_or_default())?;
         let file = permissions::open(&self.file, config.policy())?;
         self.passed.push(step_name(&Step::Permissions));
-        let content = content::read_open(file, limits.plugin_bytes_max)?;
+        let content = content::read_open(&file, limits.plugin_bytes_max)?;
         self.sha256 = Some(content.hash.hex());
         self.passed.push(step_name(&Step::Read));
         let passed = &mut |step| self.passed.push(step_name(&step));

@@ -1,6 +1,7 @@
 //! What lies on disk: the listing, who could change it, which of it is trusted, and private copies.
 //! Must not know plugins' code.
 
+pub(crate) mod arrival;
 pub(crate) mod content;
 pub(crate) mod listing;
 pub(crate) mod permissions;

@@ -1,8 +1,12 @@
-//! Hints from the kernel that the plugins directory changed. Events get lost, arrive twice, and never come at all from
-//! some file systems, so a hint carries nothing: the loader looks for itself, and looks now and then without one.
+//! Hints from the kernel that the plugins directory changed. Events get lost, arrive twice, and
+//! never come at all from some file systems. So a hint carries nothing: the loader looks for
+//! itself, and looks now and then without one. Events only ever save it a wait (`arrival`).
 
+use super::arrival::{Arrival, Arrivals};
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +21,7 @@ pub(crate) struct Watcher {
     watched: [Option<(u64, u64)>; 2],
     /// Set when a name may lead to another directory than before, even one with the same inode number.
     stale: Arc<AtomicBool>,
+    arrivals: Arc<Arrivals>,
     was_warned: bool,
 }
 
@@ -27,19 +32,29 @@ impl Watcher {
     /// The kernel has no more watchers to give.
     pub(crate) fn start(directory: &Path, hint: impl Fn() + Send + 'static) -> notify::Result<Self> {
         let stale = Arc::new(AtomicBool::new(false));
+        let arrivals = Arc::new(Arrivals::new());
         let (is_stale, watched) = (Arc::clone(&stale), directory.to_owned());
+        let noted = Arc::clone(&arrivals);
         let inner = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let (is_hint, is_of_directory) = match &event {
                 Ok(event) => (is_hint(event, &watched), event.paths.contains(&watched)),
                 Err(_) => (true, true),
             };
+            match &event {
+                Ok(event) if !is_of_directory && !event.need_rescan() => {
+                    note(event, &watched, &noted);
+                }
+                // The loader's listing opens the directory, which says nothing of its files.
+                Ok(_) if !is_hint => {}
+                _ => noted.forget(),
+            }
             if is_hint {
                 is_stale.fetch_or(is_of_directory, Ordering::Relaxed);
                 hint();
             }
         })?;
-        let mut watcher =
-            Self { inner, directory: directory.to_owned(), watched: [None; 2], stale, was_warned: false };
+        let (directory, watched) = (directory.to_owned(), [None; 2]);
+        let mut watcher = Self { inner, directory, watched, stale, arrivals, was_warned: false };
         watcher.renew();
         Ok(watcher)
     }
@@ -72,6 +87,18 @@ impl Watcher {
         }
         is_stale
     }
+
+    /// The names that came to their files at once since this was asked last.
+    pub(crate) fn take_arrivals(&self) -> BTreeMap<OsString, Arrival> {
+        self.arrivals.take()
+    }
+}
+
+/// Takes note of what an event says of files in the directory.
+fn note(event: &Event, directory: &Path, arrivals: &Arrivals) {
+    // The first path alone: of a rename that has two, the second had an event of its own.
+    let path = event.paths.first().filter(|path| path.parent() == Some(directory));
+    path.iter().for_each(|path| arrivals.note(event.kind, path));
 }
 
 /// Whether it may tell of a change. The loader's own reading causes events too: those must not wake it.
