@@ -31,6 +31,8 @@ pub struct Report {
     pub abi: Option<(u32, u32)>,
     /// The plugin's name and version. Known after the table was read.
     pub plugin: Option<(String, String)>,
+    /// What it says that it is for. Known after the table was read, if it says so.
+    pub description: Option<String>,
     /// Its methods.
     pub methods: Vec<Arc<MethodInfo>>,
     /// What does not hinder serving it.
@@ -73,6 +75,7 @@ impl Report {
             refusal: None,
             abi: None,
             plugin: None,
+            description: None,
             methods: Vec::new(),
             warnings: Vec::new(),
         }
@@ -102,6 +105,7 @@ impl Report {
         let descriptor = &candidate.descriptor;
         self.abi = Some(candidate.abi);
         self.plugin = Some((descriptor.name.clone(), descriptor.version.clone()));
+        self.description = descriptor.description();
         self.methods.clone_from(&descriptor.methods);
         self.warnings.clone_from(&candidate.warnings);
 
