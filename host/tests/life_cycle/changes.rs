@@ -1,12 +1,15 @@
 //! Files come, change and go while calls run.
 
-use crate::scene::Scene;
-use hotcall::plugin::{FileState, Watch};
+use crate::scene::{PATIENCE, Scene};
+use hotcall::plugin::{self, Config, FileState, Watch};
+use hotcall::registry::Registry;
 use hotcall::xmlrpc::Value;
 use std::fs::{self, OpenOptions};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Instant;
 
 fn cp(from: &Path, to: &Path) {
     fs::write(to, fs::read(from).unwrap()).unwrap();
@@ -82,10 +85,25 @@ fn polling_sees_the_same() {
 #[test]
 fn nothing_is_seen_before_asked_when_watching_is_off() {
     let mut scene = Scene::new();
+    cp(&scene.life("q", "n", 1), &scene.file("q.so"));
     scene.start(Watch::Off);
+    // Another life cycle that looks at the same directory shows that there was time to see both.
+    let seen = Arc::new(Registry::default());
+    let state_dir = scene.root.path().join("witness");
+    let config = Config { state_dir, ..scene.config(Watch::Poll) };
+    let witness = plugin::start(config, Arc::clone(&seen)).unwrap();
     cp(&scene.life("p", "m", 1), &scene.file("p.so"));
+    fs::remove_file(scene.file("q.so")).unwrap();
+    scene.until("the witness has seen both", || {
+        let snapshot = seen.snapshot();
+        snapshot.get("m").is_some() && snapshot.get("n").is_none()
+    });
+    assert_eq!((scene.answer("m"), scene.status_of("p.so")), (None, None));
+    assert_eq!(scene.status_of("q.so").unwrap().state, FileState::Serving);
+    witness.stop(Instant::now() + PATIENCE);
     scene.look();
     scene.until_answer("m", Some(1));
+    scene.until_answer("n", None);
 }
 
 /// A scene in which no file settles before the test is over.
