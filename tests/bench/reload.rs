@@ -144,7 +144,9 @@ fn quiet_reloads(server: &Server, versions: &[Vec<u8>; 2]) -> [Vec<Duration>; 2]
     let (client, file, beside) =
         (server.client(), server.plugins().join("echo.so"), server.beside("incoming"));
     let rename: &dyn Fn() = &|| fs::rename(&beside, &file).unwrap();
-    let write: &dyn Fn() = &|| drop(fs::copy(&beside, &file).unwrap());
+    let write: &dyn Fn() = &|| {
+        fs::copy(&beside, &file).unwrap();
+    };
     let mut version = 0;
     [rename, write].map(|replace| {
         let mut times = Vec::new();

@@ -3,6 +3,7 @@
 //! itself, and looks now and then without one. Events only ever save it a wait (`arrival`).
 
 use super::arrival::{Arrival, Arrivals};
+use super::listing;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::BTreeMap;
@@ -94,11 +95,14 @@ impl Watcher {
     }
 }
 
-/// Takes note of what an event says of files in the directory.
+/// Takes note of what an event says of a plugin file in the directory.
 fn note(event: &Event, directory: &Path, arrivals: &Arrivals) {
     // The first path alone: of a rename that has two, the second had an event of its own.
-    let path = event.paths.first().filter(|path| path.parent() == Some(directory));
-    path.iter().for_each(|path| arrivals.note(event.kind, path));
+    let Some(path) = event.paths.first() else { return };
+    let is_plugin = path.file_name().is_some_and(listing::is_plugin_name);
+    if is_plugin && path.parent() == Some(directory) {
+        arrivals.note(event.kind, path);
+    }
 }
 
 /// Whether it may tell of a change. The loader's own reading causes events too: those must not wake it.
@@ -114,7 +118,7 @@ fn is_hint(event: &Event, directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use notify::event::Flag;
+    use notify::event::{Flag, ModifyKind, RenameMode};
 
     #[test]
     fn only_changes_nearby_are_hints() {
@@ -124,6 +128,12 @@ mod tests {
         assert!(is_hint(&event(write, "/srv/plugins/a.so"), directory));
         assert!(is_hint(&event(EventKind::Any, "/srv/plugins"), directory));
         assert!(!is_hint(&event(EventKind::Any, "/srv/other"), directory));
+        let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+        let arrivals = Arrivals::new();
+        for path in ["plugins/a.so.tmp", "plugins/.a.so", "other/a.so", "plugins/b.so"] {
+            note(&event(renamed, &format!("/srv/{path}")), directory, &arrivals);
+        }
+        assert_eq!(arrivals.take().into_keys().collect::<Vec<_>>(), ["b.so"]);
         let open = EventKind::Access(AccessKind::Open(AccessMode::Any));
         assert!(!is_hint(&event(open, "/srv/plugins/a.so"), directory));
         assert!(is_hint(&Event::new(EventKind::Other).set_flag(Flag::Rescan), directory));
