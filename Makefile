@@ -34,6 +34,14 @@ REMAPPED = CARGO_ENCODED_RUSTFLAGS="$$(set -- $(RUSTFLAGS) \
     "--remap-path-prefix=$(RUST_SOURCES)=/rustc/$(RUST_COMMIT)" \
     && IFS=$$(printf '\037') && printf %s "$$*")"
 
+# Release builds keep their debug information, and $(call split-debug,FROM,TO,STRIP,MODE) splits it
+# off: TO is FROM without it, and backtraces and debuggers find it in TO.debug.
+WHOLE = --config 'profile.release.strip="none"' \
+    --config 'profile.release.package.hotcall.strip="none"'
+split-debug = objcopy --only-keep-debug $(1) $(2).debug && \
+    objcopy $(3) --add-gnu-debuglink=$(2).debug $(1) $(2).new && \
+    chmod $(4) $(2).new && mv -f $(2).new $(2)
+
 RUST_PLUGINS = $(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
 C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 
@@ -48,15 +56,17 @@ run: SECTIONS = run
 run: install-packages build ## installs what is missing, builds, and serves plugins/ over HTTPS; an edited plugin is rebuilt
 	exec $(BIN) dev plugins --state-dir $(STATE_DIR) $(ARGS)
 
-build: ## builds target/release/hotcall
-	$(if $(filter dev,$(PROFILE)),,$(REMAPPED)) $(CARGO) build --locked --profile $(PROFILE) --package hotcall
+build: ## builds target/release/hotcall, and hotcall.debug with its line tables
+	$(if $(filter dev,$(PROFILE)),,$(REMAPPED)) $(CARGO) build --locked --profile $(PROFILE) \
+	    --package hotcall $(WHOLE)
+	$(if $(filter release,$(PROFILE)),$(call split-debug,$(BIN),$(BIN),--strip-debug,755))
 
 # Each file comes in one step, so that a server may serve the directory meanwhile.
 plugins: c-plugins ## builds the bundled plugins, in Rust and in C, into target/plugins
-	$(REMAPPED) $(CARGO) build --locked --release $(addprefix --package ,$(RUST_PLUGINS))
+	$(REMAPPED) $(CARGO) build --locked --release $(WHOLE) $(addprefix --package ,$(RUST_PLUGINS))
 	for name in $(subst -,_,$(RUST_PLUGINS)); do \
-	    install -m 644 $(TARGET)/release/lib$$name.so $(PLUGINS)/.$$name.new && \
-	    mv -f $(PLUGINS)/.$$name.new $(PLUGINS)/lib$$name.so || exit 1; \
+	    file=lib$$name.so; \
+	    $(call split-debug,$(TARGET)/release/$$file,$(PLUGINS)/$$file,--strip-all,644) || exit 1; \
 	done
 
 c-plugins:

@@ -1,5 +1,6 @@
 //! What a reload costs: a plugin in Rust is replaced a thousand times, two versions in turn, while clients call it over HTTPS.
-//! Prints the figures of RELOAD.md and fails when a call failed, an answer was wrong, or something leaks.
+//! Before that it is replaced without clients, by a rename and in place in turn. Prints the figures
+//! of RELOAD.md and fails when a call failed, an answer was wrong, or something leaks.
 //!
 //! `make bench-reload`, or `cargo bench --package hotcall-tests --bench reload -- [RELOADS]`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot run has nothing to report")]
@@ -14,11 +15,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const RELOADS: u64 = 1_000;
+/// Reloads without clients, of each kind.
+const QUIET_RELOADS: usize = 30;
 const CLIENTS: usize = 8;
 const WARM_UP: Duration = Duration::from_secs(3);
 const METHOD: &str = "echo.version";
 /// Between two questions of the client that waits for the new version.
 const ASK_GAP: Duration = Duration::from_millis(1);
+/// Before each reload without clients.
+const QUIET_GAP: Duration = Duration::from_millis(200);
 /// What resident memory may grow by in RELOADS reloads.
 const GROWTH_KB_MAX: u64 = 60 << 10;
 
@@ -63,6 +68,8 @@ fn main() -> ExitCode {
         .argument("--workers=1")
         .plugin("echo.so", &folder.path().join("version-0.so"))
         .start();
+
+    report_quiet(quiet_reloads(&server, &versions));
 
     // Threads and buffers that come with the first clients and stay are no leak.
     run(&server, &Shared::default(), |_| thread::sleep(WARM_UP));
@@ -129,6 +136,46 @@ fn reload(server: &Server, shared: &Shared, versions: &[Vec<u8>; 2], reloads: u6
         }
     }
     Load { reload_times, elapsed: began.elapsed() }
+}
+
+/// From the change of the file to the new version's first answer while nobody else calls: renamed
+/// and written in place.
+fn quiet_reloads(server: &Server, versions: &[Vec<u8>; 2]) -> [Vec<Duration>; 2] {
+    let (client, file, beside) =
+        (server.client(), server.plugins().join("echo.so"), server.beside("incoming"));
+    let rename: &dyn Fn() = &|| fs::rename(&beside, &file).unwrap();
+    let write: &dyn Fn() = &|| {
+        fs::copy(&beside, &file).unwrap();
+    };
+    let mut version = 0;
+    [rename, write].map(|replace| {
+        let mut times = Vec::new();
+        for _ in 0..QUIET_RELOADS {
+            version = 1 - version;
+            fs::write(&beside, &versions[version]).unwrap();
+            // What the last reload left to do is done by then.
+            thread::sleep(QUIET_GAP);
+            let placed = Instant::now();
+            replace();
+            let expected = Value::from(version.to_string().as_str());
+            while client.call::<Value>(METHOD, vec![]).expect("the server answers") != expected {
+                assert!(placed.elapsed() < WAIT_MAX, "never reloaded:\n{}", server.log());
+                thread::sleep(ASK_GAP);
+            }
+            times.push(placed.elapsed());
+        }
+        times
+    })
+}
+
+fn report_quiet(times: [Vec<Duration>; 2]) {
+    let [renamed, written] = times.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2].as_secs_f64() * 1e3
+    });
+    println!("median of {QUIET_RELOADS} reloads without clients");
+    println!("  by a rename          {renamed:.0} ms, {:.2} of the next", renamed / written);
+    println!("  in place             {written:.0} ms");
 }
 
 impl Holds {

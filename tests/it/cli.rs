@@ -135,7 +135,8 @@ fn check_names_defects() {
     let passed = check(&[good, artifacts::text_c().to_str().unwrap()]);
     let table = text(&passed.stdout);
     assert_eq!(passed.status.code(), Some(0), "{table}{}", text(&passed.stderr));
-    for part in ["arithmetic", "add", "int", "text-c", "upper", "1.0"] {
+    let description = "description  The bundled arithmetic plugin: add,";
+    for part in ["arithmetic", "add", "int", "text-c", "upper", "1.0", description] {
         assert!(table.contains(part), "{part}: {table}");
     }
     let failed = check(&[good, bad.to_str().unwrap()]);

@@ -146,13 +146,27 @@ fn plugins_are_shown() {
     let table = hotcall(&["plugins", &operated.url]);
     let text = String::from_utf8(table.stdout).unwrap();
     assert_eq!(table.status.code(), Some(0), "{text}");
-    for parts in
-        [["echo", "serving", "echo.so"], ["-", "refused", "bad.so"], ["error:", "not a shared", "library"]]
-    {
+    let description = "A plugin for the tests: answers with what it is given";
+    for parts in [
+        ["echo", "serving", "echo.so"],
+        ["-", "refused", "bad.so"],
+        ["error:", "not a shared", "library"],
+        ["  ", "description: ", description],
+    ] {
         assert!(text.lines().any(|line| parts.iter().all(|part| line.contains(part))), "{parts:?}: {text}");
     }
-    let listed = hotcall(&["methods", &operated.url, "hotcall.reload"]);
-    assert!(String::from_utf8(listed.stdout).unwrap().contains("hotcall.reload(string) -> struct"));
+    let methods = |arguments: &[&str]| {
+        let listed = hotcall(&[&["methods"], arguments].concat());
+        String::from_utf8(listed.stdout).unwrap()
+    };
+    let listed = methods(&[&operated.url, "hotcall.reload"]);
+    assert!(listed.contains("hotcall.reload(string) -> struct") && !listed.contains("plugin echo"));
+    let line = format!("\nplugin echo 0.1.0: {description}");
+    for listed in [methods(&[&operated.url]), methods(&[&operated.url, "echo.fail"])] {
+        assert!(listed.contains(&line), "{listed}");
+    }
+    let others = methods(&["--insecure", operated.server.url()]);
+    assert!(!others.contains(&line), "operators alone see it");
 }
 
 fn out_of_service() {

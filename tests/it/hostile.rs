@@ -410,7 +410,8 @@ fn introspection(text: &str) {
         assert_shown("methods", &hotcall(&["methods", &liar.url]));
         assert_shown("a method", &hotcall(&["methods", &liar.url, "method"]));
     }
-    let members = ["name", "version", "state", "file", "last_error"].map(|member| (member, text.to_owned()));
+    let members = ["name", "version", "description", "state", "file", "last_error"]
+        .map(|member| (member, text.to_owned()));
     let warnings = [("warnings", array(&[text]))];
     let plugin = structure(&[&members[..], &warnings].concat());
     let liar = Liar::of("200 OK", "", &result(&array(&[&plugin])));

@@ -54,15 +54,39 @@ fn assert_locked(of: &str, script: &str) -> usize {
 /// One plugin in each language, with the recipe of `make plugins`.
 fn plugins_are_reproducible() {
     // Debug information holds paths, and text-c has none by default.
-    assert_reproducible(&["plugins", "RUST_PLUGINS=counter", "C_PLUGINS=text-c", "CFLAGS=-O2 -g"], 2);
+    let arguments = ["plugins", "RUST_PLUGINS=counter", "C_PLUGINS=text-c", "CFLAGS=-O2 -g"];
+    let built = assert_reproducible(&arguments, 3);
+    assert_split(&built, "libcounter.so");
+    assert!(built["libcounter.so"].len() < PLUGIN_BYTES_MAX);
+}
+
+/// What a bundled plugin in Rust may have without its debug information.
+const PLUGIN_BYTES_MAX: usize = 500_000;
+
+/// Checks that a file's line tables are in the file beside it, which it names.
+fn assert_split(built: &Built, name: &str) {
+    let sections = |name: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), &built[name]).unwrap();
+        run(Command::new("readelf").arg("-SW").arg(file.path()))
+    };
+    let (program, debug) = (sections(name), sections(&format!("{name}.debug")));
+    assert!(!program.contains(".debug_line") && debug.contains(".debug_line"), "{program}{debug}");
+    assert!(program.contains(".gnu_debuglink"), "{program}");
+    assert!(contains(&built[name], &format!("{name}.debug")));
 }
 
 fn release_is_reproducible() {
-    assert_reproducible(&["build", "plugins"], 6);
+    // The server and four plugins with their debug information, and text-c.
+    let built = assert_reproducible(&["build", "plugins"], 11);
+    assert_split(&built, "hotcall");
 }
 
+/// Files that make has made, by their names.
+type Built = BTreeMap<String, Vec<u8>>;
+
 /// Runs make with these arguments in two copies of the repository, and compares the `count` files that it made.
-fn assert_reproducible(arguments: &[&str], count: usize) {
+fn assert_reproducible(arguments: &[&str], count: usize) -> Built {
     let root = tempfile::tempdir().unwrap();
     let cargo_home = cargo_home();
     let one = Build {
@@ -89,10 +113,11 @@ fn assert_reproducible(arguments: &[&str], count: usize) {
             }
         }
     }
-    let [one, two] = &built;
-    for (name, bytes) in one {
+    let [one, two] = built;
+    for (name, bytes) in &one {
         assert!(Some(bytes) == two.get(name), "{name} has other bytes in another folder");
     }
+    one
 }
 
 /// A copy of the repository and where it is built.
@@ -104,13 +129,15 @@ struct Build {
 
 impl Build {
     /// The server, if it was built, and the plugins, by their names.
-    fn make(&self, arguments: &[&str]) -> BTreeMap<String, Vec<u8>> {
+    fn make(&self, arguments: &[&str]) -> Built {
         copy(&repository(), &self.checkout);
         let mut command = make(&self.checkout);
         command.args(arguments).env("CARGO_TARGET_DIR", &self.target).env("CARGO_HOME", &self.cargo_home);
         run(&mut command);
         let plugins = fs::read_dir(self.target.join("plugins")).unwrap().map(|entry| entry.unwrap().path());
-        let server = Some(self.target.join("release/hotcall")).filter(|server| server.is_file());
+        let release = self.target.join("release");
+        let server = ["hotcall", "hotcall.debug"].map(|file| release.join(file));
+        let server = server.into_iter().filter(|file| file.is_file());
         let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
         plugins.chain(server).map(|path| (name(&path), fs::read(path).unwrap())).collect()
     }

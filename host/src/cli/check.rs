@@ -72,6 +72,7 @@ fn report_lines(report: &Report) -> Vec<String> {
     if let Some((name, version)) = &report.plugin {
         lines.push(format!("  {:<11}  {name} {version}", "plugin"));
     }
+    lines.extend(report.description.iter().map(|text| format!("  {:<11}  {text}", "description")));
     lines.extend(report.warnings.iter().map(|warning| format!("  {:<11}  {warning}", "warning")));
     let width = report.methods.iter().map(|method| method.name.len()).max().unwrap_or_default();
     let method = |method: &Arc<MethodInfo>| {
@@ -109,13 +110,14 @@ mod tests {
             refusal: Some("no".into()),
             abi: Some((1, 0)),
             plugin: Some(("sums".into(), "1.0.0".into())),
+            description: Some("adds\u{202e}".into()),
             methods: vec![Arc::new(method)],
             warnings: vec!["careful".into()],
         };
         let expected = "sums.so  refused\n  permissions  ok\n  read         ok\n  trust        off\n  \
             elf          ok\n  copy         ok\n  probe        ok\n  load         ok\n  table        ok\n  \
             create       no\n  destroy      -\n  sha256       5994\n  abi          1.0\n  \
-            plugin       sums 1.0.0\n  warning      careful\n  \
+            plugin       sums 1.0.0\n  description  adds\\u{202e}\n  warning      careful\n  \
             method       add  (int, int) -> int or () -> nil\n";
         assert_eq!(table(&[report]), expected);
     }

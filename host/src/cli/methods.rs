@@ -23,10 +23,42 @@ const BATCH_METHODS_MAX: usize = 100;
 /// Asks and prints.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let client = args.connection.client(&args.url)?;
+    // Only operators are told of plugins, on Unix sockets only.
+    let is_local = args.url.starts_with("unix:");
+    let about = |method| if is_local { plugins(&client, method) } else { String::new() };
     match &args.method {
-        Some(name) => print(one(&client, name).map_err(|error| failure(&error))?),
-        None => all(&client),
+        Some(name) => {
+            let listing = one(&client, name).map_err(|error| failure(&error))?;
+            print(listing + &about(Some(name)))
+        }
+        None if all(&client)? => print(about(None)),
+        None => Ok(()),
     }
+}
+
+/// A line for each plugin that says what it is for: of those with this method, or of all. None
+/// where the server does not tell.
+fn plugins(client: &Client, method: Option<&String>) -> String {
+    match client.call("hotcall.plugins", []) {
+        Ok(Value::Array(plugins)) => plugin_lines(&plugins, method),
+        _ => String::new(),
+    }
+}
+
+fn plugin_lines(plugins: &[Value], method: Option<&String>) -> String {
+    let has = |plugin: &Value, method: &str| match plugin.get("methods") {
+        Some(Value::Array(methods)) => methods.contains(&Value::from(method)),
+        _ => false,
+    };
+    let text = |plugin: &Value, key| plugin.get(key).and_then(|text| text.to::<String>().ok());
+    let mut lines = String::new();
+    for plugin in plugins.iter().filter(|plugin| method.is_none_or(|method| has(plugin, method))) {
+        let named = text(plugin, "name").zip(text(plugin, "description"));
+        let Some((name, description)) = named else { continue };
+        let named = [name, text(plugin, "version").unwrap_or_default()].join(" ");
+        put(&mut lines, &format!("plugin {}: {description}", named.trim_end()));
+    }
+    lines
 }
 
 fn one(client: &Client, name: &str) -> Result<String, Error> {
@@ -40,8 +72,8 @@ fn one(client: &Client, name: &str) -> Result<String, Error> {
 }
 
 /// Prints methods as the server's answers come: a server may name very many of them. The first answer
-/// that does not come ends it.
-fn all(client: &Client) -> Result<(), Failure> {
+/// that does not come ends it. False when nobody reads on.
+fn all(client: &Client) -> Result<bool, Failure> {
     let names = client.list_methods().map_err(|error| failure(&error))?;
     let mut multicall = true;
     for names in names.chunks(BATCH_METHODS_MAX) {
@@ -53,11 +85,11 @@ fn all(client: &Client) -> Result<(), Failure> {
             let about = answers.next().map_or_else(|| alone(client, name), Ok);
             let entry = entry(name, &about.map_err(|error| failure(&error))?);
             if !write_part(entry.as_bytes())? {
-                return Ok(());
+                return Ok(false);
             }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// A method's signatures and the first line of its help.
@@ -127,6 +159,29 @@ mod tests {
 
     fn array(texts: &[&str]) -> Value {
         Value::Array(texts.iter().map(|&text| Value::from(text)).collect())
+    }
+
+    #[test]
+    fn plugins_are_one_line_each() {
+        let plugin = |members: &[(&str, Value)]| {
+            let member = |(name, value): &(&str, Value)| ((*name).to_owned(), value.clone());
+            Value::Struct(members.iter().map(member).collect())
+        };
+        let plugins = [
+            plugin(&[
+                ("name", "sums".into()),
+                ("version", "1.0.0".into()),
+                ("description", "Adds\n\u{1b}[1m".into()),
+                ("methods", array(&["add"])),
+            ]),
+            plugin(&[("name", "silent".into()), ("methods", array(&["silent"]))]),
+            plugin(&[("name", "words".into()), ("description", "Texts".into())]),
+            Value::Nil,
+        ];
+        let sums = "plugin sums 1.0.0: Adds\\n\\u{1b}[1m\n";
+        assert_eq!(plugin_lines(&plugins, None), format!("{sums}plugin words: Texts\n"));
+        assert_eq!(plugin_lines(&plugins, Some(&"add".to_owned())), sums);
+        assert_eq!(plugin_lines(&plugins, Some(&"silent".to_owned())), "");
     }
 
     #[test]

@@ -98,6 +98,15 @@ fn c(name: &Name) -> Plan {
     Plan { templates: &C, values: values(name, library), advice, api: None }
 }
 
+/// Part of a manifest that cargo reads in the root of a workspace only.
+const PROFILE: &str = "\n\n[profile.release]\n\
+    # A server needs no symbols: panics are logged with file and line all the same.\n\
+    strip = \"symbols\"";
+
+/// As much, of a crate that is not listed by the workspace around it.
+const WORKSPACE: &str = "\n\n\
+    # A workspace of its own, since it lies in one that does not list it.\n[workspace]";
+
 fn rust(args: &NewArgs, folder: &Path) -> Result<Plan, Failure> {
     let surroundings = place::surroundings(folder);
     let Api { path, missing: api } = place::api(args.api.as_deref(), folder, &surroundings)?;
@@ -113,19 +122,20 @@ fn rust(args: &NewArgs, folder: &Path) -> Result<Plan, Failure> {
             shown(api)
         );
     }
-    let mut workspace = "";
+    let is_member = matches!(surroundings, Surroundings::Member(_));
+    let mut root_only = if is_member { "" } else { PROFILE }.to_owned();
     if let Surroundings::Beside(root) = &surroundings {
-        workspace = "\n\n# A workspace of its own, since it lies in one that does not list it.\n[workspace]";
+        root_only += WORKSPACE;
         let _ = writeln!(
             advice,
             "It lies in the workspace of {} and is none of it; to join, list it in `members` there and remove \
-             [workspace] from its own Cargo.toml.",
+             [profile.release] and [workspace] from its own Cargo.toml.",
             shown(root)
         );
     }
     let mut values = values(&args.name, library);
     values.push(("{{api}}", path));
-    values.push(("{{workspace}}", workspace.to_owned()));
+    values.push(("{{root_only}}", root_only));
     Ok(Plan { templates: &RUST, values, advice, api })
 }
 

@@ -82,7 +82,8 @@ fn table(plugins: &[Value]) -> String {
             _ => &[],
         };
         let of = |kind, member| plugin.get(member).into_iter().map(move |note| (kind, note));
-        let notes = of("error", "last_error").chain(of("next try", "retry_at"));
+        let notes = of("description", "description").chain(of("error", "last_error"));
+        let notes = notes.chain(of("next try", "retry_at"));
         let refused = of("callers refused", "callers_refused").filter(|(_, count)| **count != Value::Int(0));
         for (kind, note) in notes.chain(refused).chain(warnings.iter().map(|note| ("warning", note))) {
             // Writing to a String cannot fail.
@@ -119,6 +120,7 @@ mod tests {
         };
         let good = plugin(vec![
             ("name", "counter".into()),
+            ("description", "Counts\u{1b}[1m".into()),
             ("state", "serving".into()),
             ("reload", "overlap".into()),
             ("generation", 12.into()),
@@ -136,6 +138,7 @@ mod tests {
         let expected = "\
 PLUGIN   VERSION  STATE    RELOAD   GENERATION  CALLS  FAULTS  KEPT  LOADED  FILE
 counter  -        serving  overlap  12          -      -       -     -       /p/counter.so
+  description: Counts\\u{1b}[1m
 -        -        refused  -        -           -      -       -     -       /p/x.so
   error: no\\ngood
   next try: 20260131T12:00:00Z

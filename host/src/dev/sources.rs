@@ -1,9 +1,9 @@
 //! A snapshot of a plugin's source files. Knows no plugins and no builds.
 
+use crate::stamp::Stamp;
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Source files of one plugin.
@@ -16,14 +16,6 @@ const DEPTH_MAX: usize = 32;
 pub(super) struct Sources {
     files: BTreeMap<PathBuf, Stamp>,
     folders: Vec<PathBuf>,
-}
-
-/// What tells one content of a file from another without reading it.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    bytes: u64,
-    modified: (i64, i64),
-    inode: u64,
 }
 
 impl Sources {
@@ -64,23 +56,13 @@ impl Sources {
                 // A link to a folder is not followed: it may lead back.
                 && metadata.is_file()
             {
-                self.files.insert(path, Stamp::of(&metadata));
+                self.files.insert(path, Stamp::from(&metadata));
             }
             if self.files.len() > FILES_MAX {
                 return Err(io::Error::other(format!("more than {FILES_MAX} source files")));
             }
         }
         Ok(())
-    }
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            inode: metadata.ino(),
-        }
     }
 }
 

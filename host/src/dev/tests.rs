@@ -260,6 +260,19 @@ fn a_source_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_source_of_the_same_size_and_time_counts_as_changed() {
+    let scene = Scene::new();
+    scene.write("plugins/one/src/plugin.c", "1");
+    let folder = scene.root.path().join("plugins/one");
+    let (before, file) = (Sources::scan(&folder).unwrap(), folder.join("src/plugin.c"));
+    assert_eq!(Sources::scan(&folder).unwrap(), before);
+    let modified = fs::metadata(&file).unwrap().modified().unwrap();
+    scene.write("plugins/one/src/plugin.c", "2");
+    fs::File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
+    assert_ne!(Sources::scan(&folder).unwrap(), before);
+}
+
+#[test]
 fn a_folder_whose_name_no_server_takes_is_not_built() {
     let scene = Scene::new();
     scene.make("one", COPY, "1");

@@ -12,11 +12,13 @@ const RELOAD: &str = "hotcall.reload";
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {
         name: PLUGINS,
-        help: "The plugin files, for each a struct: name, version, file, sha256 (of what serves), file_sha256, \
-               generation, state (settling, probing, serving, poisoned, waiting, replacing, conflicting, \
-               refused or missing), methods, calls, faults, last_error, warnings, reload (overlap or exclusive), \
-               loaded_at (UTC), retry_at (UTC, when the server tries again by itself), callers_refused (because calls of \
-               theirs panicked), kept_generations, kept_bytes and kept_file_bytes. What is not known is left out.",
+        help: "The plugin files, for each a struct: name, version, description, file, sha256 (of \
+               what serves), file_sha256, generation, state (settling, probing, serving, poisoned, \
+               waiting, replacing, conflicting, refused or missing), methods, calls, faults, \
+               last_error, warnings, reload (overlap or exclusive), loaded_at (UTC), retry_at \
+               (UTC, when the server tries again by itself), callers_refused (because calls of \
+               theirs panicked), kept_generations, kept_bytes and kept_file_bytes. What is not \
+               known is left out.",
         signature: &["array"],
     },
     Builtin {

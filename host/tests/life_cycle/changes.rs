@@ -1,12 +1,15 @@
 //! Files come, change and go while calls run.
 
-use crate::scene::Scene;
-use hotcall::plugin::{FileState, Watch};
+use crate::scene::{PATIENCE, Scene};
+use hotcall::plugin::{self, Config, FileState, Watch};
+use hotcall::registry::Registry;
 use hotcall::xmlrpc::Value;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Instant;
 
 fn cp(from: &Path, to: &Path) {
     fs::write(to, fs::read(from).unwrap()).unwrap();
@@ -82,10 +85,89 @@ fn polling_sees_the_same() {
 #[test]
 fn nothing_is_seen_before_asked_when_watching_is_off() {
     let mut scene = Scene::new();
+    cp(&scene.life("q", "n", 1), &scene.file("q.so"));
     scene.start(Watch::Off);
+    // Another life cycle that looks at the same directory shows that there was time to see both.
+    let seen = Arc::new(Registry::default());
+    let state_dir = scene.root.path().join("witness");
+    let config = Config { state_dir, ..scene.config(Watch::Poll) };
+    let witness = plugin::start(config, Arc::clone(&seen)).unwrap();
     cp(&scene.life("p", "m", 1), &scene.file("p.so"));
+    fs::remove_file(scene.file("q.so")).unwrap();
+    scene.until("the witness has seen both", || {
+        let snapshot = seen.snapshot();
+        snapshot.get("m").is_some() && snapshot.get("n").is_none()
+    });
+    assert_eq!((scene.answer("m"), scene.status_of("p.so")), (None, None));
+    assert_eq!(scene.status_of("q.so").unwrap().state, FileState::Serving);
+    witness.stop(Instant::now() + PATIENCE);
     scene.look();
     scene.until_answer("m", Some(1));
+    scene.until_answer("n", None);
+}
+
+/// A scene in which no file settles before the test is over.
+fn unsettled(watch: Watch) -> Scene {
+    let mut scene = Scene::new();
+    scene.limits.settle_ms = 3_600_000;
+    scene.start(watch);
+    scene
+}
+
+#[test]
+fn a_renamed_or_linked_file_does_not_settle() {
+    let scene = unsettled(Watch::Auto);
+    for version in 1..=3 {
+        fs::rename(scene.life("p", "m", version), scene.file("p.so")).unwrap();
+        scene.until_answer("m", Some(version));
+    }
+    fs::hard_link(scene.life("q", "n", 1), scene.file("q.so")).unwrap();
+    scene.until_answer("n", Some(1));
+}
+
+/// Puts a file in by a rename and waits until it serves: the loader has looked at all files then.
+fn look_by_rename(scene: &Scene) {
+    fs::rename(scene.life("other", "seen", 1), scene.file("other.so")).unwrap();
+    scene.until_answer("seen", Some(1));
+}
+
+#[test]
+fn a_file_that_is_written_in_place_settles() {
+    let scene = unsettled(Watch::Auto);
+    cp(&scene.life("p", "m", 1), &scene.file("p.so"));
+    scene.until_state("p.so", FileState::Settling);
+    look_by_rename(&scene);
+    assert_eq!(scene.answer("m"), None);
+    scene.until_state("p.so", FileState::Settling);
+    // The same bytes by a rename.
+    fs::rename(scene.file("p.so"), scene.file("p.so.tmp")).unwrap();
+    fs::rename(scene.file("p.so.tmp"), scene.file("p.so")).unwrap();
+    scene.until_answer("m", Some(1));
+}
+
+#[test]
+fn a_renamed_file_settles_while_a_writer_has_it_open() {
+    let scene = unsettled(Watch::Auto);
+    let built = scene.life("p", "m", 1);
+    let writer = OpenOptions::new().append(true).open(&built).unwrap();
+    fs::rename(&built, scene.file("p.so")).unwrap();
+    scene.until_state("p.so", FileState::Settling);
+    look_by_rename(&scene);
+    assert_eq!(scene.answer("m"), None);
+    drop(writer);
+    fs::hard_link(scene.file("p.so"), scene.file("again.so")).unwrap();
+    scene.until_answer("m", Some(1));
+    assert_eq!(scene.status_of("p.so").unwrap().state, FileState::Settling);
+}
+
+#[test]
+fn a_renamed_file_settles_where_no_event_tells_of_it() {
+    let scene = unsettled(Watch::Poll);
+    fs::rename(scene.life("p", "m", 1), scene.file("p.so")).unwrap();
+    scene.until_state("p.so", FileState::Settling);
+    fs::rename(scene.life("q", "n", 1), scene.file("q.so")).unwrap();
+    scene.until_state("q.so", FileState::Settling);
+    assert_eq!(scene.answer("m"), None);
 }
 
 #[test]

@@ -65,6 +65,12 @@ fn a_plugin_that_hangs_is_ended_with_all_that_it_started() {
         ("CREATE=print_without_end", "create"),
         ("DESTROY=hang", "destroy"),
     ];
+    let probes = || {
+        let state = scene.root.path().to_str().unwrap();
+        let command = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).ok();
+        let all = fs::read_dir("/proc").unwrap().flatten().filter_map(command);
+        all.filter(|line| String::from_utf8_lossy(line).contains(state)).count()
+    };
     // At once: each takes its whole time.
     thread::scope(|scope| {
         for (harm, place) in cases {
@@ -76,13 +82,8 @@ fn a_plugin_that_hangs_is_ended_with_all_that_it_started() {
                 assert!(refusal.contains("probe_ms_max"), "{harm}: {refusal}");
             });
         }
+        scene.until("probes are seen", || probes() > 0);
     });
-    let probes = || {
-        let state = scene.root.path().to_str().unwrap();
-        let command = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).ok();
-        let all = fs::read_dir("/proc").unwrap().flatten().filter_map(command);
-        all.filter(|line| String::from_utf8_lossy(line).contains(state)).count()
-    };
     scene.until("no probe is left", || probes() == 0);
 }
 

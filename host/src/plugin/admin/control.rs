@@ -113,6 +113,7 @@ fn value_of(status: &PluginStatus) -> Value {
     let members = [
         ("name", text(&status.name)),
         ("version", text(&status.version)),
+        ("description", text(&status.description)),
         ("file", Some(clean(&status.file.to_string_lossy()))),
         ("sha256", text(&status.sha256)),
         ("file_sha256", text(&status.file_sha256)),
@@ -176,6 +177,7 @@ mod tests {
         let status = PluginStatus {
             name: None,
             version: None,
+            description: Some("sums\u{202e}".into()),
             file: "a\u{ffff}.so".into(),
             sha256: None,
             file_sha256: None,
@@ -200,6 +202,7 @@ mod tests {
         assert_eq!(value.get("state"), Some(&Value::from("refused")));
         assert_eq!(value.get("kept_generations"), Some(&Value::Int(2)));
         assert_eq!(value.get("file"), Some(&Value::from(r"a\u{ffff}.so")));
+        assert_eq!(value.get("description"), Some(&Value::from(r"sums\u{202e}")));
         assert_eq!(value.get("last_error"), Some(&Value::from(r"why\u{1b}")));
     }
 }

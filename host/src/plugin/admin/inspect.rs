@@ -32,6 +32,8 @@ pub struct Report {
     pub abi: Option<(u32, u32)>,
     /// The plugin's name and version. Known after the table was read.
     pub plugin: Option<(String, String)>,
+    /// What it says that it is for. Known after the table was read, if it says so.
+    pub description: Option<String>,
     /// Its methods.
     pub methods: Vec<Arc<MethodInfo>>,
     /// What does not hinder serving it.
@@ -74,6 +76,7 @@ impl Report {
             refusal: None,
             abi: None,
             plugin: None,
+            description: None,
             methods: Vec::new(),
             warnings: Vec::new(),
         }
@@ -90,7 +93,7 @@ impl Report {
         listing::check_name(self.file.file_name().unwrap_or_default())?;
         let file = permissions::open(&self.file, config.policy())?;
         self.passed.push(step_name(&Step::Permissions));
-        let content = content::read_open(file, limits.plugin_bytes_max)?;
+        let content = content::read_open(&file, limits.plugin_bytes_max)?;
         self.sha256 = Some(content.hash.hex());
         self.passed.push(step_name(&Step::Read));
         let passed = &mut |step| self.passed.push(step_name(&step));
@@ -103,6 +106,7 @@ impl Report {
         let descriptor = &candidate.descriptor;
         self.abi = Some(candidate.abi);
         self.plugin = Some((descriptor.name.clone(), descriptor.version.clone()));
+        self.description = descriptor.description();
         self.methods.clone_from(&descriptor.methods);
         self.warnings.clone_from(&candidate.warnings);
 

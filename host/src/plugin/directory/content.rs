@@ -1,6 +1,7 @@
 //! The content of one file. It is read once, so that the bytes that are checked are the bytes that
 //! are loaded. Must not know plugins.
 
+use super::arrival::Arrival;
 use super::permissions::{self, Policy};
 use crate::plugin::refusal::Refusal;
 use crate::stamp::Stamp;
@@ -51,16 +52,30 @@ impl ContentHash {
     }
 }
 
-/// Reads a file whole, so that the bytes that are checked are the bytes that are loaded.
+/// Reads a file, so that the bytes that are checked are the bytes that are loaded. Tells also
+/// whether it is known to be whole, which only an arrival can show.
 ///
 /// # Errors
 /// Too large, not readable, or not to be opened by this policy.
-pub(crate) fn read(path: &Path, policy: Policy, bytes_max: u64) -> Result<Content, Refusal> {
-    read_open(permissions::open(path, policy)?, bytes_max)
+pub(crate) fn read(
+    path: &Path,
+    policy: Policy,
+    bytes_max: u64,
+    arrival: Option<Arrival>,
+) -> Result<(Content, bool), Refusal> {
+    let file = permissions::open(path, policy)?;
+    let content = read_open(&file, bytes_max)?;
+    // After the reading: a writer of before has closed it by then and left another stamp.
+    let is_whole = arrival.is_some_and(|arrival| arrival.is_whole(&file))
+        && file.metadata().is_ok_and(|meta| Stamp::from(&meta) == content.stamp);
+    Ok((content, is_whole))
 }
 
-/// As [`read`], of a file that was opened for it.
-pub(crate) fn read_open(file: File, bytes_max: u64) -> Result<Content, Refusal> {
+/// Reads a file that is open.
+///
+/// # Errors
+/// Too large, or not readable.
+pub(crate) fn read_open(file: &File, bytes_max: u64) -> Result<Content, Refusal> {
     let meta = file.metadata().map_err(Refusal::io("look at it"))?;
     if meta.size() > bytes_max {
         return Err(Refusal::TooLarge { bytes_max });
@@ -87,9 +102,10 @@ mod tests {
         fs::write(&file, "12345").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let policy = Policy { is_checked: true, follows_links: false };
-        assert!(matches!(read(&link, policy, 10), Err(Refusal::Symlink)));
-        assert!(matches!(read(&file, policy, 4), Err(Refusal::TooLarge { bytes_max: 4 })));
-        let content = read(&file, policy, 5).unwrap();
+        assert!(matches!(read(&link, policy, 10, None), Err(Refusal::Symlink)));
+        assert!(matches!(read(&file, policy, 4, None), Err(Refusal::TooLarge { bytes_max: 4 })));
+        let (content, is_whole) = read(&file, policy, 5, None).unwrap();
+        assert!(!is_whole, "nothing shows it");
         assert_eq!(content.bytes, b"12345");
         assert_eq!(content.hash.hex(), "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5");
         assert_eq!(ContentHash::from_hex(&content.hash.hex().to_uppercase()), Some(content.hash));

@@ -1,5 +1,6 @@
 //! Lists the plugins directory. Must not know what is in the files.
 
+use super::arrival::Arrival;
 use super::trust;
 use crate::plugin::refusal::Refusal;
 use crate::stamp::Stamp;
@@ -18,6 +19,8 @@ pub(crate) struct Entry {
     pub(crate) is_symlink: bool,
     /// Of the signature file beside it, if that matters and is there.
     pub(crate) signature: Option<Stamp>,
+    /// How its name came to it since the last look, if the kernel told.
+    pub(crate) arrival: Option<Arrival>,
 }
 
 /// What a listing looks at besides names.
@@ -63,7 +66,13 @@ pub(crate) fn list(directory: &Path, attention: Attention) -> io::Result<Listing
                 let signature =
                     attention.wants_signatures.then(|| fs::metadata(trust::signature_path(&path)));
                 let signature = signature.and_then(Result::ok).map(|meta| Stamp::from(&meta));
-                listing.entries.push(Entry { name, stamp: Stamp::from(&meta), is_symlink, signature });
+                listing.entries.push(Entry {
+                    name,
+                    stamp: Stamp::from(&meta),
+                    is_symlink,
+                    signature,
+                    arrival: None,
+                });
             }
             Ok(_) => {}
             // It went between the listing and the look.
@@ -90,7 +99,8 @@ fn look(path: &Path, follows_links: bool) -> io::Result<(Metadata, bool)> {
     }
 }
 
-fn is_plugin_name(name: &OsString) -> bool {
+/// Whether a file of this name is looked at.
+pub(super) fn is_plugin_name(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.ends_with(b".so") && !name.starts_with(b".")
 }

@@ -1,9 +1,13 @@
 //! Hints from the kernel that the plugins directory changed. Events get lost, arrive twice, and
 //! never come from some file systems. So a hint carries nothing, and the loader lists the
-//! directory itself, also without a hint.
+//! directory itself, also without a hint. Events only ever save it a wait (`arrival`).
 
+use super::arrival::{Arrival, Arrivals};
+use super::listing;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +22,7 @@ pub(crate) struct Watcher {
     watched: [Option<(u64, u64)>; 2],
     /// Set when a name may lead to another directory than before, even one with the same inode number.
     stale: Arc<AtomicBool>,
+    arrivals: Arc<Arrivals>,
     was_warned: bool,
 }
 
@@ -28,19 +33,29 @@ impl Watcher {
     /// The kernel has no more watchers to give.
     pub(crate) fn start(directory: &Path, hint: impl Fn() + Send + 'static) -> notify::Result<Self> {
         let stale = Arc::new(AtomicBool::new(false));
+        let arrivals = Arc::new(Arrivals::new());
         let (is_stale, watched) = (Arc::clone(&stale), directory.to_owned());
+        let noted = Arc::clone(&arrivals);
         let inner = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let (is_hint, is_of_directory) = match &event {
                 Ok(event) => (is_hint(event, &watched), event.paths.contains(&watched)),
                 Err(_) => (true, true),
             };
+            match &event {
+                Ok(event) if !is_of_directory && !event.need_rescan() => {
+                    note(event, &watched, &noted);
+                }
+                // The loader's listing opens the directory, which says nothing of its files.
+                Ok(_) if !is_hint => {}
+                _ => noted.forget(),
+            }
             if is_hint {
                 is_stale.fetch_or(is_of_directory, Ordering::Relaxed);
                 hint();
             }
         })?;
-        let mut watcher =
-            Self { inner, directory: directory.to_owned(), watched: [None; 2], stale, was_warned: false };
+        let (directory, watched) = (directory.to_owned(), [None; 2]);
+        let mut watcher = Self { inner, directory, watched, stale, arrivals, was_warned: false };
         watcher.renew();
         Ok(watcher)
     }
@@ -73,6 +88,21 @@ impl Watcher {
         }
         is_stale
     }
+
+    /// The names that came to their files at once since this was asked last.
+    pub(crate) fn take_arrivals(&self) -> BTreeMap<OsString, Arrival> {
+        self.arrivals.take()
+    }
+}
+
+/// Takes note of what an event says of a plugin file in the directory.
+fn note(event: &Event, directory: &Path, arrivals: &Arrivals) {
+    // The first path alone: of a rename that has two, the second had an event of its own.
+    let Some(path) = event.paths.first() else { return };
+    let is_plugin = path.file_name().is_some_and(listing::is_plugin_name);
+    if is_plugin && path.parent() == Some(directory) {
+        arrivals.note(event.kind, path);
+    }
 }
 
 /// Whether it may tell of a change. The loader's own reading causes events too: those must not wake it.
@@ -88,7 +118,7 @@ fn is_hint(event: &Event, directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use notify::event::Flag;
+    use notify::event::{Flag, ModifyKind, RenameMode};
 
     #[test]
     fn only_changes_nearby_are_hints() {
@@ -98,6 +128,12 @@ mod tests {
         assert!(is_hint(&event(write, "/srv/plugins/a.so"), directory));
         assert!(is_hint(&event(EventKind::Any, "/srv/plugins"), directory));
         assert!(!is_hint(&event(EventKind::Any, "/srv/other"), directory));
+        let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+        let arrivals = Arrivals::new();
+        for path in ["plugins/a.so.tmp", "plugins/.a.so", "other/a.so", "plugins/b.so"] {
+            note(&event(renamed, &format!("/srv/{path}")), directory, &arrivals);
+        }
+        assert_eq!(arrivals.take().into_keys().collect::<Vec<_>>(), ["b.so"]);
         let open = EventKind::Access(AccessKind::Open(AccessMode::Any));
         assert!(!is_hint(&event(open, "/srv/plugins/a.so"), directory));
         assert!(is_hint(&Event::new(EventKind::Other).set_flag(Flag::Rescan), directory));

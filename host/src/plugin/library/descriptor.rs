@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub(crate) struct Descriptor {
     pub(crate) name: String,
     pub(crate) version: String,
+    /// One line; may be empty.
+    pub(crate) description: String,
     pub(crate) methods: Vec<Arc<MethodInfo>>,
     pub(super) names: BTreeSet<String>,
 }
@@ -17,6 +19,11 @@ impl Descriptor {
     /// Whether it exports a method of that name.
     pub(crate) fn has(&self, method: &str) -> bool {
         self.names.contains(method)
+    }
+
+    /// What it says that it is for, if it says so.
+    pub(crate) fn description(&self) -> Option<String> {
+        Some(self.description.clone()).filter(|text| !text.is_empty())
     }
 
     /// Its methods' names, sorted.

@@ -62,7 +62,7 @@ impl Mapped {
             return Err(format!("its name {name:?} must be of ASCII letters, digits, - and _"));
         }
         let version = self.line(plugin.version, "its version")?;
-        self.line(plugin.description, "its description")?;
+        let description = self.line(plugin.description, "its description")?;
         if plugin.methods_len == 0 {
             return Err("it has no methods".into());
         }
@@ -72,6 +72,7 @@ impl Mapped {
         let mut descriptor = Descriptor {
             name: name.into(),
             version: version.into(),
+            description: description.into(),
             methods: Vec::new(),
             names: BTreeSet::new(),
         };

@@ -27,8 +27,8 @@ pub(crate) enum Event {
     Settings(PluginSettings),
     /// The operator wants a new generation of a plugin.
     Reload(Reload),
-    /// The time that the loader asked to be woken at has come.
-    Due,
+    /// The time that the loader asked to be woken at has come, maybe with a hint.
+    Due { is_hinted: bool },
     /// The last call of a generation has returned.
     Ended(Ended),
     /// The last call has left the closed gate of the generation with this number.
@@ -191,7 +191,8 @@ impl Mailbox {
 }
 
 impl Inbox {
-    /// The most urgent event. A due look takes the hints with it, so hints without end cannot hold it up.
+    /// The most urgent event. What is due takes the hints with it, so hints without end cannot hold
+    /// it up.
     fn take(&mut self, is_due: bool) -> Option<Event> {
         if let Some(ended) = self.ended.pop() {
             return Some(Event::Ended(ended));
@@ -215,8 +216,7 @@ impl Inbox {
             return Some(Event::Reload(reload));
         }
         if is_due {
-            self.hint = false;
-            return Some(Event::Due);
+            return Some(Event::Due { is_hinted: std::mem::take(&mut self.hint) });
         }
         std::mem::take(&mut self.hint).then_some(Event::Hint)
     }
@@ -227,13 +227,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hints_coalesce_and_a_due_look_takes_them() {
+    fn hints_coalesce_and_what_is_due_takes_them() {
         let mailbox = Mailbox::default();
         mailbox.hint();
         mailbox.hint();
         assert!(matches!(mailbox.next(None), Event::Hint));
         mailbox.hint();
-        assert!(matches!(mailbox.next(Some(Instant::now())), Event::Due));
+        // Not only a look may be due: the hint still asks for one.
+        assert!(matches!(mailbox.next(Some(Instant::now())), Event::Due { is_hinted: true }));
+        assert!(matches!(mailbox.next(Some(Instant::now())), Event::Due { is_hinted: false }));
         mailbox.hint();
         mailbox.stop(Instant::now());
         assert!(matches!(mailbox.next(None), Event::Stop(_)));

@@ -80,7 +80,7 @@ impl Loader {
                         self.look();
                     }
                 }
-                Event::Due => self.attend(),
+                Event::Due { is_hinted } => self.attend(is_hinted),
                 Event::Ended(ended) => self.retirement.end(ended, &self.context),
                 Event::Drained(generation) => self.drained(generation),
                 Event::Gone(gone) => self.gone(gone),
@@ -102,7 +102,10 @@ impl Loader {
     }
 
     /// Does what is due.
-    fn attend(&mut self) {
+    fn attend(&mut self, is_hinted: bool) {
+        if is_hinted {
+            self.looks.hint();
+        }
         if self.retirement.attend(&mut self.slots, &self.context) {
             self.publish_status();
         }
@@ -314,7 +317,7 @@ impl Loader {
                 Event::Drained(generation) => self.drained(generation),
                 Event::Gone(gone) => self.gone(gone),
                 Event::Tried(tried) => self.tried(tried),
-                Event::Due => break,
+                Event::Due { .. } => break,
                 Event::Hint | Event::Settings(_) | Event::Reload(_) | Event::Stop(_) => {}
             }
         }

@@ -103,6 +103,8 @@ impl Looks {
                 slots.unblock();
             }
         }
+        // Before the listing too: it shows all files that these came to.
+        let mut arrivals = self.watcher.as_ref().map(Watcher::take_arrivals).unwrap_or_default();
         slots.retry_with_room(&context.store);
         let attention = Attention {
             follows_links: context.config.follow_symlinks,
@@ -113,7 +115,13 @@ impl Looks {
         log::trace!("looking at {}", directory.display());
         self.is_blind = listing.is_err();
         match listing {
-            Ok(listing) => Some(listing),
+            Ok(mut listing) => {
+                // A link says nothing of the file that it leads to.
+                for entry in listing.entries.iter_mut().filter(|entry| !entry.is_symlink) {
+                    entry.arrival = arrivals.remove(&entry.name);
+                }
+                Some(listing)
+            }
             Err(error) => {
                 let text =
                     format!("cannot read {}: {error}; its plugins stay as they are", directory.display());
@@ -206,12 +214,16 @@ pub(super) fn note_missing(
     all_over
 }
 
-/// Reads a file if that is due. Gives its content once that has settled.
+/// Reads a file if that is due. Gives its content once that has settled, or at once if it came
+/// whole.
 pub(super) fn read(entry: &Entry, slots: &mut Slots, context: &Context) -> Option<Content> {
     let (name, path) = (&entry.name, context.path(&entry.name));
     let slot = slots.entry(name);
     let first_read = match slot.state {
-        SlotState::Settling { due, .. } if Instant::now() < due => return None,
+        SlotState::Settling { due, .. } if Instant::now() < due => {
+            entry.arrival?;
+            None
+        }
         SlotState::Settling { stamp, .. } if stamp != entry.stamp => {
             settle(name, entry.stamp, None, slots, context);
             return None;
@@ -240,9 +252,13 @@ pub(super) fn read(entry: &Entry, slots: &mut Slots, context: &Context) -> Optio
         return None;
     }
     log::trace!("reading {}", path.display());
-    match content::read(&path, context.config.policy(), context.config.limits.plugin_bytes_max) {
-        Ok(content) if first_read == Some((content.stamp, Some(content.hash))) => return Some(content),
-        Ok(content) => settle(name, content.stamp, Some(content.hash), slots, context),
+    let bytes_max = context.config.limits.plugin_bytes_max;
+    match content::read(&path, context.config.policy(), bytes_max, entry.arrival) {
+        Ok((content, true)) => return Some(content),
+        Ok((content, _)) if first_read == Some((content.stamp, Some(content.hash))) => {
+            return Some(content);
+        }
+        Ok((content, _)) => settle(name, content.stamp, Some(content.hash), slots, context),
         Err(refusal) => {
             slot.stamp = Some(entry.stamp);
             slots.refuse(name, &refusal, context);

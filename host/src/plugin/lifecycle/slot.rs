@@ -14,6 +14,7 @@ use crate::plugin::clock::later;
 use crate::plugin::config::Watch;
 use crate::plugin::directory::content::ContentHash;
 use crate::plugin::instance::candidate::Candidate;
+use crate::plugin::library::descriptor::Descriptor;
 use crate::stamp::Stamp;
 use std::path::Path;
 use std::sync::Arc;
@@ -178,6 +179,7 @@ impl Slot {
         let status = PluginStatus {
             name: descriptor.map(|descriptor| descriptor.name.clone()).or_else(|| self.plugin.clone()),
             version: descriptor.map(|descriptor| descriptor.version.clone()),
+            description: descriptor.and_then(Descriptor::description),
             file: file.to_owned(),
             sha256: running.map(|running| running.hash).or(self.hash).map(|hash| hash.hex()),
             file_sha256: self.hash.map(|hash| hash.hex()),

@@ -15,6 +15,8 @@ pub struct PluginStatus {
     pub name: Option<String>,
     /// Its version, when known.
     pub version: Option<String>,
+    /// What it says that it is for, if it says so.
+    pub description: Option<String>,
     /// The file.
     pub file: PathBuf,
     /// The content that serves, or that of the file when none does, in hexadecimal.

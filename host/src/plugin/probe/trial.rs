@@ -14,10 +14,10 @@ use crate::plugin::refusal::Refusal;
 use crate::text;
 use crate::xmlrpc::Value;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
@@ -97,6 +97,8 @@ pub(crate) fn run(
 struct Trial {
     guard: Guard,
     child: Child,
+    /// Readable once the child has ended. Where the kernel offers none, each tick looks.
+    exit: Option<OwnedFd>,
     report: Option<ChildStdout>,
     output: Option<ChildStderr>,
     input: Option<ChildStdin>,
@@ -155,11 +157,13 @@ impl Trial {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
+        let exit = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok();
         let (report, output, input) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
         let (partial, printed) = (Vec::new(), Vec::new());
         let trial = Self {
             guard,
             child,
+            exit,
             report,
             output,
             input,
@@ -214,7 +218,8 @@ impl Trial {
     }
 
     fn wait(&self, left: Duration) -> io::Result<()> {
-        let mut ends = Vec::with_capacity(3);
+        let mut ends = Vec::with_capacity(4);
+        ends.extend(self.exit.as_ref().map(|end| PollFd::new(end, PollFlags::IN)));
         ends.extend(self.report.as_ref().map(|end| PollFd::new(end, PollFlags::IN)));
         ends.extend(self.output.as_ref().map(|end| PollFd::new(end, PollFlags::IN)));
         let unsent = self.input.as_ref().filter(|_| self.unsent.is_some());
