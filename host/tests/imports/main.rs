@@ -107,7 +107,7 @@ const UNSAFE: &[&str] = &[
     "server/allocator.rs",
     "server/environment.rs",
     // Builds values of the ABI that borrow from a document. Encoding reads them by safe code.
-    "xmlrpc/lent.rs",
+    "xmlrpc/borrowed.rs",
 ];
 
 /// Where everything is put together, or shaken.
