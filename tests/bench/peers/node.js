@@ -12,11 +12,14 @@ const server = xmlrpc.createSecureServer({ host: '127.0.0.1', port: 0, cert, key
 })
 
 server.on('add', (_, [a, b], answer) => answer(null, a + b))
-server.on('sum', (_, [numbers], answer) => answer(null, numbers.reduce((sum, number) => sum + number, 0)))
-// A double that is a whole number would be written as an int.
+server.on('sum', (_, [numbers], answer) => {
+  answer(null, numbers.reduce((sum, number) => sum + number, 0))
+})
+// n + 0.5, because the encoder writes whole numbers as ints.
 server.on('structs', (_, __, answer) => {
-  answer(null, Array.from({ length: 10000 }, (_, n) => ({ id: n, name: `name ${n}`, value: n + 0.5 })))
+  const struct = (_, n) => ({ id: n, name: `name ${n}`, value: n + 0.5 })
+  answer(null, Array.from({ length: 10000 }, struct))
 })
 server.on('echo', (_, [data], answer) => answer(null, data))
-// Sleeping would stop the whole process: its users wait so.
+// Sleeping would stop the whole process; programs for Node wait with timers.
 server.on('block10ms', (_, __, answer) => setTimeout(() => answer(null, true), 10))

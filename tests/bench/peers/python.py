@@ -1,4 +1,4 @@
-"""Python's SimpleXMLRPCServer with ThreadingMixIn, as a peer of the bench `speed`; or its decoder, timed.
+"""A peer of the bench `speed`: Python's SimpleXMLRPCServer with ThreadingMixIn, or its decoder.
 
     python3 python.py plain
     python3 python.py tls CERTIFICATE KEY
@@ -15,17 +15,17 @@ from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 
 class Handler(SimpleXMLRPCRequestHandler):
-    # Its own 1.0 ends the connection after each answer.
+    # The default, 1.0, closes the connection after each response.
     protocol_version = "HTTP/1.1"
     rpc_paths = ("/RPC2",)
 
 
 class Server(ThreadingMixIn, SimpleXMLRPCServer):
     daemon_threads = True
-    # With its own 5, clients that come at once wait a second for their next try.
+    # With the default of 5, clients that connect at once wait a second before they retry.
     request_queue_size = 1024
 
-    # A client that goes away is its own affair. Its own prints each, while the next server is measured.
+    # Ignores clients that go away. The default prints each while the next server is measured.
     def handle_error(self, request, client_address):
         pass
 
@@ -44,8 +44,10 @@ def serve(is_tls, files):
     if is_tls:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(*files)
-        # Else the thread that accepts would shake hands, with one client after the other.
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        # Otherwise the accepting thread would do the handshakes, one client after the other.
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     server.register_multicall_functions()
     server.register_function(lambda a, b: a + b, "add")
     server.register_function(sum)
@@ -58,7 +60,7 @@ def serve(is_tls, files):
 
 
 def decode(file, milliseconds):
-    """Prints how many nanoseconds it takes to decode the file once, over so many milliseconds."""
+    """Decodes the file for so many milliseconds and prints the nanoseconds that one pass takes."""
     document = pathlib.Path(file).read_text()
     began, count = time.perf_counter_ns(), 0
     while time.perf_counter_ns() - began < int(milliseconds) * 1_000_000:

@@ -1,4 +1,4 @@
--- wrk's script: posts one document, all the time, and prints what wrk counted in one line.
+-- wrk's script: posts one document again and again, and prints wrk's counts on one line.
 --   wrk ... --script post.lua URL -- DOCUMENT
 
 function init(args)
@@ -11,7 +11,9 @@ end
 
 function done(summary, latency, requests)
   local errors = summary.errors
-  io.write(string.format("counted microseconds=%d replies=%d bytes=%d connect=%d read=%d write=%d timeout=%d status=%d\n",
+  io.write(string.format(
+    "counted microseconds=%d replies=%d bytes=%d " ..
+      "connect=%d read=%d write=%d timeout=%d status=%d\n",
     summary.duration, summary.requests, summary.bytes,
     errors.connect, errors.read, errors.write, errors.timeout, errors.status))
 end

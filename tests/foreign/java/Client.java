@@ -20,14 +20,17 @@ import javax.net.ssl.TrustManagerFactory;
  *
  * <pre>java -cp axmlrpc.jar Client.java URL CA_FILE</pre>
  *
- * It reads an int as Integer and an i8 as Long, arrays as Object[] and structs as Map. It does not escape the
- * names of members.
+ * It reads an int as Integer and an i8 as Long, arrays as Object[] and structs as Map. It does not
+ * escape the names of members.
  */
 public final class Client {
-    /** Without the last it decodes entities a second time, in a text that the XML parser has read already. */
+    /** Without NO_STRING_DECODE it decodes entities in texts that the XML parser has decoded. */
     private static final int FLAGS =
-        XMLRPCClient.FLAGS_NIL | XMLRPCClient.FLAGS_8BYTE_INT | XMLRPCClient.FLAGS_NO_STRING_DECODE;
-    private static final String TEXT = " Zo\u00eb <b>&amp; \"it's\" ]]> \u20ac\ud83d\ude00\n\ttwo  ";
+        XMLRPCClient.FLAGS_NIL
+            | XMLRPCClient.FLAGS_8BYTE_INT
+            | XMLRPCClient.FLAGS_NO_STRING_DECODE;
+    private static final String TEXT =
+        " Zo\u00eb <b>&amp; \"it's\" ]]> \u20ac\ud83d\ude00\n\ttwo  ";
     private static final Date MOMENT = new GregorianCalendar(1998, 6, 17, 14, 8, 55).getTime();
     private static final Map<String, Object> STOOGES = struct("moe", 1, "larry", 2, "curly", 4);
 
@@ -37,9 +40,11 @@ public final class Client {
         KeyStore trusted = KeyStore.getInstance(KeyStore.getDefaultType());
         trusted.load(null, null);
         try (InputStream file = new FileInputStream(ca)) {
-            trusted.setCertificateEntry("ca", CertificateFactory.getInstance("X.509").generateCertificate(file));
+            CertificateFactory factory = CertificateFactory.getInstance("X.509");
+            trusted.setCertificateEntry("ca", factory.generateCertificate(file));
         }
-        TrustManagerFactory trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+        TrustManagerFactory trust =
+            TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
         trust.init(trusted);
         client = new XMLRPCClient(new URL(url), FLAGS);
         client.installCustomTrustManagers(trust.getTrustManagers());
@@ -64,32 +69,47 @@ public final class Client {
         echoes("interopEchoTests.echoBase64", (Object) bytes());
         echoes("interopEchoTests.echoStringArray", (Object) new Object[] {"a", TEXT});
         echoes("interopEchoTests.echoIntegerArray", (Object) new Object[] {1, 2});
-        echoes("interopEchoTests.echoStruct", struct("varString", TEXT, "varInt", 7, "varFloat", 0.5));
-        echoes("interopEchoTests.echoStructArray", (Object) new Object[] {struct("a", new Object[] {1})});
+        Object record = struct("varString", TEXT, "varInt", 7, "varFloat", 0.5);
+        echoes("interopEchoTests.echoStruct", record);
+        Object[] records = {struct("a", new Object[] {1})};
+        echoes("interopEchoTests.echoStructArray", (Object) records);
         echoes("interop.echoNil", (Object) null);
-        Object sent = new Object[] {1, 1L, 0.5, "", true, null, MOMENT, bytes(), new Object[0], struct()};
-        same(new Object[] {"int", "i8", "double", "string", "boolean", "nil", "dateTime.iso8601", "base64", "array",
-                           "struct"}, call("interop.typesOf", sent), "typesOf");
+        Object sent = new Object[] {
+            1, 1L, 0.5, "", true, null, MOMENT, bytes(), new Object[0], struct(),
+        };
+        Object types = new Object[] {
+            "int", "i8", "double", "string", "boolean", "nil", "dateTime.iso8601", "base64",
+            "array", "struct",
+        };
+        same(types, call("interop.typesOf", sent), "typesOf");
     }
 
     private void validator1() throws XMLRPCException {
         Object stooges = new Object[] {STOOGES, struct("moe", 8), STOOGES};
         same(8, call("validator1.arrayOfStructsTest", stooges), "arrayOfStructsTest");
-        same(struct("ctLeftAngleBrackets", 2, "ctRightAngleBrackets", 1, "ctAmpersands", 3, "ctApostrophes", 1,
-                    "ctQuotes", 4), call("validator1.countTheEntities", "<<>&&&'\"\"\"\""), "countTheEntities");
+        Object counts = struct(
+            "ctLeftAngleBrackets", 2,
+            "ctRightAngleBrackets", 1,
+            "ctAmpersands", 3,
+            "ctApostrophes", 1,
+            "ctQuotes", 4);
+        String entities = "<<>&&&'\"\"\"\"";
+        same(counts, call("validator1.countTheEntities", entities), "countTheEntities");
         same(7, call("validator1.easyStructTest", STOOGES), "easyStructTest");
-        same(struct("a", STOOGES), call("validator1.echoStructTest", struct("a", STOOGES)), "echoStructTest");
-        same(new Object[] {1, true, TEXT, 0.5, MOMENT, bytes()},
-             call("validator1.manyTypesTest", 1, true, TEXT, 0.5, MOMENT, bytes()), "manyTypesTest");
+        Object nested = struct("a", STOOGES);
+        same(nested, call("validator1.echoStructTest", nested), "echoStructTest");
+        Object[] many = {1, true, TEXT, 0.5, MOMENT, bytes()};
+        same(many, call("validator1.manyTypesTest", many), "manyTypesTest");
         List<String> strings = new ArrayList<>();
         for (int n = 0; n < 150; n++) {
             strings.add(n + ";");
         }
-        same("0;149;", call("validator1.moderateSizeArrayCheck", strings), "moderateSizeArrayCheck");
+        Object ends = call("validator1.moderateSizeArrayCheck", strings);
+        same("0;149;", ends, "moderateSizeArrayCheck");
         Object calendar = struct("2000", struct("04", struct("01", STOOGES)));
         same(7, call("validator1.nestedStructTest", calendar), "nestedStructTest");
-        same(struct("times10", 30, "times100", 300, "times1000", 3000),
-             call("validator1.simpleStructReturnTest", 3), "simpleStructReturnTest");
+        Object times = struct("times10", 30, "times100", 300, "times1000", 3000);
+        same(times, call("validator1.simpleStructReturnTest", 3), "simpleStructReturnTest");
     }
 
     private void faults() throws XMLRPCException {
@@ -101,20 +121,25 @@ public final class Client {
     private void introspection() throws XMLRPCException {
         List<Object> methods = Arrays.asList((Object[]) call("system.listMethods"));
         same(true, methods.contains("validator1.easyStructTest"), "listMethods");
-        same(new Object[] {new Object[] {"int", "struct"}},
-             call("system.methodSignature", "validator1.easyStructTest"), "methodSignature");
+        Object signatures = new Object[] {new Object[] {"int", "struct"}};
+        Object got = call("system.methodSignature", "validator1.easyStructTest");
+        same(signatures, got, "methodSignature");
         String help = (String) call("system.methodHelp", "validator1.easyStructTest");
         same(true, help.contains("moe, larry and curly"), help);
     }
 
     private void batch() throws XMLRPCException {
+        Object[] text = {TEXT};
+        Object[] failure = {8, "in a batch"};
+        Object[] numbers = {new Object[] {1, 2}};
         Object calls = new Object[] {
-            struct("methodName", "interopEchoTests.echoString", "params", new Object[] {TEXT}),
-            struct("methodName", "interop.echoFault", "params", new Object[] {8, "in a batch"}),
-            struct("methodName", "interopEchoTests.echoIntegerArray", "params", new Object[] {new Object[] {1, 2}}),
+            struct("methodName", "interopEchoTests.echoString", "params", text),
+            struct("methodName", "interop.echoFault", "params", failure),
+            struct("methodName", "interopEchoTests.echoIntegerArray", "params", numbers),
         };
-        same(new Object[] {new Object[] {TEXT}, struct("faultCode", 8, "faultString", "in a batch"),
-                           new Object[] {new Object[] {1, 2}}}, call("system.multicall", calls), "multicall");
+        Object fault = struct("faultCode", 8, "faultString", "in a batch");
+        Object wanted = new Object[] {text, fault, numbers};
+        same(wanted, call("system.multicall", calls), "multicall");
     }
 
     private Object call(String method, Object... parameters) throws XMLRPCException {
@@ -127,7 +152,8 @@ public final class Client {
         }
     }
 
-    private void fault(int code, String text, String method, Object... parameters) throws XMLRPCException {
+    private void fault(int code, String text, String method, Object... parameters)
+            throws XMLRPCException {
         try {
             throw new AssertionError(method + ": no fault, but " + call(method, parameters));
         } catch (XMLRPCServerException fault) {

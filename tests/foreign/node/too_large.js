@@ -1,7 +1,8 @@
-// npm's xmlrpc sends a request that is too large, and is told so.
+// npm's xmlrpc sends an oversized request and gets a 413.
 //   NODE_PATH=... node too_large.js URL CA_FILE
 //
-// It takes the answer for XML whatever its status is, and hangs status and body on the parser's error.
+// It parses the response as XML whatever the status is, and adds status and body to the parser's
+// error.
 'use strict'
 
 const assert = require('node:assert').strict
@@ -25,7 +26,10 @@ function call (method, ...params) {
 
 async function main () {
   for (const size of [17 * MB, 40 * MB]) {
-    const error = await call('add', 'x'.repeat(size)).then(() => assert.fail(`${size} bytes were taken`), error => error)
+    const error = await call('add', 'x'.repeat(size)).then(
+      () => assert.fail(`${size} bytes were taken`),
+      error => error
+    )
     assert.equal(error.res?.statusCode, 413, `${size} bytes: ${error}`)
     assert.match(error.body, /too large/)
   }

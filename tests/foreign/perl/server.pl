@@ -1,5 +1,5 @@
-# Perl's RPC::XML::Server, for Hotcall's client: echoes, a fault, introspection and batches. It takes one connection
-# after the other.
+# Perl's RPC::XML::Server, for Hotcall's client: echoes, a fault, introspection and batches. It
+# serves one connection at a time.
 #   perl server.pl
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ $RPC::XML::ALLOW_NIL = 1;
 my $server = RPC::XML::Server->new(host => '127.0.0.1');
 ref $server or die "$server\n";
 
-# Perl's values have lost the types that they came with: each type has a method that answers with it again.
+# Perl's values lose their XML-RPC types, so each type has a method that returns it.
 my %types = (
     'string'   => ['string',           sub { RPC::XML::string->new($_[1]) }],
     'int'      => ['int',              sub { RPC::XML::int->new($_[1]) }],
@@ -29,11 +29,13 @@ for my $type (keys %types) {
     my ($name, $code) = @{ $types{$type} };
     add("echo.$type", "$name $name", "Answers with its $type.", $code);
 }
-add('fail', 'int int string', 'Fails with this code and text.', sub { RPC::XML::fault->new($_[1], $_[2]) });
+my $fail = sub { RPC::XML::fault->new($_[1], $_[2]) };
+add('fail', 'int int string', 'Fails with this code and text.', $fail);
 
 sub add {
     my ($name, $signature, $help, $code) = @_;
-    my $added = $server->add_method({ name => $name, signature => [$signature], help => $help, code => $code });
+    my %method = (name => $name, signature => [$signature], help => $help, code => $code);
+    my $added = $server->add_method(\%method);
     ref $added or die "$added\n";
 }
 

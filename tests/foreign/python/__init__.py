@@ -1,1 +1,4 @@
-"""Python's programs, run as modules of this package: `cd tests/foreign && python3 -m python.client URL CA_FILE`."""
+"""Python's programs, run as modules of this package.
+
+    cd tests/foreign && python3 -m python.client URL CA_FILE
+"""

@@ -1,4 +1,4 @@
-"""What the scripts beside this one share: a proxy over HTTPS that trusts the server's own certificate."""
+"""Helpers of the programs in this package: an HTTPS proxy that trusts the server's certificate."""
 
 import ssl
 import sys
@@ -16,11 +16,12 @@ def equal(got, wanted):
 
 
 def fault(code, text, call, *params):
-    """Asserts that the call fails with that code, and a message that holds the text."""
+    """Asserts that the call fails with this code and that its message contains the text."""
     try:
         result = call(*params)
     except xmlrpc.client.Fault as raised:
-        assert raised.faultCode == code, f"code {raised.faultCode}, wanted {code}: {raised.faultString}"
+        got = raised.faultCode
+        assert got == code, f"code {got}, wanted {code}: {raised.faultString}"
         assert text in raised.faultString, f"{raised.faultString!r} lacks {text!r}"
     else:
         raise AssertionError(f"no fault {code}, but {result!r}")

@@ -4,11 +4,41 @@ import xmlrpc.client
 
 from .hotcall_testing import equal, fault, proxy
 
-ARITHMETIC = ["absolute", "add", "divide", "mean", "modulo", "multiply", "negate", "power", "subtract", "sum"]
+ARITHMETIC = [
+    "absolute",
+    "add",
+    "divide",
+    "mean",
+    "modulo",
+    "multiply",
+    "negate",
+    "power",
+    "subtract",
+    "sum",
+]
 TEXT = ["count", "lower", "reverse", "upper"]
-SYSTEM = ["system.getCapabilities", "system.identity", "system.listMethods", "system.methodExist", "system.methodHelp",
-          "system.methodSignature", "system.multicall"]
-TYPES = {"int", "i8", "double", "boolean", "string", "array", "struct", "nil", "any", "base64", "dateTime.iso8601"}
+SYSTEM = [
+    "system.getCapabilities",
+    "system.identity",
+    "system.listMethods",
+    "system.methodExist",
+    "system.methodHelp",
+    "system.methodSignature",
+    "system.multicall",
+]
+TYPES = {
+    "int",
+    "i8",
+    "double",
+    "boolean",
+    "string",
+    "array",
+    "struct",
+    "nil",
+    "any",
+    "base64",
+    "dateTime.iso8601",
+}
 
 with proxy() as p:
     methods = p.system.listMethods()
@@ -17,7 +47,8 @@ with proxy() as p:
         text = p.system.methodHelp(method)
         assert len(text) > 10, f"{method}: {text!r}"
         signatures = p.system.methodSignature(method)
-        assert signatures and all(signature and set(signature) <= TYPES for signature in signatures), signatures
+        assert signatures, method
+        assert all(signature and set(signature) <= TYPES for signature in signatures), signatures
     assert ["int", "int", "int"] in p.system.methodSignature("add"), p.system.methodSignature("add")
     equal(p.system.methodSignature("upper"), [["string", "string"]])
     fault(-32601, "nope", p.system.methodHelp, "nope")

@@ -1,4 +1,6 @@
-"""Python's SimpleXMLRPCServer over TLS, for Hotcall's client: echoes, a fault, introspection and batches.
+"""Python's SimpleXMLRPCServer over TLS, for Hotcall's client.
+
+It has echoes, a fault, introspection and batches.
 
     python3 -m python.server CERTIFICATE KEY
 """
@@ -28,7 +30,9 @@ def fail(code, text):
 
 
 xmlrpc.client.Marshaller.dispatch[Long] = dump_long
-server = SimpleXMLRPCServer(("127.0.0.1", 0), logRequests=False, allow_none=True, use_builtin_types=True)
+server = SimpleXMLRPCServer(
+    ("127.0.0.1", 0), logRequests=False, allow_none=True, use_builtin_types=True
+)
 tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 tls.load_cert_chain(*sys.argv[1:3])
 server.socket = tls.wrap_socket(server.socket, server_side=True)

@@ -2,9 +2,11 @@
 
 systemd.py NAME=KIND... -- PROGRAM ARGUMENT...
 
-It also keeps memory from being writable and executable, as MemoryDenyWriteExecute= does, where the kernel can.
+Where the kernel can, it also denies memory that is both writable and executable, as
+MemoryDenyWriteExecute= does.
 
-KIND is an address of TCP as in 127.0.0.1:0, or a path with a mode, as in /run/s@666. A NAME of - leaves all names away.
+KIND is a TCP address, as in 127.0.0.1:0, or a path with a mode, as in /run/s@666. If a NAME is -,
+no names are passed.
 """
 
 import ctypes
@@ -34,7 +36,7 @@ for argument in sys.argv[1:at]:
     names.append(name)
     sockets.append(listener)
 
-# Out of the way of the places that they go to.
+# Moves them away from the numbers that they get next.
 moved = [fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, ELSEWHERE) for listener in sockets]
 for place, number in enumerate(moved, FIRST):
     os.dup2(number, place, inheritable=True)

@@ -1,4 +1,7 @@
-"""Python's xmlrpc.client, which writes a request whole before it looks for an answer: it is told when that was too large."""
+"""Python's xmlrpc.client gets a 413 for an oversized request.
+
+It writes the whole request before it reads the response.
+"""
 
 import xmlrpc.client
 

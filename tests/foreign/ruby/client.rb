@@ -3,12 +3,12 @@
 # Ruby's XMLRPC::Client: every type, the suite validator1, a fault, introspection and a batch.
 #   ruby client.rb URL CA_FILE
 #
-# It sends no i8: an integer that 32 bits do not hold is an error, or, with ENABLE_BIGINT, an <i4> all the same.
+# It sends no i8: an integer beyond 32 bits is an error, or an <i4> with ENABLE_BIGINT.
 
 require 'uri'
 require 'xmlrpc/client'
 
-# Constants that its manual tells to change.
+# The manual says to change these constants.
 %i[ENABLE_NIL_CREATE ENABLE_NIL_PARSER ENABLE_BIGINT].each do |setting|
   XMLRPC::Config.send(:remove_const, setting)
   XMLRPC::Config.const_set(setting, true)
@@ -20,17 +20,21 @@ MOMENT = XMLRPC::DateTime.new(1998, 7, 17, 14, 8, 55)
 
 url, ca = ARGV
 address = URI(url)
-CLIENT = XMLRPC::Client.new3(host: address.host, port: address.port, path: address.path, use_ssl: true)
+CLIENT = XMLRPC::Client.new3(
+  host: address.host, port: address.port, path: address.path, use_ssl: true
+)
 CLIENT.http.ca_file = ca
 CLIENT.http.verify_mode = OpenSSL::SSL::VERIFY_PEER
 
-# Texts are sent as they are and come back as UTF-8.
+# Sends texts unchanged; they come back as UTF-8.
 def call(method, *params)
   CLIENT.call(method, *params)
 end
 
 def same(got, wanted, what)
-  raise "#{what}: got #{got.inspect}, wanted #{wanted.inspect}" unless got == wanted && got.instance_of?(wanted.class)
+  return if got == wanted && got.instance_of?(wanted.class)
+
+  raise "#{what}: got #{got.inspect}, wanted #{wanted.inspect}"
 end
 
 def echoes(method, *values)
@@ -41,7 +45,8 @@ def fault(code, text, method, *params)
   call(method, *params)
 rescue XMLRPC::FaultException => e
   same(e.faultCode, code, method)
-  raise "#{method}: #{e.faultString.inspect} lacks #{text.inspect}" unless e.faultString.include?(text)
+  got = e.faultString
+  raise "#{method}: #{got.inspect} lacks #{text.inspect}" unless got.include?(text)
 else
   raise "#{method}: no fault #{code}"
 end
@@ -62,27 +67,39 @@ same(call('interop.echoI8', 5), 5, 'a small i8')
 same(call('interop.echoI8', 2**40), 2**40, 'a wide <i4>')
 
 stooges = { 'moe' => 1, 'larry' => 2, 'curly' => 4 }
-same(call('validator1.arrayOfStructsTest', [stooges, { 'moe' => 8 }, stooges]), 8, 'arrayOfStructsTest')
-counts = { 'ctLeftAngleBrackets' => 2, 'ctRightAngleBrackets' => 1, 'ctAmpersands' => 3, 'ctApostrophes' => 1,
-           'ctQuotes' => 4 }
+structs = [stooges, { 'moe' => 8 }, stooges]
+same(call('validator1.arrayOfStructsTest', structs), 8, 'arrayOfStructsTest')
+counts = {
+  'ctLeftAngleBrackets' => 2,
+  'ctRightAngleBrackets' => 1,
+  'ctAmpersands' => 3,
+  'ctApostrophes' => 1,
+  'ctQuotes' => 4
+}
 same(call('validator1.countTheEntities', %q(<<>&&&'"""")), counts, 'countTheEntities')
 same(call('validator1.easyStructTest', stooges), 7, 'easyStructTest')
 same(call('validator1.echoStructTest', { 'a' => stooges }), { 'a' => stooges }, 'echoStructTest')
 many = call('validator1.manyTypesTest', 1, true, TEXT, 0.5, MOMENT, XMLRPC::Base64.new(BYTES))
-same([*many[0..3], many[4].to_a, many[5].b], [1, true, TEXT, 0.5, MOMENT.to_a, BYTES], 'manyTypesTest')
-same(call('validator1.moderateSizeArrayCheck', Array.new(150) { |n| "#{n};" }), '0;149;', 'moderateSizeArrayCheck')
-same(call('validator1.nestedStructTest', { '2000' => { '04' => { '01' => stooges } } }), 7, 'nestedStructTest')
-same(call('validator1.simpleStructReturnTest', 3), { 'times10' => 30, 'times100' => 300, 'times1000' => 3000 },
-     'simpleStructReturnTest')
+many = [*many[0..3], many[4].to_a, many[5].b]
+same(many, [1, true, TEXT, 0.5, MOMENT.to_a, BYTES], 'manyTypesTest')
+strings = Array.new(150) { |n| "#{n};" }
+same(call('validator1.moderateSizeArrayCheck', strings), '0;149;', 'moderateSizeArrayCheck')
+calendar = { '2000' => { '04' => { '01' => stooges } } }
+same(call('validator1.nestedStructTest', calendar), 7, 'nestedStructTest')
+times = { 'times10' => 30, 'times100' => 300, 'times1000' => 3000 }
+same(call('validator1.simpleStructReturnTest', 3), times, 'simpleStructReturnTest')
 
 fault(7, TEXT, 'interop.echoFault', 7, TEXT)
 fault(-32_601, 'no.such.method', 'no.such.method')
 fault(-32_602, 'wants int, got string', 'interopEchoTests.echoInteger', '1')
 
-raise 'listMethods lacks validator1' unless call('system.listMethods').include?('validator1.easyStructTest')
+methods = call('system.listMethods')
+raise 'listMethods lacks validator1' unless methods.include?('validator1.easyStructTest')
 
-same(call('system.methodSignature', 'validator1.easyStructTest'), [%w[int struct]], 'methodSignature')
-raise 'no help' unless call('system.methodHelp', 'validator1.easyStructTest').include?('moe, larry and curly')
+signatures = call('system.methodSignature', 'validator1.easyStructTest')
+same(signatures, [%w[int struct]], 'methodSignature')
+help = call('system.methodHelp', 'validator1.easyStructTest')
+raise 'no help' unless help.include?('moe, larry and curly')
 
 text, failure, numbers = CLIENT.multicall(['interopEchoTests.echoString', TEXT],
                                           ['interop.echoFault', 8, 'in a batch'],
