@@ -168,7 +168,7 @@ pub enum Answer<'a> {
 /// in memory that lives as long as the instance, so it borrows all three.
 pub struct InPlace<'a> {
     tree: Tree<'a>,
-    limits: ReadLimits,
+    limits: &'a ReadLimits,
     instance: &'a dyn Instance,
     index: usize,
     context: &'a CallContext,
@@ -181,7 +181,7 @@ impl<'a> InPlace<'a> {
     #[inline]
     pub const fn new(
         tree: Tree<'a>,
-        limits: ReadLimits,
+        limits: &'a ReadLimits,
         instance: &'a dyn Instance,
         index: usize,
         context: &'a CallContext,
@@ -206,7 +206,7 @@ impl Answer<'_> {
     pub const fn limits(&self) -> ReadLimits {
         match self {
             Self::Owned(_) => ReadLimits::NONE,
-            Self::InPlace(result) => result.limits,
+            Self::InPlace(result) => *result.limits,
         }
     }
 
@@ -228,7 +228,7 @@ impl Answer<'_> {
         match self {
             Self::Owned(value) => Ok(value),
             Self::InPlace(InPlace { tree, limits, .. }) => {
-                tree.to_value(limits).map_err(|defect| self.refuse(defect))
+                tree.to_value(*limits).map_err(|defect| self.refuse(defect))
             }
         }
     }

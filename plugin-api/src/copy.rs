@@ -33,7 +33,7 @@ impl Tree<'_> {
             let whole = match step? {
                 Step::Name(name) => {
                     if let Some(Container::Struct(_, next)) = open.last_mut() {
-                        name.clone_into(next);
+                        *next = name.to_owned();
                     }
                     continue;
                 }

@@ -248,9 +248,9 @@ impl App {
         let invocation = invocation(call, &context, caller);
         let document = {
             let snapshot = self.dispatcher.registry().snapshot();
-            arena::with(|arena| {
-                let answer = self.dispatcher.call(&snapshot, invocation, arena, allowance)?;
-                Ok(self.written(answer, allowance))
+            arena::with(|arena| match self.dispatcher.call(&snapshot, invocation, arena, allowance)? {
+                Ok(ref answer) => Ok(self.written(answer, allowance)),
+                Err(fault) => Ok(Err(fault)),
             })?
         };
         Ok(response(request, &call.method, document, allowance))
@@ -267,7 +267,10 @@ impl App {
         let invocation = invocation(call, &context, caller);
         let snapshot = self.dispatcher.registry().glance();
         let quick = self.dispatcher.quick(&snapshot, &invocation)?;
-        let document = arena::with(|arena| self.written(quick.answer(arena), allowance));
+        let document = arena::with(|arena| match quick.answer(arena) {
+            Ok(ref answer) => self.written(answer, allowance),
+            Err(fault) => Err(fault),
+        });
         let response = response(request, &call.method, document, allowance);
         quick.end();
         Some(response)
@@ -284,13 +287,11 @@ impl App {
         }
     }
 
-    /// Encodes an answer from where it is, which nobody needs any more then.
-    fn written(
-        &self,
-        answer: Result<Answer<'_>, Fault>,
-        allowance: &Allowance<'_>,
-    ) -> Result<Vec<u8>, Fault> {
-        let (answer, options) = (answer?, self.dispatcher.encode_options());
+    /// Encodes an answer from where it is. It is lent, because moving it costs more than an int's
+    /// encoding.
+    #[inline]
+    fn written(&self, answer: &Answer<'_>, allowance: &Allowance<'_>) -> Result<Vec<u8>, Fault> {
+        let options = self.dispatcher.encode_options();
         match xmlrpc::encode_result(answer.tree(), answer.limits(), options, allowance) {
             Ok(document) => Ok(document),
             Err(Unwritten::Defect(defect)) => Err(answer.refuse(defect)),

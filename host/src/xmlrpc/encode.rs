@@ -200,10 +200,11 @@ impl<'r> Writer<'r> {
     /// Writes the start tag of the document's element, and what follows. The namespace is declared
     /// whenever the style may need it, as Apache's servers do.
     fn root(&mut self, start: &str, rest: &str) -> Result<(), Fault> {
-        match self.options.style.needs_namespace() {
-            true => self.put_all([start, " xmlns:ex=\"", EX_NAMESPACE, "\"", rest]),
-            false => self.put_all([start, rest]),
+        self.put(start)?;
+        if self.options.style.needs_namespace() {
+            self.put_all([" xmlns:ex=\"", EX_NAMESPACE, "\""])?;
         }
+        self.put(rest)
     }
 
     /// Writes an owned value.
@@ -216,7 +217,7 @@ impl<'r> Writer<'r> {
     #[inline]
     fn value(&mut self, value: Tree<'_>, limits: ReadLimits) -> Result<(), Unwritten> {
         let mut walk = value.walk(limits);
-        self.steps(&mut walk).map_err(|why| match walk.find_map(Result::err) {
+        self.steps(&mut walk).map_err(|why| match walk.defect() {
             Some(defect) => defect.into(),
             None => why,
         })
@@ -245,7 +246,6 @@ impl<'r> Writer<'r> {
     }
 
     /// Writes a scalar whole, or a container's start.
-    #[inline]
     fn start(&mut self, value: View<'_>) -> Result<(), Fault> {
         match value {
             View::Nil => self.nil(),

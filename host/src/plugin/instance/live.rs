@@ -181,8 +181,8 @@ impl Live {
     }
 
     /// How much of a result may be read.
-    pub(crate) const fn limits(&self) -> ReadLimits {
-        self.limits
+    pub(crate) const fn limits(&self) -> &ReadLimits {
+        &self.limits
     }
 
     /// The fault for a result with this defect.
