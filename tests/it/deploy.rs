@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trial("deploy::a_manager_that_reads_nothing_holds_up_nothing", nobody_reads_notices),
         trial("deploy::the_watchdog_is_fed_only_while_reactors_come_round", watchdog_is_fed),
         trial_with("systemd-analyze", "deploy::the_units_are_right_and_as_tight_as_the_page_says", units),
+        trial("deploy::debug_information_is_split_and_installed_as_the_page_says", debug_information),
     ]
 }
 
@@ -240,4 +241,27 @@ fn units() {
     let recorded: f64 = recorded.split(' ').next().unwrap().parse().unwrap();
     // Each systemd knows more that could be said.
     assert!((measured - recorded).abs() < 0.5, "the page says {recorded}: {report}");
+}
+
+/// The page's commands split a plugin's file and install its debug information.
+fn debug_information() {
+    let page = fs::read_to_string(repository().join("host/src/docs/deploy.md")).unwrap();
+    let commands = |of: &str| {
+        let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        blocks.filter(|block| block.contains(of)).collect::<String>()
+    };
+    let root = tempfile::tempdir().unwrap();
+    let run =
+        |script: &str| artifacts::run(Command::new("sh").args(["-ec", script]).current_dir(root.path()));
+    fs::copy(artifacts::plugin("counter"), root.path().join("libgreet.so")).unwrap();
+    run(&commands("objcopy"));
+    let program = run("readelf --wide --section-headers libgreet.so");
+    assert!(!program.contains(".debug_") && program.contains(".gnu_debuglink"), "{program}");
+    let apart = run("readelf --wide --section-headers libgreet.so.debug");
+    assert!(apart.contains(".debug_line"), "{apart}");
+
+    let install = commands(".build-id").replace("target/plugins/libcounter.so", "libgreet.so");
+    run(&install.replace("/usr/lib/debug", "debug"));
+    let installed = run("cmp libgreet.so.debug debug/.build-id/*/*.debug && ls debug/.build-id/*");
+    assert_eq!(installed.lines().count(), 1, "{installed}");
 }

@@ -215,7 +215,7 @@ fn config_is_checked() {
         ("client_ca = 'none.pem'\n".into(), "cannot read none.pem"),
         (config(&open), "is a secret, and its mode 644 lets others read or change it: chmod g-w,o="),
         ("users = 'none'\n".into(), "none"),
-        ("http = ['0.0.0.0:80']\n".into(), "or let all in with allow_anonymous = true"),
+        ("http = ['0.0.0.0:80']\n".into(), "or accept all callers with allow_anonymous = true"),
         ("[[allow]]\nmethods = []\n".into(), "[[allow]] number 1: an empty list fits nothing"),
         (
             "\n  plugin_dir = 'x'\n".into(),
