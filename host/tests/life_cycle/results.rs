@@ -10,7 +10,8 @@ use hotcall::registry::Answer;
 use hotcall::request::{Head, Peer, Request};
 use hotcall::rpc::Dispatcher;
 use hotcall::web::App;
-use hotcall::xmlrpc::{EncodeOptions, Fault, Items, Value, encode_call, encode_fault, encode_response};
+use hotcall::xmlrpc::{EncodeOptions, Fault, Items, Value};
+use hotcall::xmlrpc::{encode_call, encode_fault, encode_response};
 use std::fs;
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,10 +64,11 @@ fn a_broken_result_is_an_internal_error_and_counts_as_a_fault() {
         "unsendable_and_broken_",
     ];
     for (method, faults) in broken.into_iter().zip(1..) {
-        let message =
-            format!("internal error in method {method}; the server's log has the details under request r-17");
+        let where_more_is = "the server's log has the details under request r-17";
+        let message = format!("internal error in method {method}; {where_more_is}");
         is_fault(&scene, method, -32603, &message);
-        assert_eq!(scene.call(method, &[]), Err(Fault::new(-32603, message)), "and when it is copied");
+        let copied = scene.call(method, &[]);
+        assert_eq!(copied, Err(Fault::new(-32603, message)), "and when it is copied");
         let status = scene.status_of("plugin.so").unwrap();
         assert_eq!((status.calls, status.faults), (2 * faults, 2 * faults), "{method}");
     }
@@ -87,7 +89,8 @@ fn a_result_past_a_limit_is_too_large() {
 #[test]
 fn a_result_that_cannot_be_sent_is_the_plugin_s_error_and_counts_as_a_result() {
     let scene = serving("answers.c", &[]);
-    is_fault(&scene, "nan_", -32500, "the result holds NaN, which XML-RPC cannot carry; send it as a string");
+    let nan = "the result holds NaN, which XML-RPC cannot carry; send it as a string";
+    is_fault(&scene, "nan_", -32500, nan);
     is_fault(
         &scene,
         "control_",
