@@ -16,7 +16,6 @@ use std::{env, fmt};
 use ureq::http::Uri;
 use ureq::http::header::ACCEPT_ENCODING;
 use ureq::tls::{ClientCert, RootCerts, TlsConfig, TlsProvider};
-use ureq::unversioned::resolver::DefaultResolver;
 
 /// The time to connect, unless the builder sets another.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -151,7 +150,9 @@ impl Builder {
         self
     }
 
-    /// How long connecting may take, the proxy and TLS included. 10 seconds when not set.
+    /// How long connecting may take: name lookup, proxy and TLS included. 10 seconds when not set.
+    /// A host's IPv6 and IPv4 addresses are tried by turns, 250 ms apart, and the first that answers
+    /// is used (RFC 8305).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -222,19 +223,12 @@ impl Builder {
             .build();
         let is_plain = self.ca.is_none() && self.identity.is_none() && !self.insecure;
         let trust = if is_plain { Trust::System } else { Trust::Own };
-        let agent = match socket {
-            Some(path) => {
-                ureq::Agent::with_parts(config, ServerConnector::new(Route::Unix(path), trust), NoResolver)
-            }
-            None => {
-                let route = if config.proxy().is_some() { Route::Proxy } else { Route::Direct };
-                ureq::Agent::with_parts(
-                    config,
-                    ServerConnector::new(route, trust),
-                    DefaultResolver::default(),
-                )
-            }
+        let route = match socket {
+            Some(path) => Route::Unix(path),
+            None if config.proxy().is_some() => Route::Proxy,
+            None => Route::Direct,
         };
+        let agent = ureq::Agent::with_parts(config, ServerConnector::new(route, trust), NoResolver);
         let Self { gzip, timeout, response_bytes_max, .. } = self;
         let has_answered = AtomicBool::new(false);
         let http = Http { agent, url, name, headers, gzip, timeout, response_bytes_max, has_answered };

@@ -1,6 +1,9 @@
 //! Makes connections: socket, the proxy's tunnel, TLS. Also tells whether a connection that broke
 //! can have delivered its call.
 
+use super::deadline::Deadline;
+use super::names::Names;
+use super::race::{self, Connected};
 use super::socket::{self, SocketTransport};
 use super::tunnel::ProxyTransport;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -21,6 +24,7 @@ use ureq::unversioned::transport::{
 #[derive(Debug)]
 pub(super) struct ServerConnector {
     route: Route,
+    names: Arc<Names>,
     proxy: ConnectProxyConnector,
     tls: Arc<NativeTlsConnector>,
 }
@@ -36,7 +40,8 @@ pub(super) enum Route {
     Unix(PathBuf),
 }
 
-/// Resolves nothing: the connector knows where to go.
+/// Resolves nothing. ureq asks before it looks for a kept connection; the connector resolves when it
+/// makes a new one.
 #[derive(Debug)]
 pub(super) struct NoResolver;
 
@@ -91,7 +96,22 @@ impl ServerConnector {
             Trust::System => Arc::clone(SYSTEM.get_or_init(Arc::default)),
             Trust::Own => Arc::default(),
         };
-        Self { route, proxy: ConnectProxyConnector::default(), tls }
+        Self { route, names: Arc::default(), proxy: ConnectProxyConnector::default(), tls }
+    }
+
+    /// Connects a socket to the server, or to the proxy if this is the connection to it.
+    fn reach(&self, details: &ConnectionDetails<'_>) -> Result<Connected, ureq::Error> {
+        let deadline = Deadline::of_connecting(details);
+        match &self.route {
+            Route::Unix(path) => {
+                let began = Instant::now();
+                let socket = socket::connect_unix(path, &deadline)?;
+                Ok(Connected { socket, trip: began.elapsed() })
+            }
+            Route::Direct | Route::Proxy => {
+                race::first_of(&self.names.addresses(details.uri, &deadline)?, &deadline)
+            }
+        }
     }
 }
 
@@ -107,15 +127,11 @@ impl Connector for ServerConnector {
             let secured = self.tls.connect(details, Some(tunnel))?;
             return Ok(secured.map(|inner| Watched::new(inner, None)));
         }
-        let began = Instant::now();
-        let socket = Arc::new(match &self.route {
-            Route::Unix(path) => socket::connect_unix(path, details)?,
-            Route::Direct | Route::Proxy => socket::connect_tcp(details)?,
-        });
+        let Connected { socket, trip } = self.reach(details)?;
+        let socket = Arc::new(socket);
         if matches!(self.route, Route::Proxy) {
             return Ok(Some(Watched::new(ProxyTransport::new(socket, details), None)));
         }
-        let trip = began.elapsed();
         let plain = SocketTransport::new(Arc::clone(&socket), details);
         let secured = self.tls.connect(details, Some(plain))?;
         Ok(secured.map(|inner| Watched::new(inner, Some((socket, trip)))))

@@ -63,15 +63,18 @@
 mod address;
 mod builder;
 mod connect;
+mod deadline;
 mod error;
 mod handle;
 mod headers;
 mod http;
 mod introspect;
 mod multicall;
+mod names;
 mod params;
 mod pem;
 mod proxy;
+mod race;
 mod socket;
 #[cfg(test)]
 mod tests;

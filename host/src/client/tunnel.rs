@@ -3,7 +3,8 @@
 //! ureq asks for the tunnel and reads the answer, but gives each read the whole connect timeout
 //! again. So this transport holds all reads and writes up to the answer to one deadline.
 
-use super::socket::{Deadline, SocketTransport};
+use super::deadline::Deadline;
+use super::socket::SocketTransport;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, NextTimeout, Transport};
