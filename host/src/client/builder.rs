@@ -24,11 +24,6 @@ pub const TIMEOUT: Duration = Duration::from_secs(60);
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
 /// An answer's status line and headers.
 const HEADER_BYTES_MAX: usize = 64 << 10;
-/// Connections that are kept while no call uses them, and for how long: less than any server or firewall would let
-/// one rest, so that a kept connection is seldom a dead one.
-const IDLE_CONNECTIONS_MAX: usize = 16;
-const IDLE_AGE_MAX: Duration = Duration::from_secs(15);
-
 /// Collects how to reach a server; [`build`](Self::build) makes the [`Client`].
 #[must_use]
 pub struct Builder {
@@ -212,9 +207,7 @@ impl Builder {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_response_header_size(HEADER_BYTES_MAX)
-            .max_idle_connections(IDLE_CONNECTIONS_MAX)
-            .max_idle_connections_per_host(IDLE_CONNECTIONS_MAX)
-            .max_idle_age(IDLE_AGE_MAX)
+            .max_idle_connections(0)
             .user_agent(concat!("hotcall/", env!("CARGO_PKG_VERSION")))
             .accept("text/xml")
             .timeout_connect(Some(self.connect_timeout))

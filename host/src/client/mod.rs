@@ -68,6 +68,7 @@ mod error;
 mod handle;
 mod headers;
 mod http;
+mod idle;
 mod introspect;
 mod multicall;
 mod names;
@@ -79,6 +80,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod watched;
 
 pub use builder::{Builder, CONNECT_TIMEOUT, TIMEOUT};
 pub use error::{Cause, Error};
