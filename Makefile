@@ -182,7 +182,7 @@ BENCH = $(REMAPPED) $(CARGO) bench --locked
 
 # tests/bench/peers/dxr is built here only: the tests need nothing of it.
 bench bench-short: SECTIONS = run test bench
-bench: install-packages node-modules ## measures Hotcall beside other servers in 25 minutes; see tests/bench/RESULTS.md
+bench: install-packages node-modules ## measures Hotcall beside other servers and clients in 28 minutes; see tests/bench/RESULTS.md
 	$(BENCH) --package hotcall-tests --bench speed
 
 bench-short: install-packages node-modules ## the same in 4 minutes, into target/bench

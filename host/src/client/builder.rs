@@ -146,8 +146,8 @@ impl Builder {
     }
 
     /// How long connecting may take: name lookup, proxy and TLS included. 10 seconds when not set.
-    /// A host's IPv6 and IPv4 addresses are tried by turns, 250 ms apart, and the first that answers
-    /// is used (RFC 8305).
+    /// The client tries a host's IPv6 and IPv4 addresses by turns, 250 ms apart, and uses the first
+    /// that answers (RFC 8305).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self

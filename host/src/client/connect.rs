@@ -14,9 +14,8 @@ use std::time::Instant;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    ConnectProxyConnector, ConnectionDetails, Connector, Either, NativeTlsConnector, NextTimeout, Transport,
-};
+use ureq::unversioned::transport::{ConnectProxyConnector, NativeTlsConnector};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, Either, NextTimeout, Transport};
 
 /// Connects to one server.
 #[derive(Debug)]
@@ -33,14 +32,14 @@ pub(super) struct ServerConnector {
 pub(super) enum Route {
     /// To where its URL says.
     Direct,
-    /// Through the proxy of ureq's configuration. ureq has this connector make the connection to the proxy too.
+    /// Through the proxy of ureq's configuration.
     Proxy,
     /// To a Unix socket, whatever the URL says.
     Unix(PathBuf),
 }
 
-/// Resolves nothing. ureq asks before it looks for a kept connection; the connector resolves when it
-/// makes a new one.
+/// Resolves nothing. ureq asks for addresses before each call, also on a kept connection; so the
+/// connector resolves names, when it makes a new one.
 #[derive(Debug)]
 pub(super) struct NoResolver;
 
@@ -95,7 +94,8 @@ impl Connector for ServerConnector {
         details: &ConnectionDetails<'_>,
         _: Option<()>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        // ureq has this connector make the connection to the proxy too, which is none to keep.
+        // ureq has this connector make the connection to the proxy too. That one is not kept by
+        // itself: the tunnel through it is.
         let is_to_proxy = matches!(self.route, Route::Proxy) && details.config.proxy().is_none();
         if !is_to_proxy
             && !details.config.max_idle_age().is_zero()

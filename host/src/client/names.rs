@@ -1,13 +1,13 @@
 //! Finds a server's addresses by its name, within a deadline.
 //!
-//! Only a new connection needs that: a call on a kept connection does not. Literal addresses are read
-//! at once. Names go to the system's resolver, which has no deadline of its own and therefore runs on
-//! a thread; calls that wait for the same name share one lookup.
+//! A client looks its server's name up when it makes a connection, and not for calls on a kept one.
+//! The system's resolver has no deadline, so it runs on a thread. Calls that wait at the same time
+//! share one lookup. Literal addresses need none.
 //!
-//! Results are not cached here. `getaddrinfo` does not tell how long an address is valid, so a cache
-//! would keep calling a server that has moved, for as long as somebody guessed. A client connects
-//! seldom, and systems that look names up often run a resolver that caches by each record's time to
-//! live (systemd-resolved, nscd, dnsmasq).
+//! Results are not cached. `getaddrinfo` does not tell how long an address is valid. A cache with a
+//! guessed lifetime would send calls to a server's old address after it has moved. Lookups are
+//! rare, because connections are kept. A host that wants them cached runs a resolver that knows
+//! each record's time to live (systemd-resolved, dnsmasq, unbound).
 //!
 //! Knows no sockets.
 
@@ -20,7 +20,7 @@ use std::time::Duration;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::DefaultResolver;
 
-/// How often a lookup without a deadline looks whether it has ended.
+/// How long a call without a deadline waits at once.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Looks up the addresses of one host.
@@ -112,7 +112,8 @@ mod tests {
     fn literal_addresses_ask_nobody() {
         let names = Arc::new(Names::default());
         for (host, address) in [("127.0.0.1:80", "127.0.0.1:80"), ("[::1]:443", "[::1]:443")] {
-            let found = names.look_up(host.to_owned(), &Deadline::after(PATIENCE), |_| panic!("asked"));
+            let deadline = Deadline::after(PATIENCE);
+            let found = names.look_up(host.to_owned(), &deadline, |_| panic!("asked"));
             assert_eq!(found.unwrap(), [address.parse().unwrap()]);
         }
         assert!(names.running.lock().unwrap().is_none());
@@ -121,7 +122,8 @@ mod tests {
     #[test]
     fn the_port_comes_from_the_scheme_when_the_url_has_none() {
         let names = Arc::new(Names::default());
-        for (url, address) in [("http://127.0.0.1/x", "127.0.0.1:80"), ("https://[::1]", "[::1]:443")] {
+        let (plain, tls) = ("http://127.0.0.1/x", "https://[::1]");
+        for (url, address) in [(plain, "127.0.0.1:80"), (tls, "[::1]:443")] {
             let found = names.addresses(&url.parse().unwrap(), &Deadline::after(PATIENCE));
             assert_eq!(found.unwrap(), [address.parse().unwrap()]);
         }

@@ -1,9 +1,9 @@
 //! Connects to one of a server's addresses (RFC 8305, "Happy Eyeballs").
 //!
 //! A host with an IPv6 and an IPv4 address may be reachable by only one of them. Attempts alternate
-//! between the families and start 250 ms apart, or as soon as one fails. The first that connects
-//! wins and the others are closed, so an address that does not answer costs 250 ms and not the whole
-//! connect timeout. One thread waits for all attempts.
+//! between the families. They start 250 ms apart, or as soon as one fails. The first that connects
+//! wins, and the others are closed. So an address that does not answer costs 250 ms instead of the
+//! whole connect timeout. The calling thread waits for all attempts.
 //!
 //! Knows no names and no HTTP.
 
@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 use std::{io, mem};
+use ureq::Error;
 
 /// How many of a host's addresses are tried.
 pub(super) const ADDRESSES_MAX: usize = 16;
@@ -29,7 +30,7 @@ pub(super) struct Connected {
     pub(super) trip: Duration,
 }
 
-/// A connection that is on its way.
+/// A connection that is being made.
 struct Attempt {
     socket: OwnedFd,
     began: Instant,
@@ -39,10 +40,10 @@ struct Attempt {
 ///
 /// # Errors
 /// The deadline passed, or the last failure when every attempt failed.
-pub(super) fn first_of(addresses: &[SocketAddr], deadline: &Deadline) -> Result<Connected, ureq::Error> {
+pub(super) fn first_of(addresses: &[SocketAddr], deadline: &Deadline) -> Result<Connected, Error> {
     let mut untried = by_turns(addresses).into_iter().take(ADDRESSES_MAX).peekable();
     let mut attempts: Vec<Attempt> = Vec::new();
-    let mut failure = ureq::Error::HostNotFound;
+    let mut failure = Error::HostNotFound;
     let mut next_at = Instant::now();
     loop {
         if next_at <= Instant::now()
@@ -94,7 +95,7 @@ fn by_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 /// Waits until at least one attempt has ended, but no longer than `limit`: which ones have.
-fn ended(attempts: &[Attempt], limit: Option<Duration>) -> Result<Vec<bool>, ureq::Error> {
+fn ended(attempts: &[Attempt], limit: Option<Duration>) -> Result<Vec<bool>, Error> {
     let mut sockets: Vec<_> =
         attempts.iter().map(|attempt| PollFd::new(&attempt.socket, PollFlags::OUT)).collect();
     let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
@@ -133,8 +134,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// A listener that takes no more connections: a new one stays unanswered, as one to an address
-    /// that nobody has.
+    /// A listener whose queue is full: new connections get no answer, as if nobody had the address.
     struct Full {
         _listener: OwnedFd,
         _queue: Vec<TcpStream>,
@@ -143,8 +143,8 @@ mod tests {
 
     impl Full {
         fn new() -> Self {
-            let listener =
-                socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+            let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+            let listener = socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
             rustix::net::bind(&listener, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
             // The queue takes one connection more than it is said to.
             rustix::net::listen(&listener, 0).unwrap();
@@ -209,7 +209,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let good = listener.local_addr().unwrap();
         let _connected = first_of(&[silent.address, good], &Deadline::after(PATIENCE)).unwrap();
-        // The attempt that lost has no socket any more; the one in the queue is not ours to count.
+        // A socket that waits for an answer is in state 02 (SYN_SENT).
         let to_silent = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let remote = format!(":{:04X} 02", silent.address.port());
         assert!(!to_silent.lines().any(|line| line.contains(&remote)), "{to_silent}");

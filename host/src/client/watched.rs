@@ -1,8 +1,8 @@
-//! One connection to a server, as ureq sees it. Sends a call with one write, tells whether a
-//! connection that broke can have delivered its call, and reads an answer that came before the whole
-//! call was written.
+//! One connection to a server, as ureq sees it. It sends a call in one write, tells whether a
+//! connection that broke can have delivered its call, and reads an answer that came before the
+//! whole call was written.
 //!
-//! Knows sockets only to ask the kernel whether the server has refused a call.
+//! Knows no HTTP, and of the socket only whether its server's kernel has refused a call.
 
 use super::socket;
 use std::os::fd::OwnedFd;
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use std::{fmt, io, mem};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
-/// No byte of an answer came to the call, and its kept connection was gone before the server took it: it may be sent again.
+/// No byte of an answer came to the call, and its kept connection ended before the server took it:
+/// it may be sent again.
 #[derive(Debug)]
 pub(super) struct NotTaken;
 
@@ -19,20 +20,20 @@ pub(super) struct NotTaken;
 #[derive(Debug)]
 pub(super) struct Unanswered;
 
-/// How long after a call a reset may come that is taken for the end of an idle connection. It is on its way when the call is, so
-/// this is a round trip, and time for a server that is busy.
+/// How long after a call a reset may come that is taken for the end of an idle connection. It is on
+/// its way when the call is, so this is a round trip, and time for a server that is busy.
 pub(super) const IDLE_RESET_MAX: Duration = Duration::from_secs(1);
-/// How long after a call the server's kernel can be expected to have refused it: two round trips, and time for machines that are busy.
+/// How long after a call the server's kernel can be expected to have refused it: two round trips,
+/// and time for machines that are busy.
 const REFUSAL_SLACK: Duration = Duration::from_millis(50);
 const REFUSAL_MAX: Duration = Duration::from_millis(500);
-/// How much of a call waits for the rest of it. ureq writes head and body one after the other, and a
-/// call that is not longer than this is one write, and one record of TLS.
+/// How much of a call waits for the rest of it. ureq writes head and body separately. A call of at
+/// most this size is one write, and one record of TLS.
 const UNSENT_BYTES_MAX: usize = 16 << 10;
 /// How much is written or read at once.
 pub(super) const BUFFER_BYTES: usize = 128 << 10;
 
-/// A connection that knows whether a call that it fails can have been taken, and that reads an answer which came before
-/// the whole call was written.
+/// A connection that knows whether the server can have taken a call that failed.
 #[derive(Debug)]
 pub(super) struct Watched {
     inner: Box<dyn Transport>,
@@ -40,8 +41,8 @@ pub(super) struct Watched {
     buffers: LazyBuffers,
     /// How many bytes at the start of the output are written and not sent.
     unsent: usize,
-    /// The socket, and how long it took to connect, which is a round trip. None when it ends at a proxy, and says nothing of what
-    /// the server took.
+    /// The socket, and how long it took to connect, which is a round trip. None when it ends at a
+    /// proxy, and says nothing of what the server took.
     server: Option<(Arc<OwnedFd>, Duration)>,
     /// An answer came whole on it before the present exchange.
     kept: bool,
@@ -67,7 +68,8 @@ impl Watched {
         }
     }
 
-    /// What a call has come to whose connection ended before a byte of its answer, with an error or without.
+    /// The error of a call whose connection ended before a byte of its answer, in order or with
+    /// `error`.
     fn unanswered(&self, error: Option<ureq::Error>) -> ureq::Error {
         let is_told = error.as_ref().is_some_and(is_reset);
         let since = self.sent.elapsed();
@@ -85,7 +87,7 @@ impl Watched {
         }
     }
 
-    /// Sends what ureq has written. Whether the server takes no more shows here, and not before.
+    /// Sends what ureq has written. A server that takes no more shows here.
     fn flush(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let sent = self.write(timeout);
         self.sent = Instant::now();
@@ -128,8 +130,8 @@ impl Watched {
         !self.is_cut && self.inner.buffers().input().is_empty()
     }
 
-    /// What becomes of a call that could not be written whole. What the server said before it closed the connection can still
-    /// be read, and nothing is waited for.
+    /// Reads the answer to a call that could not be written whole, if the server sent one before it
+    /// closed the connection. Nothing is waited for.
     fn cut(&mut self, error: ureq::Error, timeout: NextTimeout) -> Result<(), ureq::Error> {
         match self.read(timeout) {
             Ok(true) => {
