@@ -24,6 +24,9 @@ pub const TIMEOUT: Duration = Duration::from_secs(60);
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
 /// An answer's status line and headers.
 const HEADER_BYTES_MAX: usize = 64 << 10;
+/// Each buffer of TLS, and of the socket below it: two of TLS's records.
+const LAYER_BYTES: usize = 32 << 10;
+
 /// Collects how to reach a server; [`build`](Self::build) makes the [`Client`].
 #[must_use]
 pub struct Builder {
@@ -207,7 +210,10 @@ impl Builder {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_response_header_size(HEADER_BYTES_MAX)
+            // The connector keeps connections itself.
             .max_idle_connections(0)
+            .input_buffer_size(LAYER_BYTES)
+            .output_buffer_size(LAYER_BYTES)
             .user_agent(concat!("hotcall/", env!("CARGO_PKG_VERSION")))
             .accept("text/xml")
             .timeout_connect(Some(self.connect_timeout))

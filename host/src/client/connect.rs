@@ -4,9 +4,9 @@ use super::deadline::Deadline;
 use super::idle::Idle;
 use super::names::Names;
 use super::race::{self, Connected};
-use super::socket::{self, SocketTransport};
+use super::socket::{self, Socket, SocketTransport};
 use super::tunnel::ProxyTransport;
-use super::watched::Watched;
+use super::watched::{Stream, Watched};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -106,16 +106,20 @@ impl Connector for ServerConnector {
         let lend = |watched| self.idle.lend(Box::new(watched)).boxed();
         if let Some(Either::B(tunnel)) = self.proxy.connect(details, None::<()>)? {
             let secured = self.tls.connect(details, Some(tunnel))?;
-            return Ok(secured.map(|inner| lend(Watched::new(inner, None))));
+            return Ok(secured.map(|inner| lend(Watched::new(Stream::layers(inner), None))));
         }
         let Connected { socket, trip } = self.reach(details)?;
-        let socket = Arc::new(socket);
+        let server = Arc::new(socket);
+        let socket = Socket::new(Arc::clone(&server));
         if is_to_proxy {
             return Ok(Some(ProxyTransport::new(socket, details).boxed()));
         }
-        let plain = SocketTransport::new(Arc::clone(&socket), details);
-        let secured = self.tls.connect(details, Some(plain))?;
-        Ok(secured.map(|inner| lend(Watched::new(inner, Some((socket, trip))))))
+        let server = Some((server, trip));
+        if !details.needs_tls() {
+            return Ok(Some(lend(Watched::new(Stream::Plain(socket), server))));
+        }
+        let secured = self.tls.connect(details, Some(SocketTransport::new(socket, details)))?;
+        Ok(secured.map(|inner| lend(Watched::new(Stream::layers(inner), server))))
     }
 }
 

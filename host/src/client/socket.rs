@@ -18,6 +18,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport};
 
 /// In how many reads the time that is left may be spent before the limit of each is raised.
@@ -27,17 +28,23 @@ const EXACT_BELOW: Duration = Duration::from_millis(10);
 /// How long [`is_reset`] waits for a socket to end whose TLS has ended.
 const CLOSE_WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// A connection that ureq's HTTP or TLS runs over.
+/// A connected socket.
 #[derive(Debug)]
-pub(super) struct SocketTransport {
-    socket: Arc<OwnedFd>,
-    buffers: LazyBuffers,
+pub(super) struct Socket {
+    inner: Arc<OwnedFd>,
     /// How long the kernel lets one read wait.
     read_limit: Option<Duration>,
 }
 
+/// A socket that ureq's TLS or the request to a proxy runs over.
+#[derive(Debug)]
+pub(super) struct SocketTransport {
+    socket: Socket,
+    buffers: LazyBuffers,
+}
+
 /// Connects to a Unix socket.
-pub(super) fn connect_unix(path: &Path, deadline: &Deadline) -> Result<OwnedFd, ureq::Error> {
+pub(super) fn connect_unix(path: &Path, deadline: &Deadline) -> Result<OwnedFd, Error> {
     let address = SocketAddrUnix::new(path).map_err(io::Error::from)?;
     let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
     let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None);
@@ -68,27 +75,69 @@ fn wait(socket: &OwnedFd, events: PollFlags, limit: Option<Duration>) {
     let _ = poll(&mut [PollFd::new(socket, events)], limit.as_ref());
 }
 
-impl SocketTransport {
-    pub(super) fn new(socket: Arc<OwnedFd>, details: &ConnectionDetails<'_>) -> Self {
-        let config = details.config;
-        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Self { socket, buffers, read_limit: None }
+impl Socket {
+    pub(super) fn new(inner: Arc<OwnedFd>) -> Self {
+        Self { inner, read_limit: None }
+    }
+
+    /// Sends all of these bytes.
+    pub(super) fn send(&mut self, bytes: &[u8], timeout: NextTimeout) -> Result<(), Error> {
+        let deadline = Deadline::of(&timeout.for_write());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match send(&self.inner, rest, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait(&self.inner, PollFlags::OUT, deadline.left()?),
+                Err(error) => return Err(deadline.explain(error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for bytes: how many have come, none at the connection's end.
+    pub(super) fn receive(&mut self, into: &mut [u8], limit: NextTimeout) -> Result<usize, Error> {
+        let deadline = Deadline::of(&limit.for_read());
+        loop {
+            self.limit_reads(deadline.left()?)?;
+            match recv(&self.inner, &mut *into, RecvFlags::empty()) {
+                Ok((amount, _)) => return Ok(amount),
+                // A signal, or the part of the time that one read gets.
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(error) => return Err(deadline.explain(error.into())),
+            }
+        }
+    }
+
+    /// Whether nothing has come between two answers: surplus bytes and an end are both reasons to
+    /// stop.
+    pub(super) fn is_open(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(recv(&self.inner, &mut [0_u8], flags), Err(Errno::AGAIN))
     }
 
     /// Has one read wait no longer than `left`. A read that ends early is made again, so the limit
     /// may be any part of that, and a connection keeps one limit from call to call.
-    fn limit_reads(&mut self, left: Option<Duration>) -> Result<(), ureq::Error> {
+    fn limit_reads(&mut self, left: Option<Duration>) -> Result<(), Error> {
         let is_fit = match (self.read_limit, left) {
             (Some(limit), Some(left)) => limit <= left && left / READS_MAX <= limit,
             (limit, left) => limit == left,
         };
         if !is_fit {
             let limit = left.map(|left| if left > EXACT_BELOW { left / 2 } else { left });
-            let set = sockopt::set_socket_timeout(&self.socket, Timeout::Recv, limit);
+            let set = sockopt::set_socket_timeout(&self.inner, Timeout::Recv, limit);
             set.map_err(io::Error::from)?;
             self.read_limit = limit;
         }
         Ok(())
+    }
+}
+
+impl SocketTransport {
+    pub(super) fn new(socket: Socket, details: &ConnectionDetails<'_>) -> Self {
+        let config = details.config;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        Self { socket, buffers }
     }
 }
 
@@ -97,39 +146,17 @@ impl Transport for SocketTransport {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        let deadline = Deadline::of(&timeout.for_write());
-        let mut rest = self.buffers.output().get(..amount).unwrap_or_default();
-        while !rest.is_empty() {
-            match send(&self.socket, rest, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => wait(&self.socket, PollFlags::OUT, deadline.left()?),
-                Err(error) => return Err(deadline.explain(error.into())),
-            }
-        }
-        Ok(())
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.socket.send(self.buffers.output().get(..amount).unwrap_or_default(), timeout)
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let deadline = Deadline::of(&timeout.for_read());
-        let amount = loop {
-            self.limit_reads(deadline.left()?)?;
-            let buffer = self.buffers.input_append_buf();
-            match recv(&self.socket, buffer, RecvFlags::empty()) {
-                Ok((amount, _)) => break amount,
-                // A signal, or the part of the time that one read gets.
-                Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(error) => return Err(deadline.explain(error.into())),
-            }
-        };
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let amount = self.socket.receive(self.buffers.input_append_buf(), timeout)?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
 
     fn is_open(&mut self) -> bool {
-        // Between two answers there is nothing to read: bytes nobody asked for and an end are both reasons to stop.
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        matches!(recv(&self.socket, &mut [0_u8], flags), Err(Errno::AGAIN))
+        self.socket.is_open()
     }
 }

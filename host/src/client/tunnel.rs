@@ -4,9 +4,7 @@
 //! again. So this transport holds all reads and writes up to the answer to one deadline.
 
 use super::deadline::Deadline;
-use super::socket::SocketTransport;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use super::socket::{Socket, SocketTransport};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, NextTimeout, Transport};
 
 /// The status line and headers of a proxy's answer to `CONNECT`.
@@ -33,7 +31,7 @@ enum Stage {
 }
 
 impl ProxyTransport {
-    pub(super) fn new(socket: Arc<OwnedFd>, details: &ConnectionDetails<'_>) -> Self {
+    pub(super) fn new(socket: Socket, details: &ConnectionDetails<'_>) -> Self {
         Self {
             inner: SocketTransport::new(socket, details),
             deadline: Deadline::of_connecting(details),

@@ -4,7 +4,7 @@
 //!
 //! Knows no HTTP, and of the socket only whether its server's kernel has refused a call.
 
-use super::socket;
+use super::socket::{self, Socket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,12 +31,12 @@ const REFUSAL_MAX: Duration = Duration::from_millis(500);
 /// most this size is one write, and one record of TLS.
 const UNSENT_BYTES_MAX: usize = 16 << 10;
 /// How much is written or read at once.
-pub(super) const BUFFER_BYTES: usize = 128 << 10;
+const BUFFER_BYTES: usize = 128 << 10;
 
 /// A connection that knows whether the server can have taken a call that failed.
 #[derive(Debug)]
 pub(super) struct Watched {
-    inner: Box<dyn Transport>,
+    stream: Stream,
     /// What ureq writes and reads.
     buffers: LazyBuffers,
     /// How many bytes at the start of the output are written and not sent.
@@ -54,10 +54,74 @@ pub(super) struct Watched {
     sent: Instant,
 }
 
+/// What a connection's bytes go through.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// Nothing: buffers are the socket's.
+    Plain(Socket),
+    /// Layers of ureq's, TLS or a proxy's tunnel, with buffers of their own.
+    Layers(Box<dyn Transport>),
+}
+
+impl Stream {
+    pub(super) fn layers(transport: impl Transport) -> Self {
+        Self::Layers(Box::new(transport))
+    }
+
+    fn send(&mut self, bytes: &[u8], timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let layers = match self {
+            Self::Plain(socket) => return socket.send(bytes, timeout),
+            Self::Layers(layers) => layers,
+        };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let output = layers.buffers().output();
+            let (now, later) = rest.split_at(rest.len().min(output.len()));
+            output.split_at_mut(now.len()).0.copy_from_slice(now);
+            layers.transmit_output(now.len(), timeout)?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Waits for bytes: how many have come, none at the connection's end.
+    fn receive(&mut self, buffer: &mut [u8], timeout: NextTimeout) -> Result<usize, ureq::Error> {
+        let layers = match self {
+            Self::Plain(socket) => return socket.receive(buffer, timeout),
+            Self::Layers(layers) => layers,
+        };
+        layers.maybe_await_input(timeout)?;
+        let input = layers.buffers().input();
+        let amount = input.len().min(buffer.len());
+        buffer.split_at_mut(amount).0.copy_from_slice(input.split_at(amount).0);
+        layers.buffers().input_consume(amount);
+        Ok(amount)
+    }
+
+    /// Whether all that has come was taken.
+    fn is_drained(&mut self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Layers(layers) => layers.buffers().input().is_empty(),
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        match self {
+            Self::Plain(socket) => socket.is_open(),
+            Self::Layers(layers) => layers.is_open(),
+        }
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self, Self::Layers(layers) if layers.is_tls())
+    }
+}
+
 impl Watched {
-    pub(super) fn new(inner: impl Transport, server: Option<(Arc<OwnedFd>, Duration)>) -> Self {
+    pub(super) fn new(stream: Stream, server: Option<(Arc<OwnedFd>, Duration)>) -> Self {
         Self {
-            inner: Box::new(inner),
+            stream,
             buffers: LazyBuffers::new(BUFFER_BYTES, BUFFER_BYTES),
             unsent: 0,
             server,
@@ -99,25 +163,12 @@ impl Watched {
 
     fn write(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let amount = mem::take(&mut self.unsent);
-        let mut rest = self.buffers.output().get(..amount).unwrap_or_default();
-        while !rest.is_empty() {
-            let output = self.inner.buffers().output();
-            let (now, later) = rest.split_at(rest.len().min(output.len()));
-            output.split_at_mut(now.len()).0.copy_from_slice(now);
-            self.inner.transmit_output(now.len(), timeout)?;
-            rest = later;
-        }
-        Ok(())
+        let bytes = self.buffers.output().get(..amount).unwrap_or_default();
+        self.stream.send(bytes, timeout)
     }
 
     fn read(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        self.inner.maybe_await_input(timeout)?;
-        let inner = self.inner.buffers();
-        let free = self.buffers.input_append_buf();
-        let amount = inner.input().len().min(free.len());
-        let (free, come) = (free.split_at_mut(amount).0, inner.input().split_at(amount).0);
-        free.copy_from_slice(come);
-        inner.input_consume(amount);
+        let amount = self.stream.receive(self.buffers.input_append_buf(), timeout)?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
@@ -127,7 +178,7 @@ impl Watched {
         self.kept |= self.heard;
         self.heard = false;
         // Bytes that nobody asked for are no answer to the next call.
-        !self.is_cut && self.inner.buffers().input().is_empty()
+        !self.is_cut && self.stream.is_drained()
     }
 
     /// Reads the answer to a call that could not be written whole, if the server sent one before it
@@ -178,11 +229,11 @@ impl Transport for Watched {
     }
 
     fn is_open(&mut self) -> bool {
-        self.inner.is_open()
+        self.stream.is_open()
     }
 
     fn is_tls(&self) -> bool {
-        self.inner.is_tls()
+        self.stream.is_tls()
     }
 }
 
@@ -284,7 +335,8 @@ mod tests {
     fn writes_of(pieces: &[usize]) -> Vec<usize> {
         let writes = Arc::<Mutex<Vec<usize>>>::default();
         let buffers = LazyBuffers::new(BUFFER_BYTES, BUFFER_BYTES);
-        let mut watched = Watched::new(Recorder { buffers, writes: Arc::clone(&writes) }, None);
+        let recorder = Recorder { buffers, writes: Arc::clone(&writes) };
+        let mut watched = Watched::new(Stream::layers(recorder), None);
         for &piece in pieces {
             assert!(piece <= watched.output().len(), "there is no room");
             watched.transmit_output(piece, NextTimeout::default()).unwrap();
