@@ -16,7 +16,6 @@ use std::{env, fmt};
 use ureq::http::Uri;
 use ureq::http::header::ACCEPT_ENCODING;
 use ureq::tls::{ClientCert, RootCerts, TlsConfig, TlsProvider};
-use ureq::unversioned::resolver::DefaultResolver;
 
 /// The time to connect, unless the builder sets another.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,10 +24,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(60);
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
 /// An answer's status line and headers.
 const HEADER_BYTES_MAX: usize = 64 << 10;
-/// Connections that are kept while no call uses them, and for how long: less than any server or firewall would let
-/// one rest, so that a kept connection is seldom a dead one.
-const IDLE_CONNECTIONS_MAX: usize = 16;
-const IDLE_AGE_MAX: Duration = Duration::from_secs(15);
+/// Each buffer of TLS, and of the socket below it: two of TLS's records.
+const LAYER_BYTES: usize = 32 << 10;
 
 /// Collects how to reach a server; [`build`](Self::build) makes the [`Client`].
 #[must_use]
@@ -151,7 +148,9 @@ impl Builder {
         self
     }
 
-    /// How long connecting may take, the proxy and TLS included. 10 seconds when not set.
+    /// How long connecting may take: name lookup, proxy and TLS included. 10 seconds when not set.
+    /// The client tries a host's IPv6 and IPv4 addresses by turns, 250 ms apart, and uses the first
+    /// that answers (RFC 8305).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -211,9 +210,10 @@ impl Builder {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_response_header_size(HEADER_BYTES_MAX)
-            .max_idle_connections(IDLE_CONNECTIONS_MAX)
-            .max_idle_connections_per_host(IDLE_CONNECTIONS_MAX)
-            .max_idle_age(IDLE_AGE_MAX)
+            // The connector keeps connections itself.
+            .max_idle_connections(0)
+            .input_buffer_size(LAYER_BYTES)
+            .output_buffer_size(LAYER_BYTES)
             .user_agent(concat!("hotcall/", env!("CARGO_PKG_VERSION")))
             .accept("text/xml")
             .timeout_connect(Some(self.connect_timeout))
@@ -222,19 +222,12 @@ impl Builder {
             .build();
         let is_plain = self.ca.is_none() && self.identity.is_none() && !self.insecure;
         let trust = if is_plain { Trust::System } else { Trust::Own };
-        let agent = match socket {
-            Some(path) => {
-                ureq::Agent::with_parts(config, ServerConnector::new(Route::Unix(path), trust), NoResolver)
-            }
-            None => {
-                let route = if config.proxy().is_some() { Route::Proxy } else { Route::Direct };
-                ureq::Agent::with_parts(
-                    config,
-                    ServerConnector::new(route, trust),
-                    DefaultResolver::default(),
-                )
-            }
+        let route = match socket {
+            Some(path) => Route::Unix(path),
+            None if config.proxy().is_some() => Route::Proxy,
+            None => Route::Direct,
         };
+        let agent = ureq::Agent::with_parts(config, ServerConnector::new(route, trust), NoResolver);
         let Self { gzip, timeout, response_bytes_max, .. } = self;
         let has_answered = AtomicBool::new(false);
         let http = Http { agent, url, name, headers, gzip, timeout, response_bytes_max, has_answered };

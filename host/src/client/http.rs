@@ -1,8 +1,8 @@
 //! One POST and its answer: compression, the one safe repetition, and the text of an answer that
 //! is an error page.
 //!
-//! ureq keeps the connections, checks that a kept one is still open before it uses it, and never
-//! repeats a request. A call can still meet the end of its connection on the way; the
+//! Connections are kept, and a kept one is used only if it is still open. ureq never repeats a
+//! request. A call can still meet the end of its connection on the way; the
 //! documentation of `client` says when it is repeated.
 //!
 //! Some servers answer and close before they have read the whole request. Writing then fails, but
@@ -10,8 +10,8 @@
 //!
 //! Knows no XML: documents are bytes here.
 
-use super::connect::NotTaken;
 use super::error::{Cause, Error};
+use super::watched::NotTaken;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;

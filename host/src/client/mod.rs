@@ -63,19 +63,24 @@
 mod address;
 mod builder;
 mod connect;
+mod deadline;
 mod error;
 mod handle;
 mod headers;
 mod http;
+mod idle;
 mod introspect;
 mod multicall;
+mod names;
 mod params;
 mod pem;
 mod proxy;
+mod race;
 mod socket;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod watched;
 
 pub use builder::{Builder, CONNECT_TIMEOUT, TIMEOUT};
 pub use error::{Cause, Error};

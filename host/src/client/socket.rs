@@ -8,56 +8,43 @@
 //! ureq may change these traits between its minor versions. All that implements them is here and
 //! in `connect`.
 
+use super::deadline::Deadline;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recv, send};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use ureq::unversioned::transport::{Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport, time};
+use std::time::Duration;
+use ureq::Error;
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport};
 
+/// In how many reads the time that is left may be spent before the limit of each is raised.
+const READS_MAX: u32 = 8;
+/// A time that is left to its end; of a longer one a read gets half.
+const EXACT_BELOW: Duration = Duration::from_millis(10);
 /// How long [`is_reset`] waits for a socket to end whose TLS has ended.
 const CLOSE_WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// A connection that ureq's HTTP or TLS runs over.
+/// A connected socket.
+#[derive(Debug)]
+pub(super) struct Socket {
+    inner: Arc<OwnedFd>,
+    /// How long the kernel lets one read wait.
+    read_limit: Option<Duration>,
+}
+
+/// A socket that ureq's TLS or the request to a proxy runs over.
 #[derive(Debug)]
 pub(super) struct SocketTransport {
-    socket: Arc<OwnedFd>,
+    socket: Socket,
     buffers: LazyBuffers,
 }
 
-/// Connects to the first of the addresses that takes us. Each gets its share of what time is left.
-pub(super) fn connect_tcp(details: &ConnectionDetails<'_>) -> Result<OwnedFd, ureq::Error> {
-    let deadline = Deadline::of_connecting(details);
-    let mut left = u32::try_from(details.addrs.len()).unwrap_or(u32::MAX);
-    let mut failure = ureq::Error::HostNotFound;
-    for address in &details.addrs {
-        let share = deadline.left()?.map(|limit| limit / left.max(1));
-        match tcp(address, share) {
-            Ok(stream) => return Ok(stream.into()),
-            Err(error) => failure = deadline.explain(error),
-        }
-        left = left.saturating_sub(1);
-    }
-    Err(failure)
-}
-
-fn tcp(address: &SocketAddr, limit: Option<Duration>) -> io::Result<TcpStream> {
-    let stream = match limit {
-        Some(limit) => TcpStream::connect_timeout(address, limit)?,
-        None => TcpStream::connect(address)?,
-    };
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
 /// Connects to a Unix socket.
-pub(super) fn connect_unix(path: &Path, details: &ConnectionDetails<'_>) -> Result<OwnedFd, ureq::Error> {
-    let deadline = Deadline::of_connecting(details);
+pub(super) fn connect_unix(path: &Path, deadline: &Deadline) -> Result<OwnedFd, Error> {
     let address = SocketAddrUnix::new(path).map_err(io::Error::from)?;
     let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
     let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None);
@@ -76,20 +63,78 @@ pub(super) fn connect_unix(path: &Path, details: &ConnectionDetails<'_>) -> Resu
 /// call was taken.
 pub(super) fn is_reset(socket: &OwnedFd, patience: Duration) -> bool {
     // TLS ends before its socket does, and a server that is asked for nothing more may close that a little later.
-    wait(socket, PollFlags::RDHUP, CLOSE_WAIT_MAX);
+    wait(socket, PollFlags::RDHUP, Some(CLOSE_WAIT_MAX));
     // Errors are told unasked, and the end that has come is not.
-    wait(socket, PollFlags::empty(), patience);
+    wait(socket, PollFlags::empty(), Some(patience));
     matches!(sockopt::socket_error(socket), Ok(Err(Errno::CONNRESET | Errno::PIPE)))
 }
 
 /// Until the socket has one of these events or an error, or the time is over.
-fn wait(socket: &OwnedFd, events: PollFlags, limit: Duration) {
-    let limit = Timespec::try_from(limit).ok();
+fn wait(socket: &OwnedFd, events: PollFlags, limit: Option<Duration>) {
+    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
     let _ = poll(&mut [PollFd::new(socket, events)], limit.as_ref());
 }
 
+impl Socket {
+    pub(super) fn new(inner: Arc<OwnedFd>) -> Self {
+        Self { inner, read_limit: None }
+    }
+
+    /// Sends all of these bytes.
+    pub(super) fn send(&mut self, bytes: &[u8], timeout: NextTimeout) -> Result<(), Error> {
+        let deadline = Deadline::of(&timeout.for_write());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match send(&self.inner, rest, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait(&self.inner, PollFlags::OUT, deadline.left()?),
+                Err(error) => return Err(deadline.explain(error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for bytes: how many have come, none at the connection's end.
+    pub(super) fn receive(&mut self, into: &mut [u8], limit: NextTimeout) -> Result<usize, Error> {
+        let deadline = Deadline::of(&limit.for_read());
+        loop {
+            self.limit_reads(deadline.left()?)?;
+            match recv(&self.inner, &mut *into, RecvFlags::empty()) {
+                Ok((amount, _)) => return Ok(amount),
+                // A signal, or the part of the time that one read gets.
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(error) => return Err(deadline.explain(error.into())),
+            }
+        }
+    }
+
+    /// Whether nothing has come between two answers: surplus bytes and an end are both reasons to
+    /// stop.
+    pub(super) fn is_open(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(recv(&self.inner, &mut [0_u8], flags), Err(Errno::AGAIN))
+    }
+
+    /// Has one read wait no longer than `left`. A read that ends early is made again, so the limit
+    /// may be any part of that, and a connection keeps one limit from call to call.
+    fn limit_reads(&mut self, left: Option<Duration>) -> Result<(), Error> {
+        let is_fit = match (self.read_limit, left) {
+            (Some(limit), Some(left)) => limit <= left && left / READS_MAX <= limit,
+            (limit, left) => limit == left,
+        };
+        if !is_fit {
+            let limit = left.map(|left| if left > EXACT_BELOW { left / 2 } else { left });
+            let set = sockopt::set_socket_timeout(&self.inner, Timeout::Recv, limit);
+            set.map_err(io::Error::from)?;
+            self.read_limit = limit;
+        }
+        Ok(())
+    }
+}
+
 impl SocketTransport {
-    pub(super) fn new(socket: Arc<OwnedFd>, details: &ConnectionDetails<'_>) -> Self {
+    pub(super) fn new(socket: Socket, details: &ConnectionDetails<'_>) -> Self {
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Self { socket, buffers }
@@ -101,87 +146,17 @@ impl Transport for SocketTransport {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        let deadline = Deadline::of(&timeout.for_write());
-        let mut rest = self.buffers.output().get(..amount).unwrap_or_default();
-        while !rest.is_empty() {
-            deadline.set(&self.socket, Timeout::Send)?;
-            match send(&self.socket, rest, SendFlags::NOSIGNAL) {
-                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(deadline.explain(error.into())),
-            }
-        }
-        Ok(())
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.socket.send(self.buffers.output().get(..amount).unwrap_or_default(), timeout)
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let deadline = Deadline::of(&timeout.for_read());
-        let buffer = self.buffers.input_append_buf();
-        let amount = loop {
-            deadline.set(&self.socket, Timeout::Recv)?;
-            match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
-                Ok((amount, _)) => break amount,
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(deadline.explain(error.into())),
-            }
-        };
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let amount = self.socket.receive(self.buffers.input_append_buf(), timeout)?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
 
     fn is_open(&mut self) -> bool {
-        // Between two answers there is nothing to read: bytes nobody asked for and an end are both reasons to stop.
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        matches!(recv(&self.socket, &mut [0_u8], flags), Err(Errno::AGAIN))
-    }
-}
-
-/// When to give up, if ever, and what that is then called.
-#[derive(Debug)]
-pub(super) struct Deadline {
-    at: Option<Instant>,
-    pub(super) reason: ureq::Timeout,
-}
-
-impl Deadline {
-    fn of(timeout: &NextTimeout) -> Self {
-        Self::from(Instant::now(), timeout)
-    }
-
-    /// The end of the connect timeout, which began when ureq wanted the connection.
-    pub(super) fn of_connecting(details: &ConnectionDetails<'_>) -> Self {
-        let began = match details.now {
-            time::Instant::Exact(began) => began,
-            _ => Instant::now(),
-        };
-        Self::from(began, &details.timeout)
-    }
-
-    fn from(began: Instant, timeout: &NextTimeout) -> Self {
-        let at = timeout.not_zero().and_then(|limit| began.checked_add(*limit));
-        Self { at, reason: timeout.reason }
-    }
-
-    /// What is left: `None` is for ever, and never zero, which the kernel takes for the same.
-    pub(super) fn left(&self) -> Result<Option<Duration>, ureq::Error> {
-        let Some(at) = self.at else { return Ok(None) };
-        match at.saturating_duration_since(Instant::now()) {
-            Duration::ZERO => Err(ureq::Error::Timeout(self.reason)),
-            // The kernel counts in microseconds.
-            left => Ok(Some(left.max(Duration::from_millis(1)))),
-        }
-    }
-
-    fn set(&self, socket: &OwnedFd, id: Timeout) -> Result<(), ureq::Error> {
-        sockopt::set_socket_timeout(socket, id, self.left()?).map_err(|error| io::Error::from(error).into())
-    }
-
-    /// The error, or that its limit passed: a socket with a limit says it as if it did not block.
-    fn explain(&self, error: io::Error) -> ureq::Error {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ureq::Error::Timeout(self.reason),
-            _ => ureq::Error::Io(error),
-        }
+        self.socket.is_open()
     }
 }

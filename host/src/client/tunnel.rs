@@ -3,9 +3,8 @@
 //! ureq asks for the tunnel and reads the answer, but gives each read the whole connect timeout
 //! again. So this transport holds all reads and writes up to the answer to one deadline.
 
-use super::socket::{Deadline, SocketTransport};
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use super::deadline::Deadline;
+use super::socket::{Socket, SocketTransport};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, NextTimeout, Transport};
 
 /// The status line and headers of a proxy's answer to `CONNECT`.
@@ -32,7 +31,7 @@ enum Stage {
 }
 
 impl ProxyTransport {
-    pub(super) fn new(socket: Arc<OwnedFd>, details: &ConnectionDetails<'_>) -> Self {
+    pub(super) fn new(socket: Socket, details: &ConnectionDetails<'_>) -> Self {
         Self {
             inner: SocketTransport::new(socket, details),
             deadline: Deadline::of_connecting(details),

@@ -1,8 +1,10 @@
-"""A peer of the bench `speed`: Python's SimpleXMLRPCServer with ThreadingMixIn, or its decoder.
+"""A peer of the bench `speed`: Python's SimpleXMLRPCServer with ThreadingMixIn, its decoder, or
+its client.
 
     python3 python.py plain
     python3 python.py tls CERTIFICATE KEY
     python3 python.py decode DOCUMENT MILLISECONDS
+    python3 python.py client URL CA 1 MILLISECONDS
 """
 
 import pathlib
@@ -69,6 +71,26 @@ def decode(file, milliseconds):
     print((time.perf_counter_ns() - began) // count)
 
 
+def call_until(proxy, end):
+    calls = 0
+    while time.perf_counter() < end:
+        if proxy.add(2, 3) != 5:
+            sys.exit("2 + 3 is not 5")
+        calls += 1
+    return calls
+
+
+def client(url, ca, milliseconds):
+    """Prints how many calls a client makes per second, after a quarter of the time."""
+    seconds = int(milliseconds) / 1_000
+    tls = ssl.create_default_context(cafile=ca) if url.startswith("https:") else None
+    proxy = xmlrpc.client.ServerProxy(url, context=tls)
+    call_until(proxy, time.perf_counter() + seconds / 4)
+    began = time.perf_counter()
+    calls = call_until(proxy, began + seconds)
+    print(calls / (time.perf_counter() - began))
+
+
 match sys.argv[1:]:
     case ["plain"]:
         serve(False, [])
@@ -76,5 +98,7 @@ match sys.argv[1:]:
         serve(True, files)
     case ["decode", file, milliseconds]:
         decode(file, milliseconds)
+    case ["client", url, ca, "1", milliseconds]:
+        client(url, ca, milliseconds)
     case _:
         sys.exit(__doc__)

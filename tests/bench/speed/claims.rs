@@ -1,6 +1,7 @@
 //! What the figures must reach, and whether they do.
 
 use crate::allocations::PerCall;
+use crate::clients::{Bound, Clients};
 use crate::decode::Decoders;
 use crate::inside::Inside;
 use crate::machine::Machine;
@@ -20,6 +21,8 @@ pub struct Results {
     pub measured: Measured,
     /// Of the long array.
     pub decoders: Decoders,
+    /// Of client libraries.
+    pub clients: Clients,
     /// Of `add`, without XML.
     pub dispatch_ns: Samples,
     /// Of a whole `add`.
@@ -73,6 +76,7 @@ impl Results {
             let ratios = other.ratios_to(&decoders.hotcall);
             claims.push(at_least("100,000 ints decoded".to_owned(), name, ratios, least));
         }
+        claims.extend(of_clients(&self.clients));
         let memory = &self.memory;
         let idle = format!("each of {IDLE} idle connections with TLS");
         claims.extend([
@@ -95,6 +99,15 @@ impl Results {
         let what = format!("{}, {transport}", workload.name);
         at_least(what, other.name, rates(ours).ratios_to(&rates(other)), least)
     }
+}
+
+/// Those of the client libraries.
+pub fn of_clients(clients: &Clients) -> Vec<Claim> {
+    let claim = |bound: Bound| {
+        let Bound { what, other, got, least } = bound;
+        at_least(what.to_owned(), other, got, least)
+    };
+    clients.bounds().into_iter().map(claim).collect()
 }
 
 fn at_least(what: String, other: &str, got: Samples, least: f64) -> Claim {

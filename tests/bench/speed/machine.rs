@@ -75,8 +75,8 @@ impl Machine {
 /// Asks the system and each program.
 pub fn describe(form: &Form) -> Machine {
     let cores = thread::available_parallelism().map_or(0, usize::from);
-    let dxr =
-        locked("tests/bench/peers/dxr/Cargo.lock", &["dxr", "dxr_server", "axum", "hyper", "tokio-openssl"]);
+    let crates = ["dxr", "dxr_server", "dxr_client", "axum", "hyper", "reqwest", "tokio-openssl"];
+    let dxr = locked("tests/bench/peers/dxr/Cargo.lock", &crates);
     let npm = fs::read_to_string(repository().join("tests/foreign/node/package.json")).unwrap_or_default();
     let npm: serde_json::Value = serde_json::from_str(&npm).unwrap_or_default();
     let npm = npm["dependencies"]["xmlrpc"].as_str().unwrap_or("unknown").to_owned();

@@ -86,6 +86,11 @@ impl Programs {
         Command::new(&self.dxr)
     }
 
+    /// The authority that issued the servers' certificate: its file.
+    pub fn ca(&self) -> PathBuf {
+        self.authority.ca()
+    }
+
     /// Hotcall's binary.
     pub fn hotcall(&self) -> &Path {
         &self.hotcall

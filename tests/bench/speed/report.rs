@@ -1,6 +1,6 @@
 //! RESULTS.md: its prose is the template's, and all its figures are put in here, so that neither is out of step.
 
-use crate::claims::{Results, Verdict};
+use crate::claims::{Claim, Results, Verdict};
 use crate::costs;
 use crate::plan::{Generator, HOTCALL_PLAIN, HOTCALL_TLS, NGINX_PLAIN, NGINX_TLS, PEERS, Peer, Workload};
 use crate::rounds::{Figures, Measured};
@@ -12,8 +12,9 @@ const TEMPLATE: &str = include_str!("template.md");
 /// The whole text.
 pub fn text(results: &Results) -> String {
     let parts = [
-        ("{claims}", claims(results)),
+        ("{claims}", claims(&results.claims())),
         ("{rates}", rates(results)),
+        ("{clients}", results.clients.table()),
         ("{decoders}", decoders(results)),
         ("{idle}", costs::idle(&results.memory)),
         ("{memory}", costs::memory(&results.memory)),
@@ -46,10 +47,11 @@ pub fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("a string takes it");
 }
 
-fn claims(results: &Results) -> String {
+/// The table of claims.
+pub fn claims(claims: &[Claim]) -> String {
     let mut rows = String::from("| what | wanted | measured | least to most | |\n|---|---|---|---|---|\n");
-    for claim in results.claims() {
-        let verdict = match claim.verdict {
+    for claim in claims {
+        let verdict = match &claim.verdict {
             Verdict::Reached => "reached".to_owned(),
             Verdict::Missed => "**not reached**".to_owned(),
             Verdict::Void(why) => format!("**void**: {why}"),
@@ -116,7 +118,7 @@ fn decoders(results: &Results) -> String {
 }
 
 /// Median and spread, and what is void.
-fn cells(samples: &Samples) -> [String; 2] {
+pub fn cells(samples: &Samples) -> [String; 2] {
     let (void, all) = (samples.void(), samples.count());
     let void = match void.first() {
         Some(why) => format!(" ({} of {all} void: {why})", void.len()),
@@ -127,7 +129,7 @@ fn cells(samples: &Samples) -> [String; 2] {
 }
 
 /// Empty where there is none.
-fn median(samples: &Samples) -> String {
+pub fn median(samples: &Samples) -> String {
     samples.median().map(number).unwrap_or_default()
 }
 

@@ -3,6 +3,7 @@
 mod answers;
 mod early;
 mod gzip;
+mod idle;
 mod proxy;
 mod retry;
 mod tls;

@@ -104,6 +104,19 @@ fn a_proxy_that_refuses_or_is_away_is_named() {
     assert!(error.to_string().contains(&format!("through the proxy {proxy}")), "{error}");
 }
 
+#[test]
+fn a_proxy_that_closes_without_an_answer_is_the_cause() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let closing = thread::spawn(move || {
+        read_head(&mut BufReader::new(listener.accept().unwrap().0));
+    });
+    let client = Client::builder("http://server.test").proxy(&proxy).build().unwrap();
+    let error = client.call::<Value>("m", ()).unwrap_err();
+    assert_eq!(cause(&error), Cause::Proxy, "{error}");
+    closing.join().unwrap();
+}
+
 /// A proxy that reads `CONNECT` and then writes these pieces, with a pause after each. It ends with
 /// its client.
 fn talks(pieces: impl IntoIterator<Item = Vec<u8>> + Send + 'static, pause: Duration) -> SocketAddr {

@@ -1,8 +1,8 @@
 //! When a call is sent again: servers that count what they get.
 
 use super::*;
-use crate::client::connect::IDLE_RESET_MAX;
 use crate::client::socket;
+use crate::client::watched::IDLE_RESET_MAX;
 use rustix::net::sockopt::set_socket_linger;
 use std::io::Read;
 use std::net::Shutdown;

@@ -1,10 +1,13 @@
-//! dxr_server on axum, as a peer of the bench `speed`; or dxr's decoder, timed.
+//! dxr_server on axum, as a peer of the bench `speed`; or dxr's decoder or dxr_client, timed.
 //!
 //! ```text
 //! hotcall-peer-dxr plain
 //! hotcall-peer-dxr tls CERTIFICATE KEY
 //! hotcall-peer-dxr decode DOCUMENT MILLISECONDS
+//! hotcall-peer-dxr client URL CA CALLERS MILLISECONDS
 //! ```
+
+mod client;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -21,11 +24,14 @@ use std::pin::Pin;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio_openssl::SslStream;
 
 /// axum's own is 2 MB.
 const BODY_BYTES_MAX: usize = 64 << 20;
 const STRUCTS: i32 = 10_000;
+const USAGE: &str = "usage: hotcall-peer-dxr plain | tls CERTIFICATE KEY \
+                     | decode DOCUMENT MILLISECONDS | client URL CA CALLERS MILLISECONDS";
 
 #[derive(TryToValue)]
 struct Item {
@@ -39,14 +45,16 @@ struct Block;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
+fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["plain"] => serve_plain().await,
-        ["tls", certificate, key] => serve_tls(certificate, key).await,
+        ["plain"] => Runtime::new()?.block_on(serve_plain()),
+        ["tls", certificate, key] => Runtime::new()?.block_on(serve_tls(certificate, key)),
         ["decode", document, milliseconds] => decode(document, milliseconds.parse()?),
-        _ => Err("usage: hotcall-peer-dxr plain | tls CERTIFICATE KEY | decode DOCUMENT MILLISECONDS".into()),
+        ["client", url, ca, callers, milliseconds] => {
+            client::run(url, ca, callers.parse()?, Duration::from_millis(milliseconds.parse()?))
+        }
+        _ => Err(USAGE.into()),
     }
 }
 
