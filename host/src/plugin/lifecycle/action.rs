@@ -36,12 +36,12 @@ pub(super) enum Action {
     Load { file: OsString, copied: Copied, warnings: Vec<String> },
     /// A library was mapped.
     CountMapped(Arc<Image>),
-    /// Serve a checked plugin, as was tried `tries` times before.
-    Admit { file: OsString, candidate: Candidate, tries: u32 },
+    /// Serve a checked plugin.
+    Admit(Attempt),
     /// See to it that no instance lives that may not meet the candidate's.
-    MakeRoom { file: OsString, candidate: Candidate, tries: u32 },
+    MakeRoom(Attempt),
     /// Make the candidate's instance: there is room for it.
-    Create { file: OsString, candidate: Candidate, tries: u32 },
+    Create(Attempt),
     /// Replace an instance that must end first.
     Replace(Box<Wish>),
     /// Destroy the instance of a gated generation, which has not been told of its end.
@@ -52,11 +52,18 @@ pub(super) enum Action {
     Keep(Gone),
 }
 
-/// A content that is to replace an instance which must end first.
-pub(super) struct Wish {
+/// One attempt to have a checked content serve.
+pub(super) struct Attempt {
+    /// The file that has the content.
     pub(super) file: OsString,
     pub(super) candidate: Candidate,
+    /// How often it was put off before.
     pub(super) tries: u32,
+}
+
+/// A content that is to replace an instance which must end first.
+pub(super) struct Wish {
+    pub(super) attempt: Attempt,
     pub(super) old: Arc<Generation>,
     /// Calls may be in it that did not enter its gate.
     pub(super) is_gate_new: bool,
@@ -86,8 +93,6 @@ pub(super) enum ResumedBy {
 
 /// A content that did not replace what it should.
 pub(super) struct Refused {
-    pub(super) file: OsString,
-    pub(super) candidate: Candidate,
-    pub(super) tries: u32,
+    pub(super) attempt: Attempt,
     pub(super) refusal: Refusal,
 }

@@ -1,7 +1,7 @@
 //! The decisions from a settled content to a serving generation. `candidate` checks a single file;
 //! here a file meets the others. Must not know trials, replacements or the registry.
 
-use super::action::Action;
+use super::action::{Action, Attempt};
 use super::context::Context;
 use super::create::create;
 use super::handover;
@@ -9,7 +9,7 @@ use super::slot::{Slot, SlotState};
 use super::slots::Slots;
 use super::stall_watch::TaskGuard;
 use crate::plugin::directory::content::{Content, ContentHash};
-use crate::plugin::instance::candidate::{Candidate, Copied, Step};
+use crate::plugin::instance::candidate::{Copied, Step};
 use crate::plugin::instance::live::Live;
 use crate::plugin::refusal::Refusal;
 use std::ffi::{OsStr, OsString};
@@ -92,7 +92,7 @@ pub(super) fn load(
         Ok(mut candidate) => {
             let options = context.config.options.get(&candidate.descriptor.name);
             candidate.warn_of_database(options.and_then(|options| options.reload));
-            actions.push(Action::Admit { file: name.to_owned(), candidate, tries: 0 });
+            actions.push(Action::Admit(Attempt { file: name.to_owned(), candidate, tries: 0 }));
         }
         Err(refusal) => slots.refuse(name, &refusal, context),
     }
@@ -100,37 +100,29 @@ pub(super) fn load(
 }
 
 /// Serves a checked plugin, unless a name of it is taken.
-pub(super) fn admit(
-    name: &OsStr,
-    candidate: Candidate,
-    tries: u32,
-    slots: &mut Slots,
-    context: &Context,
-) -> Vec<Action> {
-    if tries == 0 {
+pub(super) fn admit(attempt: Attempt, slots: &mut Slots, context: &Context) -> Vec<Action> {
+    let (name, candidate) = (&attempt.file, &attempt.candidate);
+    if attempt.tries == 0 {
         for warning in &candidate.warnings {
             log::warn!("plugin file {}: {warning}", context.path(name).display());
         }
     }
     slots.set_plugin(name, Some(candidate.descriptor.name.clone()));
     let heir_of = slots.predecessor(name, &candidate.descriptor.name);
-    if let Some(refusal) = slots.conflict(name, heir_of.as_deref(), &candidate, context) {
+    if let Some(refusal) = slots.conflict(name, heir_of.as_deref(), candidate, context) {
         slots.refuse(name, &refusal, context);
-        slots.set_state(name, SlotState::Conflicting(Box::new(candidate)));
+        let Attempt { file, candidate, .. } = attempt;
+        slots.set_state(&file, SlotState::Conflicting(Box::new(candidate)));
         return Vec::new();
     }
-    vec![Action::MakeRoom { file: name.to_owned(), candidate, tries }]
+    vec![Action::MakeRoom(attempt)]
 }
 
 /// Makes the instance of an admitted plugin, and has it serve, unless the state that it is to take
-/// over cannot be had, which was tried `tries` times before.
-pub(super) fn serve(
-    name: &OsStr,
-    candidate: Candidate,
-    tries: u32,
-    slots: &mut Slots,
-    context: &Context,
-) -> Vec<Action> {
+/// over cannot be had.
+pub(super) fn serve(attempt: Attempt, slots: &mut Slots, context: &Context) -> Vec<Action> {
+    let Attempt { file, candidate, tries } = attempt;
+    let name = &*file;
     let plugin = &candidate.descriptor.name;
     let heir_of = slots.predecessor(name, plugin);
     let before = slots.forerunner(name, plugin);
@@ -181,7 +173,7 @@ pub(super) fn next_conflicting(slots: &mut Slots, context: &Context) -> Option<V
     let is_served = slot.is_served_by_its_content();
     match mem::replace(&mut slot.state, SlotState::Refused) {
         SlotState::Conflicting(candidate) if !is_served => {
-            Some(vec![Action::Admit { file: name, candidate: *candidate, tries: 0 }])
+            Some(vec![Action::Admit(Attempt { file: name, candidate: *candidate, tries: 0 })])
         }
         _ => {
             slots.serving(&name, context);
@@ -209,7 +201,7 @@ pub(super) fn retry(name: OsString, slots: &mut Slots) -> Option<Action> {
     let slot = slots.get_mut(&name)?;
     match mem::replace(&mut slot.state, SlotState::Refused) {
         SlotState::Waiting { candidate, tries, .. } => {
-            Some(Action::Admit { file: name, candidate: *candidate, tries })
+            Some(Action::Admit(Attempt { file: name, candidate: *candidate, tries }))
         }
         other => {
             slot.state = other;

@@ -29,7 +29,7 @@ mod replacement;
 mod restore;
 
 use self::replacement::{Replacement, Step, is_state_of, put_off, save};
-use super::action::{Action, ResumedBy, Resumption, Wish};
+use super::action::{Action, Attempt, ResumedBy, Resumption, Wish};
 use super::context::Context;
 use super::create::create;
 use super::events::{Gone, Mailbox, Tried};
@@ -41,7 +41,6 @@ use super::stall_watch::TaskGuard;
 use crate::pause::Pause;
 use crate::plugin::clock::later;
 use crate::plugin::config::{Config, ReloadMode};
-use crate::plugin::instance::candidate::Candidate;
 use crate::plugin::instance::live::Live;
 use crate::plugin::probe::trial;
 use crate::plugin::probe::verdict::Verdict;
@@ -82,35 +81,32 @@ impl Exclusive {
     /// wanted.
     pub(super) fn make_room(
         &mut self,
-        name: &OsStr,
-        candidate: Candidate,
-        tries: u32,
+        attempt: Attempt,
         slots: &mut Slots,
         context: &Context,
     ) -> Vec<Action> {
-        let (plugin, file) = (candidate.descriptor.name.clone(), name.to_owned());
+        let plugin = attempt.candidate.descriptor.name.clone();
         if let Some(replacement) = self.replacements.get_mut(&plugin) {
             if matches!(replacement.step, Step::Down { .. }) {
-                let id = candidate.id;
-                (replacement.file, replacement.candidate) = (file, candidate);
-                (replacement.refusal, replacement.tries) = (None, tries);
-                slots.set_state(name, SlotState::Replacing { id });
+                slots.set_state(&attempt.file, SlotState::Replacing { id: attempt.candidate.id });
+                (replacement.attempt, replacement.refusal) = (attempt, None);
                 return self.try_with_create(&plugin, slots, context);
             }
-            wait_for(replacement.old.id, name, candidate, tries, slots, context);
+            wait_for(replacement.old.id, attempt, slots, context);
             return Vec::new();
         }
         let living = || slots.alive.of(&plugin);
-        let is_exclusive = candidate.is_exclusive() || living().any(|(_, living)| living.is_exclusive);
+        let is_exclusive =
+            attempt.candidate.is_exclusive() || living().any(|(_, living)| living.is_exclusive);
         if context.reload_of(&plugin, is_exclusive) == ReloadMode::Overlap {
-            return vec![Action::Create { file, candidate, tries }];
+            return vec![Action::Create(attempt)];
         }
-        let old = slots.forerunner(name, &plugin);
+        let old = slots.forerunner(&attempt.file, &plugin);
         let other = living().map(|(id, _)| id).find(|id| old.as_ref().is_none_or(|old| old.id != *id));
         match (old, other) {
-            (None, None) => vec![Action::Create { file, candidate, tries }],
+            (None, None) => vec![Action::Create(attempt)],
             (_, Some(generation)) => {
-                wait_for(generation, name, candidate, tries, slots, context);
+                wait_for(generation, attempt, slots, context);
                 Vec::new()
             }
             (Some(old), None) => {
@@ -121,7 +117,7 @@ impl Exclusive {
                     slots.touch_registry();
                     actions.push(Action::Publish);
                 }
-                actions.push(Action::Replace(Box::new(Wish { file, candidate, tries, old, is_gate_new })));
+                actions.push(Action::Replace(Box::new(Wish { attempt, old, is_gate_new })));
                 actions
             }
         }
@@ -129,20 +125,18 @@ impl Exclusive {
 
     /// Begins a replacement, once the registry has the old generation's gate.
     pub(super) fn begin(&mut self, wish: Wish, slots: &mut Slots, context: &Context) -> Vec<Action> {
-        let Wish { file, candidate, tries, old, is_gate_new } = wish;
-        let plugin = candidate.descriptor.name.clone();
-        let holder = slots.predecessor(&file, &plugin).unwrap_or_else(|| file.clone());
+        let Wish { attempt, old, is_gate_new } = wish;
+        let (file, plugin) = (&attempt.file, attempt.candidate.descriptor.name.clone());
+        let holder = slots.predecessor(file, &plugin).unwrap_or_else(|| file.clone());
         let before = if is_gate_new {
             self.editions.clone()
         } else {
             self.ungated.remove(&old.id).unwrap_or_default()
         };
-        slots.set_state(&file, SlotState::Replacing { id: candidate.id });
+        slots.set_state(file, SlotState::Replacing { id: attempt.candidate.id });
         let replacement = Replacement {
-            file,
+            attempt,
             holder,
-            candidate,
-            tries,
             old,
             step: Step::Gating { before, due: Instant::now() },
             pause: Pause::over(),
@@ -204,7 +198,7 @@ impl Exclusive {
                 vec![Action::End(old)]
             }
             Err(why) => {
-                let (generation, tries) = (replacement.old.id, replacement.tries + 1);
+                let (generation, tries) = (replacement.old.id, replacement.attempt.tries + 1);
                 let tries_left = handover::TRIES_MAX.saturating_sub(tries);
                 put_off(replacement, Refusal::Save { generation, why, tries_left }, slots, context)
             }
@@ -234,7 +228,7 @@ impl Exclusive {
     fn try_with_create(&mut self, plugin: &str, slots: &mut Slots, context: &Context) -> Vec<Action> {
         let Some(replacement) = self.replacements.get_mut(plugin) else { return Vec::new() };
         replacement.step = Step::Trying;
-        let (id, copy) = (replacement.candidate.id, replacement.candidate.copy().to_owned());
+        let (id, copy) = (replacement.attempt.candidate.id, replacement.attempt.candidate.copy().to_owned());
         let Some(program) = context.config.probe.clone() else {
             return self.replace(plugin, slots, context);
         };
@@ -259,7 +253,7 @@ impl Exclusive {
         context: &Context,
     ) -> Vec<Action> {
         let is_it = |(_, replacement): &(&String, &Replacement)| {
-            replacement.candidate.id == id && matches!(replacement.step, Step::Trying)
+            replacement.attempt.candidate.id == id && matches!(replacement.step, Step::Trying)
         };
         let Some(plugin) = self.replacements.iter().find(is_it).map(|(plugin, _)| plugin.clone()) else {
             return Vec::new();
@@ -278,7 +272,7 @@ impl Exclusive {
     /// Makes the new instance.
     fn replace(&mut self, plugin: &str, slots: &mut Slots, context: &Context) -> Vec<Action> {
         let Some(replacement) = self.replacements.get(plugin) else { return Vec::new() };
-        let (file, candidate) = (&replacement.file, replacement.candidate.clone());
+        let (file, candidate) = (&replacement.attempt.file, replacement.attempt.candidate.clone());
         let give = |live: &Live, task: &TaskGuard| replacement.give(live, task, context);
         match create(file, candidate, context.settings_of(plugin), context, give) {
             Ok((generation, _)) => self.put_in_place(plugin, generation, slots, context),
@@ -294,7 +288,8 @@ impl Exclusive {
         context: &Context,
     ) -> Vec<Action> {
         let Some(replacement) = self.replacements.remove(plugin) else { return Vec::new() };
-        let Replacement { file, holder, candidate, pause, since, remains, .. } = replacement;
+        let Replacement { attempt, holder, pause, since, remains, .. } = replacement;
+        let Attempt { file, candidate, .. } = attempt;
         let is_current = is_state_of(&file, candidate.id, slots);
         // Its file may have another content by now.
         let state = slots.get_mut(&file).map(|slot| mem::replace(&mut slot.state, SlotState::Refused));
@@ -344,7 +339,7 @@ impl Exclusive {
             return Vec::new();
         }
         let generation = replacement.old.id;
-        let tries_left = handover::TRIES_MAX.saturating_sub(replacement.tries + 1);
+        let tries_left = handover::TRIES_MAX.saturating_sub(replacement.attempt.tries + 1);
         put_off(replacement, Refusal::Busy { generation, tries_left }, slots, context)
     }
 
@@ -359,7 +354,7 @@ impl Exclusive {
              and no two versions may live at once; if it never returns, restart the server"
         );
         log::error!("plugin {plugin}: {text}");
-        slots.set_error(&replacement.file, text);
+        slots.set_error(&replacement.attempt.file, text);
         vec![Action::Publish]
     }
 
@@ -367,7 +362,7 @@ impl Exclusive {
     pub(super) fn is_pinned(&self, file: &OsStr) -> bool {
         let pins = |replacement: &Replacement| {
             let is_down = matches!(replacement.step, Step::Down { .. });
-            !is_down && (replacement.file == file || replacement.holder == file)
+            !is_down && (replacement.attempt.file == file || replacement.holder == file)
         };
         self.replacements.values().any(pins)
     }
@@ -392,16 +387,10 @@ impl Exclusive {
 }
 
 /// Puts a candidate off until an instance has ended.
-fn wait_for(
-    generation: u64,
-    name: &OsStr,
-    candidate: Candidate,
-    tries: u32,
-    slots: &mut Slots,
-    context: &Context,
-) {
-    slots.refuse(name, &Refusal::Lives { generation }, context);
-    slots.set_state(name, SlotState::Waiting { candidate: Box::new(candidate), tries, due: None });
+fn wait_for(generation: u64, attempt: Attempt, slots: &mut Slots, context: &Context) {
+    let Attempt { file, candidate, tries } = attempt;
+    slots.refuse(&file, &Refusal::Lives { generation }, context);
+    slots.set_state(&file, SlotState::Waiting { candidate: Box::new(candidate), tries, due: None });
 }
 
 /// Runs one trial with `create` on a thread of its own.

@@ -206,15 +206,9 @@ impl Loader {
                 return admission::load(&file, copied, warnings, slots, context);
             }
             Action::CountMapped(image) => self.retirement.map(image),
-            Action::Admit { file, candidate, tries } => {
-                return admission::admit(&file, candidate, tries, slots, context);
-            }
-            Action::MakeRoom { file, candidate, tries } => {
-                return self.exclusive.make_room(&file, candidate, tries, slots, context);
-            }
-            Action::Create { file, candidate, tries } => {
-                return admission::serve(&file, candidate, tries, slots, context);
-            }
+            Action::Admit(attempt) => return admission::admit(attempt, slots, context),
+            Action::MakeRoom(attempt) => return self.exclusive.make_room(attempt, slots, context),
+            Action::Create(attempt) => return admission::serve(attempt, slots, context),
             Action::Replace(wish) => return self.exclusive.begin(*wish, slots, context),
             Action::End(old) => {
                 if let Some(ended) = old.end() {

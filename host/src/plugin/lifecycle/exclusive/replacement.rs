@@ -4,9 +4,8 @@
 use crate::pause::Pause;
 use crate::plugin::clock::later;
 use crate::plugin::config::Config;
-use crate::plugin::instance::candidate::Candidate;
 use crate::plugin::instance::live::{Live, Saved};
-use crate::plugin::lifecycle::action::{Action, Refused};
+use crate::plugin::lifecycle::action::{Action, Attempt, Refused};
 use crate::plugin::lifecycle::context::Context;
 use crate::plugin::lifecycle::events::Gone;
 use crate::plugin::lifecycle::generation::Generation;
@@ -25,13 +24,9 @@ const RESUMED_CALLS: Duration = Duration::from_secs(5);
 
 /// One plugin's replacement, from the wish to the swap.
 pub(super) struct Replacement {
-    /// Whose content is to serve.
-    pub(super) file: OsString,
+    pub(super) attempt: Attempt,
     /// For which the old generation serves: another file when the plugin's file was renamed.
     pub(super) holder: OsString,
-    pub(super) candidate: Candidate,
-    /// How often it was put off before.
-    pub(super) tries: u32,
     pub(super) old: Arc<Generation>,
     pub(super) step: Step,
     pub(super) pause: Pause,
@@ -115,12 +110,12 @@ pub(super) fn put_off(
     slots: &mut Slots,
     context: &Context,
 ) -> Vec<Action> {
-    let Replacement { file, holder, candidate, tries, old, pause, .. } = replacement;
+    let Replacement { attempt, holder, old, pause, .. } = replacement;
     if let Some(gate) = old.gate() {
         gate.reopen();
     }
     resume_calls(&holder, &pause, slots, context);
-    refuse_candidate(Refused { file, candidate, tries, refusal }, slots, context);
+    refuse_candidate(Refused { attempt, refusal }, slots, context);
     finished()
 }
 
@@ -151,7 +146,7 @@ pub(super) fn resume_calls(file: &OsStr, pause: &Pause, slots: &mut Slots, conte
 
 /// Refuses a content, if its file still has it. One that may be taken later waits for that.
 pub(super) fn refuse_candidate(refused: Refused, slots: &mut Slots, context: &Context) {
-    let Refused { file, candidate, tries, refusal } = refused;
+    let Refused { attempt: Attempt { file, candidate, tries }, refusal } = refused;
     if !is_state_of(&file, candidate.id, slots) {
         let path = context.path(&file);
         log::error!("a content that {} no longer has was refused: {refusal}", path.display());

@@ -37,7 +37,7 @@ impl Exclusive {
             self.ungated.retain(|_, before| before.iter().any(|edition| edition.strong_count() > 0));
             self.ungated.insert(generation, mem::take(before));
         }
-        let tries_left = handover::TRIES_MAX.saturating_sub(replacement.tries + 1);
+        let tries_left = handover::TRIES_MAX.saturating_sub(replacement.attempt.tries + 1);
         put_off(replacement, Refusal::Busy { generation, tries_left }, slots, context)
     }
 
@@ -50,7 +50,7 @@ impl Exclusive {
         context: &Context,
     ) -> Vec<Action> {
         if let Some(replacement) = self.replacements.get_mut(plugin) {
-            let tries_left = handover::TRIES_MAX.saturating_sub(replacement.tries + 1);
+            let tries_left = handover::TRIES_MAX.saturating_sub(replacement.attempt.tries + 1);
             replacement.refusal = Some(match refusal {
                 // It passed a trial before, so the machine may be the slow one.
                 Refusal::Overran { what, .. } => Refusal::Overran { what, tries_left },
@@ -84,7 +84,7 @@ impl Exclusive {
 
     fn put_back(&mut self, plugin: &str, generation: Arc<Generation>, slots: &mut Slots) -> Vec<Action> {
         let Some(replacement) = self.replacements.remove(plugin) else { return Vec::new() };
-        let Replacement { file, holder, candidate, tries, old, pause, refusal, .. } = replacement;
+        let Replacement { attempt, holder, old, pause, refusal, .. } = replacement;
         let id = generation.id;
         slots.alive.add(id, generation.living());
         if let Some(slot) = slots.get_mut(&holder) {
@@ -97,7 +97,7 @@ impl Exclusive {
                 Refusal::State { why, .. } => Refusal::State { generation: id, why },
                 refusal => refusal,
             };
-            Box::new(Refused { file, candidate, tries, refusal })
+            Box::new(Refused { attempt, refusal })
         });
         let by = ResumedBy::Old { old, refused };
         vec![Action::Publish, Action::Resume(Box::new(Resumption { file: holder, pause, by }))]
@@ -120,7 +120,7 @@ impl Exclusive {
             after.as_secs()
         );
         log::error!("plugin {plugin}: {text}");
-        slots.set_error(&replacement.file, text);
+        slots.set_error(&replacement.attempt.file, text);
         vec![Action::Publish]
     }
 
