@@ -1,13 +1,15 @@
 //! What documents cost by their shape: `cargo bench -p hotcall --bench codec`.
 //!
-//! `decode_exact` is xml-rs alone: a comment before the root element is what the fast decoder leaves at once.
+//! `decode_exact` is xml-rs alone: a comment before the root element is what the fast decoder
+//! leaves at once.
 
 #![allow(clippy::expect_used, reason = "what cannot be read or written is not timed")]
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use hotcall::xmlrpc::{
-    DecodeLimits, EncodeOptions, Store, Unlimited, Value, decode_call_in, encode_call, parse_date_time,
+    DecodeLimits, EncodeOptions, Store, Unlimited, Value, decode_call_in, encode_call,
+    parse_date_time,
 };
 use std::fmt;
 
@@ -74,9 +76,12 @@ impl Shape {
             }
             Self::Binary => Value::Binary((0..1 << 20).map(|n: u32| n.to_le_bytes()[0]).collect()),
             Self::Escapes => {
-                vec![Value::from("a < b && c > d, or so it is said & done\n".repeat(26)); 1_000].into()
+                vec![Value::from("a < b && c > d, or so it is said & done\n".repeat(26)); 1_000]
+                    .into()
             }
-            Self::Texts => vec![Value::from("Zoë walks the café’s cat at noon.\n".repeat(28)); 1_000].into(),
+            Self::Texts => {
+                vec![Value::from("Zoë walks the café’s cat at noon.\n".repeat(28)); 1_000].into()
+            }
             Self::Nested => (0..100).map(|_| nest()).collect::<Vec<_>>().into(),
         };
         vec![result]
@@ -92,13 +97,18 @@ fn member_of_staff(n: i32) -> Value {
         ("id".into(), n.into()),
         ("name".into(), format!("Number {n}").into()),
         ("present".into(), (n % 2 == 0).into()),
-        ("since".into(), Value::DateTime(parse_date_time("20260131T12:00:00").expect("it is a date"))),
+        (
+            "since".into(),
+            Value::DateTime(parse_date_time("20260131T12:00:00").expect("it is a date")),
+        ),
     ])
 }
 
 /// As the server does.
 fn read<'a>(document: &'a [u8], limits: &DecodeLimits, store: &'a Store) {
-    black_box(decode_call_in(document, limits, store, &Unlimited).expect("it can be read").params.items());
+    black_box(
+        decode_call_in(document, limits, store, &Unlimited).expect("it can be read").params.items(),
+    );
 }
 
 fn decode(bencher: Bencher<'_, '_>, document: &[u8]) {

@@ -3,8 +3,9 @@
 use divan::{Bencher, black_box};
 use hotcall::fuzz::vet;
 
-const BODY: &str = "<?xml version='1.0'?>\n<methodCall>\n<methodName>add</methodName>\n<params>\n<param>\n\
-    <value><int>2</int></value>\n</param>\n<param>\n<value><int>3</int></value>\n</param>\n</params>\n</methodCall>\n";
+const BODY: &str = "<?xml version='1.0'?>\n<methodCall>\n<methodName>add</methodName>\n<params>\n\
+    <param>\n<value><int>2</int></value>\n</param>\n<param>\n<value><int>3</int></value>\n\
+    </param>\n</params>\n</methodCall>\n";
 
 fn main() {
     divan::main();

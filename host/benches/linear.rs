@@ -1,9 +1,9 @@
-//! Checks that documents are decoded in linear time, whatever they are made of: `make bench-linear`.
-//! Exits with 1 when a construct fails.
+//! Checks that documents are decoded in linear time, whatever they are made of:
+//! `make bench-linear`. Exits with 1 when a construct fails.
 //!
 //! Each construct is timed at three lengths, by whichever decoder takes it and by xml-rs alone. The
-//! bench uses processor time and the best of several runs, so that other processes disturb it little.
-//! A construct that fails is timed again.
+//! bench uses processor time and the best of several runs, so that other processes disturb it
+//! little. A construct that fails is timed again.
 #![allow(clippy::cast_precision_loss, reason = "documents have a few megabytes")]
 
 #[path = "../src/fuzz/constructs.rs"]
@@ -40,7 +40,8 @@ struct Timed {
 
 fn main() -> ExitCode {
     // cargo passes `--bench`; a further argument selects constructs by name.
-    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let wanted =
+        std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let Some((_, text)) = CONSTRUCTS.iter().find(|(name, _)| *name == TEXT) else {
         eprintln!("no construct is called {TEXT:?}");
         return ExitCode::FAILURE;
@@ -52,7 +53,8 @@ fn main() -> ExitCode {
         "construct", "bytes", "x 2", "x 4", "ns/byte", "x text"
     );
     for (name, document) in CONSTRUCTS.iter().filter(|(name, _)| name.contains(&wanted)) {
-        for (decoder, prepared) in [("", <[u8]>::to_vec as fn(&[u8]) -> Vec<u8>), (", by xml-rs", for_xml_rs)]
+        for (decoder, prepared) in
+            [("", <[u8]>::to_vec as fn(&[u8]) -> Vec<u8>), (", by xml-rs", for_xml_rs)]
         {
             let document = |pieces| prepared(&document(pieces));
             let mut timed = Timed::new(&document);
@@ -101,7 +103,8 @@ impl Timed {
         Self { times, bytes: longest.len() }
     }
 
-    /// What is wrong. Constructs cheaper than text pass: their growth depends on the processor's caches.
+    /// What is wrong. Constructs cheaper than text pass: their growth depends on the processor's
+    /// caches.
     fn fault(&self, text_ns: f64) -> Option<&'static str> {
         if self.ns_each() > FACTOR_MAX * text_ns {
             return Some("COSTS TOO MUCH");
@@ -124,8 +127,11 @@ impl Timed {
 /// The processor time to decode a document, also one that is refused.
 fn time(document: &[u8]) -> Duration {
     // The default limits would end a long document early.
-    let limits =
-        DecodeLimits { values_max: usize::MAX, text_bytes_max: usize::MAX, ..DecodeLimits::default() };
+    let limits = DecodeLimits {
+        values_max: usize::MAX,
+        text_bytes_max: usize::MAX,
+        ..DecodeLimits::default()
+    };
     let started = worked();
     Store::with(|store| {
         let call = decode_call_in(document, &limits, store, &Unlimited);

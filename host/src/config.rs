@@ -34,12 +34,12 @@ impl Config {
     /// Reads a config file.
     ///
     /// # Errors
-    /// A file that cannot be read, is not TOML, or has a key that is not known: with its line and column, and the key that was
-    /// probably meant.
+    /// A file that cannot be read, is not TOML, or has a key that is not known: with its line and
+    /// column, and the key that was probably meant.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let shown = path.display();
-        let text =
-            fs::read_to_string(path).map_err(|error| Error(format!("cannot read {shown}: {error}")))?;
+        let text = fs::read_to_string(path)
+            .map_err(|error| Error(format!("cannot read {shown}: {error}")))?;
         let mut config: Self = toml::from_str(&text).map_err(|error| {
             let mistake = mistake::describe(&error, &text, &places());
             Error(format!("{shown}: {mistake}"))
@@ -56,9 +56,12 @@ impl Config {
     /// Neither of its keys is there, or something in them is not what it should be.
     pub fn trust(&self) -> Result<Trust, Error> {
         let Some(keys) = &self.trust else { return Ok(Trust::default()) };
-        let trust = Trust::new(keys.sha256.as_deref(), keys.minisign_keys.as_deref()).map_err(Error)?;
+        let trust =
+            Trust::new(keys.sha256.as_deref(), keys.minisign_keys.as_deref()).map_err(Error)?;
         if trust.is_open() {
-            return Err(Error("[trust] says nothing: give it sha256 or minisign_keys, or remove it".into()));
+            return Err(Error(
+                "[trust] says nothing: give it sha256 or minisign_keys, or remove it".into(),
+            ));
         }
         Ok(trust)
     }
@@ -71,7 +74,8 @@ impl Config {
         const BITS: u32 = 0o777;
         let Some(text) = &self.unix_mode else { return Ok(None) };
         let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= BITS);
-        let why = || Error(format!("unix_mode is {text:?}: give it as chmod takes it, as in \"0660\""));
+        let why =
+            || Error(format!("unix_mode is {text:?}: give it as chmod takes it, as in \"0660\""));
         mode.map(Some).ok_or_else(why)
     }
 
@@ -81,12 +85,16 @@ impl Config {
     /// A certificate without its key, or the reverse.
     pub fn certificates(&self) -> Result<Vec<CertificateKeys>, Error> {
         let first = match (self.cert.clone(), self.key.clone()) {
-            (Some(cert), Some(key)) => {
-                Some(CertificateKeys { cert, key, key_passphrase_file: self.key_passphrase_file.clone() })
-            }
+            (Some(cert), Some(key)) => Some(CertificateKeys {
+                cert,
+                key,
+                key_passphrase_file: self.key_passphrase_file.clone(),
+            }),
             (None, None) if self.key_passphrase_file.is_none() => None,
             (None, None) => {
-                return Err(Error("key_passphrase_file is there without a key: give cert and key".into()));
+                return Err(Error(
+                    "key_passphrase_file is there without a key: give cert and key".into(),
+                ));
             }
             _ => return Err(Error("give --cert and --key together".into())),
         };
@@ -147,24 +155,32 @@ pub fn default_state_dir(becomes_another: bool) -> PathBuf {
 fn value_of(value: &toml::Value) -> Value {
     match value {
         toml::Value::String(text) => Value::String(text.clone()),
-        toml::Value::Integer(number) => i32::try_from(*number).map_or(Value::Long(*number), Value::Int),
+        toml::Value::Integer(number) => {
+            i32::try_from(*number).map_or(Value::Long(*number), Value::Int)
+        }
         toml::Value::Float(number) => Value::Double(*number),
         toml::Value::Boolean(flag) => Value::Bool(*flag),
         toml::Value::Datetime(moment) => {
             date_time(moment).map_or_else(|| Value::String(moment.to_string()), Value::DateTime)
         }
         toml::Value::Array(items) => Value::Array(items.iter().map(value_of).collect()),
-        toml::Value::Table(table) => {
-            Value::Struct(table.iter().map(|(name, value)| (name.clone(), value_of(value))).collect())
-        }
+        toml::Value::Table(table) => Value::Struct(
+            table.iter().map(|(name, value)| (name.clone(), value_of(value))).collect(),
+        ),
     }
 }
 
 /// A full date and time; TOML's bare dates and bare times have no XML-RPC type and stay text.
 fn date_time(moment: &toml::value::Datetime) -> Option<DateTime> {
     let (date, time) = (moment.date?, moment.time?);
-    let plain =
-        DateTime::new(date.year, date.month, date.day, time.hour, time.minute, time.second.unwrap_or(0))?;
+    let plain = DateTime::new(
+        date.year,
+        date.month,
+        date.day,
+        time.hour,
+        time.minute,
+        time.second.unwrap_or(0),
+    )?;
     let exact = plain.with_nanosecond(time.nanosecond.unwrap_or(0))?;
     match moment.offset {
         None => Some(exact),

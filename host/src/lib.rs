@@ -16,8 +16,8 @@
 //! - [`web`]: from a complete HTTP request to its response.
 //! - [`access`]: who may call.
 //! - [`request`]: one request's facts, each declared once.
-//! - [`cancellation`]: whether a client waits for a call; [`pause`]: what holds it back; [`memory`]:
-//!   the budget that bounds it.
+//! - [`cancellation`]: whether a client waits for a call; [`pause`]: what holds it back;
+//!   [`memory`]: the budget that bounds it.
 //! - `address`: client addresses as limits count them.
 //! - [`arena`]: the memory of one call.
 //! - [`xmlrpc`]: values, decode, encode, faults; pure.

@@ -166,12 +166,15 @@ impl Limits {
                 _ => format!("limits.{key} is {number} and may be {least} to {most}"),
             });
         }
-        for (key, bytes) in
-            [("body_bytes_max", self.body_bytes_max), ("response_bytes_max", self.response_bytes_max)]
-        {
+        for (key, bytes) in [
+            ("body_bytes_max", self.body_bytes_max),
+            ("response_bytes_max", self.response_bytes_max),
+        ] {
             if self.bodies_bytes_max < bytes {
                 let all = self.bodies_bytes_max;
-                return Err(format!("limits.bodies_bytes_max is {all} and must be at least {key}, {bytes}"));
+                return Err(format!(
+                    "limits.bodies_bytes_max is {all} and must be at least {key}, {bytes}"
+                ));
             }
         }
         let plugin = ("plugin_retry_ms", self.plugin_retry_ms, self.plugin_retry_ms_max);
@@ -179,7 +182,9 @@ impl Limits {
         if let Some((key, first, longest)) =
             [plugin, panic].into_iter().find(|(_, first, longest)| longest < first)
         {
-            return Err(format!("limits.{key}_max is {longest} and must be at least {key}, {first}"));
+            return Err(format!(
+                "limits.{key}_max is {longest} and must be at least {key}, {first}"
+            ));
         }
         Ok(())
     }
@@ -251,10 +256,14 @@ mod tests {
     fn an_address_has_its_percentage_and_room_for_the_largest_body() {
         let share = |limits: Limits| limits.bodies_per_address_bytes_max();
         assert_eq!(share(Limits::default()), 64 << 20);
-        let small = Limits { body_bytes_max: 1 << 20, response_bytes_max: 2 << 20, ..Limits::default() };
+        let small =
+            Limits { body_bytes_max: 1 << 20, response_bytes_max: 2 << 20, ..Limits::default() };
         assert_eq!(share(Limits { bodies_bytes_max: 10_000_000, ..small.clone() }), 2_500_000);
         assert_eq!(share(Limits { bodies_bytes_max: 2 << 20, ..small.clone() }), 2 << 20);
-        assert_eq!(share(Limits { bodies_per_address_percent_max: 100, ..small.clone() }), 256 << 20);
+        assert_eq!(
+            share(Limits { bodies_per_address_percent_max: 100, ..small.clone() }),
+            256 << 20
+        );
         let why = Limits { bodies_per_address_percent_max: 101, ..small }.check().unwrap_err();
         assert_eq!(why, "limits.bodies_per_address_percent_max is 101 and may be 1 to 100");
     }

@@ -122,8 +122,8 @@ pub struct CallContext {
 }
 
 impl CallContext {
-    /// A call that the server makes itself, such as of a plugin's `create`: nobody's, and from nowhere. `what` stands in
-    /// the log where another call has its request's id.
+    /// A call that the server makes itself, such as of a plugin's `create`: nobody's, and from
+    /// nowhere. `what` stands in the log where another call has its request's id.
     pub fn of_the_server(what: &str, deadline: Instant) -> Self {
         Self {
             deadline,
@@ -136,8 +136,8 @@ impl CallContext {
     }
 }
 
-/// Something that answers calls: a plugin's instance behind whatever boundary. Dropping the last reference ends
-/// it.
+/// Something that answers calls: a plugin's instance behind whatever boundary. Dropping the last
+/// reference ends it.
 pub trait Instance: Send + Sync {
     /// Calls the method with this index, and gives it this memory.
     ///
@@ -246,8 +246,8 @@ pub trait Control: Send + Sync {
     fn plugins(&self) -> Value;
 
     /// Reloads a plugin from its file, waits for that until `deadline`, and returns its struct of
-    /// [`Control::plugins`].
-    /// Only so many callers may wait at one time, because each of them takes a worker from all other calls.
+    /// [`Control::plugins`]. Only so many callers may wait at one time, because each of them takes
+    /// a worker from all other calls.
     ///
     /// # Errors
     /// Why there is no new generation of it, or not yet.
@@ -266,8 +266,8 @@ impl Registry {
         self.0.load()
     }
 
-    /// Replaces all methods at once; calls that run keep the snapshot they began with. Gives the one before, which is gone
-    /// once no call has it any more.
+    /// Replaces all methods at once; calls that run keep the snapshot they began with. Gives the
+    /// one before, which is gone once no call has it any more.
     pub fn publish(&self, snapshot: Snapshot) -> Weak<Snapshot> {
         Arc::downgrade(&self.0.swap(Arc::new(snapshot)))
     }

@@ -34,8 +34,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl Options {
-    /// Whether a server could start with them, as far as can be said without binding, loading or writing anything: files of
-    /// TLS and of users are read.
+    /// Whether a server could start with them, as far as can be said without binding, loading or
+    /// writing anything: files of TLS and of users are read.
     ///
     /// # Errors
     /// What is missing or cannot be used.
@@ -47,7 +47,8 @@ impl Options {
     }
 }
 
-/// A server that has bound its listeners, has read its keys, and runs as whom it is to run. It has no thread yet.
+/// A server that has bound its listeners, has read its keys, and runs as whom it is to run. It has
+/// no thread yet.
 pub struct Prepared {
     options: Options,
     listeners: net::Listeners,
@@ -92,15 +93,19 @@ impl Prepared {
     pub fn start(self) -> Result<Server, Error> {
         let Self { options, listeners, tls, policy } = self;
         let tls = tls.map(Tls::new).map(Arc::new);
-        // Of those that run as soon as they are needed: nobody should wait for others' passwords until it is clear that more must.
+        // Of those that run as soon as they are needed: nobody should wait for others' passwords
+        // until it is clear that more must.
         let for_passwords = options.workers().min(cores() * WORKERS_PER_CORE);
         let access = Arc::new(Access::new(policy, for_passwords).map_err(Error::Options)?);
         let registry = Arc::new(Registry::default());
-        let plugins = plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
+        let plugins =
+            plugin::start(options.plugin_config(), registry.clone()).map_err(Error::Plugins)?;
         let config = &options.config;
-        let dispatcher = Dispatcher::new(registry, config.limits.clone()).with_control(plugins.control());
+        let dispatcher =
+            Dispatcher::new(registry, config.limits.clone()).with_control(plugins.control());
         let concurrency = Arc::new(Concurrency::new(&config.methods));
-        let dispatcher = dispatcher.with_style(config.xmlrpc).with_concurrency(Arc::clone(&concurrency));
+        let dispatcher =
+            dispatcher.with_style(config.xmlrpc).with_concurrency(Arc::clone(&concurrency));
         let budget = net::Budget::new(&config.limits);
         let app = App::new(dispatcher, access.clone()).with_memory(budget.clone());
         let handler = Arc::new(Application(Arc::new(app)));
@@ -147,14 +152,16 @@ impl Server {
     /// What it serves, in a few words.
     pub fn status(&self) -> String {
         let plugins = self.plugins.status();
-        let count =
-            |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        let count = |number: usize, what: &str| {
+            format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+        };
         let serving = plugins.iter().filter(|plugin| !plugin.methods.is_empty()).count();
         let methods = plugins.iter().map(|plugin| plugin.methods.len()).sum();
         let refused = plugins.iter().filter(|plugin| plugin.last_error.is_some()).count();
         let mut text = format!("{} of {}", count(methods, "method"), count(serving, "plugin"));
         if refused > 0 {
-            text += &format!("; {} with an error, see hotcall plugins", count(refused, "plugin file"));
+            text +=
+                &format!("; {} with an error, see hotcall plugins", count(refused, "plugin file"));
         }
         text
     }
@@ -169,9 +176,9 @@ impl Server {
         self.front.urls()
     }
 
-    /// Takes what of these options can be taken while it runs: the certificates, who may call, the plugins' configurations and
-    /// options, the trust and the methods' limits; and looks at the plugins directory. The log names what else is not as it was at
-    /// the start.
+    /// Takes what of these options can be taken while it runs: the certificates, who may call, the
+    /// plugins' configurations and options, the trust and the methods' limits; and looks at the
+    /// plugins directory. The log names what else is not as it was at the start.
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.
@@ -198,12 +205,16 @@ impl Server {
         self.access.replace(policy);
         self.concurrency.replace(&methods);
         if !keys.is_empty() {
-            log::warn!("changed in the configuration, and taken at the next start only: {}", keys.join(", "));
+            log::warn!(
+                "changed in the configuration, and taken at the next start only: {}",
+                keys.join(", ")
+            );
         }
         Ok(())
     }
 
-    /// Answers what has been accepted, ends the plugins, and stops. `false` when the drain limit passed first.
+    /// Answers what has been accepted, ends the plugins, and stops. `false` when the drain limit
+    /// passed first.
     pub fn stop(self) -> bool {
         let deadline = Instant::now() + self.options.config.limits.drain_max();
         let drained = self.front.drain(deadline);
@@ -233,8 +244,8 @@ impl net::Handler for Application {
     }
 }
 
-/// Workers beside those that were asked for, so that these answer calls: for those who wait for reloads, where there are operators,
-/// and for a password that would take the only one.
+/// Workers beside those that were asked for, so that these answer calls: for those who wait for
+/// reloads, where there are operators, and for a password that would take the only one.
 fn reserve(options: &Options) -> usize {
     let has_unix = options.listeners().any(|bind| matches!(bind, Bind::Unix(_)));
     let for_reloads =

@@ -4,8 +4,8 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-/// A file's state; equal when it was neither written nor replaced. Inode numbers are used again within
-/// moments, so it only ever says "changed, look" and never "the same content".
+/// A file's state; equal when it was neither written nor replaced. Inode numbers are used again
+/// within moments, so it only ever says "changed, look" and never "the same content".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     device: u64,

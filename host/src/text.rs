@@ -41,7 +41,8 @@ pub fn lines(text: &str) -> Cow<'_, str> {
 /// Cuts bytes to text of at most `bytes_max` bytes and marks the cut. For values: nothing is
 /// escaped.
 pub fn cut(bytes: &[u8], bytes_max: usize) -> String {
-    let Some((head, _)) = bytes.split_at_checked(bytes_max).filter(|(_, tail)| !tail.is_empty()) else {
+    let Some((head, _)) = bytes.split_at_checked(bytes_max).filter(|(_, tail)| !tail.is_empty())
+    else {
         return String::from_utf8_lossy(bytes).into_owned();
     };
     // A character that the cut splits is dropped rather than shown as damage.
@@ -119,7 +120,10 @@ mod tests {
                 "\u{202e}\u{2066}\u{200b}\u{200d}\u{feff}\u{ad}",
                 r"\u{202e}\u{2066}\u{200b}\u{200d}\u{feff}\u{ad}",
             ),
-            ("\u{34f}\u{3164}\u{2800}\u{fe0f}\u{e0100}", r"\u{34f}\u{3164}\u{2800}\u{fe0f}\u{e0100}"),
+            (
+                "\u{34f}\u{3164}\u{2800}\u{fe0f}\u{e0100}",
+                r"\u{34f}\u{3164}\u{2800}\u{fe0f}\u{e0100}",
+            ),
             ("\u{e0041}\u{e000}\u{fdd0}\u{378}", r"\u{e0041}\u{e000}\u{fdd0}\u{378}"),
         ] {
             assert_eq!(line(text), clean);
@@ -128,8 +132,11 @@ mod tests {
 
     #[test]
     fn what_people_write_stays() {
-        for text in ["\"it's\" C:\\n", "grüß e\u{301} हिन्दी ภาษาไทย", "日本\u{3000}語 10\u{a0}€ 🦀 \u{fffd}"]
-        {
+        for text in [
+            "\"it's\" C:\\n",
+            "grüß e\u{301} हिन्दी ภาษาไทย",
+            "日本\u{3000}語 10\u{a0}€ 🦀 \u{fffd}",
+        ] {
             assert!(matches!(line(text), Cow::Borrowed(same) if same == text), "{}", line(text));
         }
         assert_eq!(lines("a\n\tb\r\n"), "a\n\tb\\r\n");
@@ -139,7 +146,10 @@ mod tests {
     fn a_line_is_cut_between_characters_and_escapes() {
         assert_eq!(line(&"x".repeat(LINE_BYTES_MAX)).len(), LINE_BYTES_MAX);
         let long = line(&"\u{9b}".repeat(LINE_BYTES_MAX)).into_owned();
-        assert!(long.len() <= LINE_BYTES_MAX + CUT.len_utf8() && long.ends_with(r"\u{9b}…"), "{long}");
+        assert!(
+            long.len() <= LINE_BYTES_MAX + CUT.len_utf8() && long.ends_with(r"\u{9b}…"),
+            "{long}"
+        );
         for (bytes, clean) in [
             ("üü".as_bytes(), "ü…"),
             (b"abcd", "abc…"),
@@ -162,10 +172,13 @@ mod tests {
     #[test]
     fn whole_ranges_are_escaped() {
         let controls = ('\0'..='\u{1f}').chain('\u{7f}'..='\u{9f}');
-        let formats = ('\u{200b}'..='\u{200f}').chain('\u{202a}'..='\u{202e}').chain('\u{2060}'..='\u{206f}');
-        let others =
-            ('\u{e0001}'..='\u{e007f}').chain('\u{e000}'..='\u{f8ff}').chain('\u{f0000}'..='\u{10ffff}');
-        let fillers = "\u{115f}\u{1160}\u{17b4}\u{17b5}\u{ffa0}".chars().chain('\u{180b}'..='\u{180f}');
+        let formats =
+            ('\u{200b}'..='\u{200f}').chain('\u{202a}'..='\u{202e}').chain('\u{2060}'..='\u{206f}');
+        let others = ('\u{e0001}'..='\u{e007f}')
+            .chain('\u{e000}'..='\u{f8ff}')
+            .chain('\u{f0000}'..='\u{10ffff}');
+        let fillers =
+            "\u{115f}\u{1160}\u{17b4}\u{17b5}\u{ffa0}".chars().chain('\u{180b}'..='\u{180f}');
         let selectors = ('\u{fe00}'..='\u{fe0f}').chain('\u{e0100}'..='\u{e01ef}');
         for c in controls.chain(formats).chain(others).chain(fillers).chain(selectors) {
             assert!(is_escaped(c), "{c:?}");

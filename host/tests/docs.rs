@@ -1,5 +1,5 @@
-//! The page `docs` cannot rot: each row of its table names tests of Hotcall's answer, those tests exist,
-//! and numbers are the program's.
+//! The page `docs` cannot rot: each row of its table names tests of Hotcall's answer, those tests
+//! exist, and numbers are the program's.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -29,7 +29,8 @@ fn every_row_is_whole_and_names_its_tests() {
         assert!(row.iter().all(|cell| !cell.is_empty()), "{row:?}");
         assert!(!row[1].contains("not checked"), "of Hotcall everything is known: {row:?}");
     }
-    let questions = |table: &[Vec<String>]| table.iter().map(|row| row[0].clone()).collect::<Vec<_>>();
+    let questions =
+        |table: &[Vec<String>]| table.iter().map(|row| row[0].clone()).collect::<Vec<_>>();
     assert_eq!(questions(answers), questions(proofs), "the same rows in the same order");
     let distinct: BTreeSet<_> = questions(answers).into_iter().collect();
     assert_eq!(distinct.len(), answers.len(), "a question stands twice");
@@ -68,7 +69,11 @@ fn limits_are_those_of_the_program() {
     assert_begins("Size of a request", &format!("{} MiB", limits.body_bytes_max >> 20));
     assert_begins(
         "Calls in one multicall",
-        &format!("{},{:03}", limits.multicall_calls_max / 1_000, limits.multicall_calls_max % 1_000),
+        &format!(
+            "{},{:03}",
+            limits.multicall_calls_max / 1_000,
+            limits.multicall_calls_max % 1_000
+        ),
     );
     let times = answer("Time limits in the client");
     for told in [
@@ -97,7 +102,10 @@ fn assert_begins(question: &str, wanted: &str) {
     let rest = answer
         .strip_prefix(wanted)
         .unwrap_or_else(|| panic!("{question}: {wanted:?} wanted, got {answer:?}"));
-    assert!(!rest.starts_with(char::is_alphanumeric), "{question}: {wanted:?} wanted, got {answer:?}");
+    assert!(
+        !rest.starts_with(char::is_alphanumeric),
+        "{question}: {wanted:?} wanted, got {answer:?}"
+    );
 }
 
 /// The rows of each table, without its head.
@@ -108,22 +116,31 @@ fn tables(page: &str) -> Vec<Vec<Vec<String>>> {
 
 fn cells(row: &str) -> Vec<String> {
     let inside = row.trim().strip_prefix('|').and_then(|row| row.strip_suffix('|'));
-    inside.unwrap_or_else(|| panic!("no row: {row}")).split('|').map(|cell| cell.trim().to_owned()).collect()
+    inside
+        .unwrap_or_else(|| panic!("no row: {row}"))
+        .split('|')
+        .map(|cell| cell.trim().to_owned())
+        .collect()
 }
 
 /// All that stands between backticks in the second column; nothing else may stand there.
 fn named_tests(proofs: &[Vec<String>]) -> Vec<String> {
     let names = |row: &Vec<String>| {
-        let names: Vec<String> = row[1].split(", ").map(|name| name.trim_matches('`').to_owned()).collect();
+        let names: Vec<String> =
+            row[1].split(", ").map(|name| name.trim_matches('`').to_owned()).collect();
         let written: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-        assert_eq!(written.join(", "), row[1], "names of tests in backticks, with commas between them");
+        assert_eq!(
+            written.join(", "),
+            row[1],
+            "names of tests in backticks, with commas between them"
+        );
         names
     };
     proofs.iter().flat_map(names).collect()
 }
 
-/// Whether `FILE::TEST` is a test: a function under `#[test]`, or a trial of the end-to-end tests, which are named
-/// with their module.
+/// Whether `FILE::TEST` is a test: a function under `#[test]`, or a trial of the end-to-end tests,
+/// which are named with their module.
 fn exists(name: &str) -> bool {
     let Some((file, test)) = name.split_once("::") else { return false };
     let Ok(source) = fs::read_to_string(root().join(file)) else { return false };
@@ -131,7 +148,10 @@ fn exists(name: &str) -> bool {
         let module = Path::new(file).file_stem().unwrap().to_string_lossy();
         return source.contains(&format!("\"{module}::{test}\""));
     }
-    source.split("#[test]\n").skip(1).any(|after| after.trim_start().starts_with(&format!("fn {test}()")))
+    source
+        .split("#[test]\n")
+        .skip(1)
+        .any(|after| after.trim_start().starts_with(&format!("fn {test}()")))
 }
 
 fn root() -> PathBuf {

@@ -2,8 +2,8 @@
  *
  * Hotcall plugin ABI, version 1.0.
  *
- * A plugin is an ELF shared library that exports one data symbol, hotcall_plugin_v1, and carries one
- * ELF note. HOTCALL_EXPORT makes both:
+ * A plugin is an ELF shared library that exports one data symbol, hotcall_plugin_v1, and carries
+ * one ELF note. HOTCALL_EXPORT makes both:
  *
  *     static hotcall_status add(void *instance, hotcall_call *call, const hotcall_value *params,
  *                               size_t params_len, hotcall_value *result, hotcall_fault *fault);
@@ -17,14 +17,16 @@
  *
  * Rules that hold everywhere
  * - Memory has one owner. Parameters, and all that is reached through them, belong to the host and
- *   live until the function they were passed to returns. A result or a fault message lives in memory
- *   of hotcall_call.alloc, is part of the parameters, or is static. Nothing allocated on one side is
- *   freed on the other.
- * - "Static" means in the plugin's own file: the host refuses tables, names and help texts elsewhere.
+ *   live until the function they were passed to returns. A result or a fault message lives in
+ *   memory of hotcall_call.alloc, is part of the parameters, or is static. Nothing allocated on one
+ *   side is freed on the other.
+ * - "Static" means in the plugin's own file: the host refuses tables, names and help texts
+ *   elsewhere.
  * - Text is UTF-8 with a length and without a terminator, unless its type is const char *.
  * - No C++ exception, no longjmp and no panic may leave a function of this ABI.
- * - Tables grow only at their end. struct_size is what its writer knew; a reader uses no field past it.
- *   hotcall_str, hotcall_value and what it contains, hotcall_member and hotcall_signature never grow.
+ * - Tables grow only at their end. struct_size is what its writer knew; a reader uses no field past
+ *   it. hotcall_str, hotcall_value and what it contains, hotcall_member and hotcall_signature never
+ *   grow.
  * - "reserved" fields are 0.
  * - An instance is shared: many threads call its methods at once. It guards its own state.
  */
@@ -125,8 +127,8 @@ enum {
     HOTCALL_PANIC = 3  /* a panic was caught on the plugin's side; clients get code -32003 */
 };
 
-/* The host sets struct_size and zeroes the rest before each call. The plugin writes code and message
- * when it returns another status than HOTCALL_OK. The message lives as a result does. */
+/* The host sets struct_size and zeroes the rest before each call. The plugin writes code and
+ * message when it returns another status than HOTCALL_OK. The message lives as a result does. */
 typedef struct hotcall_fault {
     uint32_t struct_size;
     int32_t code;
@@ -151,8 +153,8 @@ enum {
 
 /* ---- What the host offers -------------------------------------------------------------------- */
 
-/* One call's context and arena. Owned by the host; valid until the function it was passed to returns;
- * used only on the thread that function runs on. */
+/* One call's context and arena. Owned by the host; valid until the function it was passed to
+ * returns; used only on the thread that function runs on. */
 typedef struct hotcall_call {
     uint32_t struct_size;
     uint32_t reserved;
@@ -164,8 +166,8 @@ typedef struct hotcall_call {
     uint64_t (*remaining_ms)(const struct hotcall_call *call);
     /* 1 when nobody waits for the result any more: stop early, return anything. */
     uint8_t (*cancelled)(const struct hotcall_call *call);
-    /* One line to the server's log, under the plugin's name and the request's id. Control characters
-     * are replaced. */
+    /* One line to the server's log, under the plugin's name and the request's id. Control
+     * characters are replaced. */
     void (*log)(const struct hotcall_call *call, uint32_t level, hotcall_str message);
     hotcall_str caller_name;    /* who calls; empty when not authenticated */
     hotcall_str caller_address; /* where the call came from, as text; empty when there is none */
@@ -180,10 +182,11 @@ typedef struct hotcall_host {
     uint32_t reserved;
     void *host_data;            /* the host's own */
     hotcall_str version;        /* for example "hotcall 0.1.0" */
-    /* Absolute; only this plugin uses it; it outlives reloads. Two versions use it at once for a moment
-     * unless the plugin is exclusive: see "Exclusive reload" for databases. */
+    /* Absolute; only this plugin uses it; it outlives reloads. Two versions use it at once for a
+     * moment unless the plugin is exclusive: see "Exclusive reload" for databases. */
     hotcall_str data_directory;
-    const hotcall_value *config; /* the plugin's configuration: a struct, empty when none was given */
+    /* the plugin's configuration: a struct, empty when none was given */
+    const hotcall_value *config;
     void (*log)(const struct hotcall_host *host, uint32_t level, hotcall_str message);
     /* An optional feature of the host by its id and least revision; NULL when it has none such. */
     const void *(*extension)(const struct hotcall_host *host, const char *id, uint32_t revision);
@@ -207,12 +210,14 @@ enum {
 typedef struct hotcall_method {
     uint32_t struct_size;
     uint32_t flags;
-    hotcall_str name; /* what clients call: ASCII letters, digits and _ . : / ; not system. or hotcall. */
+    /* what clients call: ASCII letters, digits and _ . : / ; not system. or hotcall. */
+    hotcall_str name;
     hotcall_str help; /* what system.methodHelp answers; may be empty */
-    const hotcall_signature *signatures; /* what system.methodSignature answers; may be NULL with 0 */
+    /* what system.methodSignature answers; may be NULL with 0 */
+    const hotcall_signature *signatures;
     size_t signatures_len;
-    /* Any thread, many at once. params is read-only. *result is nil before the call; it is read only
-     * when HOTCALL_OK is returned. */
+    /* Any thread, many at once. params is read-only. *result is nil before the call; it is read
+     * only when HOTCALL_OK is returned. */
     hotcall_status (*invoke)(void *instance, hotcall_call *call, const hotcall_value *params,
                              size_t params_len, hotcall_value *result, hotcall_fault *fault);
 } hotcall_method;
@@ -224,11 +229,12 @@ enum {
     HOTCALL_PLUGIN_LEAVES_NOTHING = 1
 };
 
-/* The plugin. Static. Functions that may be NULL say so. create, save_state and load_state run on the
- * host's loader thread, quiesce and destroy each on a thread of its own that ends after it; of one
- * instance never two at a time. A new content is tried in a process of its own first, where create and
- * destroy run once more, with a data directory that is removed afterwards. The order in which functions
- * of two versions run is that of an overlapping reload; see also "Exclusive reload". */
+/* The plugin. Static. Functions that may be NULL say so. create, save_state and load_state run on
+ * the host's loader thread, quiesce and destroy each on a thread of its own that ends after it; of
+ * one instance never two at a time. A new content is tried in a process of its own first, where
+ * create and destroy run once more, with a data directory that is removed afterwards. The order in
+ * which functions of two versions run is that of an overlapping reload; see also "Exclusive
+ * reload". */
 typedef struct hotcall_plugin {
     uint32_t struct_size;
     uint32_t abi_major;
@@ -245,23 +251,23 @@ typedef struct hotcall_plugin {
     /* No new call will start: end long ones soon. Calls may still run. May be NULL. */
     void (*quiesce)(void *instance);
     /* Gives the state that the next generation takes over; version names its form. May be NULL: the
-     * next generation then starts afresh. Called when a new generation has been created, and not yet
-     * replaced this one. The state lives as a result does and has the limits of one.
+     * next generation then starts afresh. Called when a new generation has been created, and not
+     * yet replaced this one. The state lives as a result does and has the limits of one.
      *
      * Calls start and run meanwhile and until the swap, which follows at once when load_state has
-     * returned; quiesce says that it is done. What they change after this function has looked is lost
-     * to the next generation. A plugin that may lose nothing keeps that in its data directory; or,
-     * from here on, it fails calls that change the state with a code for "try again", until quiesce or
-     * for a second at most: when the next generation is refused, this one goes on and is told nothing,
-     * and save_state may be called again later.
+     * returned; quiesce says that it is done. What they change after this function has looked is
+     * lost to the next generation. A plugin that may lose nothing keeps that in its data directory;
+     * or, from here on, it fails calls that change the state with a code for "try again", until
+     * quiesce or for a second at most: when the next generation is refused, this one goes on and is
+     * told nothing, and save_state may be called again later.
      *
      * Another status than HOTCALL_OK keeps this generation. It is asked again some times. */
     hotcall_status (*save_state)(void *instance, hotcall_call *call, uint32_t *version,
                                  hotcall_value *state, hotcall_fault *fault);
-    /* Takes over a saved state, after create and before the first call: once, or not at all when there
-     * is none. version is what the saver wrote: perhaps an older version's, or, when an operator goes
-     * back, a newer one's. Another status than HOTCALL_OK refuses the state and with it this
-     * generation: it is destroyed, and the one that runs goes on. May be NULL. */
+    /* Takes over a saved state, after create and before the first call: once, or not at all when
+     * there is none. version is what the saver wrote: perhaps an older version's, or, when an
+     * operator goes back, a newer one's. Another status than HOTCALL_OK refuses the state and with
+     * it this generation: it is destroyed, and the one that runs goes on. May be NULL. */
     hotcall_status (*load_state)(void *instance, hotcall_call *call, uint32_t version,
                                  const hotcall_value *state, hotcall_fault *fault);
     /* The last call has returned: free everything. May be NULL. */
@@ -273,17 +279,19 @@ typedef struct hotcall_plugin {
 /* ---- Exclusive reload ------------------------------------------------------------------------ */
 
 /* A plugin of which no two instances may live at the same time says so by the extension
- * "hotcall.exclusive", revision 1: .extension = hotcall_exclusive. It needs that when it holds a port, a
- * lock file or a device, or keeps a database with its own copy of SQLite, LMDB or the like: file locks
- * of POSIX are per process, so two copies of SQLite in one process lose each other's commits.
+ * "hotcall.exclusive", revision 1: .extension = hotcall_exclusive. It needs that when it holds a
+ * port, a lock file or a device, or keeps a database with its own copy of SQLite, LMDB or the like:
+ * file locks of POSIX are per process, so two copies of SQLite in one process lose each other's
+ * commits.
  *
  * A reload is then exclusive: new calls wait, running ones end, the old instance gets save_state,
- * quiesce and destroy, then the new one gets create and load_state, and the waiting calls go on in it.
- * When the new version refuses, create and load_state of the old version run again, in the same
+ * quiesce and destroy, then the new one gets create and load_state, and the waiting calls go on in
+ * it. When the new version refuses, create and load_state of the old version run again, in the same
  * library: create must work again after destroy. The trial in a process of its own runs create only
  * while no instance lives.
  *
- * The operator's setting `reload` for the plugin comes first. A host without this feature never asks. */
+ * The operator's setting `reload` for the plugin comes first. A host without this feature never
+ * asks. */
 static inline const void *hotcall_exclusive(const char *id, uint32_t revision) {
     static const char name[] = "hotcall.exclusive";
     size_t i = 0;
@@ -307,17 +315,17 @@ typedef struct hotcall_note {
 #define HOTCALL_NOTE_MAGIC 0x4C504348u
 
 /* Starts the definition of the plugin's table: HOTCALL_EXPORT = {...}; */
-#define HOTCALL_EXPORT                                                                              \
-    extern __attribute__((visibility("hidden"))) const hotcall_note hotcall_note_v1;                \
-    __attribute__((section(".note.hotcall"), used, aligned(4)))                                     \
-    const hotcall_note hotcall_note_v1 = {                                                          \
-        8u, 12u, 1u, {'H', 'o', 't', 'c', 'a', 'l', 'l', '\0'},                                     \
-        HOTCALL_NOTE_MAGIC, HOTCALL_ABI_MAJOR, HOTCALL_ABI_MINOR};                                  \
-    extern __attribute__((visibility("default"))) const hotcall_plugin hotcall_plugin_v1;           \
+#define HOTCALL_EXPORT                                                                             \
+    extern __attribute__((visibility("hidden"))) const hotcall_note hotcall_note_v1;               \
+    __attribute__((section(".note.hotcall"), used, aligned(4)))                                    \
+    const hotcall_note hotcall_note_v1 = {                                                         \
+        8u, 12u, 1u, {'H', 'o', 't', 'c', 'a', 'l', 'l', '\0'},                                    \
+        HOTCALL_NOTE_MAGIC, HOTCALL_ABI_MAJOR, HOTCALL_ABI_MINOR};                                 \
+    extern __attribute__((visibility("default"))) const hotcall_plugin hotcall_plugin_v1;          \
     const hotcall_plugin hotcall_plugin_v1
 
 /* The first fields of a hotcall_plugin without flags. */
-#define HOTCALL_PLUGIN_HEADER                                                                       \
+#define HOTCALL_PLUGIN_HEADER                                                                      \
     (uint32_t)sizeof(hotcall_plugin), HOTCALL_ABI_MAJOR, HOTCALL_ABI_MINOR, 0u
 
 /* A hotcall_str of a string literal, as an initialiser. */
@@ -343,7 +351,8 @@ static inline hotcall_status hotcall_return_int(hotcall_value *result, int32_t v
 }
 
 /* Gives text as the result: UTF-8 of len bytes in memory of hotcall_call.alloc, or static. */
-static inline hotcall_status hotcall_return_string(hotcall_value *result, const char *ptr, size_t len) {
+static inline hotcall_status hotcall_return_string(hotcall_value *result, const char *ptr,
+                                                   size_t len) {
     result->tag = HOTCALL_STRING;
     result->as.string.ptr = ptr;
     result->as.string.len = len;

@@ -14,7 +14,10 @@
 //!
 //! Plugin authors do not use this module. The SDK in the rest of the crate, and the host, build on
 //! it.
-#![allow(unsafe_code, reason = "tables of function pointers are shared between threads by contract")]
+#![allow(
+    unsafe_code,
+    reason = "tables of function pointers are shared between threads by contract"
+)]
 
 use std::ffi::{c_char, c_void};
 use std::mem::{align_of, offset_of, size_of};
@@ -190,8 +193,8 @@ pub struct Fault {
     pub message: Str,
 }
 
-/// One call's context and arena. Made by the host, valid until the function it was passed to returns,
-/// and used only on the thread that function runs on.
+/// One call's context and arena. Made by the host, valid until the function it was passed to
+/// returns, and used only on the thread that function runs on.
 #[repr(C)]
 pub struct Call {
     /// Bytes of this struct that the host knows.
@@ -207,8 +210,8 @@ pub struct Call {
     pub remaining_ms: unsafe extern "C" fn(call: *const Call) -> u64,
     /// 1 when nobody waits for the result any more.
     pub cancelled: unsafe extern "C" fn(call: *const Call) -> u8,
-    /// Writes a line to the server's log, with the plugin's name and the call's id. Levels: 1 error,
-    /// 2 warn, 3 info, 4 debug, 5 trace.
+    /// Writes a line to the server's log, with the plugin's name and the call's id. Levels: 1
+    /// error, 2 warn, 3 info, 4 debug, 5 trace.
     pub log: unsafe extern "C" fn(call: *const Call, level: u32, message: Str),
     /// Who calls; empty when not authenticated.
     pub caller_name: Str,
@@ -218,7 +221,8 @@ pub struct Call {
     pub request_id: Str,
 }
 
-/// What the host offers to one instance, from before `create` until `destroy` has returned. Any thread.
+/// What the host offers to one instance, from before `create` until `destroy` has returned. Any
+/// thread.
 #[repr(C)]
 pub struct Host {
     /// Bytes of this struct that the host knows.
@@ -240,7 +244,8 @@ pub struct Host {
     /// As [`Call::log`], outside a call.
     pub log: unsafe extern "C" fn(host: *const Host, level: u32, message: Str),
     /// Asks for an optional feature by its NUL-terminated id and least revision; NULL when absent.
-    pub extension: unsafe extern "C" fn(host: *const Host, id: *const c_char, revision: u32) -> *const c_void,
+    pub extension:
+        unsafe extern "C" fn(host: *const Host, id: *const c_char, revision: u32) -> *const c_void,
 }
 
 /// Calls a method. `params` are read-only and live until it returns; `result` is nil before.
@@ -390,7 +395,8 @@ impl Str {
 unsafe impl Sync for Signature {}
 // SAFETY: a method is immutable static data; its function is required to be callable on any thread.
 unsafe impl Sync for Method {}
-// SAFETY: a plugin's table is immutable static data; the header says on which thread each function runs.
+// SAFETY: a plugin's table is immutable static data; the header says on which thread each function
+// runs.
 unsafe impl Sync for Plugin {}
 
 const _: () = {
@@ -398,7 +404,9 @@ const _: () = {
     assert!(size_of::<Str>() == 16 && align_of::<Str>() == 8);
     assert!(size_of::<DateTime>() == 16 && align_of::<DateTime>() == 4);
     assert!(size_of::<Payload>() == 16);
-    assert!(size_of::<Value>() == 24 && align_of::<Value>() == 8 && offset_of!(Value, payload) == 8);
+    assert!(
+        size_of::<Value>() == 24 && align_of::<Value>() == 8 && offset_of!(Value, payload) == 8
+    );
     assert!(size_of::<Member>() == 40 && offset_of!(Member, value) == 16);
     assert!(size_of::<Fault>() == 24 && offset_of!(Fault, message) == 8);
     assert!(size_of::<Call>() == 96 && offset_of!(Call, caller_name) == 48);

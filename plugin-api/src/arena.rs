@@ -16,8 +16,9 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::slice;
 
-/// Where the result of the running call is built. Only [`IntoValue`](crate::IntoValue) is handed one, for any
-/// lifetime `'c`: what it returns can therefore hold nothing but what the arena, or a constant, gave it.
+/// Where the result of the running call is built. Only [`IntoValue`](crate::IntoValue) is handed
+/// one, for any lifetime `'c`: what it returns can therefore hold nothing but what the arena, or a
+/// constant, gave it.
 #[derive(Clone, Copy)]
 pub struct Arena<'c>(Memory<'c>);
 
@@ -107,7 +108,8 @@ impl<'c> Arena<'c> {
         Ok(unsafe { slice::from_raw_parts(first, bytes.len()) })
     }
 
-    /// Writes what `values` gives into new memory. An iterator that lies about its length loses what is past it.
+    /// Writes what `values` gives into new memory. An iterator that lies about its length loses
+    /// what is past it.
     fn fill<T: Copy>(
         self,
         values: impl ExactSizeIterator<Item = Result<T, Fault>>,
@@ -118,7 +120,8 @@ impl<'c> Arena<'c> {
             slot.write(value?);
             written += 1;
         }
-        // SAFETY: the loop wrote the first `written` slots, and T has the layout of `MaybeUninit<T>`.
+        // SAFETY: the loop wrote the first `written` slots, and T has the layout of
+        // `MaybeUninit<T>`.
         Ok(unsafe { slice::from_raw_parts(slots.as_ptr().cast(), written) })
     }
 
@@ -132,14 +135,16 @@ impl<'c> Arena<'c> {
             Memory::Own(memory) => memory.alloc(bytes, align_of::<T>()),
         };
         let first = first.ok_or(Fault::too_large())?;
-        // SAFETY: `bytes` bytes with T's alignment were given to this call of `slots` alone. They live for 'c: the
-        // host's until the result is encoded, our own as long as `OwnMemory`. MaybeUninit needs no initialisation.
+        // SAFETY: `bytes` bytes with T's alignment were given to this call of `slots` alone. They
+        // live for 'c: the host's until the result is encoded, our own as long as `OwnMemory`.
+        // MaybeUninit needs no initialisation.
         Ok(unsafe { slice::from_raw_parts_mut(first.cast().as_ptr(), len) })
     }
 }
 
 impl OwnMemory {
-    /// Memory that nothing else uses. A block's place does not change when the list of blocks grows.
+    /// Memory that nothing else uses. A block's place does not change when the list of blocks
+    /// grows.
     fn alloc(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
         if align > align_of::<u64>() {
             return None;
@@ -155,8 +160,8 @@ impl OwnMemory {
 impl<'c> Built<'c> {
     /// The value, to be read.
     pub(crate) const fn tree(&'c self) -> Tree<'c> {
-        // SAFETY: only this module makes a `Built`: of scalars, and of slices of an arena's memory, which lives for 'c,
-        // or constants.
+        // SAFETY: only this module makes a `Built`: of scalars, and of slices of an arena's memory,
+        // which lives for 'c, or constants.
         unsafe { Tree::new(&self.raw) }
     }
 }

@@ -3,7 +3,8 @@
 
 use std::ops::{Deref, DerefMut};
 
-/// Bytes that travel as `<base64>`. A parameter that is only read is better a `&[u8]`, which copies nothing.
+/// Bytes that travel as `<base64>`. A parameter that is only read is better a `&[u8]`, which copies
+/// nothing.
 ///
 /// # Examples
 /// ```

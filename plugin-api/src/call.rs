@@ -64,7 +64,8 @@ impl Drop for Restore {
 
 impl Call {
     /// # Safety
-    /// `raw` must be the host's call table, valid and used by this thread alone for as long as the `Call` is.
+    /// `raw` must be the host's call table, valid and used by this thread alone for as long as the
+    /// `Call` is.
     pub(crate) const unsafe fn new(raw: NonNull<abi::Call>) -> Self {
         Self { raw }
     }
@@ -85,13 +86,15 @@ impl Call {
 
     /// The time until the caller gives up; zero when it has passed.
     pub fn remaining(&self) -> Duration {
-        // SAFETY: `Call::new` was promised a valid table; its fields are never written while it is valid.
+        // SAFETY: `Call::new` was promised a valid table; its fields are never written while it is
+        // valid.
         let remaining_ms = unsafe { (*self.raw.as_ptr()).remaining_ms };
         // SAFETY: the table's function, called on the call's thread with the table itself.
         Duration::from_millis(unsafe { remaining_ms(self.raw.as_ptr()) })
     }
 
-    /// Whether nobody waits for the result any more. A long method asks now and then, and returns early.
+    /// Whether nobody waits for the result any more. A long method asks now and then, and returns
+    /// early.
     pub fn cancelled(&self) -> bool {
         // SAFETY: as in `remaining`.
         let cancelled = unsafe { (*self.raw.as_ptr()).cancelled };
@@ -158,7 +161,8 @@ impl Call {
     pub(crate) fn alloc(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
         // SAFETY: as in `remaining`.
         let alloc = unsafe { (*self.raw.as_ptr()).alloc };
-        // SAFETY: as in `remaining`; no reference into the table is alive, so that the host may write it.
+        // SAFETY: as in `remaining`; no reference into the table is alive, so that the host may
+        // write it.
         NonNull::new(unsafe { alloc(self.raw.as_ptr(), size, align) })
     }
 

@@ -65,7 +65,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn every_type() -> Value {
-        let date = DateTime::new(2026, 1, 31, 12, 0, 0).and_then(|date| date.with_offset_minutes(-90));
+        let date =
+            DateTime::new(2026, 1, 31, 12, 0, 0).and_then(|date| date.with_offset_minutes(-90));
         let scalars = vec![
             Value::Nil,
             Value::Bool(true),
@@ -80,8 +81,12 @@ mod tests {
             Value::Array(vec![]),
             Value::Struct(vec![]),
         ];
-        let members =
-            scalars.iter().cloned().enumerate().map(|(at, value)| (at.to_string(), value)).collect();
+        let members = scalars
+            .iter()
+            .cloned()
+            .enumerate()
+            .map(|(at, value)| (at.to_string(), value))
+            .collect();
         Value::Array(vec![Value::Array(scalars), Value::Struct(members)])
     }
 
@@ -95,8 +100,10 @@ mod tests {
 
     #[test]
     fn what_a_type_becomes_is_read_back() {
-        let map =
-            BTreeMap::from([("a".to_owned(), (1_i8, Some("x".to_owned()))), ("b".to_owned(), (2, None))]);
+        let map = BTreeMap::from([
+            ("a".to_owned(), (1_i8, Some("x".to_owned()))),
+            ("b".to_owned(), (2, None)),
+        ]);
         assert_eq!(Value::of(map.clone()).unwrap().to(), Ok(map));
         let bytes = vec![Bytes(vec![1, 2, 3]); 2];
         assert_eq!(Value::of(bytes.clone()).unwrap().to(), Ok(bytes));
@@ -109,6 +116,9 @@ mod tests {
         let value = Value::Array(vec!["long lived".into()]);
         let texts: Vec<&str> = value.to().unwrap();
         assert_eq!(texts, ["long lived"]);
-        assert_eq!(value.to::<Vec<i32>>().unwrap_err().about("it"), "it, item 1: wants int, got string");
+        assert_eq!(
+            value.to::<Vec<i32>>().unwrap_err().about("it"),
+            "it, item 1: wants int, got string"
+        );
     }
 }

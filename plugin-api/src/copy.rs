@@ -6,7 +6,8 @@ use crate::value::Value;
 use crate::walk::Step;
 use std::mem;
 
-/// Memory for no more items is taken at once before they are read: a tree may name the same long array again and again.
+/// Memory for no more items is taken at once before they are read: a tree may name the same long
+/// array again and again.
 const RESERVED_MAX: usize = 1 << 10;
 
 /// An array or struct whose items are being copied.

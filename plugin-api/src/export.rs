@@ -54,7 +54,8 @@ pub struct Method<K> {
     kind: PhantomData<K>,
 }
 
-/// A method in the list of a plugin whose state is `S`: a pointer to its table, as the host reads it.
+/// A method in the list of a plugin whose state is `S`: a pointer to its table, as the host reads
+/// it.
 #[repr(transparent)]
 pub struct Listed<S>(&'static abi::Method, PhantomData<fn(&S)>);
 
@@ -121,7 +122,10 @@ pub const fn first_of_its_name(names: &[&str], index: usize) {
     let (before, rest) = names.split_at(index);
     let mut before = before;
     while let (Some((name, others)), Some(this)) = (before.split_first(), rest.first()) {
-        assert!(!same(name.as_bytes(), this.as_bytes()), "this plugin lists another method of the same name");
+        assert!(
+            !same(name.as_bytes(), this.as_bytes()),
+            "this plugin lists another method of the same name"
+        );
         before = others;
     }
 }
@@ -168,7 +172,10 @@ pub const fn stateful<S: State>(about: About, methods: &'static [Listed<S>]) -> 
 }
 
 /// The table of a plugin whose state survives a reload.
-pub const fn stateful_with_handover<S: Handover>(about: About, methods: &'static [Listed<S>]) -> abi::Plugin {
+pub const fn stateful_with_handover<S: Handover>(
+    about: About,
+    methods: &'static [Listed<S>],
+) -> abi::Plugin {
     abi::Plugin {
         save_state: Some(save_state::<S>),
         load_state: Some(load_state::<S>),
@@ -185,7 +192,8 @@ const fn table<S>(about: About, methods: &'static [Listed<S>]) -> abi::Plugin {
         name: abi::Str::new(about.name),
         version: abi::Str::new(about.version),
         description: abi::Str::new(about.description),
-        // `Listed` is transparent over a reference, which has the layout of the pointer that the host reads.
+        // `Listed` is transparent over a reference, which has the layout of the pointer that the
+        // host reads.
         methods: methods.as_ptr().cast(),
         methods_len: methods.len(),
         create: None,
@@ -251,8 +259,8 @@ where
 }
 
 /// # Safety
-/// As the ABI has it of [`abi::Invoke`], with an instance that [`create`] of the same `S` made. `F` was given to
-/// [`Method::of_state`].
+/// As the ABI has it of [`abi::Invoke`], with an instance that [`create`] of the same `S` made. `F`
+/// was given to [`Method::of_state`].
 unsafe extern "C" fn invoke_state<S, F>(
     instance: *mut c_void,
     call: *mut abi::Call,
@@ -269,8 +277,8 @@ where
     let work = |call: &Call| {
         // SAFETY: `Method::of_state` had a value of F.
         let body = unsafe { conjure::<F>() };
-        // SAFETY: `create::<S>` made the instance, as the types of `list` and `stateful` see to; it is shared until
-        // `destroy`, which comes after this call.
+        // SAFETY: `create::<S>` made the instance, as the types of `list` and `stateful` see to; it
+        // is shared until `destroy`, which comes after this call.
         let instance = unsafe { &*instance.cast::<Instance<S>>() };
         // SAFETY: the host promises a tree of the ABI that lives until this function returns.
         let items = items(unsafe { Tree::new(&params) })?;
@@ -293,8 +301,8 @@ unsafe extern "C" fn create<S: State>(
 ) -> abi::Status {
     let work = |_: &Call| {
         let table = NonNull::new(host.cast_mut()).ok_or(Fault::error("the host gave no table"))?;
-        // SAFETY: the host's table is valid until `destroy` has returned, and `destroy` closes the handle; when
-        // there is no instance to destroy, it is closed below.
+        // SAFETY: the host's table is valid until `destroy` has returned, and `destroy` closes the
+        // handle; when there is no instance to destroy, it is closed below.
         let host = unsafe { Host::new(table) }?;
         panics::report_to(&host);
         let closer = CloseOnDrop(&host);
@@ -357,8 +365,8 @@ unsafe extern "C" fn load_state<S: Handover>(
         let state = unsafe { state.as_ref() }.unwrap_or(&abi::Value::NIL);
         // SAFETY: the host promises a tree of the ABI that lives until this function returns.
         let tree = unsafe { Tree::new(state) };
-        let state =
-            Value::from_value(tree).map_err(|mismatch| Fault::error(mismatch.about("saved state")))?;
+        let state = Value::from_value(tree)
+            .map_err(|mismatch| Fault::error(mismatch.about("saved state")))?;
         instance.state.load(version, state)
     };
     // SAFETY: the host promises valid `call` and `fault`.
@@ -366,7 +374,8 @@ unsafe extern "C" fn load_state<S: Handover>(
 }
 
 /// # Safety
-/// As the ABI has it, with an instance that [`create`] of the same `S` made and that nothing uses any more.
+/// As the ABI has it, with an instance that [`create`] of the same `S` made and that nothing uses
+/// any more.
 unsafe extern "C" fn destroy<S: State>(instance: *mut c_void) {
     // SAFETY: `create` made it with `Box::into_raw`, and the host destroys it once.
     let instance = unsafe { Box::from_raw(instance.cast::<Instance<S>>()) };
@@ -389,14 +398,15 @@ unsafe fn guarded(
     // SAFETY: passed on from this function's own contract.
     let call = unsafe { Call::new(call) };
     // Dropping a panic's payload runs the author's code too.
-    let (status, code, message) = call.run(|call| match catch_unwind(AssertUnwindSafe(|| work(call))) {
-        Ok(Ok(())) => (abi::OK, None, Cow::Borrowed("")),
-        Ok(Err(failure)) => {
-            let code = failure.code();
-            (if code.is_some() { abi::FAULT } else { abi::ERROR }, code, failure.into_message())
-        }
-        Err(payload) => (abi::PANIC, None, panic_text(payload)),
-    });
+    let (status, code, message) =
+        call.run(|call| match catch_unwind(AssertUnwindSafe(|| work(call))) {
+            Ok(Ok(())) => (abi::OK, None, Cow::Borrowed("")),
+            Ok(Err(failure)) => {
+                let code = failure.code();
+                (if code.is_some() { abi::FAULT } else { abi::ERROR }, code, failure.into_message())
+            }
+            Err(payload) => (abi::PANIC, None, panic_text(payload)),
+        });
     if status == abi::OK {
         return status;
     }
@@ -422,8 +432,8 @@ fn report_panic(host: &Host, what: &str, work: impl FnOnce()) {
     });
 }
 
-/// What a panic said. The payload may panic itself when it is dropped, and so may what that throws; the second is
-/// leaked.
+/// What a panic said. The payload may panic itself when it is dropped, and so may what that throws;
+/// the second is leaked.
 fn panic_text(payload: Box<dyn Any + Send>) -> Cow<'static, str> {
     let text = match (payload.downcast_ref::<&'static str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => Cow::Borrowed(*text),
@@ -442,13 +452,18 @@ fn panic_text(payload: Box<dyn Any + Send>) -> Cow<'static, str> {
 /// A value of `F` must have existed.
 const unsafe fn conjure<F: Copy>() -> F {
     const { assert!(size_of::<F>() == 0, "a method's body captures nothing") };
-    // SAFETY: a value of F existed; F is Copy, so it may be had again, and its size of zero leaves nothing to read.
+    // SAFETY: a value of F existed; F is Copy, so it may be had again, and its size of zero leaves
+    // nothing to read.
     unsafe { ptr::read(NonNull::<F>::dangling().as_ptr()) }
 }
 
 /// Parameters as one array, so that one reader checks all pointers.
 const fn array(ptr: *const abi::Value, len: usize) -> abi::Value {
-    abi::Value { tag: abi::ARRAY, reserved: 0, payload: abi::Payload { array: abi::Items { ptr, len } } }
+    abi::Value {
+        tag: abi::ARRAY,
+        reserved: 0,
+        payload: abi::Payload { array: abi::Items { ptr, len } },
+    }
 }
 
 fn items(params: Tree<'_>) -> Result<Items<'_>, Fault> {

@@ -11,8 +11,8 @@ const RESPONSE_TOO_LARGE: i32 = -32002;
 
 /// Why a call failed, as the client sees it: an integer code and a text.
 ///
-/// Write the text for the client's author: what was wrong with what, and what would be right. A plugin's own
-/// codes are best positive; -32768 to -32000 have fixed meanings.
+/// Write the text for the client's author: what was wrong with what, and what would be right. A
+/// plugin's own codes are best positive; -32768 to -32000 have fixed meanings.
 ///
 /// # Examples
 /// ```

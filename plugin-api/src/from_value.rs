@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
-/// A [`Value`] is copied out of a tree whose size the host has limited already; these only stop a host gone wrong.
+/// A [`Value`] is copied out of a tree whose size the host has limited already; these only stop a
+/// host gone wrong.
 pub(crate) const TREE_LIMITS: ReadLimits =
     ReadLimits { depth_max: 1_024, values_max: 100_000_000, bytes_max: usize::MAX };
 
@@ -47,15 +48,16 @@ const NAME_CHARS_MAX: usize = 64;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from an XML-RPC value",
     label = "not a parameter's type",
-    note = "parameters: bool, i8 to i64, u8 to u32, f64, String, &str, Bytes, &[u8], DateTime, Value, Vec<T>, Option<T>,
+    note = "parameters: bool, i8 to i64, u8 to u32, f64, String, &str, Bytes, &[u8], DateTime, \
+            Value, Vec<T>, Option<T>,
             maps by String, tuples, and structs with #[derive(hotcall_plugin::FromValue)]"
 )]
 pub trait FromValue<'a>: Sized {
     /// What signatures and messages call it.
     const TYPE: Type;
 
-    /// Whether a trailing parameter or a member of this type may be left out. If so, [`FromValue::absent`]
-    /// answers.
+    /// Whether a trailing parameter or a member of this type may be left out. If so,
+    /// [`FromValue::absent`] answers.
     const OPTIONAL: bool = false;
 
     /// Reads a value. What it borrows lives until the method returns.
@@ -147,7 +149,8 @@ pub fn member<'a, T: FromValue<'a>>(name: &str, value: Tree<'a>) -> Result<T, Mi
 /// # Errors
 /// When it must not be absent.
 pub fn present<'a, T: FromValue<'a>>(name: &str, member: Option<T>) -> Result<T, Mismatch> {
-    let missing = || Mismatch::because(format!("wants {}, got nothing", T::TYPE.name())).in_member(name);
+    let missing =
+        || Mismatch::because(format!("wants {}, got nothing", T::TYPE.name())).in_member(name);
     member.or_else(T::absent).ok_or_else(missing)
 }
 
@@ -176,7 +179,8 @@ scalar! {
     DateTime, DateTime, DateTime;
 }
 
-/// Implements [`FromValue`] for integers that `i64` holds: either width is taken when the number fits.
+/// Implements [`FromValue`] for integers that `i64` holds: either width is taken when the number
+/// fits.
 macro_rules! integer {
     ($($int:ident $ty:ident),*) => {$(
         impl FromValue<'_> for $int {
@@ -260,7 +264,9 @@ impl<'a, T: FromValue<'a>> FromValue<'a> for Vec<T> {
 
     fn from_value(value: Tree<'a>) -> Result<Self, Mismatch> {
         match value.view()? {
-            View::Array(items) => items.iter().enumerate().map(|(index, tree)| item(index, tree)).collect(),
+            View::Array(items) => {
+                items.iter().enumerate().map(|(index, tree)| item(index, tree)).collect()
+            }
             other => Err(Mismatch::new(Self::TYPE.name(), &other)),
         }
     }
@@ -298,7 +304,13 @@ macro_rules! tuple {
                     View::Array(items) => items,
                     other => return Err(Mismatch::new(Self::TYPE.name(), &other)),
                 };
-                let short = || Mismatch::because(format!("wants array of {} items, got {} items", $count, items.len()));
+                let short = || {
+                    Mismatch::because(format!(
+                        "wants array of {} items, got {} items",
+                        $count,
+                        items.len()
+                    ))
+                };
                 if items.len() != $count {
                     return Err(short());
                 }

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 
-/// The host, as one instance of a plugin sees it: configuration, data directory, log. Cheap to clone; any thread.
+/// The host, as one instance of a plugin sees it: configuration, data directory, log. Cheap to
+/// clone; any thread.
 ///
 /// # Examples
 /// ```
@@ -45,8 +46,8 @@ pub struct Host(Arc<Inner>);
 struct Inner {
     version: String,
     data_directory: PathBuf,
-    /// `None` once the instance has ended. Readers hold the lock while they use the table, so that the end waits
-    /// for them.
+    /// `None` once the instance has ended. Readers hold the lock while they use the table, so that
+    /// the end waits for them.
     table: RwLock<Option<Table>>,
 }
 
@@ -77,7 +78,8 @@ impl Host {
     /// # Safety
     /// `raw` must be a host's table that stays valid until [`Host::close`] has returned.
     pub(crate) unsafe fn new(raw: NonNull<abi::Host>) -> Result<Self, Fault> {
-        // SAFETY: the caller promises a valid table; its fields are never written while it is valid.
+        // SAFETY: the caller promises a valid table; its fields are never written while it is
+        // valid.
         let version = unsafe { (*raw.as_ptr()).version };
         // SAFETY: as above.
         let directory = unsafe { (*raw.as_ptr()).data_directory };
@@ -93,8 +95,9 @@ impl Host {
         })))
     }
 
-    /// This plugin's configuration, as the type that it should have: best a struct with `#[derive(FromValue)]`, or
-    /// [`Value`](crate::Value) to look at it freely. With no configuration it is an empty struct.
+    /// This plugin's configuration, as the type that it should have: best a struct with
+    /// `#[derive(FromValue)]`, or [`Value`](crate::Value) to look at it freely. With no
+    /// configuration it is an empty struct.
     ///
     /// # Errors
     /// When the configuration does not fit the type, with the member and what it should be.
@@ -104,19 +107,23 @@ impl Host {
             let config = unsafe { (*table.as_ptr()).config };
             // SAFETY: the host's configuration, when there is one, lives as long as its table.
             let config = unsafe { config.as_ref() }.unwrap_or(&NO_CONFIG);
-            // SAFETY: a tree of the host's, alive and unchanged while its table is; T keeps nothing of it.
+            // SAFETY: a tree of the host's, alive and unchanged while its table is; T keeps nothing
+            // of it.
             let tree = unsafe { Tree::new(config) };
             T::from_value(tree).map_err(|mismatch| Fault::error(mismatch.about("configuration")))
         })
-        .unwrap_or_else(|| Err(Fault::error("the instance has ended and has no configuration any more")))
+        .unwrap_or_else(|| {
+            Err(Fault::error("the instance has ended and has no configuration any more"))
+        })
     }
 
     /// A directory that only this plugin uses. It outlives reloads and restarts.
     ///
-    /// During a reload the old and the new version both use it for a moment. This is unsafe for files that a library guards
-    /// with POSIX locks, which are per process: with its own copy of SQLite (rusqlite's feature `bundled`), LMDB or the like
-    /// in each version, committed data is lost. Such a plugin says `reload: exclusive` in [`plugin!`](crate::plugin), or
-    /// links the system's shared library.
+    /// During a reload the old and the new version both use it for a moment. This is unsafe for
+    /// files that a library guards with POSIX locks, which are per process: with its own copy of
+    /// SQLite (rusqlite's feature `bundled`), LMDB or the like in each version, committed data is
+    /// lost. Such a plugin says `reload: exclusive` in [`plugin!`](crate::plugin), or links the
+    /// system's shared library.
     pub fn data_directory(&self) -> &Path {
         &self.0.data_directory
     }
@@ -126,7 +133,8 @@ impl Host {
         &self.0.version
     }
 
-    /// Writes a line to the server's log, with the plugin's name. After the instance has ended it does nothing.
+    /// Writes a line to the server's log, with the plugin's name. After the instance has ended it
+    /// does nothing.
     pub fn log(&self, level: Level, message: impl Display) {
         let message = message.to_string();
         // SAFETY: the table is valid while `with_table` runs this.

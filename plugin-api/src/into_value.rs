@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// A type that a method can answer with; see the crate's table of types.
 ///
-/// Derive it for a struct with named fields. By hand, choose another type to become and pass the work on.
+/// Derive it for a struct with named fields. By hand, choose another type to become and pass the
+/// work on.
 ///
 /// # Examples
 /// ```
@@ -33,8 +34,10 @@ use std::collections::{BTreeMap, HashMap};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot become an XML-RPC value",
     label = "not a result's type",
-    note = "results: bool, i8 to i64, u8 to u32, f64, String, &str, Bytes, &[u8], DateTime, Value, Vec<T>, Option<T>,
-            (), maps by String, tuples, and structs with #[derive(hotcall_plugin::IntoValue)]; or a Result of these"
+    note = "results: bool, i8 to i64, u8 to u32, f64, String, &str, Bytes, &[u8], DateTime, \
+            Value, Vec<T>, Option<T>,
+            (), maps by String, tuples, and structs with #[derive(hotcall_plugin::IntoValue)]; or \
+            a Result of these"
 )]
 pub trait IntoValue: Sized {
     /// What signatures call it.
@@ -51,8 +54,10 @@ pub trait IntoValue: Sized {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a method's result",
     label = "neither a value nor a `Result` of a value and what becomes a `Fault`",
-    note = "results: bool, i8 to i64, u8 to u32, f64, String, &str, Bytes, &[u8], DateTime, Value, Vec<T>, Option<T>,
-            (), maps by String, tuples, and structs with #[derive(hotcall_plugin::IntoValue)]; or a Result of these"
+    note = "results: bool, i8 to i64, u8 to u32, f64, String, &str, Bytes, &[u8], DateTime, \
+            Value, Vec<T>, Option<T>,
+            (), maps by String, tuples, and structs with #[derive(hotcall_plugin::IntoValue)]; or \
+            a Result of these"
 )]
 pub trait Outcome {
     /// The type of the value.

@@ -1,7 +1,7 @@
 //! Write Hotcall plugins in Rust: functions in a shared library that any XML-RPC client can call.
 //!
-//! A plugin is a crate of type `cdylib` whose functions carry an attribute. Nothing in it is `unsafe` and nothing
-//! of it knows XML.
+//! A plugin is a crate of type `cdylib` whose functions carry an attribute. Nothing in it is
+//! `unsafe` and nothing of it knows XML.
 //!
 //! ```toml
 //! [lib]
@@ -36,9 +36,9 @@
 //! # }
 //! ```
 //!
-//! Build it, and put the library into the server's plugin directory. A function with the attribute is still that
-//! function, so tests call it directly. The doc comment is what `system.methodHelp` answers; the types are what
-//! `system.methodSignature` answers.
+//! Build it, and put the library into the server's plugin directory. A function with the attribute
+//! is still that function, so tests call it directly. The doc comment is what `system.methodHelp`
+//! answers; the types are what `system.methodSignature` answers.
 //!
 //! # Parameters and results
 //!
@@ -59,52 +59,56 @@
 //! - `&str` and `&[u8]` borrow from the request and copy nothing.
 //! - `Vec<u8>` is an array of ints, as every other `Vec`; binary data is [`Bytes`].
 //! - `Option` parameters at the end may be left out by the client. Elsewhere they may be nil.
-//! - Several results are a tuple, which clients see as an array. A function that returns nothing answers nil.
+//! - Several results are a tuple, which clients see as an array. A function that returns nothing
+//!   answers nil.
 //! - A wrong argument never reaches the function: the client gets a fault such as
 //!   `add: parameter 2 (b) wants int, got string`.
 //! - [`Value::of`] and [`Value::to`] convert outside a call too, for clients and tests.
-//! - A first parameter of type `&`[`Call`] is not one of the client's: it tells who calls, how long they wait, and
-//!   logs. It is known by the name of its type, so do not import it under another.
+//! - A first parameter of type `&`[`Call`] is not one of the client's: it tells who calls, how long
+//!   they wait, and logs. It is known by the name of its type, so do not import it under another.
 //!
 //! # Faults
 //!
-//! A method returns its result, or a `Result` of it with an error that becomes a [`Fault`]: a fault itself, a
-//! `String`, a `&'static str` or a `Box<dyn Error>`. [`Fault::new`] carries a code of your own; without one the
-//! client sees -32500.
+//! A method returns its result, or a `Result` of it with an error that becomes a [`Fault`]: a fault
+//! itself, a `String`, a `&'static str` or a `Box<dyn Error>`. [`Fault::new`] carries a code of
+//! your own; without one the client sees -32500.
 //!
 //! # State
 //!
-//! A plugin that keeps something between calls names a type that implements [`State`]. It is created when the plugin
-//! is loaded, with a [`Host`] that holds the plugin's configuration and data directory; methods take it as `&self`.
+//! A plugin that keeps something between calls names a type that implements [`State`]. It is
+//! created when the plugin is loaded, with a [`Host`] that holds the plugin's configuration and
+//! data directory; methods take it as `&self`.
 //!
 //! # Threads
 //!
-//! The server calls methods on many threads at once, the same one too. State is shared, so it guards what
-//! changes with a lock or an atomic; the compiler sees to it. A method may block, but should look at
-//! [`Call::cancelled`] or [`Call::remaining`] when it takes long.
+//! The server calls methods on many threads at once, the same one too. State is shared, so it
+//! guards what changes with a lock or an atomic; the compiler sees to it. A method may block, but
+//! should look at [`Call::cancelled`] or [`Call::remaining`] when it takes long.
 //!
 //! # Reload
 //!
-//! A new version of the file is loaded beside the old one and takes over all new calls at once. The old state then
-//! gets [`State::quiesce`], its last calls end, and it is dropped. What should survive goes through [`Handover`] or
-//! into the data directory. When the new version cannot be created, the old one goes on.
+//! A new version of the file is loaded beside the old one and takes over all new calls at once. The
+//! old state then gets [`State::quiesce`], its last calls end, and it is dropped. What should
+//! survive goes through [`Handover`] or into the data directory. When the new version cannot be
+//! created, the old one goes on.
 //!
-//! A plugin that must be the only one says `reload: exclusive` in [`plugin!`]: one that binds a port, takes a lock file, or
-//! keeps a database with its own copy of SQLite or LMDB. Its calls then wait while the old state is saved, gets
-//! [`State::quiesce`] and is dropped, and the new one is created and loaded; they go on in the new one, and no call fails.
-//! When the new version cannot be created, the old one is created again, with its state.
+//! A plugin that must be the only one says `reload: exclusive` in [`plugin!`]: one that binds a
+//! port, takes a lock file, or keeps a database with its own copy of SQLite or LMDB. Its calls then
+//! wait while the old state is saved, gets [`State::quiesce`] and is dropped, and the new one is
+//! created and loaded; they go on in the new one, and no call fails. When the new version cannot be
+//! created, the old one is created again, with its state.
 //!
 //! # Known problems
 //!
 //! - Every loaded version has its own statics. A counter in a `static` starts again with each
 //!   reload; two versions run side by side for a moment and do not see each other's.
-//! - A thread that the plugin starts runs the old version's code until it ends. Stop it in [`State::quiesce`] or
-//!   in `Drop`, and join it there.
-//! - A `thread_local!` with a destructor lives as long as the server's thread, past the instance. Keep state in the
-//!   [`State`].
+//! - A thread that the plugin starts runs the old version's code until it ends. Stop it in
+//!   [`State::quiesce`] or in `Drop`, and join it there.
+//! - A `thread_local!` with a destructor lives as long as the server's thread, past the instance.
+//!   Keep state in the [`State`].
 //! - A panic is caught and becomes fault -32003, with its text in the server's log only. It needs
-//!   `panic = "unwind"`, the default; with `"abort"` a plugin does not build. A stack overflow, `process::abort` and a
-//!   panic during a panic end the server: nothing can catch them.
+//!   `panic = "unwind"`, the default; with `"abort"` a plugin does not build. A stack overflow,
+//!   `process::abort` and a panic during a panic end the server: nothing can catch them.
 //! - The message of every panic goes to the server's log, with the plugin's name and the request's
 //!   id, also on threads that the plugin started. The SDK sets a panic hook for that before
 //!   [`State::create`]. A hook that the plugin sets itself replaces it.
@@ -133,8 +137,8 @@ mod types;
 mod value;
 pub mod walk;
 
-// Where `unsafe` is: `abi` and `tree` read the bytes of the ABI, `arena` writes them, `call` and `host` call the
-// server, and `export` is called by it. Everything else is safe code.
+// Where `unsafe` is: `abi` and `tree` read the bytes of the ABI, `arena` writes them, `call` and
+// `host` call the server, and `export` is called by it. Everything else is safe code.
 
 pub use arena::{Arena, Built};
 pub use bytes::Bytes;
@@ -150,7 +154,8 @@ pub use tree::{Tree, View};
 pub use types::Type;
 pub use value::{DateTime, Value};
 
-/// The ABI's C header, `hotcall_plugin.h`, for tools that hand it on. A plugin in Rust has no use for it.
+/// The ABI's C header, `hotcall_plugin.h`, for tools that hand it on. A plugin in Rust has no use
+/// for it.
 pub const C_HEADER: &str = include_str!("../include/hotcall_plugin.h");
 
 /// What the macros' code names. No part of the API: it may change with any release.

@@ -8,8 +8,8 @@ use crate::tree::Tree;
 use crate::types::Type;
 use crate::value::Value;
 
-/// A struct of whatever members, in their order. A struct whose members are known is better a type of one's own with
-/// `#[derive(FromValue)]`.
+/// A struct of whatever members, in their order. A struct whose members are known is better a type
+/// of one's own with `#[derive(FromValue)]`.
 ///
 /// # Examples
 /// ```

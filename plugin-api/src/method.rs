@@ -62,7 +62,10 @@ pub const fn signatures<const N: usize>(types: &'static [Type; N]) -> [abi::Sign
     let mut at = 0;
     while let Some((_, shorter)) = rest.split_last() {
         // The loop runs N times: once for each type in `rest`.
-        #[expect(clippy::indexing_slicing, reason = "an index past the end would fail the plugin's build")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "an index past the end would fail the plugin's build"
+        )]
         {
             all[at] = signature(rest);
         }
@@ -73,7 +76,10 @@ pub const fn signatures<const N: usize>(types: &'static [Type; N]) -> [abi::Sign
 }
 
 /// Of [`signatures`], those that leave out optional parameters only.
-pub const fn callable(all: &'static [abi::Signature], parameters: &[Parameter]) -> &'static [abi::Signature] {
+pub const fn callable(
+    all: &'static [abi::Signature],
+    parameters: &[Parameter],
+) -> &'static [abi::Signature] {
     all.split_at(parameters.len() - required(parameters) + 1).0
 }
 
@@ -94,7 +100,11 @@ impl<'a> Arguments<'a> {
     pub fn open(spec: &'static Spec, call: &'a Call, items: Items<'a>) -> Result<Self, Fault> {
         let given = items.len();
         if given < required(spec.parameters) || given > spec.parameters.len() {
-            return Err(Fault::invalid_params(format!("{} takes {}, got {given}", spec.name, Wanted(spec))));
+            return Err(Fault::invalid_params(format!(
+                "{} takes {}, got {given}",
+                spec.name,
+                Wanted(spec)
+            )));
         }
         Ok(Self { spec, call, items, index: 0 })
     }
@@ -104,13 +114,13 @@ impl<'a> Arguments<'a> {
     /// # Errors
     /// When it is not a `T`.
     pub fn take<T: FromValue<'a>>(&mut self) -> Result<T, Fault> {
-        let (index, name) = (self.index, self.spec.parameters.get(self.index).map_or("", |p| p.name));
+        let (index, name) =
+            (self.index, self.spec.parameters.get(self.index).map_or("", |p| p.name));
         self.index += 1;
         let read = match self.items.get(index) {
             Some(tree) => T::from_value(tree),
-            None => {
-                T::absent().ok_or_else(|| Mismatch::because(format!("wants {}, got nothing", T::TYPE.name())))
-            }
+            None => T::absent()
+                .ok_or_else(|| Mismatch::because(format!("wants {}, got nothing", T::TYPE.name()))),
         };
         read.map_err(|mismatch| {
             let subject = format_args!("parameter {} ({name})", index + 1);
@@ -127,7 +137,8 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// How many parameters a method takes, and which: `1 to 2 parameters (name: string, [title: string])`.
+/// How many parameters a method takes, and which:
+/// `1 to 2 parameters (name: string, [title: string])`.
 struct Wanted(&'static Spec);
 
 impl fmt::Display for Wanted {

@@ -4,10 +4,11 @@ use crate::fault::Fault;
 use crate::host::Host;
 use crate::value::Value;
 
-/// The state of a plugin: one value for each time the plugin is loaded, given to methods as `&self`.
+/// The state of a plugin: one value for each time the plugin is loaded, given to methods as
+/// `&self`.
 ///
-/// Methods run on many threads at once, so whatever changes lives in a lock or an atomic. Dropping the value is the
-/// instance's end: it happens after the last call has returned.
+/// Methods run on many threads at once, so whatever changes lives in a lock or an atomic. Dropping
+/// the value is the instance's end: it happens after the last call has returned.
 ///
 /// # Examples
 /// ```
@@ -37,7 +38,8 @@ pub trait State: Send + Sync + Sized + 'static {
     /// Makes the state when the plugin is loaded, before any call.
     ///
     /// # Errors
-    /// Whatever keeps the plugin from working. The host then refuses this version and keeps the one before.
+    /// Whatever keeps the plugin from working. The host then refuses this version and keeps the one
+    /// before.
     fn create(host: Host) -> Result<Self, Fault>;
 
     /// No new call will start: end long ones soon. Calls may still run.
@@ -48,19 +50,21 @@ pub trait State: Send + Sync + Sized + 'static {
 ///
 /// Switch it on with `handover: true` in [`plugin!`](crate::plugin).
 ///
-/// The host creates the new instance, asks the old one to [`save`](Self::save), gives that to the new one to
-/// [`load`](Self::load), and swaps at once. Only when both versions have a hand-over is there one; otherwise the new
-/// version starts with what [`State::create`] made.
+/// The host creates the new instance, asks the old one to [`save`](Self::save), gives that to the
+/// new one to [`load`](Self::load), and swaps at once. Only when both versions have a hand-over is
+/// there one; otherwise the new version starts with what [`State::create`] made.
 ///
 /// # What calls change meanwhile
-/// Calls to the old instance go on until the swap. What they change after `save` has looked at it is lost to the new
-/// one. That is a short time, mostly that of `load`, and fine for caches, counters and statistics. What may not lose
-/// anything belongs in [`Host::data_directory`]; or `save` sets a flag that makes calls which change the
-/// state fail with a code that says "try again", until [`State::quiesce`] or for a second at most: when the new
-/// version is refused, this one goes on and is told nothing.
+/// Calls to the old instance go on until the swap. What they change after `save` has looked at it
+/// is lost to the new one. That is a short time, mostly that of `load`, and fine for caches,
+/// counters and statistics. What may not lose anything belongs in [`Host::data_directory`]; or
+/// `save` sets a flag that makes calls which change the state fail with a code that says "try
+/// again", until [`State::quiesce`] or for a second at most: when the new version is refused, this
+/// one goes on and is told nothing.
 ///
-/// With `reload: exclusive` no call runs between `save` and the new version's first call, so nothing is lost. `save` then
-/// comes before the new instance is created, and a version that has both functions may also get its own state back.
+/// With `reload: exclusive` no call runs between `save` and the new version's first call, so
+/// nothing is lost. `save` then comes before the new instance is created, and a version that has
+/// both functions may also get its own state back.
 ///
 /// # Examples
 /// ```
@@ -106,18 +110,20 @@ pub trait Handover: State {
     /// Names the form of the saved state. Raise it when the form changes.
     const VERSION: u32;
 
-    /// The state to hand over, not larger than a result may be. Calls may still run, and go on when the new version is
-    /// refused; then this may be asked again.
+    /// The state to hand over, not larger than a result may be. Calls may still run, and go on when
+    /// the new version is refused; then this may be asked again.
     ///
     /// # Errors
-    /// When the state cannot be handed over. The host then keeps this version of the plugin, and asks again some
-    /// times.
+    /// When the state cannot be handed over. The host then keeps this version of the plugin, and
+    /// asks again some times.
     fn save(&self) -> Result<Value, Fault>;
 
-    /// Takes over what the version before saved, after [`State::create`] and before the first call. `version` is the
-    /// [`VERSION`](Self::VERSION) of the one that saved: an older one's, or a newer one's when somebody goes back.
+    /// Takes over what the version before saved, after [`State::create`] and before the first call.
+    /// `version` is the [`VERSION`](Self::VERSION) of the one that saved: an older one's, or a
+    /// newer one's when somebody goes back.
     ///
     /// # Errors
-    /// When the state is of no use. The host then refuses this version of the plugin and keeps the one before.
+    /// When the state is of no use. The host then refuses this version of the plugin and keeps the
+    /// one before.
     fn load(&self, version: u32, state: Value) -> Result<(), Fault>;
 }

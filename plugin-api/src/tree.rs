@@ -284,7 +284,9 @@ impl<'a> Members<'a> {
 
     /// The members in order; a name that is not UTF-8 is a [`Defect`].
     #[inline]
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<(&'a str, Tree<'a>), Defect>> + use<'a> {
+    pub fn iter(
+        &self,
+    ) -> impl ExactSizeIterator<Item = Result<(&'a str, Tree<'a>), Defect>> + use<'a> {
         self.0.iter(Self::raw, Self::owned)
     }
 
@@ -425,7 +427,8 @@ unsafe fn view_raw(value: &abi::Value) -> Result<View<'_>, Defect> {
 /// [`Defect::Pointer`] or [`Defect::Utf8`].
 ///
 /// # Safety
-/// If not NULL, the pointer must be valid for reads of its length for all of `'a`, and nobody may write there.
+/// If not NULL, the pointer must be valid for reads of its length for all of `'a`, and nobody may
+/// write there.
 #[inline]
 pub unsafe fn str_of<'a>(raw: abi::Str) -> Result<&'a str, Defect> {
     // SAFETY: passed on from this function's own contract.
@@ -436,11 +439,12 @@ pub unsafe fn str_of<'a>(raw: abi::Str) -> Result<&'a str, Defect> {
 /// Makes a slice of a pointer and a length of the other side.
 ///
 /// # Errors
-/// [`Defect::Pointer`] when the pointer is NULL or misaligned with a length, or the length overflows.
+/// [`Defect::Pointer`] when the pointer is NULL or misaligned with a length, or the length
+/// overflows.
 ///
 /// # Safety
-/// If not NULL, the pointer must be valid for reads of `len` initialised items for all of `'a`, and nobody may
-/// write there.
+/// If not NULL, the pointer must be valid for reads of `len` initialised items for all of `'a`, and
+/// nobody may write there.
 #[inline]
 pub unsafe fn slice_of<'a, T>(ptr: *const T, len: usize) -> Result<&'a [T], Defect> {
     if len == 0 {
@@ -450,7 +454,8 @@ pub unsafe fn slice_of<'a, T>(ptr: *const T, len: usize) -> Result<&'a [T], Defe
     if ptr.is_null() || !ptr.is_aligned() || !fits {
         return Err(Defect::Pointer);
     }
-    // SAFETY: not null, aligned, and of a possible length by the checks above; valid by the caller's promise.
+    // SAFETY: not null, aligned, and of a possible length by the checks above; valid by the
+    // caller's promise.
     Ok(unsafe { slice::from_raw_parts(ptr, len) })
 }
 

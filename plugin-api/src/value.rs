@@ -62,7 +62,9 @@ impl Value {
     /// The member of that name, when this is a struct that has it.
     pub fn get(&self, name: &str) -> Option<&Value> {
         match self {
-            Self::Struct(members) => members.iter().find(|(n, _)| n == name).map(|(_, value)| value),
+            Self::Struct(members) => {
+                members.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+            }
             _ => None,
         }
     }
@@ -78,13 +80,14 @@ macro_rules! from {
 from!(bool => Bool, i32 => Int, i64 => Long, f64 => Double, String => String, &str => String,
       DateTime => DateTime, Vec<Value> => Array, Vec<(String, Value)> => Struct);
 
-/// A date and time as XML-RPC has it: a wall-clock reading, whose offset from UTC is known only when
-/// the sender wrote one. Every field is in range, by construction.
+/// A date and time as XML-RPC has it: a wall-clock reading, whose offset from UTC is known only
+/// when the sender wrote one. Every field is in range, by construction.
 ///
-/// In a result, the server's configuration decides how much of it a client sees. By default that is the specification's form,
-/// `19980717T14:08:55`: a fraction is cut, and with an offset the date is written in UTC, without saying so. A date without an
-/// offset is written as it is, but for 24:00:00 and a second 60, which become the next day's or minute's beginning. The year
-/// 0 is a fault. With `dates = "exact"` all is written as it is, fraction and offset too.
+/// In a result, the server's configuration decides how much of it a client sees. By default that is
+/// the specification's form, `19980717T14:08:55`: a fraction is cut, and with an offset the date is
+/// written in UTC, without saying so. A date without an offset is written as it is, but for
+/// 24:00:00 and a second 60, which become the next day's or minute's beginning. The year 0 is a
+/// fault. With `dates = "exact"` all is written as it is, fraction and offset too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DateTime {
     year: u16,
@@ -108,7 +111,14 @@ impl DateTime {
     /// assert_eq!(DateTime::new(1998, 7, 17, 14, 8, 55).unwrap().to_string(), "19980717T14:08:55");
     /// assert_eq!(DateTime::new(2026, 2, 29, 0, 0, 0), None);
     /// ```
-    pub const fn new(year: u16, month: u8, day: u8, hour: u8, minute: u8, second: u8) -> Option<Self> {
+    pub const fn new(
+        year: u16,
+        month: u8,
+        day: u8,
+        hour: u8,
+        minute: u8,
+        second: u8,
+    ) -> Option<Self> {
         let in_day = hour < 24 || (hour == 24 && minute == 0 && second == 0);
         let in_range = year <= 9999 && month >= 1 && month <= 12 && minute < 60 && second <= 60;
         if !in_day || !in_range || day == 0 || day > days_in_month(year, month) {

@@ -1,9 +1,16 @@
-//! What an author does wrong is refused when the plugin is built, in our words and at the author's own line.
+//! What an author does wrong is refused when the plugin is built, in our words and at the author's
+//! own line.
 //!
-//! Each file of `compile_fail/` is compiled on its own against the SDK. `//~ ERROR text` at the end of a line wants an
-//! error there that contains the text; other errors of the compiler do not matter. A file without such a line must
-//! compile without a single warning. `//@ flag ...` in the first line adds flags for the compiler.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+//! Each file of `compile_fail/` is compiled on its own against the SDK. `//~ ERROR text` at the end
+//! of a line wants an error there that contains the text; other errors of the compiler do not
+//! matter. A file without such a line must compile without a single warning. `//@ flag ...` in the
+//! first line adds flags for the compiler.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use serde_json::Value;
 use std::env;
@@ -17,7 +24,8 @@ const MARKER: &str = "//~ ERROR ";
 fn mistakes_are_refused_at_the_authors_line() {
     let sdk = Sdk::build();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compile_fail");
-    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(files.len() > 20, "the cases are in {}", folder.display());
     let problems: Vec<_> = files.iter().flat_map(|file| sdk.check(file)).collect();
@@ -63,9 +71,15 @@ impl Sdk {
     /// Compiles one file; answers what is not as its markers say.
     fn check(&self, file: &Path) -> Vec<String> {
         let source = fs::read_to_string(file).unwrap();
-        let flags = source.lines().next().and_then(|line| line.strip_prefix("//@ ")).unwrap_or_default();
+        let flags =
+            source.lines().next().and_then(|line| line.strip_prefix("//@ ")).unwrap_or_default();
         let compiled = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
-            .args(["--edition=2024", "--crate-type=cdylib", "--emit=metadata", "--error-format=json"])
+            .args([
+                "--edition=2024",
+                "--crate-type=cdylib",
+                "--emit=metadata",
+                "--error-format=json",
+            ])
             .args(flags.split_whitespace())
             .arg("--out-dir")
             .arg(&self.output)
@@ -78,9 +92,11 @@ impl Sdk {
             .arg(file)
             .output()
             .unwrap();
-        let found: Vec<_> = json_lines(&compiled.stderr).flat_map(|message| reports(&message)).collect();
+        let found: Vec<_> =
+            json_lines(&compiled.stderr).flat_map(|message| reports(&message)).collect();
         let name = file.file_name().unwrap().to_string_lossy();
-        let wanted: Vec<_> = source.lines().zip(1..).filter_map(|(line, n)| marker(line, n)).collect();
+        let wanted: Vec<_> =
+            source.lines().zip(1..).filter_map(|(line, n)| marker(line, n)).collect();
         if wanted.is_empty() && !(compiled.status.success() && found.is_empty()) {
             return vec![format!("{name}: must compile without a warning, got {found:#?}")];
         }
@@ -88,8 +104,9 @@ impl Sdk {
             return vec![format!("{name}: compiled, though it must not")];
         }
         let missing = |(line, text): (u64, &str)| {
-            let hit =
-                found.iter().any(|report| report.error && report.line == line && report.text.contains(text));
+            let hit = found
+                .iter()
+                .any(|report| report.error && report.line == line && report.text.contains(text));
             (!hit).then(|| format!("{name}:{line}: wants the error `{text}`, got {found:#?}"))
         };
         wanted.into_iter().filter_map(missing).collect()

@@ -1,8 +1,8 @@
 //! The header and `hotcall_plugin::abi` say the same: every size, alignment, offset and constant.
 //!
-//! A C program is generated from the tables below, compiled as C11 and as C++17, and run; what it prints is
-//! compared with Rust. The tables cannot fall behind: a field that one side gains does not compile here, leaves a
-//! gap between the listed fields, or is found by reading the sources.
+//! A C program is generated from the tables below, compiled as C11 and as C++17, and run; what it
+//! prints is compared with Rust. The tables cannot fall behind: a field that one side gains does
+//! not compile here, leaves a gap between the listed fields, or is found by reading the sources.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed helper is a failed test")]
 
 mod parts;
@@ -21,7 +21,11 @@ macro_rules! layout_of {
             rust: stringify!($rust),
             size: size_of::<abi::$rust>(),
             align: align_of::<abi::$rust>(),
-            fields: vec![$(field($c_field, offset_of!(abi::$rust, $field), |value: &abi::$rust| &value.$field)),*],
+            fields: vec![$(field(
+                $c_field,
+                offset_of!(abi::$rust, $field),
+                |value: &abi::$rust| &value.$field,
+            )),*],
         }
     }};
 }
@@ -50,58 +54,68 @@ fn types() -> Vec<Type> {
         layout_of!(Items = "hotcall_items" { ptr = "ptr", len = "len" }),
         layout_of!(Members = "hotcall_members" { ptr = "ptr", len = "len" }),
         layout_of!(DateTime = "hotcall_datetime" {
-            year = "year", nanosecond = "nanosecond", offset_minutes = "offset_minutes", has_offset = "has_offset",
-            month = "month", day = "day", hour = "hour", minute = "minute", second = "second",
+            year = "year", nanosecond = "nanosecond", offset_minutes = "offset_minutes",
+            has_offset = "has_offset", month = "month", day = "day", hour = "hour",
+            minute = "minute", second = "second",
         }),
         layout_of!(Value = "hotcall_value" { tag = "tag", reserved = "reserved", payload = "as" }),
         layout_of!(Member = "hotcall_member" { name = "name", value = "value" }),
-        layout_of!(Fault = "hotcall_fault" { struct_size = "struct_size", code = "code", message = "message" }),
+        layout_of!(Fault = "hotcall_fault" {
+            struct_size = "struct_size", code = "code", message = "message",
+        }),
         layout_of!(Call = "hotcall_call" {
-            struct_size = "struct_size", reserved = "reserved", host_data = "host_data", alloc = "alloc",
-            remaining_ms = "remaining_ms", cancelled = "cancelled", log = "log", caller_name = "caller_name",
-            caller_address = "caller_address", request_id = "request_id",
+            struct_size = "struct_size", reserved = "reserved", host_data = "host_data",
+            alloc = "alloc", remaining_ms = "remaining_ms", cancelled = "cancelled", log = "log",
+            caller_name = "caller_name", caller_address = "caller_address",
+            request_id = "request_id",
         }),
         layout_of!(Host = "hotcall_host" {
-            struct_size = "struct_size", abi_major = "abi_major", abi_minor = "abi_minor", reserved = "reserved",
-            host_data = "host_data", version = "version", data_directory = "data_directory", config = "config",
-            log = "log", extension = "extension",
+            struct_size = "struct_size", abi_major = "abi_major", abi_minor = "abi_minor",
+            reserved = "reserved", host_data = "host_data", version = "version",
+            data_directory = "data_directory", config = "config", log = "log",
+            extension = "extension",
         }),
         layout_of!(Signature = "hotcall_signature" { types = "types", types_len = "types_len" }),
         layout_of!(Method = "hotcall_method" {
-            struct_size = "struct_size", flags = "flags", name = "name", help = "help", signatures = "signatures",
-            signatures_len = "signatures_len", invoke = "invoke",
+            struct_size = "struct_size", flags = "flags", name = "name", help = "help",
+            signatures = "signatures", signatures_len = "signatures_len", invoke = "invoke",
         }),
         layout_of!(Plugin = "hotcall_plugin" {
-            struct_size = "struct_size", abi_major = "abi_major", abi_minor = "abi_minor", flags = "flags",
-            name = "name", version = "version", description = "description", methods = "methods",
-            methods_len = "methods_len", create = "create", quiesce = "quiesce", save_state = "save_state",
-            load_state = "load_state", destroy = "destroy", extension = "extension",
+            struct_size = "struct_size", abi_major = "abi_major", abi_minor = "abi_minor",
+            flags = "flags", name = "name", version = "version", description = "description",
+            methods = "methods", methods_len = "methods_len", create = "create",
+            quiesce = "quiesce", save_state = "save_state", load_state = "load_state",
+            destroy = "destroy", extension = "extension",
         }),
         layout_of!(Note = "hotcall_note" {
-            owner_len = "owner_len", descriptor_len = "descriptor_len", note_type = "note_type", owner = "owner",
-            magic = "magic", abi_major = "abi_major", abi_minor = "abi_minor",
+            owner_len = "owner_len", descriptor_len = "descriptor_len", note_type = "note_type",
+            owner = "owner", magic = "magic", abi_major = "abi_major", abi_minor = "abi_minor",
         }),
     ]
 }
 
 fn payload() -> Vec<(&'static str, &'static str, usize, usize)> {
     union_fields! {
-        boolean = "boolean", int = "integer", long = "long_integer", double = "number", string = "string",
-        datetime = "datetime", binary = "binary", array = "array", structure = "structure",
+        boolean = "boolean", int = "integer", long = "long_integer", double = "number",
+        string = "string", datetime = "datetime", binary = "binary", array = "array",
+        structure = "structure",
     }
 }
 
 fn constants() -> Vec<Constant> {
     let mut constants = constants! {
-        "HOTCALL_ABI_MAJOR" = ABI_MAJOR, "HOTCALL_ABI_MINOR" = ABI_MINOR, "HOTCALL_NOTE_MAGIC" = NOTE_MAGIC,
-        "HOTCALL_OK" = OK, "HOTCALL_FAULT" = FAULT, "HOTCALL_ERROR" = ERROR, "HOTCALL_PANIC" = PANIC,
-        "HOTCALL_NIL" = NIL, "HOTCALL_BOOL" = BOOL, "HOTCALL_INT" = INT, "HOTCALL_LONG" = LONG,
+        "HOTCALL_ABI_MAJOR" = ABI_MAJOR, "HOTCALL_ABI_MINOR" = ABI_MINOR,
+        "HOTCALL_NOTE_MAGIC" = NOTE_MAGIC, "HOTCALL_OK" = OK, "HOTCALL_FAULT" = FAULT,
+        "HOTCALL_ERROR" = ERROR, "HOTCALL_PANIC" = PANIC, "HOTCALL_NIL" = NIL,
+        "HOTCALL_BOOL" = BOOL, "HOTCALL_INT" = INT, "HOTCALL_LONG" = LONG,
         "HOTCALL_DOUBLE" = DOUBLE, "HOTCALL_STRING" = STRING, "HOTCALL_DATETIME" = DATETIME,
-        "HOTCALL_BINARY" = BINARY, "HOTCALL_ARRAY" = ARRAY, "HOTCALL_STRUCT" = STRUCT, "HOTCALL_ANY" = ANY,
-        "HOTCALL_METHOD_IDEMPOTENT" = METHOD_IDEMPOTENT, "HOTCALL_METHOD_QUICK" = METHOD_QUICK,
+        "HOTCALL_BINARY" = BINARY, "HOTCALL_ARRAY" = ARRAY, "HOTCALL_STRUCT" = STRUCT,
+        "HOTCALL_ANY" = ANY, "HOTCALL_METHOD_IDEMPOTENT" = METHOD_IDEMPOTENT,
+        "HOTCALL_METHOD_QUICK" = METHOD_QUICK,
         "HOTCALL_PLUGIN_LEAVES_NOTHING" = PLUGIN_LEAVES_NOTHING,
     };
-    // Fixed by the fault code specification and by `abi::Call::log`; Rust has no ABI constant for them.
+    // Fixed by the fault code specification and by `abi::Call::log`; Rust has no ABI constant for
+    // them.
     constants.extend(
         [
             ("HOTCALL_CODE_INVALID_PARAMS", -32602),
@@ -135,7 +149,8 @@ fn expected() -> BTreeMap<String, i64> {
         expected.insert(format!("offsetof(hotcall_value, as.{c})"), number(payload_at + offset));
         expected.insert(format!("sizeof(((hotcall_value *)0)->as.{c})"), number(size));
     }
-    expected.extend(constants().into_iter().map(|constant| (constant.c.to_owned(), constant.value)));
+    expected
+        .extend(constants().into_iter().map(|constant| (constant.c.to_owned(), constant.value)));
     expected.extend(exported());
     expected
 }
@@ -195,7 +210,11 @@ fn fields_leave_no_gap() {
     for Type { c, size, fields, .. } in types() {
         let mut end = 0;
         for field in fields {
-            assert_eq!(field.offset, end, "{c} has bytes before `{}` that no listed field covers", field.c);
+            assert_eq!(
+                field.offset, end,
+                "{c} has bytes before `{}` that no listed field covers",
+                field.c
+            );
             end += field.size;
         }
         assert_eq!(end, size, "{c} has bytes at its end that no listed field covers");

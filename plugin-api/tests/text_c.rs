@@ -1,4 +1,5 @@
-//! The bundled plugin in C: its own test passes under the sanitizers, and its file holds what the host looks for.
+//! The bundled plugin in C: its own test passes under the sanitizers, and its file holds what the
+//! host looks for.
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a failed helper is a failed test")]
 
 use hotcall_plugin::abi;
@@ -32,7 +33,8 @@ fn it_exports_the_table_alone_and_carries_the_note() {
 
     let notes = run(Command::new("readelf").args(["--wide", "--notes"]).arg(&file));
     let words = [abi::NOTE_MAGIC, abi::ABI_MAJOR, abi::ABI_MINOR];
-    let bytes = words.map(|word| word.to_le_bytes().map(|byte| format!("{byte:02x}")).join(" ")).join(" ");
+    let bytes =
+        words.map(|word| word.to_le_bytes().map(|byte| format!("{byte:02x}")).join(" ")).join(" ");
     assert!(notes.contains("Hotcall") && notes.contains(&bytes), "no note of {bytes} in:\n{notes}");
 }
 
@@ -43,8 +45,9 @@ fn make(target: &str, out: &Path) {
 }
 
 fn run(command: &mut Command) -> String {
-    let output =
-        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; install gcc, make, binutils"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; install gcc, make, binutils"));
     let stderr = String::from_utf8_lossy(&output.stderr);
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{command:?}: {}\n{stdout}\n{stderr}", output.status);

@@ -2,10 +2,10 @@
  *
  * text-c: a Hotcall plugin in C. Upper and lower case, reversal and length of text.
  *
- * A character here is a Unicode scalar value (one code point), so that "e" followed by a combining accent is
- * two characters. Case pairs are those of glibc's C.UTF-8 locale: one character to one character, for every
- * script of Unicode, whatever locale the server runs in. A case pair that would change the number of
- * characters is left alone: the German sharp s stays as it is.
+ * A character here is a Unicode scalar value (one code point), so that "e" followed by a combining
+ * accent is two characters. Case pairs are those of glibc's C.UTF-8 locale: one character to one
+ * character, for every script of Unicode, whatever locale the server runs in. A case pair that
+ * would change the number of characters is left alone: the German sharp s stays as it is.
  *
  * The host promises that text is valid UTF-8. Even so no function here reads past its end.
  */
@@ -24,9 +24,9 @@
 #error "text-c hands code points to towupper_l, so wchar_t must hold them"
 #endif
 
-/* What create makes and every call shares. Nothing writes to it between create and destroy, and the *_l
- * functions only read a locale, so that calls on many threads need no lock. setlocale would have changed the
- * whole server's locale. */
+/* What create makes and every call shares. Nothing writes to it between create and destroy, and the
+ * *_l functions only read a locale, so that calls on many threads need no lock. setlocale would
+ * have changed the whole server's locale. */
 typedef struct text_c {
     locale_t locale;
 } text_c;
@@ -35,8 +35,8 @@ typedef wint_t (*case_map)(wint_t, locale_t);
 
 static hotcall_status take_text(const char *method, hotcall_call *call, const hotcall_value *params,
                                 size_t params_len, hotcall_str *text, hotcall_fault *fault);
-static hotcall_status map_case(const text_c *self, hotcall_call *call, hotcall_str text, case_map map,
-                               hotcall_value *result, hotcall_fault *fault);
+static hotcall_status map_case(const text_c *self, hotcall_call *call, hotcall_str text,
+                               case_map map, hotcall_value *result, hotcall_fault *fault);
 static char *alloc_text(hotcall_call *call, size_t len, hotcall_fault *fault);
 static size_t next_character(hotcall_str text, size_t at, uint32_t *character);
 static size_t encode(uint32_t character, char bytes[4]);
@@ -132,8 +132,8 @@ static const char *type_name(uint32_t tag) {
 }
 
 /* Refuses the parameters with a message that is written into the call's memory. */
-__attribute__((format(printf, 3, 4))) static hotcall_status refuse(hotcall_call *call, hotcall_fault *fault,
-                                                                   const char *format, ...) {
+__attribute__((format(printf, 3, 4)))
+static hotcall_status refuse(hotcall_call *call, hotcall_fault *fault, const char *format, ...) {
     char text[160];
     va_list arguments;
     va_start(arguments, format);
@@ -143,7 +143,8 @@ __attribute__((format(printf, 3, 4))) static hotcall_status refuse(hotcall_call 
     size_t len = wanted < 0 ? 0 : (size_t)wanted;
     if (len > sizeof text - 1) len = sizeof text - 1;
     char *message = (char *)call->alloc(call, len, 1);
-    if (message == NULL) return hotcall_fail(fault, HOTCALL_CODE_INVALID_PARAMS, "wrong parameters");
+    if (message == NULL)
+        return hotcall_fail(fault, HOTCALL_CODE_INVALID_PARAMS, "wrong parameters");
     memcpy(message, text, len);
     fault->code = HOTCALL_CODE_INVALID_PARAMS;
     fault->message.ptr = message;
@@ -155,7 +156,8 @@ __attribute__((format(printf, 3, 4))) static hotcall_status refuse(hotcall_call 
 static hotcall_status take_text(const char *method, hotcall_call *call, const hotcall_value *params,
                                 size_t params_len, hotcall_str *text, hotcall_fault *fault) {
     if (params_len != 1)
-        return refuse(call, fault, "%s: want 1 parameter (text, a string), got %zu", method, params_len);
+        return refuse(call, fault, "%s: want 1 parameter (text, a string), got %zu", method,
+                      params_len);
     if (params[0].tag != HOTCALL_STRING)
         return refuse(call, fault, "%s: parameter 1 (text): want a string, got %s", method,
                       type_name(params[0].tag));
@@ -168,16 +170,17 @@ static char *alloc_text(hotcall_call *call, size_t len, hotcall_fault *fault) {
     /* At least one byte, so that NULL always means that there is no memory. */
     char *memory = (char *)call->alloc(call, len == 0 ? 1 : len, 1);
     if (memory == NULL)
-        hotcall_fail(fault, HOTCALL_CODE_RESPONSE_TOO_LARGE, "the result is larger than one call may hold");
+        hotcall_fail(fault, HOTCALL_CODE_RESPONSE_TOO_LARGE,
+                     "the result is larger than one call may hold");
     return memory;
 }
 
 /* ---- Characters ------------------------------------------------------------------------------ */
 
-/* Maps every character. Twice, because a pair may differ in bytes: the first pass measures, the second
- * writes. */
-static hotcall_status map_case(const text_c *self, hotcall_call *call, hotcall_str text, case_map map,
-                               hotcall_value *result, hotcall_fault *fault) {
+/* Maps every character. Twice, because a pair may differ in bytes: the first pass measures, the
+ * second writes. */
+static hotcall_status map_case(const text_c *self, hotcall_call *call, hotcall_str text,
+                               case_map map, hotcall_value *result, hotcall_fault *fault) {
     char bytes[4];
     uint32_t character;
     size_t len = 0;
@@ -200,7 +203,10 @@ static hotcall_status map_case(const text_c *self, hotcall_call *call, hotcall_s
 /* Reads the character that starts at the byte at, and gives the place of the one after it. */
 static size_t next_character(hotcall_str text, size_t at, uint32_t *character) {
     uint32_t first = (unsigned char)text.ptr[at++];
-    *character = first < 0x80 ? first : first < 0xE0 ? first & 0x1F : first < 0xF0 ? first & 0x0F : first & 0x07;
+    *character = first < 0x80   ? first
+                 : first < 0xE0 ? first & 0x1F
+                 : first < 0xF0 ? first & 0x0F
+                                : first & 0x07;
     while (at < text.len && continues(text.ptr[at]))
         *character = *character << 6 | ((unsigned char)text.ptr[at++] & 0x3F);
     return at;
@@ -273,7 +279,8 @@ static const hotcall_method count_method = {
     .invoke = count,
 };
 
-static const hotcall_method *const methods[] = {&upper_method, &lower_method, &reverse_method, &count_method};
+static const hotcall_method *const methods[] = {
+    &upper_method, &lower_method, &reverse_method, &count_method};
 
 HOTCALL_EXPORT = {
     .struct_size = sizeof(hotcall_plugin),

@@ -1,6 +1,6 @@
-//! What one `add(2, 3)` costs without a network, in time and in allocations, and what a large result
-//! costs: `cargo bench -p hotcall-tests --bench call`. The bench `speed` counts the allocations of a
-//! whole `add`, with a network.
+//! What one `add(2, 3)` costs without a network, in time and in allocations, and what a large
+//! result costs: `cargo bench -p hotcall-tests --bench call`. The bench `speed` counts the
+//! allocations of a whole `add`, with a network.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run has nothing to report")]
 
 use divan::{AllocProfiler, Bencher, black_box};
@@ -67,9 +67,11 @@ fn answer(bencher: Bencher<'_, '_>) {
     let loaded = loaded();
     let app = Arc::new(app(&loaded));
     let request = request("add", &PARAMS);
-    bencher.with_inputs(|| request.clone()).bench_local_values(|request| match app.begin(request) {
-        Begun::Answered(response) => response,
-        Begun::Unfinished(_) => unreachable!("the method is flagged quick"),
+    bencher.with_inputs(|| request.clone()).bench_local_values(|request| {
+        match app.begin(request) {
+            Begun::Answered(response) => response,
+            Begun::Unfinished(_) => unreachable!("the method is flagged quick"),
+        }
     });
 }
 
@@ -81,7 +83,9 @@ fn answer_10_000_structs(bencher: Bencher<'_, '_>) {
     let app = app(&loaded);
     let request = request("structs", &[]);
     bencher.bench_local(|| {
-        let Ok(response) = app.respond(black_box(&request)) else { unreachable!("nothing is replaced") };
+        let Ok(response) = app.respond(black_box(&request)) else {
+            unreachable!("nothing is replaced")
+        };
         response
     });
 }

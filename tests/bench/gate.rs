@@ -1,9 +1,13 @@
-//! What bad clients do to a good one: how long its calls take while thousands of others are silent or slow, whether those are gone by
-//! their deadlines, what an idle connection costs, and what slowhttptest says. Prints the figures of GATE.md and fails when a
-//! claim of it does not hold.
+//! What bad clients do to a good one: how long its calls take while thousands of others are silent
+//! or slow, whether those are gone by their deadlines, what an idle connection costs, and what
+//! slowhttptest says. Prints the figures of GATE.md and fails when a claim of it does not hold.
 //!
 //! `make bench-gate`, or `cargo bench --package hotcall-tests --bench gate`.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot run has nothing to report")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a bench that cannot run has nothing to report"
+)]
 
 use hotcall::xmlrpc::Value;
 use hotcall_tests::idle::{Idle, connect, connector, status};
@@ -29,14 +33,16 @@ const DRIP: Duration = Duration::from_secs(1);
 /// From one call of the good client to its next.
 const PAUSE: Duration = Duration::from_millis(2);
 const QUIET: Duration = Duration::from_secs(10);
-/// The server's limits, lower than its defaults, because the bench waits for each, and all different, so that each shows.
+/// The server's limits, lower than its defaults, because the bench waits for each, and all
+/// different, so that each shows.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const IDLE_MAX: Duration = Duration::from_secs(20);
 const REQUEST_MAX: Duration = Duration::from_secs(15);
-/// What the server adds to a deadline at most: a last answer may take a second to be written, and another to be read. And what
-/// this process may be late in noticing.
+/// What the server adds to a deadline at most: a last answer may take a second to be written, and
+/// another to be read. And what this process may be late in noticing.
 const LATE_MAX: Duration = Duration::from_secs(4);
-/// The median and the 99th percentile under attack may be so many times what they were in quiet, and so many milliseconds more.
+/// The median and the 99th percentile under attack may be so many times what they were in quiet,
+/// and so many milliseconds more.
 const MEDIAN_MAX: (f64, f64) = (2.0, 2.0);
 const P99_MAX: (f64, f64) = (3.0, 10.0);
 /// What an idle connection with TLS may cost.
@@ -70,12 +76,19 @@ fn main() -> ExitCode {
     let ms = |limit: Duration| limit.as_millis();
     let (handshake, idle, request) = (ms(HANDSHAKE_MAX), ms(IDLE_MAX), ms(REQUEST_MAX));
     let deadlines = format!(
-        "connections_per_address_max = 10_000\nhandshake_ms_max = {handshake}\nidle_ms_max = {idle}\nrequest_ms_max = {request}\n"
+        "connections_per_address_max = 10_000\nhandshake_ms_max = {handshake}\n\
+         idle_ms_max = {idle}\nrequest_ms_max = {request}\n"
     );
     let start = |limits: &str| {
-        // Workers are started as calls need them, so with one the number of threads is of the connections alone.
+        // Workers are started as calls need them, so with one the number of threads is of the
+        // connections alone.
         let config = format!("workers = 1\n[limits]\n{limits}");
-        Setup::new().program(&program).log("warn").plugin("version.so", &plugin).config(&config).start()
+        Setup::new()
+            .program(&program)
+            .log("warn")
+            .plugin("version.so", &plugin)
+            .config(&config)
+            .start()
     };
     let mut claims = Claims(Vec::new());
     attack(&start(&deadlines), &mut claims);
@@ -112,8 +125,8 @@ impl Good {
         }
     }
 
-    /// Prints the times of the calls that ended while `work` ran, and gives what it gave, and their median and 99th
-    /// percentile in milliseconds.
+    /// Prints the times of the calls that ended while `work` ran, and gives what it gave, and their
+    /// median and 99th percentile in milliseconds.
     fn during<R>(&self, what: &str, work: impl FnOnce() -> R) -> (R, [f64; 2]) {
         self.times.lock().unwrap().clear();
         let result = work();
@@ -123,12 +136,19 @@ impl Good {
             let at = (times.len() * percent / 100).min(times.len().saturating_sub(1));
             times.get(at).map_or(f64::INFINITY, |time| time.as_secs_f64() * 1e3)
         };
-        println!("{what:<32} {:>7} {:>7.2} ms {:>7.2} ms {:>7.2} ms", times.len(), ms(50), ms(99), ms(100));
+        println!(
+            "{what:<32} {:>7} {:>7.2} ms {:>7.2} ms {:>7.2} ms",
+            times.len(),
+            ms(50),
+            ms(99),
+            ms(100)
+        );
         (result, [ms(50), ms(99)])
     }
 }
 
-/// Thousands that are silent before the handshake and after it, and hundreds that send a byte a second.
+/// Thousands that are silent before the handshake and after it, and hundreds that send a byte a
+/// second.
 fn attack(server: &Server, claims: &mut Claims) {
     let good = Good::default();
     thread::scope(|scope| {
@@ -142,17 +162,22 @@ fn attack(server: &Server, claims: &mut Claims) {
         let ((gone, stayed), busy) = good.during("while they stay", || stay(server, bad));
         let (_, calm) = good.during("after they are gone", || thread::sleep(QUIET));
         println!(
-            "threads                          {threads} before, {came} and up to {stayed} with {} clients",
+            "threads                          {threads} before, {came} and up to {stayed} with {} \
+             clients",
             2 * SILENT + SLOW
         );
         // The quieter of the two: other work on the machine must not make the attack look harmless.
         let limits = [("median", MEDIAN_MAX), ("99th percentile", P99_MAX)];
-        for (((what, (times, more)), busy), quiet) in
-            limits.into_iter().zip(busy).zip(quiet.into_iter().zip(calm).map(|(one, other)| one.min(other)))
+        for (((what, (times, more)), busy), quiet) in limits
+            .into_iter()
+            .zip(busy)
+            .zip(quiet.into_iter().zip(calm).map(|(one, other)| one.min(other)))
         {
             let holds = busy <= quiet.mul_add(times, more);
-            claims
-                .add(format!("the {what} is at most {times} times that in quiet, and {more} ms more"), holds);
+            claims.add(
+                format!("the {what} is at most {times} times that in quiet, and {more} ms more"),
+                holds,
+            );
         }
         claims.add("the number of threads does not change", came == threads && stayed == threads);
         for (what, limit, times) in gone {
@@ -162,14 +187,16 @@ fn attack(server: &Server, claims: &mut Claims) {
                 last.as_secs_f64(),
                 limit.as_secs()
             );
-            let are_gone = times.iter().all(|time| time.is_some_and(|time| time <= limit + LATE_MAX));
+            let are_gone =
+                times.iter().all(|time| time.is_some_and(|time| time <= limit + LATE_MAX));
             claims.add(format!("each that is {what} is gone by its deadline"), are_gone);
         }
     });
     claims.add("no call of the good client fails", good.failed.into_inner() == 0);
 }
 
-/// Opens the bad clients' connections: those that are silent before the handshake, those that are silent after it, and the slow.
+/// Opens the bad clients' connections: those that are silent before the handshake, those that are
+/// silent after it, and the slow.
 fn come(server: &Server) -> [Vec<Bad>; 3] {
     let connector = connector();
     let shaken = |_| Bad { stream: connect(server, &connector), began: Instant::now(), gone: None };
@@ -187,12 +214,14 @@ fn come(server: &Server) -> [Vec<Bad>; 3] {
 
 type Gone = (&'static str, Duration, Vec<Option<Duration>>);
 
-/// Waits for the end of each, or for long enough: when they were gone, and the most threads that the server had meanwhile.
+/// Waits for the end of each, or for long enough: when they were gone, and the most threads that
+/// the server had meanwhile.
 fn stay(server: &Server, mut bad: [Vec<Bad>; 3]) -> ([Gone; 3], u64) {
     const PATIENCE: Duration = Duration::from_secs(60);
     let began = Instant::now();
     let mut threads = 0;
-    let mut header = b"POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nX: ".iter().chain([b'x'; 1].iter().cycle());
+    let mut header =
+        b"POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nX: ".iter().chain([b'x'; 1].iter().cycle());
     let [_, _, slow] = &mut bad;
     for client in slow.iter_mut() {
         client.began = Instant::now();
@@ -243,11 +272,13 @@ fn wait_for_ends(mut clients: Vec<&mut Bad>) {
     }
 }
 
-/// Thousands of connections that have shaken hands, and then do nothing until they are asked whether they are still served.
+/// Thousands of connections that have shaken hands, and then do nothing until they are asked
+/// whether they are still served.
 fn hold(server: &Server, claims: &mut Claims) {
     let idle = Idle::hold(server, IDLE, CALL, |answer| answer.is_int(1));
     println!(
-        "{IDLE} idle connections with TLS  {} kB resident without them; {:.1} kB each before a call, {:.1} kB each after one",
+        "{IDLE} idle connections with TLS  {} kB resident without them; {:.1} kB each before a \
+         call, {:.1} kB each after one",
         idle.before,
         idle.each_fresh(),
         idle.each_used()

@@ -1,8 +1,13 @@
-//! How long the calls of a good plugin take while bad ones are put into the same directory, beside how long they take in quiet.
-//! Prints the figures of RELOAD.md and fails when a call failed. No limit is set on the times: they are the machine's too.
+//! How long the calls of a good plugin take while bad ones are put into the same directory, beside
+//! how long they take in quiet. Prints the figures of RELOAD.md and fails when a call failed. No
+//! limit is set on the times: they are the machine's too.
 //!
 //! `make bench-harm`, or `cargo bench --package hotcall-tests --bench harm`.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot run has nothing to report")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a bench that cannot run has nothing to report"
+)]
 
 use hotcall::xmlrpc::Value;
 use hotcall_tests::load::End;
@@ -16,7 +21,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const CLIENTS: usize = 4;
-/// From one call of a client to its next: the times are to be those of calls, not of a queue of them.
+/// From one call of a client to its next: the times are to be those of calls, not of a queue of
+/// them.
 const PAUSE: Duration = Duration::from_millis(2);
 const WARM_UP: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_secs(10);
@@ -67,7 +73,11 @@ fn main() -> ExitCode {
     let program = artifacts::release("hotcall", &[]);
     let folder = tempfile::tempdir().unwrap();
     let version = folder.path().join("version.so");
-    artifacts::compile_c(&repository().join("tests/fixtures/version.c"), &version, &["-DVERSION=1"]);
+    artifacts::compile_c(
+        &repository().join("tests/fixtures/version.c"),
+        &version,
+        &["-DVERSION=1"],
+    );
     let server = Setup::new().program(&program).log("warn").plugin("version.so", &version).start();
     let shared = Shared::default();
     thread::scope(|scope| {
@@ -124,5 +134,11 @@ fn report(what: &str, times: &[Duration]) {
         let at = (times.len() * percent / 100).min(times.len().saturating_sub(1));
         times.get(at).map_or(0.0, |time| time.as_secs_f64() * 1e3)
     };
-    println!("{what:<32} {:>7} {:>6.1} ms {:>6.1} ms {:>6.1} ms", times.len(), ms(50), ms(99), ms(100));
+    println!(
+        "{what:<32} {:>7} {:>6.1} ms {:>6.1} ms {:>6.1} ms",
+        times.len(),
+        ms(50),
+        ms(99),
+        ms(100)
+    );
 }

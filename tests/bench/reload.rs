@@ -1,9 +1,14 @@
-//! What a reload costs: a plugin in Rust is replaced a thousand times, two versions in turn, while clients call it over HTTPS.
-//! Before that it is replaced without clients, by a rename and in place in turn. Prints the figures
-//! of RELOAD.md and fails when a call failed, an answer was wrong, or something leaks.
+//! What a reload costs: a plugin in Rust is replaced a thousand times, two versions in turn, while
+//! clients call it over HTTPS. Before that it is replaced without clients, by a rename and in place
+//! in turn. Prints the figures of RELOAD.md and fails when a call failed, an answer was wrong, or
+//! something leaks.
 //!
 //! `make bench-reload`, or `cargo bench --package hotcall-tests --bench reload -- [RELOADS]`.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot run has nothing to report")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a bench that cannot run has nothing to report"
+)]
 
 use hotcall::client::Client;
 use hotcall::xmlrpc::Value;
@@ -53,7 +58,8 @@ struct Load {
 
 fn main() -> ExitCode {
     // cargo passes --bench.
-    let reloads = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(RELOADS);
+    let reloads =
+        std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(RELOADS);
     let program = artifacts::release("hotcall", &[]);
     let folder = tempfile::tempdir().unwrap();
     let versions = ["0", "1"].map(|version| {
@@ -64,7 +70,8 @@ fn main() -> ExitCode {
     let server = Setup::new()
         .program(&program)
         .log("warn")
-        // Workers are started as calls need them: with one, each thread more is a leak. The method is quick and needs none.
+        // Workers are started as calls need them: with one, each thread more is a leak. The method
+        // is quick and needs none.
         .argument("--workers=1")
         .plugin("echo.so", &folder.path().join("version-0.so"))
         .start();
@@ -125,8 +132,14 @@ fn reload(server: &Server, shared: &Shared, versions: &[Vec<u8>; 2], reloads: u6
         shared.phase.fetch_add(1, Ordering::AcqRel);
         let placed = Instant::now();
         fs::rename(&beside, &file).unwrap();
-        while client.call::<Value>(METHOD, vec![]).expect("the server answers") != Value::from(version) {
-            assert!(placed.elapsed() < WAIT_MAX, "reload {number} did not come to serve:\n{}", server.log());
+        while client.call::<Value>(METHOD, vec![]).expect("the server answers")
+            != Value::from(version)
+        {
+            assert!(
+                placed.elapsed() < WAIT_MAX,
+                "reload {number} did not come to serve:\n{}",
+                server.log()
+            );
             thread::sleep(ASK_GAP);
         }
         reload_times.push(placed.elapsed());
@@ -191,8 +204,8 @@ impl Holds {
     }
 }
 
-/// What the process holds when the clients' connections are gone: threads and descriptors as in `before`, or when they have
-/// stayed the same for a while.
+/// What the process holds when the clients' connections are gone: threads and descriptors as in
+/// `before`, or when they have stayed the same for a while.
 fn settled(server: &Server, before: Option<Holds>) -> Holds {
     const SAME_FOR: Duration = Duration::from_secs(10);
     let mut held = Holds::of(server);
@@ -204,9 +217,9 @@ fn settled(server: &Server, before: Option<Holds>) -> Holds {
             since = Instant::now();
         }
         held = now;
-        if before
-            .is_some_and(|before| held.descriptors <= before.descriptors && held.threads <= before.threads)
-        {
+        if before.is_some_and(|before| {
+            held.descriptors <= before.descriptors && held.threads <= before.threads
+        }) {
             break;
         }
     }
@@ -224,18 +237,23 @@ fn report(
     let Load { mut reload_times, elapsed } = load;
     reload_times.sort_unstable();
     let ms = |time: Option<&Duration>| time.map_or(0.0, |time| time.as_secs_f64() * 1e3);
-    let [calls, failed, wrong] =
-        [&shared.calls, &shared.failed, &shared.wrong].map(|counter| counter.load(Ordering::Relaxed));
+    let [calls, failed, wrong] = [&shared.calls, &shared.failed, &shared.wrong]
+        .map(|counter| counter.load(Ordering::Relaxed));
     let growth_kb = after.resident_kb.saturating_sub(before.resident_kb);
     println!("reloads                {reloads}, of a plugin of {} kB", plugin_bytes >> 10);
-    println!("clients                {CLIENTS} over HTTPS, and one that waits for each new version");
+    println!(
+        "clients                {CLIENTS} over HTTPS, and one that waits for each new version"
+    );
     println!("calls                  {calls} in {:.1} s", elapsed.as_secs_f64());
     println!("failed calls           {failed}");
     println!("wrong answers          {wrong}");
     println!("calls/s                {:.0}", calls as f64 / elapsed.as_secs_f64());
     println!("reload, median         {:.0} ms", ms(reload_times.get(reload_times.len() / 2)));
     println!("reload, longest        {:.0} ms", ms(reload_times.last()));
-    println!("resident memory        {} kB before, {} kB after", before.resident_kb, after.resident_kb);
+    println!(
+        "resident memory        {} kB before, {} kB after",
+        before.resident_kb, after.resident_kb
+    );
     println!(
         "growth                 {growth_kb} kB, {:.1} kB a generation",
         growth_kb as f64 / reloads as f64
@@ -251,7 +269,8 @@ fn report(
         ExitCode::SUCCESS
     } else {
         eprintln!(
-            "a requirement is not kept: no failed call, no wrong answer, growth below {GROWTH_KB_MAX} kB, no leak"
+            "a requirement is not kept: no failed call, no wrong answer, growth below \
+             {GROWTH_KB_MAX} kB, no leak"
         );
         ExitCode::FAILURE
     }

@@ -28,15 +28,21 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-const ADD: &str = "<methodCall><methodName>add</methodName><params><param><value><int>2</int></value></param>\
-    <param><value><i4>3</i4></value></param></params></methodCall>";
+const ADD: &str = "<methodCall><methodName>add</methodName>\
+    <params><param><value><int>2</int></value></param><param><value><i4>3</i4></value></param>\
+    </params></methodCall>";
 
 fn plain() -> Setup {
-    Setup::new().argument("--http=127.0.0.1:0").plugin("arithmetic.so", artifacts::plugin("arithmetic"))
+    Setup::new()
+        .argument("--http=127.0.0.1:0")
+        .plugin("arithmetic.so", artifacts::plugin("arithmetic"))
 }
 
 fn post(line: &str, fields: &str) -> String {
-    format!("POST {line}\r\nConnection: keep-alive\r\nContent-Length: {}\r\n{fields}\r\n{ADD}", ADD.len())
+    format!(
+        "POST {line}\r\nConnection: keep-alive\r\nContent-Length: {}\r\n{fields}\r\n{ADD}",
+        ADD.len()
+    )
 }
 
 /// What only browsers run into: names that are pointed at the server, and pages of other sites.
@@ -56,7 +62,12 @@ fn browsers_are_kept_out() {
         ("/ HTTP/1.1", "Host: localhost\r\nHotcall-Host: evil.example", [200, 200], ""),
         ("/ HTTP/1.1", "Host: evil.example\r\nHotcall-Host: localhost", [421, 200], ""),
         ("/ HTTP/1.1", "Host: localhost\r\nOrigin: http://localhost", [200, 200], ""),
-        ("/ HTTP/1.1", "Host: localhost\r\nOrigin: http://evil.example", [403, 403], "under origins"),
+        (
+            "/ HTTP/1.1",
+            "Host: localhost\r\nOrigin: http://evil.example",
+            [403, 403],
+            "under origins",
+        ),
         ("/ HTTP/1.1", "Host: localhost\r\nOrigin: https://app.example.com", [200, 200], ""),
         ("/ HTTP/1.1", "Host: localhost\r\nSec-Fetch-Site: cross-site", [403, 403], "another site"),
     ];
@@ -80,13 +91,15 @@ fn browsers_are_kept_out() {
     assert_eq!(exchange(&mut tcp, &request).0, 200);
 }
 
-/// What a browser asks before the call of a page elsewhere, and needs to see before it hands over the answer.
+/// What a browser asks before the call of a page elsewhere, and needs to see before it hands over
+/// the answer.
 fn a_listed_page_may_read() {
     let server = plain().config("origins = ['https://app.example.com']\n").start();
     let mut stream = connect(&server);
     let head = |stream: &mut _, request: &str| exchange(stream, request).1.to_ascii_lowercase();
     let question = "OPTIONS / HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example.com\r\n\
-        Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type\r\n\r\n";
+                    Access-Control-Request-Method: POST\r\n\
+                    Access-Control-Request-Headers: content-type\r\n\r\n";
     let asked = head(&mut stream, question);
     for field in [
         "access-control-allow-origin: https://app.example.com",
@@ -99,7 +112,10 @@ fn a_listed_page_may_read() {
     }
     let call = |origin: &str| post("/ HTTP/1.1", &format!("Host: localhost\r\n{origin}"));
     let called = head(&mut stream, &call("Origin: https://app.example.com\r\n"));
-    assert!(called.contains("\r\naccess-control-allow-origin: https://app.example.com\r\n"), "{called}");
+    assert!(
+        called.contains("\r\naccess-control-allow-origin: https://app.example.com\r\n"),
+        "{called}"
+    );
     for unlisted in ["", "Origin: http://localhost\r\n", "Origin: https://evil.example\r\n"] {
         let called = head(&mut stream, &call(unlisted));
         assert!(!called.contains("access-control"), "{unlisted}: {called}");
@@ -110,8 +126,12 @@ fn a_listed_page_may_read() {
 pub fn passwd(file: &Path, name: &str, password: &str) -> Output {
     let mut command = Command::new(artifacts::hotcall());
     command.arg("passwd").arg(file).arg(name);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
     child.wait_with_output().unwrap()
 }
@@ -144,7 +164,9 @@ fn users_are_asked() {
         assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
     }
     let refused = passwd(&users, "a:b", "x");
-    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("no colon"));
+    assert!(
+        !refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("no colon")
+    );
     let server = Setup::new()
         .argument("--https=127.0.0.1:0")
         .argument("--http=127.0.0.1:0")
@@ -161,7 +183,11 @@ fn users_are_asked() {
             (("nobody", "first secret"), Err(401)),
         ];
         for (user, seen) in rows {
-            assert_eq!(name_seen(&asked(&server, listener, Some(user))), seen, "{listener} {user:?}");
+            assert_eq!(
+                name_seen(&asked(&server, listener, Some(user))),
+                seen,
+                "{listener} {user:?}"
+            );
         }
     }
 
@@ -169,7 +195,11 @@ fn users_are_asked() {
     server.signal(Signal::HUP);
     let anew = asked(&server, 0, Some(("ann", "second secret")));
     wait_until("the new password", || name_seen(&anew).is_ok());
-    assert_eq!(name_seen(&asked(&server, 0, Some(("ann", "first secret")))), Err(401), "not remembered");
+    assert_eq!(
+        name_seen(&asked(&server, 0, Some(("ann", "first secret")))),
+        Err(401),
+        "not remembered"
+    );
     fs::write(&users, "ann:second secret").unwrap();
     server.signal(Signal::HUP);
     server.wait_for_log(&["SIGHUP", "line 1", "everything stays as it is"]);
@@ -188,15 +218,20 @@ fn wrong_passwords_are_slowed_down() {
     let head = post("/ HTTP/1.1", "Host: localhost\r\n");
     let (status, head, body) = exchange(&mut stream, &head);
     assert_eq!(status, 401, "{body}");
-    assert!(head.contains("WWW-Authenticate: Basic realm=\"Hotcall\", charset=\"UTF-8\""), "{head}");
+    assert!(
+        head.contains("WWW-Authenticate: Basic realm=\"Hotcall\", charset=\"UTF-8\""),
+        "{head}"
+    );
 
-    let add = |password: &str| asked(&server, 0, Some(("ann", password))).call::<i32>("add", (2, 3));
+    let add =
+        |password: &str| asked(&server, 0, Some(("ann", password))).call::<i32>("add", (2, 3));
     assert_eq!(add("right").unwrap(), 5);
     let status = |password: &str| match add(password) {
         Err(Error::Http { status, .. }) => status,
         other => panic!("{other:?}"),
     };
-    let first = (0..100).map(|number| status(&format!("wrong {number}"))).find(|status| *status != 401);
+    let first =
+        (0..100).map(|number| status(&format!("wrong {number}"))).find(|status| *status != 401);
     assert_eq!(first, Some(429));
     assert_eq!(add("right").unwrap(), 5, "who is known goes on");
     // `ann:wrong`
@@ -208,8 +243,8 @@ fn wrong_passwords_are_slowed_down() {
 }
 
 /// A hash that no password has, and that is quick to compute.
-const QUICK_HASH: &str =
-    "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const QUICK_HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$\
+    AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Writes a users file with `ann`, whose password nobody knows.
 fn quick_users(path: &Path) {
@@ -259,7 +294,8 @@ fn whatever_is_wrong_counts() {
             if !users_there {
                 fs::write(&users, "").unwrap();
             }
-            let config = format!("users = {users:?}\nallow_anonymous = true\ndirect_lane = {direct_lane}\n");
+            let config =
+                format!("users = {users:?}\nallow_anonymous = true\ndirect_lane = {direct_lane}\n");
             let server = plain().config(&config).start();
             let (mut first, mut last) = (None, None);
             for (number, (what, field)) in (2..).zip(&rows) {
@@ -268,7 +304,11 @@ fn whatever_is_wrong_counts() {
                 for number in 1..=11 {
                     let (status, head, body) = exchange(&mut stream, &request);
                     let scene = format!("{what}, number {number}, {direct_lane} {users_there}");
-                    assert_eq!(status, if number > 10 { 429 } else { 401 }, "{scene}: {head}{body}");
+                    assert_eq!(
+                        status,
+                        if number > 10 { 429 } else { 401 },
+                        "{scene}: {head}{body}"
+                    );
                     let answer = (dateless(head), body);
                     let like = if number > 10 { &mut last } else { &mut first };
                     assert_eq!(&answer, like.get_or_insert_with(|| answer.clone()), "{scene}");
@@ -290,8 +330,8 @@ fn few_lines() {
         .config(&format!("users = {users:?}\n"))
         .start();
     let long = basic(format!("ann:{}", "x".repeat(1_025)));
-    let [long, malformed] =
-        [long, basic("ann")].map(|field| post("/ HTTP/1.1", &format!("Host: localhost\r\n{field}")));
+    let [long, malformed] = [long, basic("ann")]
+        .map(|field| post("/ HTTP/1.1", &format!("Host: localhost\r\n{field}")));
     let (mut tcp, mut unix) = (connect(&server), UnixStream::connect(&socket).unwrap());
     for _ in 0..TRIES / 10 {
         assert!([401, 429].contains(&exchange(&mut tcp, &long).0));
@@ -316,12 +356,14 @@ fn passwords_leave_workers() {
         assert!(passwd(&users, name, "right").status.success());
     }
     for (workers, direct_lane) in [(4, true), (4, false), (1, true), (1, false)] {
-        let config = format!("users = {users:?}\nworkers = {workers}\ndirect_lane = {direct_lane}\n");
+        let config =
+            format!("users = {users:?}\nworkers = {workers}\ndirect_lane = {direct_lane}\n");
         let server = plain().config(&config).start();
         let ann = asked(&server, 0, Some(("ann", "right")));
         assert_eq!(ann.call::<i32>("add", (2, 3)).unwrap(), 5);
         // `bert:wrong`, which all of them would wait for.
-        let wrong = post("/ HTTP/1.1", "Host: localhost\r\nAuthorization: Basic YmVydDp3cm9uZw==\r\n");
+        let wrong =
+            post("/ HTTP/1.1", "Host: localhost\r\nAuthorization: Basic YmVydDp3cm9uZw==\r\n");
         let mut streams: Vec<_> = (0..WRONG).map(|_| connect(&server)).collect();
         for stream in &mut streams {
             stream.write_all(wrong.as_bytes()).unwrap();
@@ -365,7 +407,9 @@ fn at_terminal(users: &Path, typed: &str) -> (String, bool) {
     let mut terminal = File::from(controller);
     let mut shown = String::new();
     let mut buffer = [0; 256];
-    for (prompt, line) in ["New password: ", "Once more: "].into_iter().zip(typed.split_inclusive('\n')) {
+    for (prompt, line) in
+        ["New password: ", "Once more: "].into_iter().zip(typed.split_inclusive('\n'))
+    {
         // The prompt comes after the echo is off.
         while !shown.ends_with(prompt) {
             let count = terminal.read(&mut buffer).expect("a prompt");

@@ -12,13 +12,19 @@ pub fn trials() -> Vec<Trial> {
             foreign::python("arithmetic", &bundled().start());
         }),
         trial_with("python3", "calls::python_sends_every_type_there_and_back", || {
-            foreign::python("types", &Setup::new().plugin("echo.so", artifacts::plugin("echo")).start());
+            foreign::python(
+                "types",
+                &Setup::new().plugin("echo.so", artifacts::plugin("echo")).start(),
+            );
         }),
         trial_with("python3", "calls::python_introspects_and_calls_in_batches", || {
             foreign::python("introspection", &bundled().start());
         }),
         trial("calls::a_panic_stays_in_its_call", a_panic_stays_in_its_call),
-        trial("calls::a_plugin_knows_its_caller_and_its_configuration", a_plugin_knows_its_circumstances),
+        trial(
+            "calls::a_plugin_knows_its_caller_and_its_configuration",
+            a_plugin_knows_its_circumstances,
+        ),
         trial("calls::results_and_batches_are_bounded", results_and_batches_are_bounded),
     ]
 }
@@ -40,7 +46,10 @@ fn a_panic_stays_in_its_call() {
     let server = Setup::new().plugin("echo.so", artifacts::plugin("echo")).start();
     let client = server.client();
     for _ in 0..20 {
-        assert_eq!(fault_code(client.call("echo.panic", vec!["boom".into()])), code::PLUGIN_PANICKED);
+        assert_eq!(
+            fault_code(client.call("echo.panic", vec!["boom".into()])),
+            code::PLUGIN_PANICKED
+        );
         assert_eq!(client.call::<Value>("echo", vec![Value::Int(1)]).unwrap(), Value::Int(1));
     }
     server.wait_for_log(&["echo.panic", "boom"]);
@@ -54,7 +63,9 @@ fn a_plugin_knows_its_circumstances() {
     let config = server.call("echo.config", vec![]).unwrap();
     assert_eq!(config.get("name"), Some(&Value::from("x")));
     assert_eq!(config.get("limits"), Some(&Value::Array(vec![Value::Int(1), Value::Double(2.5)])));
-    let Value::Array(caller) = server.call("echo.caller", vec![]).unwrap() else { panic!("an array wanted") };
+    let Value::Array(caller) = server.call("echo.caller", vec![]).unwrap() else {
+        panic!("an array wanted")
+    };
     let [Value::String(name), Value::String(address), Value::String(id)] = &caller[..] else {
         panic!("three strings wanted: {caller:?}")
     };
@@ -71,14 +82,23 @@ fn results_and_batches_are_bounded() {
         .start();
     let client = server.client();
     assert!(client.call::<Value>("echo.text", vec![Value::Int(50_000)]).is_ok());
-    assert_eq!(fault_code(client.call("echo.text", vec![Value::Int(200_000)])), code::RESPONSE_TOO_LARGE);
+    assert_eq!(
+        fault_code(client.call("echo.text", vec![Value::Int(200_000)])),
+        code::RESPONSE_TOO_LARGE
+    );
     let entry = Value::Struct(vec![
         ("methodName".into(), "echo.text".into()),
         ("params".into(), Value::Array(vec![Value::Int(40_000)])),
     ]);
     let batch = |count| vec![Value::Array(vec![entry.clone(); count])];
     assert!(client.call::<Value>("system.multicall", batch(2)).is_ok());
-    let Value::Array(results) = client.call("system.multicall", batch(3)).unwrap() else { panic!() };
-    assert_eq!(results[2].get("faultCode"), Some(&Value::Int(code::RESPONSE_TOO_LARGE)), "{results:?}");
+    let Value::Array(results) = client.call("system.multicall", batch(3)).unwrap() else {
+        panic!()
+    };
+    assert_eq!(
+        results[2].get("faultCode"),
+        Some(&Value::Int(code::RESPONSE_TOO_LARGE)),
+        "{results:?}"
+    );
     assert_eq!(fault_code(client.call("system.multicall", batch(4))), code::INVALID_PARAMS);
 }

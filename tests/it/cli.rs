@@ -43,7 +43,10 @@ fn call(server: &Server, arguments: &[&str]) -> Result<String, String> {
 
 fn both() -> Server {
     let arithmetic = artifacts::plugin("arithmetic");
-    Setup::new().plugin("arithmetic.so", arithmetic).plugin("echo.so", artifacts::plugin("echo")).start()
+    Setup::new()
+        .plugin("arithmetic.so", arithmetic)
+        .plugin("echo.so", artifacts::plugin("echo"))
+        .start()
 }
 
 fn call_takes_and_prints_json() {
@@ -68,7 +71,8 @@ fn call_takes_and_prints_json() {
         (&["--xml", "add", "2", "3"], "<methodResponse>"),
     ];
     for (arguments, wanted) in cases {
-        let printed = call(&server, arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+        let printed =
+            call(&server, arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
         let folded: String = printed.split('\n').map(str::trim).collect::<Vec<_>>().join("");
         let spaceless = folded.replace("\": ", "\":");
         assert!(spaceless.contains(wanted), "{arguments:?}: {printed}, wanted {wanted}");
@@ -87,7 +91,10 @@ fn call_sends_dates_as_they_were_typed() {
 fn call_says_what_went_wrong() {
     let server = both();
     let fault = call(&server, &["divide", "1", "0"]).unwrap_err();
-    assert!(fault.starts_with("hotcall: ") && fault.contains("-32602") && fault.contains("zero"), "{fault}");
+    assert!(
+        fault.starts_with("hotcall: ") && fault.contains("-32602") && fault.contains("zero"),
+        "{fault}"
+    );
     assert_eq!(fault.lines().count(), 1, "{fault}");
     let not_json = call(&server, &["echo", "plain"]).unwrap_err();
     assert!(not_json.contains("string:plain"), "{not_json}");
@@ -130,8 +137,9 @@ fn check_names_defects() {
     let bytes = fs::read(good).unwrap();
     fs::write(&bad, &bytes[..bytes.len() / 3]).unwrap();
     let state = root.path().join("state");
-    let check =
-        |files: &[&str]| hotcall(&[&["check", "--state-dir", state.to_str().unwrap()], files].concat());
+    let check = |files: &[&str]| {
+        hotcall(&[&["check", "--state-dir", state.to_str().unwrap()], files].concat())
+    };
     let passed = check(&[good, artifacts::text_c().to_str().unwrap()]);
     let table = text(&passed.stdout);
     assert_eq!(passed.status.code(), Some(0), "{table}{}", text(&passed.stderr));
@@ -210,8 +218,8 @@ fn copy_crate(from: &Path, to: &Path) {
     copy_folder(&from.join("src"), &to.join("src"));
     let api = repository().join("plugin-api");
     let manifest = format!(
-        "[package]\nname = \"arithmetic\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n\
-         [dependencies]\nhotcall-plugin = {{ path = {:?} }}\n",
+        "[package]\nname = \"arithmetic\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\n\
+         crate-type = [\"cdylib\"]\n\n[dependencies]\nhotcall-plugin = {{ path = {:?} }}\n",
         api.to_str().unwrap()
     );
     fs::write(to.join("Cargo.toml"), manifest).unwrap();

@@ -45,7 +45,10 @@ fn calls_batches_and_questions() {
     assert_eq!(client.call::<Vec<String>>("echo", (vec!["a", "b"],)).unwrap(), ["a", "b"]);
     let wrong = client.call::<i64>("echo", "five").unwrap_err();
     assert_eq!(wrong.to_string(), "the result of echo wants i8, got string");
-    assert!(matches!(client.call::<i64>("divide", (1, 0)), Err(Error::Fault(fault)) if fault.code == -32602));
+    assert!(matches!(
+        client.call::<i64>("divide", (1, 0)),
+        Err(Error::Fault(fault)) if fault.code == -32602
+    ));
 
     // More than the server takes in one request.
     let mut batch = client.multicall();
@@ -61,7 +64,10 @@ fn calls_batches_and_questions() {
     let methods = client.list_methods().unwrap();
     assert!(methods.contains(&"add".to_owned()) && methods.is_sorted(), "{methods:?}");
     assert!(client.method_help("echo").unwrap().contains("its one parameter"));
-    assert_eq!(client.method_signatures("echo.fail").unwrap()[0].to_string(), "(int, string) -> nil");
+    assert_eq!(
+        client.method_signatures("echo.fail").unwrap()[0].to_string(),
+        "(int, string) -> nil"
+    );
     let capabilities = client.capabilities().unwrap();
     let xmlrpc = capabilities.iter().find(|capability| capability.name == "xmlrpc").unwrap();
     assert!(xmlrpc.spec_url.starts_with("http"), "{capabilities:?}");
@@ -73,7 +79,8 @@ fn threads_share_a_client() {
     let call = |thread: i32| {
         let client: Client = client.clone();
         thread::spawn(move || {
-            (0..50).all(|n| client.call::<i32>("echo", thread * 100 + n).unwrap() == thread * 100 + n)
+            (0..50)
+                .all(|n| client.call::<i32>("echo", thread * 100 + n).unwrap() == thread * 100 + n)
         })
     };
     let threads: Vec<_> = (0..6).map(call).collect();
@@ -102,14 +109,21 @@ fn run(command: &mut Command, stdin: &str) -> Printed {
     drop(child.stdin.take().unwrap().write_all(stdin.as_bytes()));
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Printed { status: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    Printed {
+        status: output.status.code().unwrap(),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
 }
 
 fn repeat() {
     let server = server();
     let done = call(&server, &["--repeat", "20", "add", "2", "3"], "");
     assert_eq!((done.status, done.out.as_str()), (0, "5\n"), "{done:?}");
-    assert!(done.err.starts_with("20 calls, 0 failed, in ") && done.err.contains("99 % "), "{done:?}");
+    assert!(
+        done.err.starts_with("20 calls, 0 failed, in ") && done.err.contains("99 % "),
+        "{done:?}"
+    );
     assert_eq!(done.err.lines().count(), 1, "{done:?}");
 
     let stopped = call(&server, &["--repeat", "20", "divide", "1", "0"], "");
@@ -119,16 +133,21 @@ fn repeat() {
 
     let went_on = call(&server, &["--repeat", "20", "--keep-going", "divide", "1", "0"], "");
     assert_eq!(went_on.status, 1, "{went_on:?}");
-    assert!(went_on.err.contains("20 of 20 calls failed; the first was call 1: fault -32602"), "{went_on:?}");
-    for usage in [&["--repeat", "0", "add"][..], &["--repeat", "1000001", "add"], &["--keep-going", "add"]] {
+    assert!(
+        went_on.err.contains("20 of 20 calls failed; the first was call 1: fault -32602"),
+        "{went_on:?}"
+    );
+    for usage in
+        [&["--repeat", "0", "add"][..], &["--repeat", "1000001", "add"], &["--keep-going", "add"]]
+    {
         assert_eq!(call(&server, usage, "").status, 2, "{usage:?}");
     }
 }
 
 fn multicall() {
     let server = server();
-    let lines =
-        "[\"add\", 2, 3]\n\n{\"method\": \"echo\", \"params\": [{\"b\": [null], \"a\": \"x\\ny\"}]}\n";
+    let lines = "[\"add\", 2, 3]\n\n\
+                 {\"method\": \"echo\", \"params\": [{\"b\": [null], \"a\": \"x\\ny\"}]}\n";
     let file = server.beside("calls.jsonl");
     fs::write(&file, lines).unwrap();
     let expected = "5\n{\"b\":[null],\"a\":\"x\\ny\"}\n";
@@ -161,7 +180,8 @@ fn multicall() {
     assert_eq!(call(&server, &["--multicall", "-"], "").out, "");
     assert_eq!(call(&server, &["--multicall", "-", "add"], "").status, 2);
     // The server takes 1,000 in one request.
-    let refused = call(&server, &["--multicall", "-", "--batch", "2000"], &"[\"echo\", 1]\n".repeat(1_500));
+    let refused =
+        call(&server, &["--multicall", "-", "--batch", "2000"], &"[\"echo\", 1]\n".repeat(1_500));
     assert_eq!((refused.status, refused.out.as_str()), (1, ""), "{refused:?}");
     assert!(refused.err.starts_with("hotcall: after 0 of 1500 calls: fault "), "{refused:?}");
     assert!(refused.err.contains("with --batch"), "{refused:?}");
@@ -215,7 +235,10 @@ fn standard_input() {
     let server = server();
     let done = call(&server, &["add", "-"], "2\n3\n");
     assert_eq!((done.status, done.out.as_str()), (0, "5\n"), "{done:?}");
-    assert_eq!(call(&server, &["echo", "-"], "{\"a\":\n[1]}").out, "{\n  \"a\": [\n    1\n  ]\n}\n");
+    assert_eq!(
+        call(&server, &["echo", "-"], "{\"a\":\n[1]}").out,
+        "{\n  \"a\": [\n    1\n  ]\n}\n"
+    );
     assert_eq!(call(&server, &["echo", "base64:@-"], "\u{0}\u{1}").out, "\"AAE=\"\n");
     let wrong = call(&server, &["echo", "-"], "plain");
     assert_eq!(wrong.status, 1);
@@ -254,9 +277,15 @@ fn proxy_of_the_environment() {
     let (proxy_address, proxy) = one_tunnel(address.parse().unwrap());
     let command = || {
         let mut command = Command::new(artifacts::hotcall());
-        for name in
-            ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy", "NO_PROXY"]
-        {
+        for name in [
+            "http_proxy",
+            "HTTP_PROXY",
+            "https_proxy",
+            "HTTPS_PROXY",
+            "all_proxy",
+            "no_proxy",
+            "NO_PROXY",
+        ] {
             command.env_remove(name);
         }
         command.args([
@@ -284,7 +313,10 @@ fn proxy_of_the_environment() {
     let none = run(command().env("HTTPS_PROXY", &proxy_url).arg("--no-proxy"), "");
     assert!(none.err.contains("there is no host server.invalid"), "{none:?}");
     let socks = run(command().env("ALL_PROXY", "socks5://127.0.0.1:1"), "");
-    assert!(socks.err.contains("the variable ALL_PROXY is of a kind that is not supported"), "{socks:?}");
+    assert!(
+        socks.err.contains("the variable ALL_PROXY is of a kind that is not supported"),
+        "{socks:?}"
+    );
     let gone = run(command().env("https_proxy", &proxy_url), "");
     assert!(gone.status == 1 && gone.err.contains(&proxy_address.to_string()), "{gone:?}");
 }
@@ -331,7 +363,8 @@ fn methods_as_they_come() {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         for (method, document) in answers {
             assert!(read_request(&mut reader).contains(method));
-            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", document.len()).unwrap();
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", document.len())
+                .unwrap();
             stream.write_all(&document).unwrap();
         }
         assert!(read_request(&mut reader).contains("second"));
@@ -339,8 +372,13 @@ fn methods_as_they_come() {
         assert_eq!(reader.read_to_end(&mut Vec::new()).unwrap(), 0);
         listener
     });
-    let listed = run(Command::new(artifacts::hotcall()).args(["methods", &url, "--timeout", "2"]), "");
-    assert_eq!((listed.status, listed.out.as_str()), (1, "first(...)\n    Is answered.\n"), "{listed:?}");
+    let listed =
+        run(Command::new(artifacts::hotcall()).args(["methods", &url, "--timeout", "2"]), "");
+    assert_eq!(
+        (listed.status, listed.out.as_str()),
+        (1, "first(...)\n    Is answered.\n"),
+        "{listed:?}"
+    );
     assert!(listed.err.contains("did not answer in time"), "{listed:?}");
     let listener = server.join().unwrap();
     listener.set_nonblocking(true).unwrap();

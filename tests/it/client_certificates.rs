@@ -20,13 +20,18 @@ pub fn trials() -> Vec<Trial> {
         trial("client_certificates::the_name_is_where_the_configuration_says", names),
         trial("client_certificates::without_https_there_is_a_warning", without_https),
         trial("client_certificates::a_revoked_one_is_refused_once_the_list_is_there", revoked),
-        trial("client_certificates::connections_of_before_end_with_what_was_asked_then", connections_end),
+        trial(
+            "client_certificates::connections_of_before_end_with_what_was_asked_then",
+            connections_end,
+        ),
     ]
 }
 
 fn start(authority: &Authority, keys: &str) -> Server {
-    let config =
-        format!("client_ca = '{}'\n{keys}\n[limits]\ncertificate_rescan_ms = 20\n", authority.ca().display());
+    let config = format!(
+        "client_ca = '{}'\n{keys}\n[limits]\ncertificate_rescan_ms = 20\n",
+        authority.ca().display()
+    );
     Setup::new().plugin("echo.so", artifacts::plugin("echo")).config(&config).start()
 }
 
@@ -47,7 +52,10 @@ fn of(server: &Server, issued: &Issued) -> Result<Value, Error> {
 fn required() {
     let (authority, other) = (Authority::new(), Authority::new());
     let server = start(&authority, "");
-    assert_eq!(of(&server, &authority.issue("ann", "Ann Ångström", &[])).unwrap(), "Ann Ångström".into());
+    assert_eq!(
+        of(&server, &authority.issue("ann", "Ann Ångström", &[])).unwrap(),
+        "Ann Ångström".into()
+    );
     assert!(caller(builder(&server)).is_err(), "none");
     assert!(of(&server, &other.issue("ann", "Ann", &[])).is_err(), "of another authority");
     assert!(
@@ -76,7 +84,10 @@ fn without_https() {
 fn names() {
     let authority = Authority::new();
     let server = start(&authority, "client_name = 'dns'");
-    assert_eq!(of(&server, &authority.issue("ann", "Ann", &["ann.example"])).unwrap(), "ann.example".into());
+    assert_eq!(
+        of(&server, &authority.issue("ann", "Ann", &["ann.example"])).unwrap(),
+        "ann.example".into()
+    );
     assert!(of(&server, &authority.issue("bob", "Bob", &[])).is_err(), "without a host name");
 }
 
@@ -114,12 +125,17 @@ fn connections_end() {
     let (ann, bob) = (authority.issue("ann", "Ann", &[]), authority.issue("bob", "Bob", &[]));
     let list = authority.revoke(&[]);
     let server = start(&authority, &format!("client_crl = {list:?}"));
-    let request =
-        format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{BODY}", BODY.len());
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{BODY}",
+        BODY.len()
+    );
     let (mut idle, mut busy) = (connect(&server, &ann), connect(&server, &ann));
     for stream in [&mut idle, &mut busy] {
         let (status, head, body) = exchange(stream, &request);
-        assert!(status == 200 && body.contains("Ann") && !head.contains("Connection: close"), "{head}{body}");
+        assert!(
+            status == 200 && body.contains("Ann") && !head.contains("Connection: close"),
+            "{head}{body}"
+        );
     }
     let (begun, rest) = request.split_at(request.len() - 1);
     busy.write_all(begun.as_bytes()).unwrap();
@@ -129,7 +145,10 @@ fn connections_end() {
     authority.revoke(&[&ann]);
     assert_eq!(idle.read(&mut [0]).unwrap(), 0, "closed in order, with nothing said");
     let (status, head, body) = exchange(&mut busy, rest);
-    assert!(status == 200 && body.contains("Ann") && head.contains("Connection: close"), "{head}{body}");
+    assert!(
+        status == 200 && body.contains("Ann") && head.contains("Connection: close"),
+        "{head}{body}"
+    );
     assert_eq!(busy.read(&mut [0]).unwrap(), 0);
     assert!(of(&server, &ann).is_err());
     assert!(of_bob.call::<Value>("echo.caller", ()).is_ok(), "by another connection");

@@ -1,4 +1,5 @@
-//! What HTTP says of bodies: compressed ones, none where there must be none, and the connection in step after each.
+//! What HTTP says of bodies: compressed ones, none where there must be none, and the connection in
+//! step after each.
 
 use crate::trial;
 use flate2::Compression;
@@ -19,7 +20,8 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn serve() -> Server {
-    let setup = Setup::new().argument("--http=127.0.0.1:0").config("[limits]\nbody_bytes_max = 200_000\n");
+    let setup =
+        Setup::new().argument("--http=127.0.0.1:0").config("[limits]\nbody_bytes_max = 200_000\n");
     setup.plugin("echo.so", artifacts::plugin("echo")).start()
 }
 
@@ -34,20 +36,26 @@ struct Response {
 
 impl Connection {
     fn open(server: &Server) -> Self {
-        let address = server.url().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/RPC2"));
+        let address =
+            server.url().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/RPC2"));
         Self(BufReader::new(TcpStream::connect(address.unwrap()).unwrap()))
     }
 
     fn send(&mut self, line: &str, fields: &str, body: &[u8]) -> Response {
-        let head =
-            format!("{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n{fields}\r\n", body.len());
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n{fields}\r\n",
+            body.len()
+        );
         self.0.get_mut().write_all(&[head.as_bytes(), body].concat()).unwrap();
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             assert!(self.0.read_line(&mut head).unwrap() > 0, "the response ends early: {head}");
         }
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let length = head.lines().find_map(|field| field.strip_prefix("Content-Length: ")).expect("a length");
+        let length = head
+            .lines()
+            .find_map(|field| field.strip_prefix("Content-Length: "))
+            .expect("a length");
         let mut body = vec![0; if line.starts_with("HEAD") { 0 } else { length.parse().unwrap() }];
         self.0.read_exact(&mut body).unwrap();
         Response { status, head, body }
@@ -94,11 +102,15 @@ fn codings() {
         let response = connection.send("POST /RPC2", fields, &body);
         assert_eq!(response.result(), Value::from(&*long), "{fields}");
         assert!(
-            !response.head.contains("Content-Encoding") && response.head.contains("Vary: Accept-Encoding")
+            !response.head.contains("Content-Encoding")
+                && response.head.contains("Vary: Accept-Encoding")
         );
     }
-    let response = connection.send("POST /RPC2", "Accept-Encoding: gzip, deflate\r\n", &echo(&long));
-    assert!(response.head.contains("Content-Encoding: gzip") && response.body.len() < long.len() / 10);
+    let response =
+        connection.send("POST /RPC2", "Accept-Encoding: gzip, deflate\r\n", &echo(&long));
+    assert!(
+        response.head.contains("Content-Encoding: gzip") && response.body.len() < long.len() / 10
+    );
     assert_eq!(response.result(), Value::from(&*long));
     let short = connection.send("POST /RPC2", "Accept-Encoding: gzip\r\n", &echo("short"));
     assert!(!short.head.contains("Content-Encoding"), "{}", short.head);
@@ -109,7 +121,10 @@ fn codings() {
     let damaged = connection.send("POST /RPC2", "Content-Encoding: gzip\r\n", &echo("x"));
     assert_eq!(damaged.status, 400);
     assert!(String::from_utf8(damaged.body).unwrap().contains("Content-Encoding"));
-    assert_eq!(connection.send("POST /RPC2", "", &echo("still here")).result(), Value::from("still here"));
+    assert_eq!(
+        connection.send("POST /RPC2", "", &echo("still here")).result(),
+        Value::from("still here")
+    );
 
     let client = hotcall_tests::client(server.url()).gzip(true).build().unwrap();
     assert_eq!(client.call::<String>("echo", long.as_str()).unwrap(), long);
@@ -131,12 +146,23 @@ fn head_and_options() {
     let mut connection = Connection::open(&server);
     for target in ["/", "/RPC2", "*"] {
         let options = connection.send(&format!("OPTIONS {target}"), "", b"");
-        assert_eq!((options.status, options.head.contains("Allow: OPTIONS, POST")), (200, true), "{target}");
+        assert_eq!(
+            (options.status, options.head.contains("Allow: OPTIONS, POST")),
+            (200, true),
+            "{target}"
+        );
     }
     for method in ["HEAD", "GET", "PUT", "DELETE", "PATCH"] {
         let refused = connection.send(&format!("{method} /RPC2"), "", b"");
-        assert_eq!((refused.status, refused.head.contains("Allow: OPTIONS, POST")), (405, true), "{method}");
+        assert_eq!(
+            (refused.status, refused.head.contains("Allow: OPTIONS, POST")),
+            (405, true),
+            "{method}"
+        );
     }
     assert_eq!(connection.send("HEAD /elsewhere", "", b"").status, 404);
-    assert_eq!(connection.send("POST /RPC2", "", &echo("in step")).result(), Value::from("in step"));
+    assert_eq!(
+        connection.send("POST /RPC2", "", &echo("in step")).result(),
+        Value::from("in step")
+    );
 }

@@ -41,7 +41,8 @@ impl Operated {
     fn start(setup: Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket: PathBuf = dir.path().join("operator.sock");
-        let setup = setup.argument("--https=127.0.0.1:0").argument(format!("--unix={}", socket.display()));
+        let setup =
+            setup.argument("--https=127.0.0.1:0").argument(format!("--unix={}", socket.display()));
         let server = setup.start();
         let url = format!("unix:{}", socket.display());
         assert!(server.urls().contains(&url), "as announced");
@@ -53,7 +54,8 @@ impl Operated {
         let Value::Array(plugins) = self.client.call("hotcall.plugins", []).unwrap() else {
             panic!("an array wanted")
         };
-        let plugin = plugins.into_iter().find(|plugin| plugin.get("name") == Some(&Value::from(name)));
+        let plugin =
+            plugins.into_iter().find(|plugin| plugin.get("name") == Some(&Value::from(name)));
         plugin.unwrap_or_else(|| panic!("no plugin {name}"))
     }
 
@@ -97,16 +99,30 @@ fn unix_sockets_only() {
         Value::Array(names) => names,
         other => panic!("{other:?}"),
     };
-    for (method, params) in [("hotcall.plugins", vec![]), ("hotcall.reload", vec![Value::from("echo")])] {
+    for (method, params) in
+        [("hotcall.plugins", vec![]), ("hotcall.reload", vec![Value::from("echo")])]
+    {
         assert!(client.call::<Value>(method, params.clone()).is_ok(), "{method}");
         assert!(names(client).contains(&method.into()), "{method}");
-        assert_eq!(code_of(server.call(method, params.clone())), code::METHOD_NOT_FOUND, "{method}");
+        assert_eq!(
+            code_of(server.call(method, params.clone())),
+            code::METHOD_NOT_FOUND,
+            "{method}"
+        );
         assert!(!names(&server.client()).contains(&method.into()), "{method}");
-        let call =
-            vec![("methodName".to_owned(), method.into()), ("params".to_owned(), Value::Array(params))];
+        let call = vec![
+            ("methodName".to_owned(), method.into()),
+            ("params".to_owned(), Value::Array(params)),
+        ];
         let batch = vec![Value::Array(vec![Value::Struct(call)])];
-        let Value::Array(answers) = server.call("system.multicall", batch).unwrap() else { panic!() };
-        assert_eq!(answers[0].get("faultCode"), Some(&Value::Int(code::METHOD_NOT_FOUND)), "{method}");
+        let Value::Array(answers) = server.call("system.multicall", batch).unwrap() else {
+            panic!()
+        };
+        assert_eq!(
+            answers[0].get("faultCode"),
+            Some(&Value::Int(code::METHOD_NOT_FOUND)),
+            "{method}"
+        );
     }
     assert_eq!(operated.int("echo", "generation"), 3, "one reload was done, by the operator");
     claiming_to_be_local_does_not_help(operated.server.urls());
@@ -118,7 +134,8 @@ fn unix_sockets_only() {
 
 /// The gate tells the inside of a local caller in a header field, which nobody else can set.
 fn claiming_to_be_local_does_not_help(urls: &[String]) {
-    let address = urls.iter().find_map(|url| url.strip_prefix("http://")?.strip_suffix("/RPC2")).unwrap();
+    let address =
+        urls.iter().find_map(|url| url.strip_prefix("http://")?.strip_suffix("/RPC2")).unwrap();
     let body = "<methodCall><methodName>hotcall.plugins</methodName></methodCall>";
     let mut stream = TcpStream::connect(address).unwrap();
     let head = "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nHotcall-Way: unix";
@@ -129,7 +146,8 @@ fn claiming_to_be_local_does_not_help(urls: &[String]) {
 }
 
 fn plugins_are_shown() {
-    let operated = Operated::start(both().plugin("bad.so", &hotcall_tests::repository().join("README.md")));
+    let operated =
+        Operated::start(both().plugin("bad.so", &hotcall_tests::repository().join("README.md")));
     for number in 1..=3 {
         operated.server.call("echo", vec![Value::Int(number)]).unwrap();
     }
@@ -139,7 +157,10 @@ fn plugins_are_shown() {
     let echo = operated.plugin("echo");
     assert_eq!(echo.get("state"), Some(&Value::from("serving")));
     assert!(matches!(echo.get("loaded_at"), Some(Value::DateTime(_))), "{echo:?}");
-    assert!(matches!(echo.get("sha256"), Some(Value::String(hash)) if hash.len() == 64), "{echo:?}");
+    assert!(
+        matches!(echo.get("sha256"), Some(Value::String(hash)) if hash.len() == 64),
+        "{echo:?}"
+    );
     let Some(Value::Array(methods)) = echo.get("methods") else { panic!("{echo:?}") };
     assert!(methods.contains(&"echo.fail".into()));
 
@@ -153,7 +174,10 @@ fn plugins_are_shown() {
         ["error:", "not a shared", "library"],
         ["  ", "description: ", description],
     ] {
-        assert!(text.lines().any(|line| parts.iter().all(|part| line.contains(part))), "{parts:?}: {text}");
+        assert!(
+            text.lines().any(|line| parts.iter().all(|part| line.contains(part))),
+            "{parts:?}: {text}"
+        );
     }
     let methods = |arguments: &[&str]| {
         let listed = hotcall(&[&["methods"], arguments].concat());
@@ -170,7 +194,8 @@ fn plugins_are_shown() {
 }
 
 fn out_of_service() {
-    let config = "[limits]\npanics_max = 2\npanic_retry_ms = 3_600_000\npanic_retry_ms_max = 3_600_000\n";
+    let config =
+        "[limits]\npanics_max = 2\npanic_retry_ms = 3_600_000\npanic_retry_ms_max = 3_600_000\n";
     let operated = Operated::start(both().config(config));
     let server = &operated.server;
     let boom = || vec!["boom".into()];
@@ -187,16 +212,20 @@ fn out_of_service() {
     assert_eq!(server.call("counter.value", vec![]).unwrap(), Value::Int(0));
     assert_eq!(operated.text("echo", "state"), "poisoned");
     let table = String::from_utf8(hotcall(&["plugins", &operated.url]).stdout).unwrap();
-    for part in
-        ["error: out of service: its calls panicked, 2 in a row", "next try: 20", "callers refused: 2"]
-    {
+    for part in [
+        "error: out of service: its calls panicked, 2 in a row",
+        "next try: 20",
+        "callers refused: 2",
+    ] {
         assert!(table.contains(part), "{part}: {table}");
     }
     // The log comes through a pipe, a moment after the answers.
     let errors = |part: &str| {
         server.log().lines().filter(|line| line.contains("ERROR") && line.contains(part)).count()
     };
-    wait_until("the panics in the log", || errors("is out of service") > 0 && errors("panicked: boom") >= 2);
+    wait_until("the panics in the log", || {
+        errors("is out of service") > 0 && errors("panicked: boom") >= 2
+    });
     assert_eq!((errors("is out of service"), errors("panicked: boom")), (1, 2), "{}", server.log());
 
     let reloaded = hotcall(&["reload", &operated.url, "echo"]);
@@ -213,8 +242,9 @@ fn the_count_survives() {
     let operated = Operated::start(both());
     let server = &operated.server;
     let mut bytes = fs::read(artifacts::plugin("counter")).unwrap();
-    let add =
-        |sum| assert_eq!(server.call("counter.increment", vec![Value::Int(10)]).unwrap(), Value::Int(sum));
+    let add = |sum| {
+        assert_eq!(server.call("counter.increment", vec![Value::Int(10)]).unwrap(), Value::Int(sum))
+    };
     let mut generation = operated.int("counter", "generation");
     for replacement in 0..3 {
         add(20 * replacement + 10);
@@ -246,11 +276,16 @@ fn reloads_leave_workers() {
     let source = repository().join("host/tests/fixtures/harmful.c");
     artifacts::compile_c(&source, &slow, &["-DCREATE=wait_while", &mark_define]);
     let version = folder.path().join("version.so");
-    artifacts::compile_c(&repository().join("tests/fixtures/version.c"), &version, &["-DVERSION=1"]);
+    artifacts::compile_c(
+        &repository().join("tests/fixtures/version.c"),
+        &version,
+        &["-DVERSION=1"],
+    );
     let setup = Setup::new().plugin("slow.so", &slow).plugin("version.so", &version);
     // Without a probe, whose limit would end the waiting.
-    let operated =
-        Operated::start(setup.config("probe = false\nworkers = 1\n[limits]\ncall_ms_max = 3_600_000\n"));
+    let operated = Operated::start(
+        setup.config("probe = false\nworkers = 1\n[limits]\ncall_ms_max = 3_600_000\n"),
+    );
     let (server, client) = (&operated.server, &operated.client);
     fs::write(&mark, "").unwrap();
     let is_right = |version| version == 1;
@@ -264,18 +299,29 @@ fn reloads_leave_workers() {
             });
             server.wait_for_log(&["harmful is reloaded as an operator asked"]);
             for _ in 0..8 {
-                assert_eq!(code_of(client.call("hotcall.reload", ["harmful".into()])), code::OVERLOADED);
+                assert_eq!(
+                    code_of(client.call("hotcall.reload", ["harmful".into()])),
+                    code::OVERLOADED
+                );
             }
             let batch = Value::Array(vec![reload_entry("version"); BATCH]);
-            let Value::Array(answers) = client.call("system.multicall", [batch]).unwrap() else { panic!() };
-            let refused = |answer: &&Value| answer.get("faultCode") == Some(&Value::Int(code::OVERLOADED));
+            let Value::Array(answers) = client.call("system.multicall", [batch]).unwrap() else {
+                panic!()
+            };
+            let refused =
+                |answer: &&Value| answer.get("faultCode") == Some(&Value::Int(code::OVERLOADED));
             assert_eq!(answers.iter().filter(refused).count(), BATCH, "{answers:?}");
             load.goes_on();
             fs::remove_file(&mark).unwrap();
             assert_eq!(first.join().unwrap().unwrap().get("name"), Some(&"harmful".into()));
         });
     });
-    assert_eq!(server.log().matches("is reloaded as an operator asked").count(), 1, "{}", server.log());
+    assert_eq!(
+        server.log().matches("is reloaded as an operator asked").count(),
+        1,
+        "{}",
+        server.log()
+    );
     client.call::<Value>("hotcall.reload", ["harmful".into()]).unwrap();
     assert_eq!(operated.int("version", "generation"), 2, "what was refused was not done");
 }
@@ -333,17 +379,25 @@ fn hangup_reconfigures() {
     server.signal(Signal::HUP);
     wait_until("the new configuration", || mode_of(&operated) == Some("two".into()));
     let line = server.wait_for_log(&["at the next start only"]);
-    assert!(line.contains("workers") && line.contains("[limits]") && !line.contains("watch"), "{line}");
+    assert!(
+        line.contains("workers") && line.contains("[limits]") && !line.contains("watch"),
+        "{line}"
+    );
     assert_eq!(operated.int("counter", "generation"), counter, "its configuration did not change");
 
     fs::write(server.beside("hotcall.toml"), "[plugins.counter]\nanything = 1\n").unwrap();
     server.signal(Signal::HUP);
     wait_until("the empty configuration", || mode_of(&operated).is_none());
     wait_until("the counter's configuration", || operated.int("counter", "generation") > counter);
-    assert_eq!(server.call("counter.value", vec![]).unwrap(), Value::Int(1), "the state is handed over");
+    assert_eq!(
+        server.call("counter.value", vec![]).unwrap(),
+        Value::Int(1),
+        "the state is handed over"
+    );
 }
 
-/// A plugin sends it from its `create`: the configuration has been read by then, and nothing is served.
+/// A plugin sends it from its `create`: the configuration has been read by then, and nothing is
+/// served.
 fn hangup_at_the_start() {
     let root = tempfile::tempdir().unwrap();
     let [config, next, built] =
@@ -366,8 +420,11 @@ fn wrong_config_file() {
     let operated = Operated::start(both().config("[plugins.echo]\nmode = 'one'\n"));
     let server = &operated.server;
     let generation = operated.int("echo", "generation");
-    let cases =
-        ["[plugins.echo]\nmode = 'two\n", "worker = 3\n[plugins.echo]\nmode = 'two'\n", "cert = 'c.pem'\n"];
+    let cases = [
+        "[plugins.echo]\nmode = 'two\n",
+        "worker = 3\n[plugins.echo]\nmode = 'two'\n",
+        "cert = 'c.pem'\n",
+    ];
     for (count, wrong) in (1..).zip(cases) {
         fs::write(server.beside("hotcall.toml"), wrong).unwrap();
         server.signal(Signal::HUP);
@@ -375,7 +432,10 @@ fn wrong_config_file() {
         wait_until(format!("the refusal of {wrong:?}"), || refusals() == count);
     }
     server.wait_for_log(&["SIGHUP:", "hotcall.toml", "line 1", "worker"]);
-    assert_eq!((mode_of(&operated), operated.int("echo", "generation")), (Some("one".into()), generation));
+    assert_eq!(
+        (mode_of(&operated), operated.int("echo", "generation")),
+        (Some("one".into()), generation)
+    );
 }
 
 fn drain_limit() {
@@ -397,12 +457,16 @@ fn drain_limit() {
     );
 
     let endless = until(&operated.server.beside("never"));
-    wait_until("the endless call", || operated.server.log().matches("waiting for a file").count() == 2);
+    wait_until("the endless call", || {
+        operated.server.log().matches("waiting for a file").count() == 2
+    });
     let status = operated.server.stop();
     assert_eq!(status.code(), Some(1));
-    operated.server.wait_for_log(&["plugin echo is not destroyed", "calls of it, or its quiesce, still run"]);
     operated
         .server
-        .wait_for_log(&["hotcall: calls were still running at the drain limit, or their answers not taken"]);
+        .wait_for_log(&["plugin echo is not destroyed", "calls of it, or its quiesce, still run"]);
+    operated.server.wait_for_log(&[
+        "hotcall: calls were still running at the drain limit, or their answers not taken",
+    ]);
     assert!(endless.join().unwrap().is_err());
 }

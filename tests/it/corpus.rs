@@ -45,7 +45,8 @@ fn each_document_is_what_it_should_be() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-/// Python's `xmlrpc.client.loads` gives the same value, or both refuse, or `python-differs.txt` says why not.
+/// Python's `xmlrpc.client.loads` gives the same value, or both refuse, or `python-differs.txt`
+/// says why not.
 fn python_reads_the_same() {
     let cases = cases();
     let answers = python(&cases);
@@ -59,12 +60,22 @@ fn python_reads_the_same() {
                 wrong.push(format!("{}: no difference any more; remove: {reason}", case.name));
             }
             (false, None) => {
-                wrong.push(format!("{}:\n    Hotcall {ours:?}\n    Python  {theirs:?} {answer}", case.name));
+                wrong.push(format!(
+                    "{}:\n    Hotcall {ours:?}\n    Python  {theirs:?} {answer}",
+                    case.name
+                ));
             }
         }
     }
-    wrong.extend(reasons.into_keys().map(|name| format!("python-differs.txt: no document is called {name}")));
-    assert!(wrong.is_empty(), "{} differences without a reason:\n{}", wrong.len(), wrong.join("\n"));
+    wrong.extend(
+        reasons.into_keys().map(|name| format!("python-differs.txt: no document is called {name}")),
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} differences without a reason:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 /// What a decoder made of a document, as far as it can be compared; `None` when it refused.
@@ -80,8 +91,9 @@ fn ours(outcome: &Outcome) -> Option<String> {
 }
 
 fn theirs(kind: Kind, answer: &Json) -> Option<String> {
-    let value =
-        |json: &Json| value_of(json).map_or_else(|| format!("not a value: {json}"), |v| comparable(&v));
+    let value = |json: &Json| {
+        value_of(json).map_or_else(|| format!("not a value: {json}"), |v| comparable(&v))
+    };
     if answer.get("refused").is_some() {
         return None;
     }
@@ -102,7 +114,8 @@ fn comparable(value: &Value) -> String {
         Value::Long(number) => format!("whole {number}"),
         Value::Array(items) => list(items),
         Value::Struct(members) => {
-            let members = members.iter().map(|(name, value)| format!("{name:?}: {}", comparable(value)));
+            let members =
+                members.iter().map(|(name, value)| format!("{name:?}: {}", comparable(value)));
             format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
         }
         other => format!("{other:?}"),
@@ -129,7 +142,8 @@ fn python(cases: &[Case]) -> Vec<Json> {
     let output = child.wait_with_output().expect("python3 ends");
     assert!(output.status.success(), "{}", output.status);
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let answers: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let answers: Vec<Json> =
+        text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     assert_eq!(answers.len(), cases.len(), "an answer for each document");
     answers
 }

@@ -15,7 +15,10 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("deadlines::a_client_that_goes_cancels_its_call", a_client_that_goes),
         trial("deadlines::a_stuck_worker_is_replaced_until_it_returns", a_stuck_worker_is_replaced),
-        trial("deadlines::the_request_of_a_stuck_call_counts_until_it_returns", a_stuck_request_counts),
+        trial(
+            "deadlines::the_request_of_a_stuck_call_counts_until_it_returns",
+            a_stuck_request_counts,
+        ),
         trial("deadlines::no_more_workers_are_replaced_than_may", no_more_are_replaced),
         trial("deadlines::a_method_that_is_quick_no_more_is_answered_by_workers", a_broken_promise),
         trial("deadlines::answers_wait_for_the_slow_one_before_them", answers_come_in_order),
@@ -77,14 +80,16 @@ fn a_client_that_goes() {
 fn a_stuck_request_counts() {
     const BODY: usize = 900 << 10;
     for direct_lane in [true, false] {
-        let limits = "call_ms_max = 2_000\nbody_bytes_max = 1_048_576\nresponse_bytes_max = 1_048_576\n\
-                      bodies_bytes_max = 1_500_000\nbodies_per_address_percent_max = 100";
+        let limits = "call_ms_max = 2_000\nbody_bytes_max = 1_048_576\n\
+                      response_bytes_max = 1_048_576\nbodies_bytes_max = 1_500_000\n\
+                      bodies_per_address_percent_max = 100";
         let server = setup(2, direct_lane, limits).start();
         let (done, spaces) = (server.beside("done"), " ".repeat(BODY));
         let path = done.display();
         let parameter = format!("<params><param><value>{path}</value></param></params>");
-        let stuck =
-            format!("<methodCall><methodName>echo.until</methodName>{parameter}</methodCall>{spaces}");
+        let stuck = format!(
+            "<methodCall><methodName>echo.until</methodName>{parameter}</methodCall>{spaces}"
+        );
         let large = || {
             let mut wire = Wire::to(&server);
             wire.send(post("", &(call("echo", 1) + &spaces)));
@@ -154,12 +159,18 @@ fn a_broken_promise() {
         wire.answer().text()
     };
     let text = nap(0);
-    assert!(text.contains("reactor-"), "a method that is flagged quick is answered at once: {text}");
+    assert!(
+        text.contains("reactor-"),
+        "a method that is flagged quick is answered at once: {text}"
+    );
     // Two slow calls suffice. On a busy machine the quick call may count as one of them.
     for _ in 0..2 {
         nap(20);
     }
-    server.wait_for_log(&["method echo.nap is flagged quick and took", "the workers answer it from now on"]);
+    server.wait_for_log(&[
+        "method echo.nap is flagged quick and took",
+        "the workers answer it from now on",
+    ]);
     for _ in 0..5 {
         let text = nap(0);
         assert!(text.contains("worker-"), "{text}");
@@ -179,7 +190,8 @@ fn answers_come_in_order() {
     }
 }
 
-/// Fills the only worker and the queue: more is turned away until the file is there. Gives the answers that are to come.
+/// Fills the only worker and the queue: more is turned away until the file is there. Gives the
+/// answers that are to come.
 fn overload(server: &Server, file: &Path) -> mpsc::Receiver<u16> {
     const CALLS: usize = 6;
     let (sender, statuses) = mpsc::channel();

@@ -1,4 +1,5 @@
-//! Tests of small requests that are expensive to decode: they are refused, or bounded in time and memory.
+//! Tests of small requests that are expensive to decode: they are refused, or bounded in time and
+//! memory.
 
 use crate::trial;
 use flate2::Compression;
@@ -14,7 +15,10 @@ use std::{fs, thread};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("decoding::namespaces_redeclared_at_every_level_are_refused", namespaces),
-        trial("decoding::decoding_stops_at_the_deadline_and_when_the_client_has_gone", nobody_waits),
+        trial(
+            "decoding::decoding_stops_at_the_deadline_and_when_the_client_has_gone",
+            nobody_waits,
+        ),
         trial("decoding::inflated_and_decoded_requests_count_to_the_budget", memory),
     ]
 }
@@ -29,7 +33,9 @@ fn setup(direct_lane: bool, limits: &str) -> Setup {
 /// A call of `add` with an array of these values. The comment leaves it to xml-rs.
 fn document(values: &str) -> String {
     format!(
-        "<!-- --><methodCall><methodName>add</methodName><params><param><value><array><data>{values}</data></array></value></param></params></methodCall>"
+        "<!-- --><methodCall><methodName>add</methodName>\
+         <params><param><value><array><data>{values}</data></array></value></param></params>\
+         </methodCall>"
     )
 }
 
@@ -39,7 +45,8 @@ fn compressed(content_type: &str, body: &[u8]) -> Vec<u8> {
     encoder.write_all(body).unwrap();
     let body = encoder.finish().unwrap();
     let head = format!(
-        "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\n\
+         Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     [head.as_bytes(), &body].concat()
@@ -52,18 +59,23 @@ fn answer(server: &Server, request: &[u8]) -> Answer {
 }
 
 fn adds(server: &Server) -> bool {
-    let add = "<methodCall><methodName>add</methodName><params><param><value><int>2</int></value></param><param><value><int>3</int></value></param></params></methodCall>";
+    let add = "<methodCall><methodName>add</methodName>\
+               <params><param><value><int>2</int></value></param>\
+               <param><value><int>3</int></value></param></params></methodCall>";
     answer(server, post("", add).as_bytes()).is_int(5)
 }
 
-/// xml-rs copies the declarations of all open elements for each element. Without a limit, this request
-/// of 26 kB takes minutes of processor time, and only the deadline answers it.
+/// xml-rs copies the declarations of all open elements for each element. Without a limit, this
+/// request of 26 kB takes minutes of processor time, and only the deadline answers it.
 fn namespaces() {
     let declarations: String = ('a'..='m').map(|prefix| format!(" xmlns:{prefix}='u'")).collect();
-    let open = format!("<value{declarations}><array{declarations}><data{declarations}>").repeat(120);
+    let open =
+        format!("<value{declarations}><array{declarations}><data{declarations}>").repeat(120);
     let close = "</data></array></value>".repeat(120);
-    let request =
-        compressed("text/xml", document(&format!("{open}{}{close}", "<value/>".repeat(900_000))).as_bytes());
+    let request = compressed(
+        "text/xml",
+        document(&format!("{open}{}{close}", "<value/>".repeat(900_000))).as_bytes(),
+    );
     assert!(request.len() < 30_000, "{}", request.len());
     let server = setup(true, "").start();
     let answer = answer(&server, &request);
@@ -102,10 +114,14 @@ fn memory() {
         let prolog = format!("<?xml version='1.0' encoding='{encoding}'?>{start}");
         [prolog.as_bytes(), &character.repeat(BYTES / character.len()), end.as_bytes()].concat()
     };
-    let declarations = (0..BYTES / 20).map(|number| format!(" xmlns:p{number}='u'")).collect::<String>();
+    let declarations =
+        (0..BYTES / 20).map(|number| format!(" xmlns:p{number}='u'")).collect::<String>();
     let members = |name: fn(usize) -> usize| {
         let member = |number| format!("<member><name>{}</name><value/></member>", name(number));
-        format!("<value><struct>{}</struct></value>", (0..BYTES / 50).map(member).collect::<String>())
+        format!(
+            "<value><struct>{}</struct></value>",
+            (0..BYTES / 50).map(member).collect::<String>()
+        )
     };
     let utf_16 = String::from_utf8(many("<value>\u{20ac}</value>")).unwrap();
     let requests: Vec<Vec<u8>> = [
@@ -116,7 +132,8 @@ fn memory() {
         many("<value/>")[8..].to_vec(),
         document(&members(|number| number)).into_bytes(),
         document(&members(|number| number % 10)).into_bytes(),
-        document(&format!("<value><base64>{}</base64></value>", "AAAA\n".repeat(BYTES / 5))).into_bytes(),
+        document(&format!("<value><base64>{}</base64></value>", "AAAA\n".repeat(BYTES / 5)))
+            .into_bytes(),
         document(&format!("<value{declarations}/>")).into_bytes(),
         text(b"\x80", "windows-1252"),
         text(b"\xe9", "iso-8859-1"),
@@ -125,8 +142,10 @@ fn memory() {
     .iter()
     .map(|body| compressed("text/xml", body))
     .collect();
-    let limits =
-        format!("body_bytes_max = {}\nresponse_bytes_max = {BYTES}\nbodies_bytes_max = {ALL}", BYTES + 1_000);
+    let limits = format!(
+        "body_bytes_max = {}\nresponse_bytes_max = {BYTES}\nbodies_bytes_max = {ALL}",
+        BYTES + 1_000
+    );
     let server = setup(true, &limits).argument("--workers=40").start();
     for request in &requests {
         let answer = answer(&server, request);

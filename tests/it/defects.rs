@@ -1,5 +1,6 @@
-//! One plugin for each defect, put into the directory of a server that is being called: each is refused with one line or
-//! served with open eyes, and no call of another plugin fails before, during or after.
+//! One plugin for each defect, put into the directory of a server that is being called: each is
+//! refused with one line or served with open eyes, and no call of another plugin fails before,
+//! during or after.
 
 use crate::trial;
 use hotcall::client::Client;
@@ -17,7 +18,10 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("defects::each_is_refused_with_one_line", each_is_refused),
         trial("defects::what_a_plugin_leaves_behind_harms_nobody", leftovers_harm_nobody),
-        trial("defects::a_name_with_a_control_character_is_refused_once", name_with_control_character),
+        trial(
+            "defects::a_name_with_a_control_character_is_refused_once",
+            name_with_control_character,
+        ),
     ]
 }
 
@@ -51,7 +55,8 @@ fn leftovers(folder: &Path, name: &str, defines: &[&str]) -> PathBuf {
     let output = folder.join(name);
     let mut cxx = Command::new("c++");
     cxx.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-I"]);
-    cxx.arg(repository().join("plugin-api/include")).args(defines.iter().map(|define| format!("-D{define}")));
+    cxx.arg(repository().join("plugin-api/include"))
+        .args(defines.iter().map(|define| format!("-D{define}")));
     run(cxx.arg("-o").arg(&output).arg(fixture("leftovers.cc")));
     output
 }
@@ -68,8 +73,13 @@ impl Scene<'_> {
     fn run(test: impl FnOnce(&Scene<'_>)) {
         let builds = tempfile::tempdir().unwrap();
         let good = builds.path().join("good.so");
-        artifacts::compile_c(&repository().join("tests/fixtures/version.c"), &good, &["-DVERSION=1"]);
-        let mut server = Setup::new().plugin("good.so", &good).config("[limits]\nremoval_ms = 50\n").start();
+        artifacts::compile_c(
+            &repository().join("tests/fixtures/version.c"),
+            &good,
+            &["-DVERSION=1"],
+        );
+        let mut server =
+            Setup::new().plugin("good.so", &good).config("[limits]\nremoval_ms = 50\n").start();
         Load::during(
             &server,
             1,
@@ -116,13 +126,19 @@ fn each_is_refused() {
                 scene.server.signal(Signal::HUP);
                 scene.load.goes_on();
             }
-            assert_eq!(scene.log_lines(&[&name]).len(), 1, "{define}: {:?}", scene.log_lines(&[&name]));
+            assert_eq!(
+                scene.log_lines(&[&name]).len(),
+                1,
+                "{define}: {:?}",
+                scene.log_lines(&[&name])
+            );
             assert_eq!(scene.answer(), None, "{define}");
         }
     });
 }
 
-/// Each of these is served, replaced and removed; its old code stays mapped, so that what it left behind still runs.
+/// Each of these is served, replaced and removed; its old code stays mapped, so that what it left
+/// behind still runs.
 fn leftovers_harm_nobody() {
     Scene::run(|scene| {
         let folder = scene.builds.path();
@@ -190,11 +206,17 @@ fn name_with_control_character() {
     server.wait_for_log(&[r"ec\u{1b}\nho.so is not served", WHY]);
     fs::copy(artifacts::plugin("arithmetic"), server.plugins().join(odd)).unwrap();
     let client = server.client();
-    wait_until("a name with another such character is served", || client.call::<i32>("add", (2, 3)).is_ok());
+    wait_until("a name with another such character is served", || {
+        client.call::<i32>("add", (2, 3)).is_ok()
+    });
     assert_eq!(server.log().matches(WHY).count(), 1, "{}", server.log());
 
     let mut check = Command::new(artifacts::hotcall());
-    check.arg("check").arg("--state-dir").arg(server.beside("check")).arg(server.plugins().join(bad));
+    check
+        .arg("check")
+        .arg("--state-dir")
+        .arg(server.beside("check"))
+        .arg(server.plugins().join(bad));
     let checked = check.output().unwrap();
     let table = String::from_utf8(checked.stdout).unwrap();
     assert!(checked.status.code() == Some(1) && table.contains(WHY), "{table}");

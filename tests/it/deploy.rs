@@ -1,4 +1,5 @@
-//! Under a service manager: its sockets, what it is told, and the units that the documentation has. The tests play systemd.
+//! Under a service manager: its sockets, what it is told, and the units that the documentation has.
+//! The tests play systemd.
 
 use crate::{trial, trial_with};
 use hotcall::client::Client;
@@ -15,14 +16,33 @@ use std::time::Duration;
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial_with("python3", "deploy::sockets_of_systemd_are_served_by_their_names", sockets_are_served),
-        trial_with("python3", "deploy::sockets_without_names_are_https_or_unix", sockets_without_names),
-        trial_with("python3", "deploy::sockets_that_cannot_be_served_are_refused", sockets_are_refused),
+        trial_with(
+            "python3",
+            "deploy::sockets_of_systemd_are_served_by_their_names",
+            sockets_are_served,
+        ),
+        trial_with(
+            "python3",
+            "deploy::sockets_without_names_are_https_or_unix",
+            sockets_without_names,
+        ),
+        trial_with(
+            "python3",
+            "deploy::sockets_that_cannot_be_served_are_refused",
+            sockets_are_refused,
+        ),
         trial("deploy::systemd_is_told_of_start_reload_and_stop", systemd_is_told),
         trial("deploy::a_manager_that_reads_nothing_holds_up_nothing", nobody_reads_notices),
         trial("deploy::the_watchdog_is_fed_only_while_reactors_come_round", watchdog_is_fed),
-        trial_with("systemd-analyze", "deploy::the_units_are_right_and_as_tight_as_the_page_says", units),
-        trial("deploy::debug_information_is_split_and_installed_as_the_page_says", debug_information),
+        trial_with(
+            "systemd-analyze",
+            "deploy::the_units_are_right_and_as_tight_as_the_page_says",
+            units,
+        ),
+        trial(
+            "deploy::debug_information_is_split_and_installed_as_the_page_says",
+            debug_information,
+        ),
     ]
 }
 
@@ -118,8 +138,8 @@ impl Notices {
     /// What a server is started after.
     fn prelude(&self, watchdog: Option<Duration>) -> String {
         let own = format!("export NOTIFY_SOCKET={}", self.1.display());
-        let watchdog =
-            watchdog.map(|every| format!("; export WATCHDOG_USEC={} WATCHDOG_PID=$$", every.as_micros()));
+        let watchdog = watchdog
+            .map(|every| format!("; export WATCHDOG_USEC={} WATCHDOG_PID=$$", every.as_micros()));
         own + &watchdog.unwrap_or_default()
     }
 
@@ -146,7 +166,8 @@ fn systemd_is_told() {
     let root = tempfile::tempdir().unwrap();
     let notices = Notices::new(root.path());
     let plugin = deployed(root.path(), &[]);
-    let mut server = Setup::new().after(&notices.prelude(None)).plugin("deployed.so", &plugin).start();
+    let mut server =
+        Setup::new().after(&notices.prelude(None)).plugin("deployed.so", &plugin).start();
     assert_eq!(notices.wait_for(""), "READY=1\nSTATUS=2 methods of 1 plugin\n");
     assert!(
         server.client().call::<String>("inherited", ()).unwrap().contains("PATH="),
@@ -228,14 +249,20 @@ fn units() {
     let analyze = |arguments: &[&str], paths: &[&Path]| {
         let mut command = Command::new("systemd-analyze");
         let output = command.args(arguments).args(paths).stdin(Stdio::null()).output().unwrap();
-        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let text = [output.stdout, output.stderr]
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         assert!(output.status.success(), "{arguments:?}: {text:?}");
         text.concat()
     };
-    assert_eq!(analyze(&["verify", "--man=no"], &[&service, &socket]), "", "nothing to complain of");
+    assert_eq!(
+        analyze(&["verify", "--man=no"], &[&service, &socket]),
+        "",
+        "nothing to complain of"
+    );
     let report = analyze(&["security", "--offline=true", "--no-pager"], &[&service]);
     let line = report.lines().find(|line| line.to_lowercase().contains(FIGURE)).unwrap();
-    let measured: f64 = line.split(FIGURE).nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let measured: f64 =
+        line.split(FIGURE).nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     let page = fs::read_to_string(repository().join("host/src/docs/deploy.md")).unwrap();
     let recorded = page.split("exposure of ").nth(1).expect("the page has the figure");
     let recorded: f64 = recorded.split(' ').next().unwrap().parse().unwrap();
@@ -251,8 +278,9 @@ fn debug_information() {
         blocks.filter(|block| block.contains(of)).collect::<String>()
     };
     let root = tempfile::tempdir().unwrap();
-    let run =
-        |script: &str| artifacts::run(Command::new("sh").args(["-ec", script]).current_dir(root.path()));
+    let run = |script: &str| {
+        artifacts::run(Command::new("sh").args(["-ec", script]).current_dir(root.path()))
+    };
     fs::copy(artifacts::plugin("counter"), root.path().join("libgreet.so")).unwrap();
     run(&commands("objcopy"));
     let program = run("readelf --wide --section-headers libgreet.so");

@@ -14,15 +14,26 @@ use std::process::Stdio;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("encoding::the_charset_of_a_content_type_counts", the_charset_of_a_content_type_counts),
-        trial("encoding::results_have_the_style_of_the_configuration", results_have_the_configured_style),
+        trial(
+            "encoding::the_charset_of_a_content_type_counts",
+            the_charset_of_a_content_type_counts,
+        ),
+        trial(
+            "encoding::results_have_the_style_of_the_configuration",
+            results_have_the_configured_style,
+        ),
         trial_with("python3", "encoding::python_reads_the_same_characters", python_reads_the_same),
-        trial_with("python3", "encoding::python_reads_every_plain_date", python_reads_every_plain_date),
+        trial_with(
+            "python3",
+            "encoding::python_reads_every_plain_date",
+            python_reads_every_plain_date,
+        ),
     ]
 }
 
 fn server(config: &str) -> Server {
-    let setup = Setup::new().argument("--http=127.0.0.1:0").plugin("echo.so", artifacts::plugin("echo"));
+    let setup =
+        Setup::new().argument("--http=127.0.0.1:0").plugin("echo.so", artifacts::plugin("echo"));
     setup.config(config).start()
 }
 
@@ -34,7 +45,8 @@ fn echoed(server: &Server, content_type: &str, value: &[u8]) -> String {
         b"</param></params></methodCall>",
     ]
     .concat();
-    let address = server.url().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/RPC2")).unwrap();
+    let address =
+        server.url().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/RPC2")).unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     let head = format!(
         "POST /RPC2 HTTP/1.0\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
@@ -199,8 +211,9 @@ fn text_in(charset: &str, bytes: &[u8]) -> Option<String> {
 }
 
 fn results_have_the_configured_style() {
-    let value = b"<value><array><data><value><i8>5</i8></value><value><nil/></value><value>\
-        <dateTime.iso8601>2026-01-31T01:00:00.5+02:00</dateTime.iso8601></value></data></array></value>";
+    let value = b"<value><array><data><value><i8>5</i8></value><value><nil/></value>\
+                  <value><dateTime.iso8601>2026-01-31T01:00:00.5+02:00</dateTime.iso8601></value>\
+                  </data></array></value>";
     let answer = echoed(&server(""), "text/xml", value);
     assert_holds(&answer, "<i8>5</i8></value><value><nil/></value>");
     assert_holds(&answer, ">20260130T23:00:00<");
@@ -212,7 +225,8 @@ fn results_have_the_configured_style() {
     assert_holds(&answer, ">20260131T01:00:00.5+02:00<");
 }
 
-/// Whatever date a method returns, Python's strict reader gets the same second by its own calendar, or the result was a fault.
+/// Whatever date a method returns, Python's strict reader gets the same second by its own calendar,
+/// or the result was a fault.
 fn python_reads_every_plain_date() {
     let mut lines = String::new();
     let (mut written, mut refused) = (0, 0);
@@ -222,7 +236,10 @@ fn python_reads_every_plain_date() {
         let document = document.map(|document| String::from_utf8(document).unwrap());
         let day = (date.year(), date.month(), date.day());
         let time = (date.hour(), date.minute(), date.second(), date.offset_minutes());
-        lines += &format!("{}\n", json!([[day.0, day.1, day.2, time.0, time.1, time.2, time.3], document]));
+        lines += &format!(
+            "{}\n",
+            json!([[day.0, day.1, day.2, time.0, time.1, time.2, time.3], document])
+        );
     }
     assert!(written > 1_000 && refused > 100, "{written} written, {refused} refused");
     let mut python = foreign::python_module("dates")
@@ -242,9 +259,15 @@ fn edges() -> Vec<DateTime> {
     let mut dates = Vec::new();
     for year in [0, 1, 1900, 2000, 2023, 2024, 9_998, 9_999] {
         for (month, day) in (1..=12).flat_map(|month| [1, 28, 29, 30, 31].map(|day| (month, day))) {
-            for (hour, minute, second) in
-                [(0, 0, 0), (14, 8, 55), (14, 8, 60), (14, 59, 60), (23, 59, 59), (23, 59, 60), (24, 0, 0)]
-            {
+            for (hour, minute, second) in [
+                (0, 0, 0),
+                (14, 8, 55),
+                (14, 8, 60),
+                (14, 59, 60),
+                (23, 59, 59),
+                (23, 59, 60),
+                (24, 0, 0),
+            ] {
                 let date = DateTime::new(year, month, day, hour, minute, second);
                 dates.extend(date);
                 for offset in [-1_439, -1, 0, 330, 1_439] {

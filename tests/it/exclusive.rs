@@ -1,4 +1,5 @@
-//! Plugins that are replaced exclusively: no committed row is lost, no call fails, and nobody else waits.
+//! Plugins that are replaced exclusively: no committed row is lost, no call fails, and nobody else
+//! waits.
 
 use crate::trial;
 use hotcall::client::{Client, Error};
@@ -20,14 +21,20 @@ use std::time::{Duration, Instant};
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("exclusive::an_overlap_loses_rows_of_a_bundled_database_and_this_none", rows_after_one_reload),
+        trial(
+            "exclusive::an_overlap_loses_rows_of_a_bundled_database_and_this_none",
+            rows_after_one_reload,
+        ),
         trial("exclusive::acknowledged_rows_outlive_reloads_and_kills", rows_after_many_reloads),
         trial("exclusive::a_bound_port_is_reloaded_under_load", a_bound_port),
         trial("exclusive::no_call_or_batch_fails_in_either_lane", no_call_or_batch_fails),
         trial("exclusive::calls_that_wait_hold_no_worker", calls_that_wait_hold_no_worker),
         trial("exclusive::calls_that_wait_are_answered_before_a_removal", removed_in_the_pause),
         trial("exclusive::more_calls_than_may_wait_are_not_executed", more_calls_than_may_wait),
-        trial("exclusive::a_call_that_waits_past_its_deadline_is_not_executed", a_deadline_in_the_pause),
+        trial(
+            "exclusive::a_call_that_waits_past_its_deadline_is_not_executed",
+            a_deadline_in_the_pause,
+        ),
         trial("exclusive::nothing_is_said_to_serve_while_the_old_version_ends", nothing_serves),
         trial("exclusive::a_bundled_database_is_warned_of", a_bundled_database_is_warned_of),
     ]
@@ -83,7 +90,9 @@ fn insert(client: &Client, row: i32) -> Result<Value, Error> {
 
 fn rows(server: &Server) -> BTreeSet<i32> {
     let Ok(Value::Array(rows)) = server.call("database.rows", vec![]) else { panic!("no rows") };
-    rows.into_iter().map(|row| if let Value::Int(row) = row { row } else { panic!("{row:?}") }).collect()
+    rows.into_iter()
+        .map(|row| if let Value::Int(row) = row { row } else { panic!("{row:?}") })
+        .collect()
 }
 
 fn rows_after_one_reload() {
@@ -155,7 +164,9 @@ fn rows_after_many_reloads() {
             content += 1;
             place.replace(&plugin, content);
             // A moment somewhere in this reload, or soon after it.
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             thread::sleep(took.mul_f64(1.25 * (seed >> 33) as f64 / f64::from(1_u32 << 31)));
             is_killed.store(true, Ordering::Release);
             server.signal(Signal::KILL);
@@ -172,8 +183,8 @@ fn rows_after_many_reloads() {
     assert!(acknowledged.len() > 100, "only {} rows", acknowledged.len());
     if asked.is_some() {
         println!(
-            "{completed} reloads completed and kill -9 ended {cut_off} more, under {WRITERS} writers; \
-             {} acknowledged rows, none lost",
+            "{completed} reloads completed and kill -9 ended {cut_off} more, under {WRITERS} \
+             writers; {} acknowledged rows, none lost",
             acknowledged.len()
         );
     }
@@ -189,8 +200,10 @@ impl Builds {
     fn of(source: &str, defines: &[&str]) -> Self {
         let root = tempfile::tempdir().unwrap();
         let files = [1, 2].map(|version| {
-            let (built, define) = (root.path().join(format!("{version}.so")), format!("-DVERSION={version}"));
-            let arguments: Vec<_> = [define.as_str()].into_iter().chain(defines.iter().copied()).collect();
+            let (built, define) =
+                (root.path().join(format!("{version}.so")), format!("-DVERSION={version}"));
+            let arguments: Vec<_> =
+                [define.as_str()].into_iter().chain(defines.iter().copied()).collect();
             artifacts::compile_c(&repository().join(source), &built, &arguments);
             built
         });
@@ -232,21 +245,25 @@ fn a_bound_port() {
     let builds = Builds::of("tests/fixtures/port.c", &[]);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     // Over TLS.
-    let config = format!("[plugins.port]\nport = {port}\n[limits]\nsettle_ms = 10\nrescan_ms = 20\n");
+    let config =
+        format!("[plugins.port]\nport = {port}\n[limits]\nsettle_ms = 10\nrescan_ms = 20\n");
     let server = Setup::new().plugin("plugin.so", &builds.files[0]).config(&config).start();
     reload_under_load(&server, &builds, "port.version", 4, RELOADS);
     assert!(!server.log().contains("the port is taken"));
 }
 
-/// A server with `alone.c`, which misbehaves while files of these names exist in [`Builds::root`], and with echo.
+/// A server with `alone.c`, which misbehaves while files of these names exist in [`Builds::root`],
+/// and with echo.
 fn alone(builds: &Builds, direct_lane: bool, limits: &str) -> Server {
     let key = |key: &str| format!("{key} = '{}'\n", builds.root.path().join(key).display());
     let keys: String = ["lock", "stuck", "refuses"].map(key).concat();
     Setup::new()
-        .argument("--http=127.0.0.1:0").argument("--https=127.0.0.1:0")
+        .argument("--http=127.0.0.1:0")
+        .argument("--https=127.0.0.1:0")
         .argument("--workers=2")
         .config(&format!(
-            "direct_lane = {direct_lane}\n[limits]\nsettle_ms = 10\nrescan_ms = 20\n{limits}\n[plugins.alone]\n{keys}"
+            "direct_lane = {direct_lane}\n[limits]\nsettle_ms = 10\nrescan_ms = 20\n{limits}\n\
+             [plugins.alone]\n{keys}"
         ))
         .plugin("plugin.so", &builds.files[0])
         .plugin("echo.so", artifacts::plugin("echo"))
@@ -257,7 +274,10 @@ fn no_call_or_batch_fails() {
     const RELOADS: u64 = 25;
     let builds = Builds::alone();
     let entry = |method: &str, params: Vec<Value>| {
-        Value::Struct(vec![("methodName".into(), method.into()), ("params".into(), Value::Array(params))])
+        Value::Struct(vec![
+            ("methodName".into(), method.into()),
+            ("params".into(), Value::Array(params)),
+        ])
     };
     let batch = Value::Array(vec![
         entry("alone.version", vec![]),
@@ -271,7 +291,8 @@ fn no_call_or_batch_fails() {
         let caller = || {
             let client = server.client();
             while !stop.load(Ordering::Relaxed) {
-                let Value::Array(results) = client.call("system.multicall", vec![batch.clone()]).unwrap()
+                let Value::Array(results) =
+                    client.call("system.multicall", vec![batch.clone()]).unwrap()
                 else {
                     panic!("no array")
                 };
@@ -292,7 +313,11 @@ fn no_call_or_batch_fails() {
             callers.into_iter().for_each(|caller| caller.join().unwrap());
         });
         let sum = server.call("alone.add", vec![Value::Int(0)]).unwrap();
-        assert_eq!(sum, Value::Int(added.into_inner()), "each call counts once, in whatever version");
+        assert_eq!(
+            sum,
+            Value::Int(added.into_inner()),
+            "each call counts once, in whatever version"
+        );
     }
 }
 
@@ -307,7 +332,8 @@ fn pause(server: &Server, builds: &Builds) -> PathBuf {
 
 /// A connection to the listener without TLS.
 fn plain(server: &Server) -> Wire<TcpStream> {
-    let url = server.urls().iter().find(|url| url.starts_with("http://")).expect("a plain listener");
+    let url =
+        server.urls().iter().find(|url| url.starts_with("http://")).expect("a plain listener");
     let stream = TcpStream::connect(address(url)).unwrap();
     stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
     Wire::on(stream)
@@ -363,7 +389,9 @@ fn removed_in_the_pause() {
             assert!(answer.is_int(version), "{}", answer.text());
         }
         server.wait_for_log(&["plugin alone is removed with its file"]);
-        let Err(Error::Fault(gone)) = server.call("alone.version", vec![]) else { panic!("it serves") };
+        let Err(Error::Fault(gone)) = server.call("alone.version", vec![]) else {
+            panic!("it serves")
+        };
         assert_eq!(gone.code, code::METHOD_NOT_FOUND);
     }
 }
@@ -413,15 +441,20 @@ fn nothing_serves() {
     let server = alone(&builds, true, "exclusive_ms_max = 600_000");
     let stuck = pause(&server, &builds);
     put(&server, &builds.files[0], 2);
-    let line = server.wait_for_log(&["ERROR", "plugin.so is not served: it waits for the end of generation"]);
+    let line = server
+        .wait_for_log(&["ERROR", "plugin.so is not served: it waits for the end of generation"]);
     assert!(line.ends_with("; no version of the plugin serves now"), "{line}");
     fs::remove_file(stuck).unwrap();
     wait_until("the next version", || generations(&server) == 4);
     assert!(answers(&server, "alone.version", 1));
-    // The old version is made again and goes on, so the line about a refused one says that it serves.
+    // The old version is made again and goes on, so the line about a refused one says that it
+    // serves.
     fs::write(builds.root.path().join("refuses"), "").unwrap();
     put(&server, &builds.files[1], 3);
-    server.wait_for_log(&["plugin.so is not served: its create function failed: not today", "keeps serving"]);
+    server.wait_for_log(&[
+        "plugin.so is not served: its create function failed: not today",
+        "keeps serving",
+    ]);
 }
 
 fn a_bundled_database_is_warned_of() {
@@ -433,13 +466,26 @@ fn a_bundled_database_is_warned_of() {
         let config = stripped.path().join("hotcall.toml");
         fs::write(&config, format!("[plugin_options.database]\n{mode}\n")).unwrap();
         let mut check = std::process::Command::new(artifacts::hotcall());
-        check.arg("check").arg("--config").arg(config).arg("--state-dir").arg(stripped.path().join("state"));
+        check
+            .arg("check")
+            .arg("--config")
+            .arg(config)
+            .arg("--state-dir")
+            .arg(stripped.path().join("state"));
         artifacts::run(check.arg(file))
     };
     let is_warned = |file: &Path, mode: &str| check(file, mode).contains("its own copy of SQLite");
-    assert!(is_warned(&plugin, "reload = 'overlap'") && is_warned(&stripped_file, "reload = 'overlap'"));
-    assert!(!is_warned(&plugin, "") && !is_warned(&plugin, "reload = 'exclusive'"), "it declares it");
-    assert!(!is_warned(&artifacts::database(false), "reload = 'overlap'"), "the system's is shared");
+    assert!(
+        is_warned(&plugin, "reload = 'overlap'") && is_warned(&stripped_file, "reload = 'overlap'")
+    );
+    assert!(
+        !is_warned(&plugin, "") && !is_warned(&plugin, "reload = 'exclusive'"),
+        "it declares it"
+    );
+    assert!(
+        !is_warned(&artifacts::database(false), "reload = 'overlap'"),
+        "the system's is shared"
+    );
     let place = Place::new(&plugin, "[plugin_options.database]\nreload = 'overlap'\n");
     place.start().wait_for_log(&["WARN", "its own copy of SQLite", "reload = \"exclusive\""]);
 }

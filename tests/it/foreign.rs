@@ -1,4 +1,5 @@
-//! Hotcall against what others wrote: their clients call our server, and our client calls their servers.
+//! Hotcall against what others wrote: their clients call our server, and our client calls their
+//! servers.
 
 use crate::trial;
 use hotcall::client::{Capability, Error};
@@ -62,7 +63,11 @@ fn xmlrpc_program() {
     prints("interopEchoTests.echoBoolean", &["b/true"], "Boolean: TRUE");
     prints("interopEchoTests.echoBase64", &["h/00ff"], "Bit string: 00ff");
     prints("interop.echoNil", &["n/"], "Nil");
-    prints("system.methodHelp", &["interop.echoNil"], "String: 'Answers with nil when it is given nil.'");
+    prints(
+        "system.methodHelp",
+        &["interop.echoNil"],
+        "String: 'Answers with nil when it is given nil.'",
+    );
 }
 
 const TEXT: &str = " Zoë <b>&amp; \"it's\" ]]> €\n\ttwo  ";
@@ -132,7 +137,8 @@ fn batches(server: &ForeignServer) {
     for value in values() {
         batch.add("echo", value).unwrap();
     }
-    let results: Vec<Value> = batch.calls_max(10).send().unwrap().into_iter().map(Result::unwrap).collect();
+    let results: Vec<Value> =
+        batch.calls_max(10).send().unwrap().into_iter().map(Result::unwrap).collect();
     assert_eq!(results, values());
 }
 
@@ -154,12 +160,18 @@ fn types(server: &ForeignServer, echo: impl Fn(&'static str) -> &'static str) {
     assert_eq!(client.call::<f64>(echo("double"), 0.1).unwrap(), 0.1);
     assert_eq!(client.call::<String>(echo("string"), TEXT).unwrap(), TEXT);
     assert_eq!(client.call::<DateTime>(echo("dateTime"), born).unwrap(), born);
-    assert_eq!(client.call::<Bytes>(echo("base64"), (&b"a\0b"[..],)).unwrap(), Bytes(b"a\0b".to_vec()));
+    assert_eq!(
+        client.call::<Bytes>(echo("base64"), (&b"a\0b"[..],)).unwrap(),
+        Bytes(b"a\0b".to_vec())
+    );
     assert_eq!(client.call::<Option<i32>>(echo("nil"), (None::<i32>,)).unwrap(), None);
     client.call::<()>(echo("nil"), Value::Nil).unwrap();
     assert_eq!(client.call::<Vec<i32>>(echo("array"), (vec![1, 2],)).unwrap(), [1, 2]);
     let ages = BTreeMap::from([("ann".to_owned(), 7)]);
-    assert_eq!(client.call::<BTreeMap<String, i32>>(echo("struct"), (ages.clone(),)).unwrap(), ages);
+    assert_eq!(
+        client.call::<BTreeMap<String, i32>>(echo("struct"), (ages.clone(),)).unwrap(),
+        ages
+    );
     let pet = Pet { name: TEXT.into(), age: None, born, weights: vec![0.5, -2.5] };
     assert_eq!(client.call::<Pet>(echo("struct"), (pet.clone(),)).unwrap(), pet);
 
@@ -170,7 +182,8 @@ fn types(server: &ForeignServer, echo: impl Fn(&'static str) -> &'static str) {
     }
 }
 
-/// A date past its second: in the specification's form every server reads it. As it is, it is for the server to read.
+/// A date past its second: in the specification's form every server reads it. As it is, it is for
+/// the server to read.
 fn dates(server: &ForeignServer, echo: &str) -> Result<DateTime, Error> {
     let date = parse_date_time("1998-07-17T16:08:55.5+02:00").unwrap();
     let plain = server.builder().style(EncodeStyle::default()).build().unwrap();
@@ -246,14 +259,16 @@ fn perl() {
     });
     assert_eq!(dates(&server, "echo.dateTime").unwrap().to_string(), "19980717T16:08:55.5+02:00");
 
-    // Unlike every other server it does not wrap the results. Where one is a fault it answers with a type that does
-    // not exist, which is told as what it is.
+    // Unlike every other server it does not wrap the results. Where one is a fault it answers with
+    // a type that does not exist, which is told as what it is.
     let mut batch = server.client().multicall();
     batch.add("echo.string", TEXT).unwrap().add("echo.int", 2).unwrap();
     assert_eq!(batch.send::<Value>().unwrap(), [Ok(TEXT.into()), Ok(Value::Int(2))]);
     batch.add("echo.int", 2).unwrap().add("fail", (8, "no")).unwrap();
     match batch.send::<Value>() {
-        Err(Error::Protocol(message)) => assert!(message.contains("<fault> is not a type"), "{message}"),
+        Err(Error::Protocol(message)) => {
+            assert!(message.contains("<fault> is not a type"), "{message}")
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -16,9 +16,16 @@ use std::time::Duration;
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("gate::each_request_is_answered_and_poisons_nothing", || each_request_is_answered(true)),
-        trial("gate::each_request_is_answered_without_the_direct_lane", || each_request_is_answered(false)),
-        trial("gate::silent_and_slow_clients_cost_no_thread_and_hold_up_nobody", silent_and_slow_clients),
+        trial("gate::each_request_is_answered_and_poisons_nothing", || {
+            each_request_is_answered(true)
+        }),
+        trial("gate::each_request_is_answered_without_the_direct_lane", || {
+            each_request_is_answered(false)
+        }),
+        trial(
+            "gate::silent_and_slow_clients_cost_no_thread_and_hold_up_nobody",
+            silent_and_slow_clients,
+        ),
         trial("gate::more_clients_than_descriptors_end_nothing", more_clients_than_descriptors),
         trial("gate::without_a_descriptor_clients_are_turned_away", without_a_descriptor),
         trial("gate::each_address_has_its_share_of_connections", each_address_has_its_share),
@@ -51,7 +58,8 @@ fn is_in_step<S: Read + Write>(wire: &mut Wire<S>) -> bool {
 }
 
 fn each_request_is_answered(direct_lane: bool) {
-    let config = format!("direct_lane = {direct_lane}\n[limits]\nbody_bytes_max = {BODY_BYTES_MAX}\n");
+    let config =
+        format!("direct_lane = {direct_lane}\n[limits]\nbody_bytes_max = {BODY_BYTES_MAX}\n");
     let server = setup().config(&config).log("warn").start();
     let rows = rows();
     assert!(rows.len() >= ROWS_MIN, "only {} requests", rows.len());
@@ -77,11 +85,14 @@ fn each_request_is_answered(direct_lane: bool) {
 fn check(server: &Server, row: &Row, split: Option<usize>) -> Result<(), String> {
     let mut wire = Wire::to(server);
     let answers = row.send(&mut wire, split);
-    let is = |(answer, status): (&Option<Answer>, &Status)| answer.as_ref().is_some_and(|a| status.is_of(a));
+    let is = |(answer, status): (&Option<Answer>, &Status)| {
+        answer.as_ref().is_some_and(|a| status.is_of(a))
+    };
     if !answers.iter().zip(&row.statuses).all(is) {
         return Err(format!("{answers:?}"));
     }
-    let connection = answers.last().and_then(|last| last.as_ref()?.field("Connection")).unwrap_or_default();
+    let connection =
+        answers.last().and_then(|last| last.as_ref()?.field("Connection")).unwrap_or_default();
     match row.end {
         End::Kept if connection == "keep-alive" && is_in_step(&mut wire) => {}
         End::Closed if connection == "close" && wire.is_closed() => {}
@@ -93,7 +104,11 @@ fn check(server: &Server, row: &Row, split: Option<usize>) -> Result<(), String>
         }
         _ => return Err(format!("the connection ends otherwise (Connection: {connection})")),
     }
-    if is_in_step(&mut Wire::to(server)) { Ok(()) } else { Err("the next connection is poisoned".to_owned()) }
+    if is_in_step(&mut Wire::to(server)) {
+        Ok(())
+    } else {
+        Err("the next connection is poisoned".to_owned())
+    }
 }
 
 /// The threads of the server's process.
@@ -120,14 +135,19 @@ fn silent_and_slow_clients() {
     const DRIP: Duration = Duration::from_millis(100);
     let limits = "[limits]\nhandshake_ms_max = 3000\nidle_ms_max = 3000\nrequest_ms_max = 3000\n";
     // With one worker, which is there from the start, each thread more is of a connection.
-    let server =
-        setup().argument("--https=127.0.0.1:0").argument("--workers=1").config(limits).log("warn").start();
+    let server = setup()
+        .argument("--https=127.0.0.1:0")
+        .argument("--workers=1")
+        .config(limits)
+        .log("warn")
+        .start();
     let [secure, plain] = server.urls() else { panic!("two listeners: {:?}", server.urls()) };
     let normal = hotcall_tests::client(secure).ca_file(server.ca()).build().unwrap();
     let call = || assert_eq!(normal.call::<i32>("add", (2, 3)).unwrap(), 5);
     call();
     let before = threads(&server);
-    let unshaken: Vec<_> = (0..EACH).map(|_| TcpStream::connect(address(secure)).unwrap()).collect();
+    let unshaken: Vec<_> =
+        (0..EACH).map(|_| TcpStream::connect(address(secure)).unwrap()).collect();
     call();
     let idle: Vec<_> = (0..EACH).map(|_| shake_hands(address(secure))).collect();
     call();
@@ -136,8 +156,9 @@ fn silent_and_slow_clients() {
     thread::scope(|scope| {
         scope.spawn(|| {
             // They never stop by themselves.
-            let mut bytes =
-                b"POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nX: ".iter().chain([b'x'; 1].iter().cycle());
+            let mut bytes = b"POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nX: "
+                .iter()
+                .chain([b'x'; 1].iter().cycle());
             while !slow.is_empty() {
                 let byte = *bytes.next().unwrap();
                 slow.retain_mut(|stream| stream.write_all(&[byte]).is_ok());
@@ -216,8 +237,8 @@ fn half_a_request_holds_up_no_end() {
 
 fn bodies_have_a_limit() {
     const BODY: usize = 7 << 20;
-    let config = "[limits]\nbody_bytes_max = 8_388_608\nresponse_bytes_max = 8_388_608\nbodies_bytes_max = 12_582_912\n\
-                  bodies_per_address_percent_max = 100\n";
+    let config = "[limits]\nbody_bytes_max = 8_388_608\nresponse_bytes_max = 8_388_608\n\
+                  bodies_bytes_max = 12_582_912\nbodies_per_address_percent_max = 100\n";
     let server = setup().config(config).start();
     let text = i32::try_from(BODY).unwrap();
     let large_request = || post("", &(call("echo", 1) + &" ".repeat(BODY)));

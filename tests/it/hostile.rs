@@ -35,18 +35,21 @@ pub fn trials() -> Vec<Trial> {
 const MARK: &str = "h4x";
 /// Escape sequences (7 and 8 bits), a bell, line ends of all kinds, a bidirectional override,
 /// invisible characters, and a forged log line.
-const HOSTILE: &str =
-    "h4x\u{1b}[2J\u{7}\u{7f}\u{9b}31m\u{85}\u{2028}\u{2029}\u{202e}\u{200b}\u{feff}\u{e0041}\n[forged] line";
+const HOSTILE: &str = "h4x\u{1b}[2J\u{7}\u{7f}\u{9b}31m\u{85}\u{2028}\u{2029}\
+    \u{202e}\u{200b}\u{feff}\u{e0041}\n[forged] line";
 /// The part that XML can carry.
-const IN_XML: &str = "h4x\u{9b}31m\u{85}\u{2028}\u{2029}\u{202e}\u{200b}\u{feff}\u{e0041}\n[forged] line";
+const IN_XML: &str =
+    "h4x\u{9b}31m\u{85}\u{2028}\u{2029}\u{202e}\u{200b}\u{feff}\u{e0041}\n[forged] line";
 /// The part that the name of a plugin file can have. The server ignores names with ASCII control
 /// characters.
 const IN_NAME: &str = "h4x\u{9b}31m\u{85}\u{2028}\u{2029}\u{202e}\u{200b}\u{feff}\u{e0041}";
 
 /// Checks that an output has no hostile character and no forged line.
 fn assert_clean(place: &str, output: &[u8]) {
-    let text = String::from_utf8(output.to_vec()).unwrap_or_else(|error| panic!("{place}: {error}"));
-    let steers = |c: &char| !c.is_ascii_graphic() && !matches!(c, ' ' | '\n') && HOSTILE.contains(*c);
+    let text =
+        String::from_utf8(output.to_vec()).unwrap_or_else(|error| panic!("{place}: {error}"));
+    let steers =
+        |c: &char| !c.is_ascii_graphic() && !matches!(c, ' ' | '\n') && HOSTILE.contains(*c);
     let found = text.chars().find(steers);
     assert_eq!(found, None, "{place}: {text:?}");
     assert!(!text.lines().any(|line| line.starts_with("[forged]")), "{place}: {text:?}");
@@ -100,8 +103,10 @@ fn nothing_reaches_the_log() {
     until_logged(&server, &["DEBUG", "not found", MARK]);
 
     // Request heads, most of which are refused.
-    let basic =
-        format!("Authorization: Basic {}\r\n", encode_block(format!("{HOSTILE}:{HOSTILE}").as_bytes()));
+    let basic = format!(
+        "Authorization: Basic {}\r\n",
+        encode_block(format!("{HOSTILE}:{HOSTILE}").as_bytes())
+    );
     let flat = HOSTILE.replace('\n', "");
     for head in [
         post(&format!("User-Agent: {flat}\r\n"), &call("echo", 1)),
@@ -124,8 +129,11 @@ fn nothing_reaches_the_log() {
         (format!("{:?} = 1\n", toml_text(MARK)), "unknown key"),
         (format!("users = {:?}\n", toml_text("/h4x")), "cannot read"),
     ] {
-        fs::write(server.beside("hotcall.toml"), config.replace(r"\\u", r"\u").replace(r"\\U", r"\U"))
-            .unwrap();
+        fs::write(
+            server.beside("hotcall.toml"),
+            config.replace(r"\\u", r"\u").replace(r"\\U", r"\U"),
+        )
+        .unwrap();
         server.signal(Signal::HUP);
         until_logged(&server, &["ERROR", "SIGHUP", says, MARK]);
     }
@@ -212,11 +220,16 @@ fn nothing_of_plugins_reaches_the_log() {
 fn hostile_signatures(folder: &Path) {
     let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
     let plugin = hostile_c(folder, "signed.so", &[]);
-    let server = Setup::new().config(&format!("[trust]\nminisign_keys = ['{key}']\n")).log("trace").start();
+    let server =
+        Setup::new().config(&format!("[trust]\nminisign_keys = ['{key}']\n")).log("trace").start();
     let name = format!("{IN_NAME}.so");
     let flat = HOSTILE.replace('\n', " ");
     let signature = format!(
-        "untrusted comment: {flat}\nRUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\ntrusted comment: {flat}\ny/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+bHwhEBg==\n"
+        "untrusted comment: {flat}\n\
+         RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EM\
+         hHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\n\
+         trusted comment: {flat}\n\
+         y/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+bHwhEBg==\n"
     );
     fs::write(server.plugins().join(format!("{name}.minisig")), signature).unwrap();
     server.put(&plugin, &name);
@@ -253,8 +266,11 @@ impl Liar {
 
 fn answer(status: &str, fields: &str, document: &str) -> Vec<u8> {
     let length = document.len();
-    format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {length}\r\nConnection: close\r\n\r\n{document}")
-        .into_bytes()
+    format!(
+        "HTTP/1.1 {status}\r\n{fields}Content-Length: {length}\r\nConnection: close\r\n\r\n\
+         {document}"
+    )
+    .into_bytes()
 }
 
 /// Reads one request and gives its body.
@@ -294,8 +310,10 @@ fn structure(members: &[(&str, String)]) -> String {
 }
 
 fn fault(text: &str) -> String {
-    let members =
-        [("faultCode", "<int>5</int>".to_owned()), ("faultString", format!("<string>{text}</string>"))];
+    let members = [
+        ("faultCode", "<int>5</int>".to_owned()),
+        ("faultString", format!("<string>{text}</string>")),
+    ];
     xml(&format!("<fault><value>{}</value></fault>", structure(&members)))
 }
 
@@ -315,7 +333,8 @@ fn at_terminal(arguments: &[&str]) -> Vec<u8> {
     let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
     let end = || OpenOptions::new().read(true).write(true).open(&name).unwrap();
     let mut command = Command::new(artifacts::hotcall());
-    let mut child = command.args(arguments).stdin(Stdio::null()).stdout(end()).stderr(end()).spawn().unwrap();
+    let mut child =
+        command.args(arguments).stdin(Stdio::null()).stdout(end()).stderr(end()).spawn().unwrap();
     drop(command);
     let (mut terminal, mut shown) = (File::from(controller), Vec::new());
     let mut buffer = [0; 4096];
@@ -357,7 +376,10 @@ fn answers() {
         ("no XML", one("200 OK", "", HOSTILE)),
         ("no XML-RPC", one("200 OK", "", &xml(&format!("<a{}>", "\u{202e}")))),
         ("a type", one("200 OK", "", &result(&format!("<{IN_NAME}>1</{IN_NAME}>")))),
-        ("a date", one("200 OK", "", &result(&format!("<dateTime.iso8601>{IN_XML}</dateTime.iso8601>")))),
+        (
+            "a date",
+            one("200 OK", "", &result(&format!("<dateTime.iso8601>{IN_XML}</dateTime.iso8601>"))),
+        ),
         ("a number", one("200 OK", "", &result(&format!("<int>{IN_XML}</int>")))),
     ] {
         assert_clean(place, &output);
@@ -381,7 +403,10 @@ fn answers() {
     fs::write(calls.path(), "[\"a\"]\n[\"b\"]\n").unwrap();
     let members = [("faultCode", "<int>5</int>".to_owned()), ("faultString", text.clone())];
     let liar = Liar::of("200 OK", "", &result(&array(&[&array(&[&text]), &structure(&members)])));
-    assert_shown("a batch", &hotcall(&["call", "--multicall", calls.path().to_str().unwrap(), &liar.url]));
+    assert_shown(
+        "a batch",
+        &hotcall(&["call", "--multicall", calls.path().to_str().unwrap(), &liar.url]),
+    );
     introspection(&text);
 }
 
@@ -426,7 +451,12 @@ fn files_and_arguments() {
     hostile_signatures(root.path());
     let state = root.path().join("state");
     let check = |file: &Path| {
-        hotcall(&[OsStr::new("check"), OsStr::new("--state-dir"), state.as_os_str(), file.as_os_str()])
+        hotcall(&[
+            OsStr::new("check"),
+            OsStr::new("--state-dir"),
+            state.as_os_str(),
+            file.as_os_str(),
+        ])
     };
     for defines in [&[][..], &["CREATE=HOTCALL_ERROR"], &["CREATE=HOTCALL_PANIC"], &["ABORT"]] {
         let built = hostile_c(root.path(), "built.so", defines);
@@ -437,7 +467,8 @@ fn files_and_arguments() {
     assert_shown("check of none", &check(&root.path().join(format!("{HOSTILE}-none"))));
 
     fs::create_dir(root.path().join(format!("{HOSTILE}-dir"))).unwrap();
-    let inside = |name: &str| root.path().join(format!("{HOSTILE}-dir/{name}")).to_str().unwrap().to_owned();
+    let inside =
+        |name: &str| root.path().join(format!("{HOSTILE}-dir/{name}")).to_str().unwrap().to_owned();
     let config = inside("config");
     fs::write(&config, format!("plugins_dir = \"{}\"\n", toml_text(MARK))).unwrap();
     let users = inside("users");
@@ -472,7 +503,8 @@ fn panics() {
     let client = Client::builder(server.url()).build().unwrap();
     let id: Vec<String> = client.call("echo.caller", ()).unwrap();
     client.call::<Value>("echo.panic", [IN_XML.into()]).unwrap_err();
-    let line = server.wait_for_log(&["ERROR", "plugin::echo", "panicked at tests/echo/src/lib.rs:", MARK]);
+    let line =
+        server.wait_for_log(&["ERROR", "plugin::echo", "panicked at tests/echo/src/lib.rs:", MARK]);
     assert!(line.contains("] [") && line.contains(&id[2][..4]), "with the request's id: {line}");
     assert!(client.call::<bool>("echo.panic_elsewhere", [Value::from(IN_XML)]).unwrap());
     server.wait_for_log(&[

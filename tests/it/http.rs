@@ -12,30 +12,43 @@ use std::{fs, thread};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("http::each_request_gets_its_status_and_a_reason", each_request_gets_its_status),
-        trial("http::bad_documents_are_faults_and_the_connection_goes_on", bad_documents_are_faults),
+        trial(
+            "http::bad_documents_are_faults_and_the_connection_goes_on",
+            bad_documents_are_faults,
+        ),
         trial("http::a_body_past_the_limit_is_refused", a_body_past_the_limit_is_refused),
         trial("http::chunks_are_put_together", chunks_are_put_together),
-        trial("http::pipelined_requests_are_answered_in_order", pipelined_requests_are_answered_in_order),
+        trial(
+            "http::pipelined_requests_are_answered_in_order",
+            pipelined_requests_are_answered_in_order,
+        ),
         trial(
             "http::who_asks_first_is_not_told_to_send_too_much",
             who_asks_first_is_not_told_to_send_too_much,
         ),
         trial("http::a_full_queue_answers_at_once", a_full_queue_answers_at_once),
         trial("http::a_unix_socket_serves_like_the_others", a_unix_socket_serves),
-        trial("http::unix_sockets_are_their_owner_s_alone_whatever_the_umask", unix_sockets_are_private),
+        trial(
+            "http::unix_sockets_are_their_owner_s_alone_whatever_the_umask",
+            unix_sockets_are_private,
+        ),
     ]
 }
 
-const ADD: &str = "<?xml version='1.0'?>\n<methodCall><methodName>add</methodName><params>\
-    <param><value><int>2</int></value></param><param><value><i4>3</i4></value></param></params></methodCall>";
+const ADD: &str = "<?xml version='1.0'?>\n<methodCall><methodName>add</methodName>\
+    <params><param><value><int>2</int></value></param><param><value><i4>3</i4></value></param>\
+    </params></methodCall>";
 
 fn plain() -> Setup {
-    Setup::new().argument("--http=127.0.0.1:0").plugin("arithmetic.so", artifacts::plugin("arithmetic"))
+    Setup::new()
+        .argument("--http=127.0.0.1:0")
+        .plugin("arithmetic.so", artifacts::plugin("arithmetic"))
 }
 
 /// A connection to its first listener, which speaks plain HTTP.
 pub fn connect(server: &Server) -> TcpStream {
-    let address = server.url().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/RPC2")).unwrap();
+    let address =
+        server.url().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/RPC2")).unwrap();
     TcpStream::connect(address).unwrap()
 }
 
@@ -53,7 +66,9 @@ fn response(stream: &mut impl Read) -> (u16, String, String) {
     while !bytes.ends_with(b"\r\n\r\n") {
         match stream.read(&mut byte) {
             Ok(1) => bytes.push(byte[0]),
-            other => panic!("the response ends early ({other:?}): {:?}", String::from_utf8_lossy(&bytes)),
+            other => {
+                panic!("the response ends early ({other:?}): {:?}", String::from_utf8_lossy(&bytes))
+            }
         }
     }
     let head = String::from_utf8(bytes).unwrap();
@@ -61,7 +76,8 @@ fn response(stream: &mut impl Read) -> (u16, String, String) {
     if status == 100 {
         return response(stream);
     }
-    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("a length");
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("a length");
     let mut body = vec![0; length.parse().unwrap()];
     stream.read_exact(&mut body).unwrap();
     (status, head, String::from_utf8(body).unwrap())
@@ -83,7 +99,12 @@ fn each_request_gets_its_status() {
         (post("/RPC2/", "", ADD), 404, "/RPC2", "Content-Type: text/plain"),
         (post("/elsewhere", "", ADD), 404, "/RPC2", ""),
         (get("/RPC2"), 405, "POST", "Allow: OPTIONS, POST"),
-        (post("/RPC2", "Content-Encoding: br\r\n", ADD), 415, "\"br\"", "Accept-Encoding: gzip, deflate"),
+        (
+            post("/RPC2", "Content-Encoding: br\r\n", ADD),
+            415,
+            "\"br\"",
+            "Accept-Encoding: gzip, deflate",
+        ),
         (post("/RPC2", "Expect: 100-continue\r\n", ADD), 200, "<int>5</int>", ""),
         (post("/RPC2", "", ""), 200, "<int>-32700</int>", ""),
     ];
@@ -99,7 +120,8 @@ fn each_request_gets_its_status() {
 fn bad_documents_are_faults() {
     let server = plain().start();
     let mut stream = connect(&server);
-    let nested = format!("{}{}", "<value><array><data>".repeat(200), "</data></array></value>".repeat(200));
+    let nested =
+        format!("{}{}", "<value><array><data>".repeat(200), "</data></array></value>".repeat(200));
     let cases = [
         ("not xml at all".to_owned(), -32700),
         ("<methodCall><methodName>add</methodName>".to_owned(), -32700),
@@ -108,7 +130,8 @@ fn bad_documents_are_faults() {
         ("<methodCall><params/></methodCall>".to_owned(), -32600),
         (
             format!(
-                "<methodCall><methodName>sum</methodName><params><param>{nested}</param></params></methodCall>"
+                "<methodCall><methodName>sum</methodName><params><param>{nested}</param></params>\
+                 </methodCall>"
             ),
             -32600,
         ),
@@ -130,8 +153,9 @@ fn a_body_past_the_limit_is_refused() {
     let chunk = "x".repeat(8_000);
     let head = "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunked = format!("{head}1f40\r\n{chunk}\r\n1f40\r\n{chunk}\r\n0\r\n\r\n");
-    let huge =
-        |length: &str| format!("POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+    let huge = |length: &str| {
+        format!("POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n")
+    };
     let declared = ["99999999999999", "9223372036854775807", "18446744073709551615"].map(huge);
     for request in [post("/RPC2", "", &large), chunked].into_iter().chain(declared) {
         let mut stream = connect(&server);
@@ -163,8 +187,9 @@ fn chunks_are_put_together() {
 fn pipelined_requests_are_answered_in_order() {
     let server = plain().start();
     let mut stream = connect(&server);
-    let requests: String =
-        (0..20).map(|n| post("/RPC2", "", &ADD.replace("<i4>3</i4>", &format!("<i4>{n}</i4>")))).collect();
+    let requests: String = (0..20)
+        .map(|n| post("/RPC2", "", &ADD.replace("<i4>3</i4>", &format!("<i4>{n}</i4>"))))
+        .collect();
     stream.write_all(requests.as_bytes()).unwrap();
     for n in 0..20 {
         let (_, _, body) = response(&mut stream);
@@ -176,7 +201,8 @@ fn pipelined_requests_are_answered_in_order() {
 fn who_asks_first_is_not_told_to_send_too_much() {
     let server = plain().start();
     let mut stream = connect(&server);
-    let head = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n";
+    let head =
+        "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     let mut start = [0; 12];
     stream.read_exact(&mut start).unwrap();
@@ -192,7 +218,8 @@ fn a_full_queue_answers_at_once() {
         .start();
     let file = server.beside("done");
     let until = format!(
-        "<methodCall><methodName>echo.until</methodName><params><param><value>{}</value></param></params></methodCall>",
+        "<methodCall><methodName>echo.until</methodName>\
+         <params><param><value>{}</value></param></params></methodCall>",
         file.display()
     );
     let (sender, answers) = mpsc::channel();
@@ -202,7 +229,8 @@ fn a_full_queue_answers_at_once() {
         thread::spawn(move || sender.send(response(&mut stream)));
     }
     drop(sender);
-    // The worker has one call and the queue two. The others are refused while those wait for the file.
+    // The worker has one call and the queue two. The others are refused while those wait for the
+    // file.
     let is_refusal = |(status, head, body): &(u16, String, String)| {
         *status == 503 && head.contains("Retry-After: 1") && body.contains("Overloaded")
     };
@@ -223,8 +251,11 @@ fn unix_sockets_are_private() {
     fs::create_dir(&state).unwrap();
     fs::set_permissions(&state, PermissionsExt::from_mode(0o755)).unwrap();
     let socket = state.join("operator.sock");
-    let _server =
-        plain().state_dir(&state).argument(format!("--unix={}", socket.display())).after("umask 0").start();
+    let _server = plain()
+        .state_dir(&state)
+        .argument(format!("--unix={}", socket.display()))
+        .after("umask 0")
+        .start();
     let files = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap());
     let sockets: Vec<_> = files.filter(|file| file.file_type().unwrap().is_socket()).collect();
     // The operators', and the one to which only the gate may connect.
@@ -241,7 +272,8 @@ fn a_unix_socket_serves() {
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let mut server = plain().argument(format!("--unix={}", path.display())).start();
     assert_eq!(server.urls()[1], format!("unix:{}", path.display()));
-    let (status, _, body) = exchange(&mut UnixStream::connect(&path).unwrap(), &post("/RPC2", "", ADD));
+    let (status, _, body) =
+        exchange(&mut UnixStream::connect(&path).unwrap(), &post("/RPC2", "", ADD));
     assert!(status == 200 && body.contains("<int>5</int>"), "{body}");
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);

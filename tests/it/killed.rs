@@ -1,5 +1,5 @@
-//! `kill -9` at any moment of a reload, then a start: the state directory of a server that was killed is no burden to the
-//! next one.
+//! `kill -9` at any moment of a reload, then a start: the state directory of a server that was
+//! killed is no burden to the next one.
 
 use crate::trial;
 use hotcall::xmlrpc::Value;
@@ -43,8 +43,11 @@ fn fifty_moments() {
     for moment in 0..MOMENTS {
         let mut server = start();
         check(&server, placed, moment);
-        placed =
-            replace_until_killed(&mut server, &built, Duration::from_millis(random.below(MOMENT_MS_MAX)));
+        placed = replace_until_killed(
+            &mut server,
+            &built,
+            Duration::from_millis(random.below(MOMENT_MS_MAX)),
+        );
     }
     check(&start(), placed, MOMENTS);
 }
@@ -54,7 +57,11 @@ fn what_a_probe_started() {
     let mark = root.path().join("mark").display().to_string();
     let source = repository().join("host/tests/fixtures/harmful.c");
     let plugin = root.path().join("harmful.so");
-    artifacts::compile_c(&source, &plugin, &[&format!("-DMARK=\"{mark}\""), "-DCREATE=leave_a_program"]);
+    artifacts::compile_c(
+        &source,
+        &plugin,
+        &[&format!("-DMARK=\"{mark}\""), "-DCREATE=leave_a_program"],
+    );
     let started = || {
         let command = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).ok();
         let all = fs::read_dir("/proc").unwrap().flatten().filter_map(command);
@@ -78,12 +85,13 @@ fn check(server: &Server, placed: i32, moment: u64) {
     let runs = names.filter(|name| name.starts_with("run-")).collect::<Vec<_>>();
     assert_eq!(runs, [format!("run-{}-0", server.pid())], "after kill {moment}");
     let copies = fs::read_dir(server.state().join(&runs[0])).unwrap();
-    let copies = copies.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "so"));
+    let copies = copies
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "so"));
     assert_eq!(copies.count(), 1, "after kill {moment}");
 }
 
-/// Alternates the versions, by a rename and by writing in place, until the server is killed at that moment. Gives the version
-/// that is in the directory then.
+/// Alternates the versions, by a rename and by writing in place, until the server is killed at that
+/// moment. Gives the version that is in the directory then.
 fn replace_until_killed(server: &mut Server, built: &[Vec<u8>; 2], moment: Duration) -> i32 {
     let is_killed = AtomicBool::new(false);
     let (file, beside) = (server.plugins().join("version.so"), server.beside("incoming"));
@@ -111,7 +119,8 @@ fn replace(file: &Path, beside: &Path, built: &[Vec<u8>; 2], is_killed: &AtomicB
         if is_killed.load(Ordering::Relaxed) {
             return VERSIONS[number % 2];
         }
-        // Now and then long enough for the file to settle and be loaded, so that the kill meets every step.
+        // Now and then long enough for the file to settle and be loaded, so that the kill meets
+        // every step.
         thread::sleep(Duration::from_millis([1, 25, 40][number % 3]));
         number += 1;
     }

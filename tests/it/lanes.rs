@@ -1,4 +1,5 @@
-//! Both lanes give the same answer to the same bytes: calls that go straight to the workers, and calls that go through tiny_http.
+//! Both lanes give the same answer to the same bytes: calls that go straight to the workers, and
+//! calls that go through tiny_http.
 
 use crate::trial;
 use flate2::Compression;
@@ -70,7 +71,13 @@ fn each_document() {
             different.push(format!("{}:\n  {direct:?}\n  {relayed:?}", case.name));
         }
     }
-    assert!(different.is_empty(), "{} of {}:\n{}", different.len(), cases.len(), different.join("\n"));
+    assert!(
+        different.is_empty(),
+        "{} of {}:\n{}",
+        different.len(),
+        cases.len(),
+        different.join("\n")
+    );
 }
 
 /// A value is sent to a method that answers with it.
@@ -88,7 +95,9 @@ fn request(case: &Case) -> Vec<u8> {
 
 fn request_of(fields: &str, document: &[u8]) -> Vec<u8> {
     let length = document.len();
-    let head = format!("POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{fields}\r\n");
+    let head = format!(
+        "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{fields}\r\n"
+    );
     [head.as_bytes(), document].concat()
 }
 
@@ -110,10 +119,13 @@ fn each_kind_of_request() {
     let long = call("echo.text", 100_000);
     let (add, version) =
         (call("echo", 7), call("echo.version", 0).replace("<value><int>0</int></value>", ""));
-    let plain = |line: &str, fields: &str| format!("{line}\r\nHost: localhost\r\n{fields}\r\n").into_bytes();
+    let plain = |line: &str, fields: &str| {
+        format!("{line}\r\nHost: localhost\r\n{fields}\r\n").into_bytes()
+    };
     let http10 = |fields: &str| post(fields, &add).replace("HTTP/1.1", "HTTP/1.0").into_bytes();
     let chunked = format!(
-        "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{add}\r\n0\r\n\r\n",
+        "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n\
+         {add}\r\n0\r\n\r\n",
         add.len()
     );
     let gzip = "Content-Encoding: gzip\r\n";
@@ -171,7 +183,8 @@ fn assert_same(lanes: &Lanes, request: &[u8], is_head: bool) {
     let [direct, relayed] = lanes.wires().map(|mut wire| {
         wire.send(request);
         let first = wire.next(is_head).map(comparable);
-        let is_kept = first.as_ref().is_some_and(|first| first.field("Connection") == Some("keep-alive"));
+        let is_kept =
+            first.as_ref().is_some_and(|first| first.field("Connection") == Some("keep-alive"));
         if is_kept {
             wire.send(post("", &call("echo", 8)));
         }

@@ -1,4 +1,5 @@
-//! What a client hears whose request is too large: clients write all of it before they look for an answer.
+//! What a client hears whose request is too large: clients write all of it before they look for an
+//! answer.
 
 use crate::trial;
 use hotcall::client::Error;
@@ -13,13 +14,17 @@ use std::net::TcpStream;
 use std::process::Command;
 
 pub fn trials() -> Vec<Trial> {
-    let needing =
-        |language: Language, name, test: fn()| trial(name, test).with_ignored_flag(language.is_left_out());
+    let needing = |language: Language, name, test: fn()| {
+        trial(name, test).with_ignored_flag(language.is_left_out())
+    };
     vec![
         needing(Language::Python, "large::python_is_told_that_its_call_is_too_large", python),
         needing(Language::Node, "large::node_is_told_that_its_call_is_too_large", node),
         trial("large::hotcall_is_told_that_its_call_is_too_large", hotcall),
-        trial("large::whoever_writes_all_first_is_told_why_it_is_refused", whoever_writes_all_first),
+        trial(
+            "large::whoever_writes_all_first_is_told_why_it_is_refused",
+            whoever_writes_all_first,
+        ),
         trial("large::nobody_is_listened_to_for_ever", nobody_is_listened_to_for_ever),
     ]
 }
@@ -64,12 +69,16 @@ fn hotcall() {
             call.arg("call").arg("--cacert").arg(server.ca()).args([url, "add"]);
             let told = call.arg(format!("base64:@{}", file.display())).output().unwrap();
             let error = String::from_utf8_lossy(&told.stderr);
-            assert!(error.contains("HTTP status 413: Request too large: "), "{url}: {size} bytes: {error}");
+            assert!(
+                error.contains("HTTP status 413: Request too large: "),
+                "{url}: {size} bytes: {error}"
+            );
         }
     }
 }
 
-/// Requests that are refused before they have come whole: by their head, and in the midst of a body.
+/// Requests that are refused before they have come whole: by their head, and in the midst of a
+/// body.
 fn whoever_writes_all_first() {
     let server = server();
     let head = |fields: &str| format!("POST / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
@@ -84,7 +93,9 @@ fn whoever_writes_all_first() {
             (431, head(&format!("X: {}", "x".repeat(20_000))) + &body),
         ];
         for (status, request) in requests {
-            let [secure, plain] = server.urls() else { panic!("two listeners: {:?}", server.urls()) };
+            let [secure, plain] = server.urls() else {
+                panic!("two listeners: {:?}", server.urls())
+            };
             is_told(TcpStream::connect(address(plain)).unwrap(), &request, status);
             is_told(shake_hands(address(secure)), &request, status);
         }
@@ -112,10 +123,14 @@ fn nobody_is_listened_to_for_ever() {
     const PIECE: usize = 1 << 20;
     /// Sockets' buffers hold some of it.
     const PIECES_MAX: usize = 64;
-    let server =
-        Setup::new().argument("--http=127.0.0.1:0").config("[limits]\nbody_bytes_max = 10_000\n").start();
+    let server = Setup::new()
+        .argument("--http=127.0.0.1:0")
+        .config("[limits]\nbody_bytes_max = 10_000\n")
+        .start();
     let mut stream = TcpStream::connect(address(server.url())).unwrap();
-    stream.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10001\r\n\r\n").unwrap();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10001\r\n\r\n")
+        .unwrap();
     let taken = (0..PIECES_MAX).take_while(|_| stream.write_all(&vec![0; PIECE]).is_ok()).count();
     assert!((1..PIECES_MAX).contains(&taken), "{taken} pieces were taken");
 }

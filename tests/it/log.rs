@@ -65,12 +65,19 @@ fn nobody_reads() {
     let never = server.beside("never");
     let mut stuck: Vec<_> = (0..4).map(|_| http(&server)).collect();
     stuck.iter_mut().for_each(|wire| wire.send(call_with("echo.until", never.to_str().unwrap())));
-    assert!(stuck.iter_mut().all(|wire| wire.answer().is_int(-32000)), "answered at their deadlines");
+    assert!(
+        stuck.iter_mut().all(|wire| wire.answer().is_int(-32000)),
+        "answered at their deadlines"
+    );
     for number in 0..8 {
         let mut wire = http(&server);
         wire.send(post("", &call("echo", number)));
         assert!(wire.answer().is_int(number));
-        assert_eq!(server.call("echo", vec![Value::Int(number)]).unwrap(), Value::Int(number), "over TLS");
+        assert_eq!(
+            server.call("echo", vec![Value::Int(number)]).unwrap(),
+            Value::Int(number),
+            "over TLS"
+        );
     }
     for (request, status) in [
         ("nonsense\r\n\r\n".to_owned(), 400),
@@ -124,10 +131,19 @@ fn late_reader() {
     let log = server.log();
     let numbers = || log.lines().filter_map(|line| line.split_once("number ")?.1.strip_suffix('.'));
     let came = numbers().count();
-    assert!(numbers().eq((0..came).map(|number| number.to_string())), "the first ones, in order: {log}");
-    assert!(came > 0 && notice.contains(&format!(" {} log lines were dropped", LINES - came)), "{notice}");
+    assert!(
+        numbers().eq((0..came).map(|number| number.to_string())),
+        "the first ones, in order: {log}"
+    );
+    assert!(
+        came > 0 && notice.contains(&format!(" {} log lines were dropped", LINES - came)),
+        "{notice}"
+    );
     let at = |what: &str| log.find(what).unwrap();
-    assert!(at(&format!("number {}.", came - 1)) < at(&notice) && at(&notice) < at("afterwards"), "{log}");
+    assert!(
+        at(&format!("number {}.", came - 1)) < at(&notice) && at(&notice) < at("afterwards"),
+        "{log}"
+    );
 }
 
 fn nothing_is_lost() {
@@ -152,7 +168,12 @@ fn failed_start() {
     fs::write(&config, "check_permissions = false\nhttp = [\"0.0.0.0:0\"]\n").unwrap();
     let serve = |errors: Stdio| {
         let mut serve = Command::new(artifacts::hotcall());
-        serve.arg("serve").arg("--config").arg(&config).arg("--state-dir").arg(root.path().join("state"));
+        serve
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .arg("--state-dir")
+            .arg(root.path().join("state"));
         serve.stdin(Stdio::null()).stderr(errors).spawn().unwrap()
     };
     let output = serve(Stdio::piped()).wait_with_output().unwrap();

@@ -1,4 +1,5 @@
-//! Hotcall's end-to-end tests. `cargo test -p hotcall-tests -- NAME` runs those whose name holds NAME.
+//! Hotcall's end-to-end tests. `cargo test -p hotcall-tests -- NAME` runs those whose name holds
+//! NAME.
 
 mod access;
 mod calls;

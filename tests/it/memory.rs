@@ -48,7 +48,11 @@ fn a_request_s_peak() {
         ("sum", "<value><int>1</int></value>", "<int>466033</int>"),
         ("add", STRING, "faultCode"),
         ("add", "<value><array><data><value/></data></array></value>", "faultCode"),
-        ("add", "<value><struct><member><name>a</name><value/></member></struct></value>", "faultCode"),
+        (
+            "add",
+            "<value><struct><member><name>a</name><value/></member></struct></value>",
+            "faultCode",
+        ),
     ] {
         let document = document(method, item, REQUEST_BYTES);
         // What comes with a first call and stays is not this one's.
@@ -66,9 +70,11 @@ fn a_request_s_peak() {
 fn given_back() {
     const KILOBYTES_KEPT_MAX: u64 = 16 << 10;
     let server = server();
-    // The plugin has values of its own, and the answer is made of others, each a small piece of memory.
-    let echo =
-        |bytes| post(&server, &document("interopEchoTests.echoStringArray", "<value>a</value>", bytes));
+    // The plugin has values of its own, and the answer is made of others, each a small piece of
+    // memory.
+    let echo = |bytes| {
+        post(&server, &document("interopEchoTests.echoStringArray", "<value>a</value>", bytes))
+    };
     echo(1);
     let before = status(&server, "VmRSS:");
     let answered = echo(REQUEST_BYTES);
@@ -77,5 +83,7 @@ fn given_back() {
         "{}",
         &answered[..500.min(answered.len())]
     );
-    wait_until("the memory to be given back", || status(&server, "VmRSS:") < before + KILOBYTES_KEPT_MAX);
+    wait_until("the memory to be given back", || {
+        status(&server, "VmRSS:") < before + KILOBYTES_KEPT_MAX
+    });
 }

@@ -1,4 +1,5 @@
-//! `hotcall new`: what it makes builds, passes its own test, is passed by `hotcall check`, and serves.
+//! `hotcall new`: what it makes builds, passes its own test, is passed by `hotcall check`, and
+//! serves.
 
 use crate::trial;
 use hotcall::xmlrpc::Value;
@@ -56,7 +57,11 @@ fn cargo(folder: &Path, arguments: &[&str]) -> String {
 
 fn check(file: &Path) -> String {
     let state = tempfile::tempdir().unwrap();
-    run(Command::new(artifacts::hotcall()).arg("check").arg("--state-dir").arg(state.path()).arg(file))
+    run(Command::new(artifacts::hotcall())
+        .arg("check")
+        .arg("--state-dir")
+        .arg(state.path())
+        .arg(file))
 }
 
 /// Puts the file into a running server, and calls what `hotcall new` says is in it.
@@ -66,10 +71,14 @@ fn serves(file: &Path, ident: &str) {
     let greet = format!("{ident}.greet");
     let greeting = wait_for(&greet, || server.call(&greet, vec!["world".into()]).ok());
     assert_eq!(greeting, Value::from("Hello, world!"));
-    let mean = |numbers: Vec<Value>| server.call(&format!("{ident}.mean"), vec![Value::Array(numbers)]);
+    let mean =
+        |numbers: Vec<Value>| server.call(&format!("{ident}.mean"), vec![Value::Array(numbers)]);
     assert_eq!(mean(vec![Value::Int(1), Value::Double(2.5)]).unwrap(), Value::Double(1.75));
     assert!(mean(vec![]).is_err());
-    assert_eq!(help(&server, &greet).lines().next().unwrap().split(',').next().unwrap(), "Greets somebody");
+    assert_eq!(
+        help(&server, &greet).lines().next().unwrap().split(',').next().unwrap(),
+        "Greets somebody"
+    );
 }
 
 fn help(server: &Server, method: &str) -> String {
@@ -79,7 +88,8 @@ fn help(server: &Server, method: &str) -> String {
     }
 }
 
-/// Without a checkout of Hotcall, and in a workspace that does not list it: where a crate is hardest to build.
+/// Without a checkout of Hotcall, and in a workspace that does not list it: where a crate is
+/// hardest to build.
 fn a_crate_serves() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("Cargo.toml"), "[workspace]\nresolver = \"3\"\n").unwrap();
@@ -100,7 +110,9 @@ fn a_crate_serves() {
     cargo(&folder, &["build"]);
     let file = folder.join("target/debug/libmy_plugin.so");
     let table = check(&file);
-    for part in ["my-plugin 0.1.0", "my_plugin.greet", "(string, boolean) -> string", "my_plugin.mean"] {
+    for part in
+        ["my-plugin 0.1.0", "my_plugin.greet", "(string, boolean) -> string", "my_plugin.mean"]
+    {
         assert!(table.contains(part), "{part}: {table}");
     }
     serves(&file, "my_plugin");
@@ -133,7 +145,8 @@ fn hotcall_plugin_header() -> String {
     fs::read_to_string(repository().join("plugin-api/include/hotcall_plugin.h")).unwrap()
 }
 
-/// A workspace that lists the new crate makes it a member; in one that does not, the crate stands alone.
+/// A workspace that lists the new crate makes it a member; in one that does not, the crate stands
+/// alone.
 fn workspaces() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir_all(root.path().join("listed")).unwrap();
@@ -148,7 +161,10 @@ fn workspaces() {
     assert!(root.path().join("hotcall-plugin/src/lib.rs").is_file());
     let printed = made(root.path(), &["two", "--path", "apart", "--api", &api()]);
     let root_path = root.path().canonicalize().unwrap();
-    assert!(printed.contains(root_path.to_str().unwrap()) && printed.contains("members"), "{printed}");
+    assert!(
+        printed.contains(root_path.to_str().unwrap()) && printed.contains("members"),
+        "{printed}"
+    );
 
     let metadata = |folder: &str| -> PathBuf {
         let folder = root.path().join(folder);
@@ -193,7 +209,8 @@ fn no_machine_path() {
     let checkout = root.path().join("checkout");
     fs::create_dir_all(checkout.join("plugin-api")).unwrap();
     fs::create_dir(checkout.join("plugins")).unwrap();
-    fs::copy(repository().join("plugin-api/Cargo.toml"), checkout.join("plugin-api/Cargo.toml")).unwrap();
+    fs::copy(repository().join("plugin-api/Cargo.toml"), checkout.join("plugin-api/Cargo.toml"))
+        .unwrap();
     made(&checkout, &["inside", "--path", "plugins"]);
     let manifest = fs::read_to_string(checkout.join("plugins/inside/Cargo.toml")).unwrap();
     assert!(manifest.contains("hotcall-plugin = { path = \"../../plugin-api\" }\n"), "{manifest}");

@@ -17,7 +17,10 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("panics::of_one_address_fail_no_call_of_another", of_one_address),
         trial("panics::of_one_user_fail_no_call_of_another", of_one_user),
-        trial("panics::of_two_callers_with_the_same_poison_fail_no_call_of_another", of_two_callers),
+        trial(
+            "panics::of_two_callers_with_the_same_poison_fail_no_call_of_another",
+            of_two_callers,
+        ),
         trial("panics::of_new_addresses_fail_no_call_of_a_known_one", of_new_addresses),
         trial("panics::of_new_addresses_do_not_keep_a_plugin_out", after_an_outage),
         trial("panics::of_many_callers_take_a_plugin_out_until_they_stop", of_many_callers),

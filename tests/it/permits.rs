@@ -1,4 +1,5 @@
-//! Who may call, and what: ways to be somebody, listeners, methods, and the three ways in which a method shows.
+//! Who may call, and what: ways to be somebody, listeners, methods, and the three ways in which a
+//! method shows.
 
 use crate::access::{asked, passwd};
 use crate::trial;
@@ -17,28 +18,32 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("permits::who_callers_are_and_who_is_let_in", who_is_let_in),
         trial("permits::names_of_users_and_of_certificates_are_one_kind", names_are_of_one_kind),
-        trial("permits::a_certificate_with_the_bytes_of_a_name_is_not_that_user", bytes_are_no_name),
+        trial(
+            "permits::a_certificate_with_the_bytes_of_a_name_is_not_that_user",
+            bytes_are_no_name,
+        ),
         trial("permits::who_may_call_what", who_may_call_what),
         trial("permits::nobody_serves_the_network_by_mistake", nobody_serves_by_mistake),
     ]
 }
 
-/// The README has it in short. `ann` has a password, `bert` a certificate. Each cell is the name under which somebody calls, `-` for
-/// none, the status of a refusal, or `x` when there is no connection.
+/// The README has it in short; `open` is `allow_anonymous`. `ann` has a password, `bert` a
+/// certificate. Each cell is the name under which somebody calls, `-` for none, the status of a
+/// refusal, or `x` when there is no connection.
 const WHO: &str = "
-users client_ca anonymous | https: none ann wrong bert both | http: none ann wrong | unix: none ann wrong
-no    no        no        |        -    -   -     -    -    |       -    -   -     |       -    -   -
-no    no        yes       |        -    -   -     -    -    |       -    -   -     |       -    -   -
-no    optional  no        |        403  403 403   bert bert |       403  403 403   |       -    -   -
-no    optional  yes       |        -    -   -     bert bert |       -    -   -     |       -    -   -
-no    required  no        |        x    x   x     bert bert |       403  403 403   |       -    -   -
-no    required  yes       |        x    x   x     bert bert |       -    -   -     |       -    -   -
-yes   no        no        |        401  ann 401   401  ann  |       401  ann 401   |       -    ann 401
-yes   no        yes       |        -    ann 401   -    ann  |       -    ann 401   |       -    ann 401
-yes   optional  no        |        401  ann 401   bert ann  |       401  ann 401   |       -    ann 401
-yes   optional  yes       |        -    ann 401   bert ann  |       -    ann 401   |       -    ann 401
-yes   required  no        |        x    x   x     bert ann  |       401  ann 401   |       -    ann 401
-yes   required  yes       |        x    x   x     bert ann  |       -    ann 401   |       -    ann 401
+users client_ca open | https: none ann wrong bert both | http: none ann wrong | unix: none ann wrong
+no    no        no   |        -    -   -     -    -    |       -    -   -     |       -    -   -
+no    no        yes  |        -    -   -     -    -    |       -    -   -     |       -    -   -
+no    optional  no   |        403  403 403   bert bert |       403  403 403   |       -    -   -
+no    optional  yes  |        -    -   -     bert bert |       -    -   -     |       -    -   -
+no    required  no   |        x    x   x     bert bert |       403  403 403   |       -    -   -
+no    required  yes  |        x    x   x     bert bert |       -    -   -     |       -    -   -
+yes   no        no   |        401  ann 401   401  ann  |       401  ann 401   |       -    ann 401
+yes   no        yes  |        -    ann 401   -    ann  |       -    ann 401   |       -    ann 401
+yes   optional  no   |        401  ann 401   bert ann  |       401  ann 401   |       -    ann 401
+yes   optional  yes  |        -    ann 401   bert ann  |       -    ann 401   |       -    ann 401
+yes   required  no   |        x    x   x     bert ann  |       401  ann 401   |       -    ann 401
+yes   required  yes  |        x    x   x     bert ann  |       -    ann 401   |       -    ann 401
 ";
 
 const RULES: &str = "
@@ -64,10 +69,15 @@ methods = ['mult*']
 
 const LISTENERS: [&str; 3] = ["https", "http", "unix"];
 
-/// Who, and what it may call over TCP and through a Unix socket. `system`: introspection and multicall.
+/// Who, and what it may call over TCP and through a Unix socket. `system`: introspection and
+/// multicall.
 const CALLERS: [(&str, &str, &str); 4] = [
     ("", "", "multiply hotcall.plugins system"),
-    ("ann", "add subtract counter.value system", "add multiply counter.value hotcall.plugins system"),
+    (
+        "ann",
+        "add subtract counter.value system",
+        "add multiply counter.value hotcall.plugins system",
+    ),
     ("bert", "subtract system", "multiply hotcall.plugins system"),
     ("op", "hotcall.plugins system", "multiply hotcall.plugins system"),
 ];
@@ -94,7 +104,9 @@ fn who_is_let_in() {
     let mut rows = WHO.trim().lines().map(|row| row.replace('|', " "));
     let head = rows.next().unwrap();
     for row in rows {
-        let [has_users, ca, anonymous, cells @ ..] = &row.split_whitespace().collect::<Vec<_>>()[..] else {
+        let [has_users, ca, anonymous, cells @ ..] =
+            &row.split_whitespace().collect::<Vec<_>>()[..]
+        else {
             panic!("{row}")
         };
         let mut config = String::new();
@@ -114,7 +126,11 @@ fn who_is_let_in() {
                 continue;
             }
             let index = LISTENERS.iter().position(|name| *name == listener).unwrap();
-            assert_eq!(&seen(&server, index, caller, &bert), cells.next().unwrap(), "{row}: {caller}");
+            assert_eq!(
+                &seen(&server, index, caller, &bert),
+                cells.next().unwrap(),
+                "{row}: {caller}"
+            );
         }
         assert_eq!(cells.next(), None);
     }
@@ -180,7 +196,8 @@ fn names_are_of_one_kind() {
     }
 }
 
-/// The bytes of `root` are a BMPString of two other characters, and a TeletexString of unknown ones.
+/// The bytes of `root` are a BMPString of two other characters, and a TeletexString of unknown
+/// ones.
 fn bytes_are_no_name() {
     let authority = Authority::new();
     let config = format!(
@@ -230,12 +247,13 @@ fn who_may_call_what() {
     for (index, listener) in LISTENERS.iter().enumerate() {
         for (name, by_tcp, by_unix) in CALLERS {
             let client = asked(&server, index, Some((name, "secret")).filter(|_| !name.is_empty()));
-            let may: Vec<&str> = (if *listener == "unix" { by_unix } else { by_tcp }).split(' ').collect();
+            let may: Vec<&str> =
+                (if *listener == "unix" { by_unix } else { by_tcp }).split(' ').collect();
             for method in METHODS {
                 let scene = format!("{name:?} calls {method} by {listener}");
                 // A pattern allows a name whether there is such a method or not.
-                let is_allowed =
-                    may.contains(&method) || (method == "counter.none" && may.contains(&"counter.value"));
+                let is_allowed = may.contains(&method)
+                    || (method == "counter.none" && may.contains(&"counter.value"));
                 is_called(&client, method, is_allowed, may.contains(&"system"), &scene);
                 is_shown(&client, method, may.contains(&method), may.contains(&"system"), &scene);
             }
@@ -258,9 +276,13 @@ fn is_called(client: &Client, method: &str, is_allowed: bool, may_batch: bool, s
     };
     let alone = outcome(client, method, params());
     assert_eq!(alone != Err(403), is_allowed, "{scene}: {alone:?}");
-    assert!(!is_allowed || alone.is_ok() || alone == Err(code::METHOD_NOT_FOUND), "{scene}: {alone:?}");
+    assert!(
+        !is_allowed || alone.is_ok() || alone == Err(code::METHOD_NOT_FOUND),
+        "{scene}: {alone:?}"
+    );
 
-    let call = vec![("methodName".into(), method.into()), ("params".into(), Value::Array(params()))];
+    let call =
+        vec![("methodName".into(), method.into()), ("params".into(), Value::Array(params()))];
     let batch = outcome(client, "system.multicall", vec![Value::Array(vec![Value::Struct(call)])]);
     match batch {
         Ok(Value::Array(entries)) if may_batch => {
@@ -305,8 +327,10 @@ fn nobody_serves_by_mistake() {
         let config = format!("http = ['{address}']\n{keys}\n[[allow]]\nmethods = []\n");
         fs::write(root.path().join("c"), config).unwrap();
         let mut command = Command::new(artifacts::hotcall());
-        let output =
-            command.args(["serve", "--config", "c", "--state-dir", "s"]).current_dir(root.path()).output();
+        let output = command
+            .args(["serve", "--config", "c", "--state-dir", "s"])
+            .current_dir(root.path())
+            .output();
         let said = String::from_utf8(output.unwrap().stderr).unwrap();
         // The rule that cannot be meant ends the others.
         let why = if is_open { "allow_anonymous = true" } else { "an empty list fits nothing" };

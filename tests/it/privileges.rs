@@ -18,9 +18,15 @@ use std::process::{Child, Command, Output, Stdio};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial_as_root("privileges::root_becomes_the_user_once_it_listens", root_becomes_the_user),
-        trial_as_root("privileges::what_keeps_root_from_becoming_the_user_is_said", what_is_in_the_way),
+        trial_as_root(
+            "privileges::what_keeps_root_from_becoming_the_user_is_said",
+            what_is_in_the_way,
+        ),
         trial_as_root("privileges::memory_with_keys_is_shown_to_nobody", memory_is_not_shown),
-        trial_as_root("privileges::users_that_come_later_are_shown_to_nobody", later_users_are_not_shown),
+        trial_as_root(
+            "privileges::users_that_come_later_are_shown_to_nobody",
+            later_users_are_not_shown,
+        ),
         trial_as_root("privileges::a_wider_unix_socket_makes_no_operators", wider_sockets),
         trial_as_root("privileges::an_ordinary_user_develops", ordinary_user_develops),
         trial("privileges::secrets_never_reach_the_log", secrets_stay_out_of_the_log),
@@ -53,12 +59,18 @@ fn setup(root: &Path) -> Setup {
 fn status(server: &Server, name: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
-    line.unwrap_or_else(|| panic!("{name}: {text}")).split_whitespace().collect::<Vec<_>>().join(" ")
+    line.unwrap_or_else(|| panic!("{name}: {text}"))
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// One below 1024 that is free.
 fn low_port() -> u16 {
-    (600..1024).rev().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free low port")
+    (600..1024)
+        .rev()
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free low port")
 }
 
 fn root_becomes_the_user() {
@@ -88,7 +100,10 @@ fn root_becomes_the_user() {
     assert_eq!(status(&server, "NoNewPrivs"), "1");
     for task in fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap() {
         let text = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
-        assert!(text.contains("NoNewPrivs:\t1") && text.contains(&format!("Uid:\t{ID}\t")), "{text}");
+        assert!(
+            text.contains("NoNewPrivs:\t1") && text.contains(&format!("Uid:\t{ID}\t")),
+            "{text}"
+        );
     }
     for path in [server.state(), socket.clone()] {
         let meta = fs::symlink_metadata(&path).unwrap();
@@ -97,7 +112,10 @@ fn root_becomes_the_user() {
     for listener in 0..2 {
         let inherited: String =
             asked(&server, listener, Some(("ann", "secret"))).call("inherited", ()).unwrap();
-        assert!(inherited.contains("USER=nobody") && inherited.contains("HOME=/nonexistent"), "{inherited}");
+        assert!(
+            inherited.contains("USER=nobody") && inherited.contains("HOME=/nonexistent"),
+            "{inherited}"
+        );
     }
     for path in [&issued.key, &users] {
         let path = path.display().to_string();
@@ -113,7 +131,8 @@ fn root_becomes_the_user() {
     server.wait_for_log(&["SIGHUP", "cannot read", "everything stays as it is"]);
     rustix::fs::chown(&users, Some(rustix::fs::Uid::from_raw(ID)), None).unwrap();
     rustix::fs::chown(&issued.key, Some(rustix::fs::Uid::from_raw(ID)), None).unwrap();
-    // A plugin's probe and generation are made by the user too, out of a process that is not dumpable.
+    // A plugin's probe and generation are made by the user too, out of a process that is not
+    // dumpable.
     let anew = Command::new(artifacts::hotcall())
         .args(["reload", &format!("unix:{}", socket.display()), "deployed"])
         .output()
@@ -144,7 +163,10 @@ fn what_is_in_the_way() {
     fs::write(path("mode.toml"), "unix_mode = '0999'\n").unwrap();
     fs::write(path("unix.toml"), "unix_group = 'no such group'\n").unwrap();
     let rows: [(&[&str], &str); 6] = [
-        (&["--user", "no such user"], "there is no user no such user: make it with: useradd --system"),
+        (
+            &["--user", "no such user"],
+            "there is no user no such user: make it with: useradd --system",
+        ),
         (&["--user", USER, "--group", "no such group"], "there is no group no such group"),
         (&["--config", "group.toml"], "group says nothing without user"),
         (&["--config", "mode.toml"], "unix_mode is \"0999\""),
@@ -156,7 +178,8 @@ fn what_is_in_the_way() {
         assert_eq!(code, Some(1), "{arguments:?}: {error}");
         assert!(error.contains(says) && error.lines().count() == 1, "{arguments:?}: {error}");
     }
-    let by_another = as_user(artifacts::hotcall(), &["serve", "--http=127.0.0.1:0", "--user", "daemon"]);
+    let by_another =
+        as_user(artifacts::hotcall(), &["serve", "--http=127.0.0.1:0", "--user", "daemon"]);
     let error = String::from_utf8_lossy(&by_another.stderr).into_owned();
     assert!(
         !by_another.status.success() && error.contains("only root can become the user daemon"),
@@ -171,12 +194,17 @@ fn memory_is_not_shown() {
     for (core_dumps, owner) in [(false, 0), (true, ID)] {
         let root = open_directory();
         let config = format!("user = '{USER}'\ncore_dumps = {core_dumps}\n");
-        let server =
-            setup(root.path()).config(&config).plugin("deployed.so", &deployed(root.path(), &[])).start();
+        let server = setup(root.path())
+            .config(&config)
+            .plugin("deployed.so", &deployed(root.path(), &[]))
+            .start();
         assert_eq!(owner_of_memory(&server), owner, "{core_dumps}");
         assert!(core_limit_is_0(&server) || core_dumps);
         let inherited: String = server.client().call("inherited", ()).unwrap();
-        assert!(core_dumps || inherited.ends_with("\n0\n"), "nor by programs that it starts: {inherited}");
+        assert!(
+            core_dumps || inherited.ends_with("\n0\n"),
+            "nor by programs that it starts: {inherited}"
+        );
     }
 }
 
@@ -203,17 +231,21 @@ fn later_users_are_not_shown() {
         fs::write(path("config"), format!("core_dumps = {core_dumps}\n")).unwrap();
         // Not by `user`: who becomes another user is not dumpable anyway.
         let server = setup(root.path())
-            .after(&format!("exec setpriv --reuid {USER} --regid {GROUP} --clear-groups \"$0\" \"$@\""))
+            .after(&format!(
+                "exec setpriv --reuid {USER} --regid {GROUP} --clear-groups \"$0\" \"$@\""
+            ))
             .argument(format!("--config={}", path("config").display()))
             .argument("--http=127.0.0.1:0")
             .start();
         assert_eq!(owner_of_memory(&server), ID, "there is nothing to hide");
 
-        // What the file says of core dumps now is for the next start, and users that go have been in the memory.
+        // What the file says of core dumps now is for the next start, and users that go have been
+        // in the memory.
         for users in [format!("users = {:?}\n", path("users")), String::new()] {
             fs::write(path("config"), format!("{users}core_dumps = true\n")).unwrap();
             server.signal(Signal::HUP);
-            let asks = || asked(&server, 0, None).call::<Vec<String>>("system.listMethods", ()).is_err();
+            let asks =
+                || asked(&server, 0, None).call::<Vec<String>>("system.listMethods", ()).is_err();
             wait_until("the new config", || asks() != users.is_empty());
             assert_eq!(owner_of_memory(&server), if core_dumps { ID } else { 0 }, "{users}");
             assert!(core_limit_is_0(&server) || core_dumps, "{users}");
@@ -228,12 +260,16 @@ fn as_user(program: &Path, arguments: &[&str]) -> Output {
 
 fn by_user(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", USER, "--regid", GROUP, "--clear-groups"]).arg(program).args(arguments);
+    command
+        .args(["--reuid", USER, "--regid", GROUP, "--clear-groups"])
+        .arg(program)
+        .args(arguments);
     command.env("HOME", "/nonexistent");
     command
 }
 
-/// What `make` builds it writes through a descriptor of the server's, which only root could reach if the server kept others out.
+/// What `make` builds it writes through a descriptor of the server's, which only root could reach
+/// if the server kept others out.
 fn ordinary_user_develops() {
     let root = open_directory();
     let path = |name: &str| root.path().join(name);
@@ -250,7 +286,8 @@ fn ordinary_user_develops() {
     let log = fs::File::create(path("log")).unwrap();
     let arguments = ["dev", "sources", "--state-dir", "state", "--https", "127.0.0.1:0"];
     let mut command = by_user(artifacts::hotcall(), &arguments);
-    let mut dev = Ended(command.current_dir(root.path()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    let mut dev =
+        Ended(command.current_dir(root.path()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
     let said = || fs::read_to_string(path("log")).unwrap();
     wait_until("the plugin, built or not", || {
         said().contains("deployed.so serves 2 methods") || said().contains("ERROR")
@@ -276,8 +313,12 @@ impl Drop for Ended {
 }
 
 fn wider_sockets() {
-    let rows =
-        [("0600", None, false), ("0660", None, false), ("0660", Some(GROUP), true), ("0666", None, true)];
+    let rows = [
+        ("0600", None, false),
+        ("0660", None, false),
+        ("0660", Some(GROUP), true),
+        ("0666", None, true),
+    ];
     for (mode, group, lets_in) in rows {
         let root = open_directory();
         let socket = root.path().join("s");
@@ -310,7 +351,8 @@ fn secrets_stay_out_of_the_log() {
     let authority = Authority::new();
     let issued = authority.issue("one", "one", &["127.0.0.1"]);
     let key = PKey::private_key_from_pem(&fs::read(&issued.key).unwrap()).unwrap();
-    let encrypted = key.private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), PASSPHRASE.as_bytes());
+    let encrypted =
+        key.private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), PASSPHRASE.as_bytes());
     let (passphrase, users) = (root.path().join("passphrase"), root.path().join("users"));
     for (path, bytes) in [(&issued.key, encrypted.unwrap()), (&passphrase, PASSPHRASE.into())] {
         fs::write(path, bytes).unwrap();
@@ -318,8 +360,9 @@ fn secrets_stay_out_of_the_log() {
     }
     assert!(passwd(&users, "ann", PASSWORD).status.success());
     let (cert, key) = (issued.cert.display(), issued.key.display());
-    let config =
-        format!("cert = '{cert}'\nkey = '{key}'\nkey_passphrase_file = {passphrase:?}\nusers = {users:?}\n");
+    let config = format!(
+        "cert = '{cert}'\nkey = '{key}'\nkey_passphrase_file = {passphrase:?}\nusers = {users:?}\n"
+    );
     let mut server = Setup::new()
         .config(&config)
         .argument("--https=127.0.0.1:0")
@@ -330,14 +373,16 @@ fn secrets_stay_out_of_the_log() {
         .start();
     let right = base64(&format!("ann:{PASSWORD}"));
     for listener in 0..2 {
-        let call = |password| asked(&server, listener, Some(("ann", password))).call::<i32>("add", (2, 3));
+        let call =
+            |password| asked(&server, listener, Some(("ann", password))).call::<i32>("add", (2, 3));
         assert_eq!(call(PASSWORD).unwrap(), 5);
         assert!(call(WRONG).is_err());
     }
     // Through tiny_http, in a request that is refused, and in one that is none.
     let authorization = format!("Host: localhost\r\nAuthorization: Basic {right}\r\n");
     for head in ["GET /RPC2 HTTP/1.1", "HEAD /none HTTP/1.1", "GET /RPC2 HTTP/1.1 x"] {
-        let url = server.urls()[1].strip_prefix("http://").unwrap().trim_end_matches("/RPC2").to_owned();
+        let url =
+            server.urls()[1].strip_prefix("http://").unwrap().trim_end_matches("/RPC2").to_owned();
         let mut stream = std::net::TcpStream::connect(url).unwrap();
         let request = format!("{head}\r\nConnection: close\r\n{authorization}\r\n");
         std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
@@ -353,8 +398,15 @@ fn secrets_stay_out_of_the_log() {
     let log = server.log();
     let hash = fs::read_to_string(&users).unwrap();
     let hash = hash.trim().rsplit('$').next().unwrap().to_owned();
-    let secrets =
-        [PASSPHRASE, "another passphrase", PASSWORD, WRONG, &right, &base64(&format!("ann:{WRONG}")), &hash];
+    let secrets = [
+        PASSPHRASE,
+        "another passphrase",
+        PASSWORD,
+        WRONG,
+        &right,
+        &base64(&format!("ann:{WRONG}")),
+        &hash,
+    ];
     for secret in secrets {
         assert!(!log.contains(secret), "{secret}: {log}");
     }

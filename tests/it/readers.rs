@@ -24,7 +24,10 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("readers::one_address_cannot_take_the_memory_of_the_others", one_address_has_a_share),
         trial("readers::silent_readers_are_cut_off", silent_reader),
-        trial("readers::a_silent_reader_on_a_unix_socket_is_named_so", silent_reader_on_a_unix_socket),
+        trial(
+            "readers::a_silent_reader_on_a_unix_socket_is_named_so",
+            silent_reader_on_a_unix_socket,
+        ),
         trial("readers::a_slow_reader_gets_its_whole_answer", slow_reader),
         trial("readers::a_trickle_does_not_keep_an_answer", || trickle(false)),
         trial("readers::a_trickle_does_not_keep_an_answer_over_tls", || trickle(true)),
@@ -35,8 +38,8 @@ pub fn trials() -> Vec<Trial> {
 const LARGE: i32 = 7 << 20;
 const FIRST: &str = "127.0.0.1";
 const OTHER: &str = "[::1]";
-const SMALL: &str =
-    "[limits]\nbody_bytes_max = 8_388_608\nresponse_bytes_max = 8_388_608\nbodies_bytes_max = 33_554_432\n";
+const SMALL: &str = "[limits]\nbody_bytes_max = 8_388_608\nresponse_bytes_max = 8_388_608\n\
+    bodies_bytes_max = 33_554_432\n";
 
 fn start(limits: &str) -> Server {
     Setup::new()
@@ -85,9 +88,16 @@ fn one_address_has_a_share() {
         answer.text().contains("bodies_per_address_percent_max").then_some(answer)
     };
     let refused = hotcall_tests::wait_for("the address' share to be taken", refused);
-    assert!(refused.status == 200 && refused.text().contains("-32002"), "it was executed: {refused:?}");
+    assert!(
+        refused.status == 200 && refused.text().contains("-32002"),
+        "it was executed: {refused:?}"
+    );
     let unread = answer(&server, FIRST, &large_request);
-    assert_eq!((unread.status, unread.field("Retry-After")), (503, Some("1")), "it was not: {unread:?}");
+    assert_eq!(
+        (unread.status, unread.field("Retry-After")),
+        (503, Some("1")),
+        "it was not: {unread:?}"
+    );
     let is_served = |request: &str| {
         let answer = answer(&server, OTHER, request);
         answer.status == 200 && !answer.text().contains("-32002")
@@ -95,7 +105,8 @@ fn one_address_has_a_share() {
     wait_until("another address to be served", || is_served(&large_answer));
     wait_until("its requests, too", || is_served(&large_request));
     assert!(answer(&server, FIRST, &post("", &call("echo", 1))).is_int(1), "small ones are served");
-    let is_told = |line: &&str| line.contains("WARN") && line.contains("bodies_per_address_percent_max");
+    let is_told =
+        |line: &&str| line.contains("WARN") && line.contains("bodies_per_address_percent_max");
     let told = server.log().lines().filter(is_told).count();
     assert!(told <= 1, "one line, however many were refused: {}", server.log());
     drop(silent);
@@ -160,7 +171,8 @@ fn slow_reader() {
     assert!(!server.log().contains("did not take its answer"), "{}", server.log());
 }
 
-/// Each time it takes a little, long before `request_ms_max` has passed, and in all less than the least that it has to take.
+/// Each time it takes a little, long before `request_ms_max` has passed, and in all less than the
+/// least that it has to take.
 fn trickle(has_tls: bool) {
     const PIECE: usize = 1 << 10;
     const PAUSE: Duration = Duration::from_millis(100);

@@ -101,10 +101,13 @@ fn plugin_in_rust() {
     let url = served.line.strip_prefix("listening ").unwrap();
     let bring = printed[3].replace("https://127.0.0.1:8443", url);
     assert_eq!(run(&mut sh(&bring, package)).trim(), "\"Hello, world!\"");
-    let client = hotcall_tests::client(url).ca_file(package.join("state/dev-cert.pem")).build().unwrap();
+    let client =
+        hotcall_tests::client(url).ca_file(package.join("state/dev-cert.pem")).build().unwrap();
     let loud: String = client.call("greet", ("world", true)).unwrap();
     assert_eq!(loud, "HELLO, WORLD!");
-    assert!(client.call::<String>("greet", "").unwrap_err().to_string().contains("nobody to greet"));
+    assert!(
+        client.call::<String>("greet", "").unwrap_err().to_string().contains("nobody to greet")
+    );
 
     fs::write(package.join("src/lib.rs"), source.replace("\"Hello, ", "\"Goodbye, ")).unwrap();
     run(&mut sh(&bring, package));
@@ -135,7 +138,8 @@ fn config_file() {
     assert!(root.path().join("state/dev-cert.pem").exists(), "state_dir is beside the file");
 }
 
-/// `make run`, as README.md has it, but a debug build on a free port, so that the test is quick and alone.
+/// `make run`, as README.md has it, but a debug build on a free port, so that the test is quick and
+/// alone.
 fn make_run() {
     assert!(blocks("sh")[0].starts_with("make run "));
     let state = tempfile::tempdir().unwrap();
@@ -145,7 +149,8 @@ fn make_run() {
     make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MAKEOVERRIDES");
     let served = Served::start(make, "listening ");
     let url = served.line.strip_prefix("listening ").unwrap();
-    let client = hotcall_tests::client(url).ca_file(state.path().join("dev-cert.pem")).build().unwrap();
+    let client =
+        hotcall_tests::client(url).ca_file(state.path().join("dev-cert.pem")).build().unwrap();
     let call = |method: &str, params: Vec<Value>| {
         wait_for(method, || client.call::<Value>(method, params.clone()).ok())
     };

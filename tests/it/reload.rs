@@ -16,8 +16,14 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("reload::fifty_replacements_under_load_fail_no_call", replacements_under_load),
         trial("reload::bad_files_are_refused_and_the_old_version_serves", bad_files_are_refused),
-        trial("reload::a_removed_file_takes_its_methods_along_and_brings_them_back", removal_and_return),
-        trial("reload::the_directory_may_be_missing_and_go_and_come", the_directory_may_go_and_come),
+        trial(
+            "reload::a_removed_file_takes_its_methods_along_and_brings_them_back",
+            removal_and_return,
+        ),
+        trial(
+            "reload::the_directory_may_be_missing_and_go_and_come",
+            the_directory_may_go_and_come,
+        ),
         trial("reload::one_name_has_one_owner", one_name_has_one_owner),
         trial("reload::a_rust_plugin_replaces_a_plugin_in_c", languages_mix),
         trial("reload::without_watching_a_hangup_rescans", hangup_rescans),
@@ -37,12 +43,19 @@ impl Versions {
     }
 
     fn special(&self, version: i32, defines: &[&str]) -> PathBuf {
-        let output = self.0.path().join(format!("v{version}{}.so", defines.join("").replace(['"', '/'], "")));
+        let output = self
+            .0
+            .path()
+            .join(format!("v{version}{}.so", defines.join("").replace(['"', '/'], "")));
         if !output.exists() {
             let define = format!("-DVERSION={version}");
             let arguments: Vec<&str> =
                 std::iter::once(define.as_str()).chain(defines.iter().copied()).collect();
-            artifacts::compile_c(&repository().join("tests/fixtures/version.c"), &output, &arguments);
+            artifacts::compile_c(
+                &repository().join("tests/fixtures/version.c"),
+                &output,
+                &arguments,
+            );
         }
         output
     }
@@ -56,7 +69,9 @@ fn version_of(server: &Server) -> Result<i32, Error> {
 }
 
 fn wait_for_version(server: &Server, wanted: i32) {
-    wait_until(format!("version {wanted}"), || version_of(server).is_ok_and(|version| version == wanted));
+    wait_until(format!("version {wanted}"), || {
+        version_of(server).is_ok_and(|version| version == wanted)
+    });
 }
 
 fn is_not_found(result: &Result<Value, Error>) -> bool {
@@ -119,7 +134,11 @@ fn replacements_under_load() {
             load.goes_on();
         }
     });
-    assert_eq!(seen.into_inner().unwrap(), (0..=REPLACEMENTS).collect(), "each version answered somebody");
+    assert_eq!(
+        seen.into_inner().unwrap(),
+        (0..=REPLACEMENTS).collect(),
+        "each version answered somebody"
+    );
 }
 
 fn bad_files_are_refused() {
@@ -195,7 +214,10 @@ fn one_name_has_one_owner() {
     let server = Setup::new().plugin("a.so", &versions.special(1, &["-DPLUGIN=\"first\""])).start();
     fs::copy(versions.special(2, &["-DPLUGIN=\"second\""]), server.plugins().join("b.so")).unwrap();
     let line = server.wait_for_log(&["is not served", "b.so"]);
-    assert!(line.contains("first") && line.contains("second") && line.contains("version"), "{line}");
+    assert!(
+        line.contains("first") && line.contains("second") && line.contains("version"),
+        "{line}"
+    );
     assert_eq!(version_of(&server).unwrap(), 1);
     fs::remove_file(server.plugins().join("a.so")).unwrap();
     wait_for_version(&server, 2);
@@ -212,7 +234,8 @@ fn languages_mix() {
 
 fn hangup_rescans() {
     let versions = Versions::new();
-    let server = Setup::new().plugin("version.so", &versions.version(1)).argument("--watch=off").start();
+    let server =
+        Setup::new().plugin("version.so", &versions.version(1)).argument("--watch=off").start();
     put(&server, &versions.version(2), Way::Move);
     assert_eq!(version_of(&server).unwrap(), 1);
     server.signal(rustix::process::Signal::HUP);

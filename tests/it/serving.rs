@@ -58,7 +58,8 @@ fn a_second_signal_exits() {
     assert!(call.join().unwrap().is_err());
 }
 
-/// Without the probe, a plugin whose `create` hangs hangs the start: the server can still be told to stop.
+/// Without the probe, a plugin whose `create` hangs hangs the start: the server can still be told
+/// to stop.
 fn a_signal_ends_a_start() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("plugins")).unwrap();
@@ -66,7 +67,13 @@ fn a_signal_ends_a_start() {
     artifacts::compile_c(&source, &root.path().join("plugins/hangs.so"), &["-DCREATE=hang"]);
     fs::write(root.path().join("hotcall.toml"), "probe = false\n").unwrap();
     let mut serve = Command::new(artifacts::hotcall());
-    serve.current_dir(root.path()).args(["serve", "--config", "hotcall.toml", "--state-dir", "state"]);
+    serve.current_dir(root.path()).args([
+        "serve",
+        "--config",
+        "hotcall.toml",
+        "--state-dir",
+        "state",
+    ]);
     let mut child = serve.args(["--https", "127.0.0.1:0"]).stderr(Stdio::null()).spawn().unwrap();
     // Its private copy is there just before it is loaded.
     let copies = || fs::read_dir(root.path().join("state")).into_iter().flatten().flatten();
@@ -86,8 +93,9 @@ fn a_killed_server_leaves_nothing() {
     first.signal(Signal::KILL);
     first.wait();
     let runs = || -> Vec<String> {
-        let names =
-            fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = fs::read_dir(&state)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.starts_with("run-")).collect()
     };
     let stale = runs();
@@ -112,7 +120,9 @@ fn several_listeners() {
         .argument("--https=[::1]:0")
         .argument("--http=127.0.0.1:0")
         .start();
-    let [first, second, third] = server.urls() else { panic!("three listeners: {:?}", server.urls()) };
+    let [first, second, third] = server.urls() else {
+        panic!("three listeners: {:?}", server.urls())
+    };
     assert!(
         first.starts_with("https://127.0.0.1:") && second.starts_with("https://[::1]:"),
         "{first} {second}"
@@ -120,7 +130,11 @@ fn several_listeners() {
     assert!(third.starts_with("http://127.0.0.1:"), "{third}");
     for url in server.urls() {
         let client = hotcall_tests::client(url).ca_file(server.ca()).build().unwrap();
-        assert_eq!(client.call::<Value>("echo", vec![Value::Int(1)]).unwrap(), Value::Int(1), "{url}");
+        assert_eq!(
+            client.call::<Value>("echo", vec![Value::Int(1)]).unwrap(),
+            Value::Int(1),
+            "{url}"
+        );
     }
 }
 
@@ -138,10 +152,14 @@ fn what_cannot_start_says_why() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     fs::write(root.path().join("depth.toml"), "[limits]\nxml_depth_max = 100_000\n").unwrap();
-    fs::write(root.path().join("name.toml"), "[limits]\nxml_element_name_bytes_max = 10\n").unwrap();
+    fs::write(root.path().join("name.toml"), "[limits]\nxml_element_name_bytes_max = 10\n")
+        .unwrap();
     let cases: [(&[&str], &str); 9] = [
         (&["--config", "depth.toml"], "limits.xml_depth_max is 100000 and may be 1 to 1000"),
-        (&["--config", "name.toml"], "limits.xml_element_name_bytes_max is 10 and must be at least 32"),
+        (
+            &["--config", "name.toml"],
+            "limits.xml_element_name_bytes_max is 10 and must be at least 32",
+        ),
         (&["--workers", "100000"], "workers may be 1 to 1024"),
         (&["--https", "0.0.0.0:0"], "needs a certificate: give --cert and --key"),
         (&["--http", &taken], "cannot listen on"),
@@ -162,7 +180,10 @@ fn what_cannot_start_says_why() {
     few_files.args(["-c", "ulimit -n 40; exec \"$0\" serve --http 127.0.0.1:0 --state-dir state"]);
     let output = few_files.arg(artifacts::hotcall()).current_dir(root.path()).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("hotcall: the limit of open files leaves none for connections"), "{error}");
+    assert!(
+        error.contains("hotcall: the limit of open files leaves none for connections"),
+        "{error}"
+    );
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{error}");
     assert_eq!(serve(root.path(), &["--https", "nowhere"]).status.code(), Some(2));
     assert_eq!(serve(root.path(), &["--cert", "c.pem"]).status.code(), Some(2));
@@ -184,14 +205,19 @@ fn config_is_checked() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let config = |key: &Path| {
-        let (cert, key, ca) = (one.cert.display(), key.display(), authority.ca().display().to_string());
+        let (cert, key, ca) =
+            (one.cert.display(), key.display(), authority.ca().display().to_string());
         format!(
-            "https = ['{address}']\nunix = ['s']\ncert = '{cert}'\nkey = '{key}'\nclient_ca = '{ca}'\nstate_dir = 'new'\n"
+            "https = ['{address}']\nunix = ['s']\ncert = '{cert}'\nkey = '{key}'\n\
+             client_ca = '{ca}'\nstate_dir = 'new'\n"
         )
     };
     let right = check_config(root.path(), &config(&one.key));
     let shown = String::from_utf8(right.stdout).unwrap();
-    assert_eq!((right.status.code(), String::from_utf8(right.stderr).unwrap()), (Some(0), String::new()));
+    assert_eq!(
+        (right.status.code(), String::from_utf8(right.stderr).unwrap()),
+        (Some(0), String::new())
+    );
     for part in [
         &format!("https://{address}/RPC2"),
         "unix:s",
@@ -202,7 +228,8 @@ fn config_is_checked() {
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    let left: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["hotcall.toml"], "nothing is made");
 
     let open = root.path().join("open.key");
@@ -213,7 +240,10 @@ fn config_is_checked() {
         ("https = ['0.0.0.0:443']\n".into(), "https on 0.0.0.0:443 needs a certificate"),
         ("client_auth = 'optional'\n".into(), "client_auth says nothing without client_ca"),
         ("client_ca = 'none.pem'\n".into(), "cannot read none.pem"),
-        (config(&open), "is a secret, and its mode 644 lets others read or change it: chmod g-w,o="),
+        (
+            config(&open),
+            "is a secret, and its mode 644 lets others read or change it: chmod g-w,o=",
+        ),
         ("users = 'none'\n".into(), "none"),
         ("http = ['0.0.0.0:80']\n".into(), "or accept all callers with allow_anonymous = true"),
         ("[[allow]]\nmethods = []\n".into(), "[[allow]] number 1: an empty list fits nothing"),
@@ -223,7 +253,10 @@ fn config_is_checked() {
         ),
         ("[limits]\nhttps = []\n".into(), "it belongs above the first [table]"),
         ("conections_max = 1\n".into(), "did you mean `connections_max` under [limits]?"),
-        ("[limits]\nconnections_max = 0\n".into(), "limits.connections_max is 0 and must be at least 1"),
+        (
+            "[limits]\nconnections_max = 0\n".into(),
+            "limits.connections_max is 0 and must be at least 1",
+        ),
         (
             "http = ['127.0.0.1:80']\nhttps = ['127.0.0.1:80']\n".into(),
             "http://127.0.0.1:80/RPC2 would listen where https://127.0.0.1:80/RPC2 listens already",

@@ -69,17 +69,24 @@ impl Client<'_> {
     fn connects_to(&self, address: &str, with: &str) -> End {
         let mut client = Command::new("openssl");
         client.args(["s_client", "-connect", address, self.version, "-servername", "localhost"]);
-        client.args(["-alpn", "h2,http/1.1", "-verify_return_error", "-CAfile"]).arg(self.server.ca());
+        client
+            .args(["-alpn", "h2,http/1.1", "-verify_return_error", "-CAfile"])
+            .arg(self.server.ca());
         if let Some(issued) = self.issued {
             client.arg("-cert").arg(&issued.cert).arg("-key").arg(&issued.key);
         }
         client.arg(with).arg(self.session).arg("-ign_eof");
-        let mut client =
-            client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut client = client
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         // An answer is read to its end, and with it the tickets that come before it.
         let padding = "x".repeat(REQUEST_BYTES);
-        let request =
-            format!("OPTIONS /RPC2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: {padding}\r\n\r\n");
+        let request = format!(
+            "OPTIONS /RPC2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: {padding}\r\n\r\n"
+        );
         // Who is refused may be gone already.
         drop(client.stdin.take().unwrap().write_all(request.as_bytes()));
         let output = client.wait_with_output().unwrap();
@@ -99,8 +106,8 @@ impl Client<'_> {
     }
 }
 
-/// A proxy for one connection. It holds what the client sends after the server's first bytes: the end
-/// of the handshake, and the request if the client sends it in the same flight.
+/// A proxy for one connection. It holds what the client sends after the server's first bytes: the
+/// end of the handshake, and the request if the client sends it in the same flight.
 struct Between {
     address: String,
     is_held: Receiver<()>,
@@ -131,7 +138,8 @@ impl Between {
         let thread = thread::spawn(move || {
             let (mut client, _) = listener.accept().unwrap();
             let mut server = TcpStream::connect(to).unwrap();
-            let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            let (mut from_server, mut to_client) =
+                (server.try_clone().unwrap(), client.try_clone().unwrap());
             let has_answered = Arc::new(AtomicBool::new(false));
             let answered = Arc::clone(&has_answered);
             let back = thread::spawn(move || {
@@ -169,14 +177,15 @@ impl Between {
     }
 }
 
-/// The server takes a new list of revoked certificates while two clients shake hands. It serves neither
-/// the revoked one nor the other one, and tells both to connect again.
+/// The server takes a new list of revoked certificates while two clients shake hands. It serves
+/// neither the revoked one nor the other one, and tells both to connect again.
 fn overtaken() {
     for version in VERSIONS {
         for with in ["-sess_out", "-sess_in"] {
             let authority = Authority::new();
             let issued = authority.issue("server", "localhost", HOSTS);
-            let (ann, bob) = (authority.issue("ann", "Ann", &[]), authority.issue("bob", "Bob", &[]));
+            let (ann, bob) =
+                (authority.issue("ann", "Ann", &[]), authority.issue("bob", "Bob", &[]));
             let list = authority.revoke(&[]);
             let keys = format!(
                 "client_ca = {:?}\nclient_crl = {list:?}\n{CONFIG}handshake_ms_max = 60_000\n",
@@ -184,7 +193,12 @@ fn overtaken() {
             );
             let server = served(&authority, &issued, &keys);
             let (of_ann, of_bob) = (authority.path("session-ann"), authority.path("session-bob"));
-            let client = |issued, session| Client { server: &server, version, issued: Some(issued), session };
+            let client = |issued, session| Client {
+                server: &server,
+                version,
+                issued: Some(issued),
+                session,
+            };
             let (ann, bob) = (client(&ann, &of_ann), client(&bob, &of_bob));
             // In a full handshake of TLS 1.2 the server speaks last.
             let with_request = (version, with) != ("-tls1_2", "-sess_out");
@@ -213,7 +227,8 @@ fn overtaken() {
                 }
                 for end in ends {
                     let end = end.join().unwrap();
-                    // A request that comes later than the server waits for it may cost the client the answer.
+                    // A request that comes later than the server waits for it may cost the client
+                    // the answer.
                     let is_late = !with_request && end == End::Refused;
                     assert!(is_late || end == End::Unavailable, "{version} {with}: {end:?}");
                 }
@@ -253,7 +268,8 @@ fn revoked() {
         for auth in ["required", "optional"] {
             let authority = Authority::new();
             let issued = authority.issue("server", "localhost", HOSTS);
-            let (ann, bob) = (authority.issue("ann", "Ann", &[]), authority.issue("bob", "Bob", &[]));
+            let (ann, bob) =
+                (authority.issue("ann", "Ann", &[]), authority.issue("bob", "Bob", &[]));
             let list = authority.revoke(&[]);
             let keys = format!(
                 "client_ca = {:?}\nclient_crl = {list:?}\nclient_auth = '{auth}'\n{CONFIG}",
@@ -261,10 +277,19 @@ fn revoked() {
             );
             let server = served(&authority, &issued, &keys);
             let (of_ann, of_bob) = (authority.path("session-ann"), authority.path("session-bob"));
-            let client = |issued, session| Client { server: &server, version, issued: Some(issued), session };
+            let client = |issued, session| Client {
+                server: &server,
+                version,
+                issued: Some(issued),
+                session,
+            };
             let (ann, bob) = (client(&ann, &of_ann), client(&bob, &of_bob));
             for client in [&ann, &bob] {
-                assert_eq!((client.begins(), client.resumes()), (End::New, End::Reused), "{version} {auth}");
+                assert_eq!(
+                    (client.begins(), client.resumes()),
+                    (End::New, End::Reused),
+                    "{version} {auth}"
+                );
             }
 
             authority.revoke(&[bob.issued.unwrap()]);
@@ -286,7 +311,8 @@ fn expired() {
     let authority = Authority::new();
     let issued = authority.issue("server", "localhost", HOSTS);
     let session = authority.path("session");
-    let server = served(&authority, &issued, &format!("client_ca = {:?}\n{CONFIG}", authority.ca()));
+    let server =
+        served(&authority, &issued, &format!("client_ca = {:?}\n{CONFIG}", authority.ca()));
     let since = Instant::now();
     for version in VERSIONS {
         // On a slow machine it may expire before the handshake.
@@ -306,7 +332,8 @@ fn expired() {
     }
     let lines = |level: &str| {
         let log = server.log();
-        let refused = log.lines().filter(|line| line.contains("the client's certificate has expired"));
+        let refused =
+            log.lines().filter(|line| line.contains("the client's certificate has expired"));
         refused.filter(|line| line.contains(level)).count()
     };
     wait_until("a line for each", || lines("") == VERSIONS.len() * TRIES);

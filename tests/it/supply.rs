@@ -1,4 +1,5 @@
-//! The supply chain: builds use the versions in the lock file, and the same source gives the same bytes everywhere.
+//! The supply chain: builds use the versions in the lock file, and the same source gives the same
+//! bytes everywhere.
 
 use crate::trial;
 use hotcall_tests::artifacts::run;
@@ -18,13 +19,18 @@ pub fn trials() -> Vec<Trial> {
     ];
     // It takes minutes, so only `make test-reproducible` asks for it.
     if env::var_os("HOTCALL_TESTS_RELEASE").is_some() {
-        trials.push(trial("supply::a_release_is_the_same_bytes_in_two_folders", release_is_reproducible));
+        trials.push(trial(
+            "supply::a_release_is_the_same_bytes_in_two_folders",
+            release_is_reproducible,
+        ));
     }
     trials
 }
 
-/// cargo's commands that resolve dependencies, and would change a stale lock file without `--locked`.
-const RESOLVING: [&str; 9] = ["bench", "build", "check", "clippy", "doc", "install", "run", "rustc", "test"];
+/// cargo's commands that resolve dependencies, and would change a stale lock file without
+/// `--locked`.
+const RESOLVING: [&str; 9] =
+    ["bench", "build", "check", "clippy", "doc", "install", "run", "rustc", "test"];
 
 fn locked() {
     let makefile = fs::read_to_string(repository().join("Makefile")).unwrap();
@@ -47,7 +53,8 @@ fn assert_locked(of: &str, script: &str) -> usize {
         let words: Vec<_> = command.split_whitespace().collect();
         words.windows(2).any(|pair| pair[0] == "cargo" && RESOLVING.contains(&pair[1]))
     });
-    let inspect = |command: &&str| assert!(command.contains(" --locked"), "{of} builds unlocked: {command}");
+    let inspect =
+        |command: &&str| assert!(command.contains(" --locked"), "{of} builds unlocked: {command}");
     commands.inspect(inspect).count()
 }
 
@@ -85,7 +92,8 @@ fn release_is_reproducible() {
 /// Files that make has made, by their names.
 type Built = BTreeMap<String, Vec<u8>>;
 
-/// Runs make with these arguments in two copies of the repository, and compares the `count` files that it made.
+/// Runs make with these arguments in two copies of the repository, and compares the `count` files
+/// that it made.
 fn assert_reproducible(arguments: &[&str], count: usize) -> Built {
     let root = tempfile::tempdir().unwrap();
     let cargo_home = cargo_home();
@@ -94,7 +102,8 @@ fn assert_reproducible(arguments: &[&str], count: usize) -> Built {
         target: root.path().join("one/target"),
         cargo_home: cargo_home.clone(),
     };
-    // No path of the second build is one of the first, nor as long. They share the sources of crates.
+    // No path of the second build is one of the first, nor as long. They share the sources of
+    // crates.
     let two = Build {
         checkout: root.path().join("another checkout"),
         target: root.path().join("elsewhere/out"),
@@ -132,9 +141,13 @@ impl Build {
     fn make(&self, arguments: &[&str]) -> Built {
         copy(&repository(), &self.checkout);
         let mut command = make(&self.checkout);
-        command.args(arguments).env("CARGO_TARGET_DIR", &self.target).env("CARGO_HOME", &self.cargo_home);
+        command
+            .args(arguments)
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env("CARGO_HOME", &self.cargo_home);
         run(&mut command);
-        let plugins = fs::read_dir(self.target.join("plugins")).unwrap().map(|entry| entry.unwrap().path());
+        let plugins =
+            fs::read_dir(self.target.join("plugins")).unwrap().map(|entry| entry.unwrap().path());
         let release = self.target.join("release");
         let server = ["hotcall", "hotcall.debug"].map(|file| release.join(file));
         let server = server.into_iter().filter(|file| file.is_file());

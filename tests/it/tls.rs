@@ -26,7 +26,8 @@ pub const CONFIG: &str = "[limits]\ncertificate_rescan_ms = 20\n";
 pub const HOSTS: &[&str] = &["localhost", "127.0.0.1"];
 
 pub fn served(authority: &Authority, issued: &Issued, config: &str) -> Server {
-    let setup = Setup::new().plugin("version.so", &version(authority)).config(config).ca(&authority.ca());
+    let setup =
+        Setup::new().plugin("version.so", &version(authority)).config(config).ca(&authority.ca());
     let setup = [
         "--cert".into(),
         issued.cert.display().to_string(),
@@ -54,7 +55,8 @@ pub fn address(server: &Server) -> &str {
 pub fn shown(server: &Server) -> X509 {
     let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
     builder.set_ca_file(server.ca()).unwrap();
-    let stream = builder.build().connect("localhost", TcpStream::connect(address(server)).unwrap()).unwrap();
+    let stream =
+        builder.build().connect("localhost", TcpStream::connect(address(server)).unwrap()).unwrap();
     stream.ssl().peer_certificate().unwrap()
 }
 
@@ -116,7 +118,11 @@ fn hangup() {
     fs::write(server.beside("hotcall.toml"), config(&second)).unwrap();
     server.signal(Signal::HUP);
     wait_until("the second certificate", || shown(&server) == second.certificate());
-    assert_eq!(client.call::<Value>("version", vec![]).unwrap(), Value::Int(1), "its connection lives");
+    assert_eq!(
+        client.call::<Value>("version", vec![]).unwrap(),
+        Value::Int(1),
+        "its connection lives"
+    );
 
     let mixed = Issued { cert: first.cert.clone(), key: second.key.clone() };
     fs::write(server.beside("hotcall.toml"), config(&mixed)).unwrap();

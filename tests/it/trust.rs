@@ -97,7 +97,9 @@ fn harmful_files() {
                 server.put(&built.harmful(harm), &name);
                 // Calls are answered while it is tried, however long that takes.
                 load.goes_on();
-                wait_until(format!("the refusal of {harm}"), || !refusals(&server, &name).is_empty());
+                wait_until(format!("the refusal of {harm}"), || {
+                    !refusals(&server, &name).is_empty()
+                });
                 let line = refusals(&server, &name).remove(0);
                 assert!(line.contains(says), "{harm}: {line}");
                 load.goes_on();
@@ -168,7 +170,9 @@ fn a_probe_inherits_nothing() {
     assert!(descriptors.len() >= 4, "{seen:#?}");
     for part in ["/etc/passwd", "socket:", "inotify", "eventpoll", ".pem", "/lock", ".so"] {
         assert!(
-            !descriptors.iter().any(|seen| seen.ends_with(part) || seen.contains(&format!(" {part}"))),
+            !descriptors
+                .iter()
+                .any(|seen| seen.ends_with(part) || seen.contains(&format!(" {part}"))),
             "{part}: {seen:#?}"
         );
     }
@@ -213,9 +217,11 @@ fn unsafe_files() {
     chmod(&server.beside("incoming"), 0o664);
     fs::rename(server.beside("incoming"), &file).unwrap();
     let line = server.wait_for_log(&["is not served", "version.so"]);
-    for part in
-        ["writable by its group (mode 0664)", &format!("run chmod g-w {}", file.display()), "keeps serving"]
-    {
+    for part in [
+        "writable by its group (mode 0664)",
+        &format!("run chmod g-w {}", file.display()),
+        "keeps serving",
+    ] {
         assert!(line.contains(part), "{part}: {line}");
     }
     assert_eq!(version(&server), 1);
@@ -236,7 +242,8 @@ fn unsafe_state_directory() {
     let state = root.path().join("state");
     fs::create_dir(&state).unwrap();
     chmod(&state, 0o775);
-    for command in [&["serve", "--https", "127.0.0.1:0"][..], &["check", "none.so"], &["dev", "."]] {
+    for command in [&["serve", "--https", "127.0.0.1:0"][..], &["check", "none.so"], &["dev", "."]]
+    {
         let mut hotcall = Command::new(artifacts::hotcall());
         hotcall.args(command).arg("--state-dir").arg(&state).current_dir(root.path());
         let output = hotcall.env("RUST_LOG", "error").output().unwrap();
@@ -306,7 +313,8 @@ fn only_what_is_pinned() {
 fn new_pins() {
     let built = Built::new();
     let pins = |versions: &[i32]| {
-        let pins: Vec<String> = versions.iter().map(|version| sha256(&built.version(*version))).collect();
+        let pins: Vec<String> =
+            versions.iter().map(|version| sha256(&built.version(*version))).collect();
         format!("[trust]\nsha256 = {pins:?}\n")
     };
     let server = Setup::new().plugin("version.so", &built.version(1)).config(&pins(&[1])).start();
@@ -321,7 +329,10 @@ fn new_pins() {
 
     hang_up(pins(&[1]));
     let line = server.wait_for_log(&["WARN", "serves although", "not trusted"]);
-    assert!(line.contains("plugin version of") && line.contains(&sha256(&built.version(2))), "{line}");
+    assert!(
+        line.contains("plugin version of") && line.contains(&sha256(&built.version(2))),
+        "{line}"
+    );
     assert_eq!(version(&server), 2);
     server.put(&built.version(3), "version.so");
     wait_until("the refusal", || refusals(&server, "version.so").len() == 2);
@@ -366,7 +377,13 @@ fn check_takes_the_same_steps() {
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
     let (code, text) = table(&["v1.so"]);
-    let steps = ["permissions  ok", "trust        off", "probe        ok", "destroy      ok", &sha256(&good)];
+    let steps = [
+        "permissions  ok",
+        "trust        off",
+        "probe        ok",
+        "destroy      ok",
+        &sha256(&good),
+    ];
     for step in steps {
         assert!(text.contains(step), "{step}: {text}");
     }
@@ -376,11 +393,20 @@ fn check_takes_the_same_steps() {
     assert_eq!(code, Some(1));
     chmod(&good, 0o646);
     let (code, text) = table(&["v1.so"]);
-    assert!(text.contains("permissions  ") && text.contains("writable by others (mode 0646)"), "{text}");
+    assert!(
+        text.contains("permissions  ") && text.contains("writable by others (mode 0646)"),
+        "{text}"
+    );
     assert_eq!(code, Some(1));
-    fs::write(directory.join("h.toml"), "check_permissions = false\nprobe = false\n[trust]\nsha256 = []\n")
-        .unwrap();
+    fs::write(
+        directory.join("h.toml"),
+        "check_permissions = false\nprobe = false\n[trust]\nsha256 = []\n",
+    )
+    .unwrap();
     let (code, text) = table(&["--config", "h.toml", "v1.so"]);
-    assert!(text.contains("permissions  off") && text.contains("trust        it is not trusted"), "{text}");
+    assert!(
+        text.contains("permissions  off") && text.contains("trust        it is not trusted"),
+        "{text}"
+    );
     assert_eq!(code, Some(1));
 }

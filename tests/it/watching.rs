@@ -1,8 +1,9 @@
-//! Directories that are hard to watch: a thousand files, one that never rests, bursts, and a directory that is swapped. The
-//! serving threads never wait for any of it, and the loader does no more work than its gaps allow.
+//! Directories that are hard to watch: a thousand files, one that never rests, bursts, and a
+//! directory that is swapped. The serving threads never wait for any of it, and the loader does no
+//! more work than its gaps allow.
 //!
-//! Work is counted in the log, which has a line for each look and each reading. What bounds it is the time that went by, so
-//! the bounds hold on a machine of any speed.
+//! Work is counted in the log, which has a line for each look and each reading. What bounds it is
+//! the time that went by, so the bounds hold on a machine of any speed.
 
 use crate::trial;
 use hotcall::xmlrpc::Value;
@@ -26,7 +27,10 @@ pub fn trials() -> Vec<Trial> {
         trial("watching::polling_does_no_more_work", polling),
         trial("watching::a_directory_is_swapped_under_load", directory_swapped),
         trial("watching::a_burst_of_events_is_few_looks", burst),
-        trial("watching::what_cannot_be_copied_is_tried_seldom_and_told_once", state_directory_full),
+        trial(
+            "watching::what_cannot_be_copied_is_tried_seldom_and_told_once",
+            state_directory_full,
+        ),
         trial("watching::freed_disk_space_is_used_at_once", space_freed),
         trial("watching::what_is_blocked_is_tried_at_once_when_something_changes", tried_at_once),
     ]
@@ -100,7 +104,8 @@ fn wait_for_answer(server: &Server, method: &str, answer: i32) {
     });
 }
 
-/// Writes the file in place every few milliseconds until `done` and often enough; the last writing is `last`.
+/// Writes the file in place every few milliseconds until `done` and often enough; the last writing
+/// is `last`.
 fn rewrite(file: &Path, contents: [&[u8]; 2], done: &AtomicBool, times: &AtomicU64) {
     while !done.load(Ordering::Relaxed) || times.load(Ordering::Relaxed) < REWRITES_MIN {
         let time = times.fetch_add(1, Ordering::Relaxed);
@@ -113,7 +118,8 @@ fn rewrite(file: &Path, contents: [&[u8]; 2], done: &AtomicBool, times: &AtomicU
 /// While `busy.so` never rests, another plugin is replaced; when it rests, it is served.
 fn replace_beside_a_busy_file(server: &Server, builds: &Builds) {
     let contents = [2, 1].map(|version| fs::read(builds.of("busy", version)).unwrap());
-    let (file, done, times) = (server.plugins().join("busy.so"), AtomicBool::new(false), AtomicU64::new(0));
+    let (file, done, times) =
+        (server.plugins().join("busy.so"), AtomicBool::new(false), AtomicU64::new(0));
     let work = Work::begin(server);
     thread::scope(|scope| {
         let writer = scope.spawn(|| rewrite(&file, [&contents[0], &contents[1]], &done, &times));
@@ -200,7 +206,8 @@ fn directory_swapped() {
     });
 }
 
-/// More events than the kernel's queue holds by default (16,384) are no more looks than fit in the time they take.
+/// More events than the kernel's queue holds by default (16,384) are no more looks than fit in the
+/// time they take.
 fn burst() {
     let builds = Builds::new();
     let server = Setup::new().plugin("version.so", &builds.of("version", 1)).start();
@@ -264,7 +271,8 @@ fn state_directory_full() {
     });
     for plugin in LARGE {
         let name = format!("{plugin}.so");
-        let (reads, elapsed) = (work.count(&server, &["TRACE", "reading ", &name]), work.since.elapsed());
+        let (reads, elapsed) =
+            (work.count(&server, &["TRACE", "reading ", &name]), work.since.elapsed());
         // Waits of 1 s, 2 s, 4 s and so on; one may have begun before.
         let most = u128::from(elapsed.as_secs().saturating_add(1).ilog2()) + 2;
         assert!(
@@ -286,18 +294,21 @@ fn state_directory_full() {
 fn space_freed() {
     const BYTES: u64 = 6 << 20;
     const UNSHARE: &str = "unshare --map-root-user --mount";
-    let mounts = Command::new("sh").arg("-c").arg(format!("{UNSHARE} mount -t tmpfs none /mnt")).status();
+    let mounts =
+        Command::new("sh").arg("-c").arg(format!("{UNSHARE} mount -t tmpfs none /mnt")).status();
     if !mounts.unwrap().success() {
         eprintln!("not tested: this machine grants no mount namespaces");
         return;
     }
     let (builds, state) = (Builds::new(), tempfile::tempdir().unwrap());
     let mount = format!("mount -t tmpfs -o size={BYTES},mode=700 none \"$1\"; shift; exec \"$@\"");
-    let prelude = format!("exec {UNSHARE} sh -c '{mount}' sh '{}' \"$0\" \"$@\"", state.path().display());
+    let prelude =
+        format!("exec {UNSHARE} sh -c '{mount}' sh '{}' \"$0\" \"$@\"", state.path().display());
     let config = "[limits]\nplugin_retry_ms = 3_600_000\nplugin_retry_ms_max = 3_600_000\n";
     // Every client wants a certificate, and the server's own is hidden in its mount.
     let authority = Authority::new();
-    let setup = Setup::new().argument("--http=127.0.0.1:0").ca(&authority.ca()).state_dir(state.path());
+    let setup =
+        Setup::new().argument("--http=127.0.0.1:0").ca(&authority.ca()).state_dir(state.path());
     let server = setup.after(&prelude).config(config).start();
     let inside = format!("/proc/{}/root{}", server.pid(), state.path().display());
     let filler = Path::new(&inside).join("filler");
@@ -307,7 +318,11 @@ fn space_freed() {
     let file = builds.of(plugin, 1);
     OpenOptions::new().write(true).open(&file).unwrap().set_len(LARGE_BYTES).unwrap();
     server.put(&file, &format!("{plugin}.so"));
-    server.wait_for_log(&["ERROR", &format!("{plugin}.so is not served: cannot copy it"), "No space left"]);
+    server.wait_for_log(&[
+        "ERROR",
+        &format!("{plugin}.so is not served: cannot copy it"),
+        "No space left",
+    ]);
     let work = Work::begin(&server);
     wait_until("looks", || work.looks(&server) >= 3);
     assert_eq!(work.count(&server, &["reading "]), 0, "{}", server.log());
@@ -319,7 +334,8 @@ fn space_freed() {
 /// The waits are longer than any test, so only changes and operators cause retries.
 fn tried_at_once() {
     let builds = Builds::new();
-    let server = full(&builds, "[limits]\nplugin_retry_ms = 3_600_000\nplugin_retry_ms_max = 3_600_000\n");
+    let server =
+        full(&builds, "[limits]\nplugin_retry_ms = 3_600_000\nplugin_retry_ms_max = 3_600_000\n");
     let [p1, p2, p3, p4] = LARGE;
     let file = |plugin: &str| server.plugins().join(format!("{plugin}.so"));
     let told = |plugin: &str| server.log().matches(&format!("{plugin}.so is not served")).count();

@@ -1,4 +1,5 @@
-//! What is tested, built once for each test process: the binary, the bundled plugins, and plugins in C.
+//! What is tested, built once for each test process: the binary, the bundled plugins, and plugins
+//! in C.
 
 use crate::repository;
 use std::collections::HashMap;
@@ -26,7 +27,8 @@ pub fn release(package: &str, variables: &[(&str, &str)]) -> PathBuf {
 
 /// A binary of a package that is no member of the workspace, built for release.
 pub fn release_beside(manifest: &Path, binary: &str) -> PathBuf {
-    let (manifest, target) = (format!("--manifest-path={}", manifest.display()), target().join("peers"));
+    let (manifest, target) =
+        (format!("--manifest-path={}", manifest.display()), target().join("peers"));
     let target = format!("--target-dir={}", target.display());
     let files = cargo_build(&["--release", &manifest, &target], &[]);
     files.get(binary).unwrap_or_else(|| panic!("cargo built no {binary}: {files:?}")).clone()
@@ -57,7 +59,9 @@ pub fn text_c() -> &'static Path {
         fs::create_dir_all(&directory).expect("a directory");
         let path = directory.join("text-c.so");
         let mut make = Command::new("make");
-        make.arg("-C").arg(repository().join("plugins/text-c")).arg(format!("OUT={}", path.display()));
+        make.arg("-C")
+            .arg(repository().join("plugins/text-c"))
+            .arg(format!("OUT={}", path.display()));
         // A parent make's flags and variables are not this one's.
         run(make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MAKEOVERRIDES"));
         path
@@ -68,7 +72,8 @@ pub fn text_c() -> &'static Path {
 pub fn compile_c(source: &Path, output: &Path, arguments: &[&str]) {
     let include = repository().join("plugin-api/include");
     let mut cc = Command::new("cc");
-    cc.args(["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-I"]).arg(include);
+    cc.args(["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-I"])
+        .arg(include);
     run(cc.args(arguments).arg("-o").arg(output).arg(source));
 }
 
@@ -78,15 +83,20 @@ pub fn compile_c(source: &Path, output: &Path, arguments: &[&str]) {
 /// When it cannot be run or fails: with all that it printed.
 pub fn run(command: &mut Command) -> String {
     let shown = format!("{command:?}");
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{shown}: {error}"));
+    let output =
+        command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{shown}: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{shown}: {}\n--- stdout\n{out}\n--- stderr\n{err}", output.status);
+    assert!(
+        output.status.success(),
+        "{shown}: {}\n--- stdout\n{out}\n--- stderr\n{err}",
+        output.status
+    );
     out
 }
 
-/// Builds the workspace's binary and plugins with cargo, which does nothing when they are fresh, and finds the
-/// file of one target.
+/// Builds the workspace's binary and plugins with cargo, which does nothing when they are fresh,
+/// and finds the file of one target.
 fn built(target: &str) -> &'static Path {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let packages = ["hotcall", "arithmetic", "counter", "interop", "validator1", "echo"]
@@ -99,7 +109,10 @@ fn built(target: &str) -> &'static Path {
 fn cargo_build(arguments: &[&str], variables: &[(&str, &str)]) -> HashMap<String, PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.current_dir(repository()).args(["build", "--locked", "--message-format=json"]).args(arguments);
+    build
+        .current_dir(repository())
+        .args(["build", "--locked", "--message-format=json"])
+        .args(arguments);
     run(build.envs(variables.iter().copied())).lines().filter_map(file_of_message).collect()
 }
 

@@ -7,9 +7,12 @@ use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::extension::{
-    AuthorityKeyIdentifier, BasicConstraints, KeyUsage, SubjectAlternativeName, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, KeyUsage, SubjectAlternativeName,
+    SubjectKeyIdentifier,
 };
-use openssl::x509::{CrlNumber, X509, X509CrlBuilder, X509Name, X509NameBuilder, X509RevokedBuilder};
+use openssl::x509::{
+    CrlNumber, X509, X509CrlBuilder, X509Name, X509NameBuilder, X509RevokedBuilder,
+};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -51,14 +54,20 @@ impl Authority {
         self.directory.path().join(name)
     }
 
-    /// Issues a certificate to this common name, with these hosts and addresses, into `NAME.pem` and `NAME.key`, which it
-    /// replaces in one step each.
+    /// Issues a certificate to this common name, with these hosts and addresses, into `NAME.pem`
+    /// and `NAME.key`, which it replaces in one step each.
     pub fn issue(&self, name: &str, common_name: &str, hosts: &[&str]) -> Issued {
         self.issue_typed(name, common_name, Asn1Type::UTF8STRING, hosts)
     }
 
     /// As [`Self::issue`], with these bytes as a common name of another string type.
-    pub fn issue_typed(&self, name: &str, common_name: &str, kind: Asn1Type, hosts: &[&str]) -> Issued {
+    pub fn issue_typed(
+        &self,
+        name: &str,
+        common_name: &str,
+        kind: Asn1Type,
+        hosts: &[&str],
+    ) -> Issued {
         let until = Asn1Time::days_from_now(30).unwrap();
         self.issue_until(name, subject(common_name, kind), hosts, &until)
     }
@@ -70,7 +79,13 @@ impl Authority {
         self.issue_until(name, subject(common_name, Asn1Type::UTF8STRING), &[], &until)
     }
 
-    fn issue_until(&self, name: &str, subject: X509Name, hosts: &[&str], until: &Asn1TimeRef) -> Issued {
+    fn issue_until(
+        &self,
+        name: &str,
+        subject: X509Name,
+        hosts: &[&str],
+        until: &Asn1TimeRef,
+    ) -> Issued {
         let (certificate, key) = make(
             subject,
             |names| {
@@ -84,8 +99,10 @@ impl Authority {
             Some((&self.certificate, &self.key)),
             until,
         );
-        let issued =
-            Issued { cert: self.path(&format!("{name}.pem")), key: self.path(&format!("{name}.key")) };
+        let issued = Issued {
+            cert: self.path(&format!("{name}.pem")),
+            key: self.path(&format!("{name}.key")),
+        };
         replace(&issued.key, &key.private_key_to_pem_pkcs8().unwrap());
         replace(&issued.cert, &certificate.to_pem().unwrap());
         issued
@@ -93,7 +110,8 @@ impl Authority {
 
     /// Writes what it has revoked, all of it, into `crl.pem`, and gives that path.
     pub fn revoke(&self, revoked: &[&Issued]) -> PathBuf {
-        let (now, next) = (Asn1Time::days_from_now(0).unwrap(), Asn1Time::days_from_now(30).unwrap());
+        let (now, next) =
+            (Asn1Time::days_from_now(0).unwrap(), Asn1Time::days_from_now(30).unwrap());
         let mut list = X509CrlBuilder::new().unwrap();
         list.set_issuer_name(self.certificate.subject_name()).unwrap();
         list.set_last_update(&now).unwrap();
@@ -106,9 +124,12 @@ impl Authority {
         }
         let issuer = X509::builder().unwrap();
         let context = issuer.x509v3_context(Some(&self.certificate), None);
-        list.append_extension(AuthorityKeyIdentifier::new().keyid(true).build(&context).unwrap()).unwrap();
-        list.append_extension(CrlNumber::new(BigNum::from_u32(1).unwrap()).unwrap().build().unwrap())
+        list.append_extension(AuthorityKeyIdentifier::new().keyid(true).build(&context).unwrap())
             .unwrap();
+        list.append_extension(
+            CrlNumber::new(BigNum::from_u32(1).unwrap()).unwrap().build().unwrap(),
+        )
+        .unwrap();
         list.sign(&self.key, MessageDigest::sha256()).unwrap();
         let path = self.path("crl.pem");
         replace(&path, &list.build().unwrap().to_pem().unwrap());
@@ -164,7 +185,8 @@ fn make(
         builder.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
         let usage = KeyUsage::new().critical().key_cert_sign().crl_sign().build().unwrap();
         builder.append_extension(usage).unwrap();
-        let identifier = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None)).unwrap();
+        let identifier =
+            SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None)).unwrap();
         builder.append_extension(identifier).unwrap();
     } else {
         let mut names = SubjectAlternativeName::new();

@@ -1,4 +1,5 @@
-//! The documents of `tests/corpus`, read from its text files. What the files look like is in `tests/corpus/README.md`.
+//! The documents of `tests/corpus`, read from its text files. What the files look like is in
+//! `tests/corpus/README.md`.
 
 use crate::notation::value_of;
 use crate::repository;
@@ -99,7 +100,8 @@ fn case(theme: &str, kind: Kind, text: &str) -> Case {
     let (title, rest) = text.split_once('\n').unwrap_or((text, ""));
     let name = format!("{theme}: {}", title.trim());
     let (options, rest) = options(rest);
-    let at = rest.rfind("\n=").unwrap_or_else(|| panic!("{name} has no line that begins with => or =!"));
+    let at =
+        rest.rfind("\n=").unwrap_or_else(|| panic!("{name} has no line that begins with => or =!"));
     let (document, expected) = (&rest[..at], rest[at + 1..].trim());
     let mut case = Case {
         kind,
@@ -112,7 +114,8 @@ fn case(theme: &str, kind: Kind, text: &str) -> Case {
     let mut document = document.to_owned();
     if kind == Kind::Value {
         document = format!(
-            "<?xml version='1.0'?><methodCall><methodName>m</methodName><params><param>{document}</param></params></methodCall>"
+            "<?xml version='1.0'?><methodCall><methodName>m</methodName>\
+             <params><param>{document}</param></params></methodCall>"
         );
     }
     let mut encoding = "utf-8";
@@ -188,7 +191,8 @@ pub(crate) fn unescaped(text: &str) -> Vec<u8> {
 
 fn outcome(name: &str, kind: Kind, text: &str) -> Outcome {
     let json = |text: &str| {
-        let json = serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {text}: {error}"));
+        let json =
+            serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {text}: {error}"));
         value_of(&json).unwrap_or_else(|| panic!("{name}: {text} is no value"))
     };
     if let Some(refusal) = text.strip_prefix("=! ") {
@@ -205,7 +209,9 @@ fn outcome(name: &str, kind: Kind, text: &str) -> Outcome {
             Value::String(method) => Outcome::Call(Call { method, params: all }),
             _ => panic!("{name}: a call begins with its method's name"),
         },
-        (Kind::Call, _) => panic!("{name}: a call is a list of its method's name and its parameters"),
+        (Kind::Call, _) => {
+            panic!("{name}: a call is a list of its method's name and its parameters")
+        }
         (_, value) => Outcome::Value(value),
     }
 }

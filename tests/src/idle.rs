@@ -1,4 +1,5 @@
-//! What a server holds: what the kernel says of its process, and what connections cost that do nothing.
+//! What a server holds: what the kernel says of its process, and what connections cost that do
+//! nothing.
 
 use crate::Server;
 use crate::wire::{Answer, Wire, address, post};
@@ -24,7 +25,8 @@ pub struct Idle {
 }
 
 impl Idle {
-    /// Opens connections with TLS that shake hands and then do nothing until they are asked whether they are still served.
+    /// Opens connections with TLS that shake hands and then do nothing until they are asked whether
+    /// they are still served.
     pub fn hold(
         server: &Server,
         connections: usize,
@@ -36,9 +38,14 @@ impl Idle {
             wire.send(post("", document));
             wire.next(false).is_some_and(|answer| is_right(&answer))
         };
-        drop((0..FIRST).map(|_| is_served(&mut Wire::on(connect(server, &connector)))).collect::<Vec<_>>());
+        drop(
+            (0..FIRST)
+                .map(|_| is_served(&mut Wire::on(connect(server, &connector))))
+                .collect::<Vec<_>>(),
+        );
         let before = status(server, "VmRSS:");
-        let mut wires: Vec<_> = (0..connections).map(|_| Wire::on(connect(server, &connector))).collect();
+        let mut wires: Vec<_> =
+            (0..connections).map(|_| Wire::on(connect(server, &connector))).collect();
         let fresh = status(server, "VmRSS:");
         let served = wires.iter_mut().filter_map(|wire| is_served(wire).then_some(())).count();
         Self { connections, before, fresh, used: status(server, "VmRSS:"), served }
@@ -72,7 +79,9 @@ pub fn status_of(pid: u32, key: &str) -> Result<u64, String> {
     let file = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
     let number = status.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next());
-    number.and_then(|number| number.parse().ok()).ok_or_else(|| format!("{file} has no number {key}"))
+    number
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| format!("{file} has no number {key}"))
 }
 
 /// What connections are made with, whosever the server's certificate is.

@@ -1,5 +1,5 @@
-//! The harness of Hotcall's end-to-end tests: builds what is tested, runs it on loopback, and shows the whole
-//! scene when a test fails.
+//! The harness of Hotcall's end-to-end tests: builds what is tested, runs it on loopback, and shows
+//! the whole scene when a test fails.
 
 pub mod artifacts;
 pub mod authority;
@@ -21,13 +21,17 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest wait for any condition. A passing test never waits so long, on however busy a machine.
+/// The longest wait for any condition. A passing test never waits so long, on however busy a
+/// machine.
 pub const WAIT_MAX: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(10);
 
 /// The repository's root.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the repository")
+        .to_owned()
 }
 
 /// Begins a client that waits as long as tests do.

@@ -21,9 +21,9 @@ impl Load {
     /// Runs `test` while as many clients call `method`, without parameters, each on one connection.
     ///
     /// # Panics
-    /// When a call fails, takes longer than [`crate::WAIT_MAX`], or answers anything but an int that `is_right`. That is
-    /// no bound on latency, which the bench `harm` prints, but far below the hour for which tests have a plugin
-    /// hang: a call that waits for that fails.
+    /// When a call fails, takes longer than [`crate::WAIT_MAX`], or answers anything but an int
+    /// that `is_right`. That is no bound on latency, which the bench `harm` prints, but far below
+    /// the hour for which tests have a plugin hang: a call that waits for that fails.
     pub fn during<R>(
         server: &Server,
         clients: u64,
@@ -36,7 +36,9 @@ impl Load {
             let client = client(server.url()).ca_file(server.ca()).build().expect("a client");
             while !load.done.load(Ordering::Relaxed) {
                 match client.call(method, vec![]).expect("no call fails") {
-                    Value::Int(answer) if is_right(answer) => load.calls.fetch_add(1, Ordering::Relaxed),
+                    Value::Int(answer) if is_right(answer) => {
+                        load.calls.fetch_add(1, Ordering::Relaxed)
+                    }
                     other => panic!("{method} answered {other:?}"),
                 };
                 thread::sleep(PAUSE);

@@ -1,8 +1,9 @@
 //! Values as JSON, for expectations in files and for talking with other languages.
 //!
-//! `null`, `true`, `5` (an int), `1.5` (a double), `"text"` and `[…]` are themselves; what JSON does not have is an
-//! object of one member: `{"i8": 5}`, `{"double": "NaN"}`, `{"date": "19980717T14:08:55"}`, `{"bytes": "00ff"}` and
-//! `{"struct": [["name", 5], …]}`, whose members have an order.
+//! `null`, `true`, `5` (an int), `1.5` (a double), `"text"` and `[…]` are themselves; what JSON
+//! does not have is an object of one member: `{"i8": 5}`, `{"double": "NaN"}`,
+//! `{"date": "19980717T14:08:55"}`, `{"bytes": "00ff"}` and `{"struct": [["name", 5], …]}`, whose
+//! members have an order.
 
 use hotcall::xmlrpc::{Value, parse_date_time};
 use serde_json::Value as Json;
@@ -25,7 +26,9 @@ pub fn value_of(json: &Json) -> Option<Value> {
                 "double" => Value::Double(inside.as_str()?.parse().ok()?),
                 "date" => Value::DateTime(parse_date_time(inside.as_str()?)?),
                 "bytes" => Value::Binary(hex(inside.as_str()?)?),
-                "struct" => Value::Struct(inside.as_array()?.iter().map(member).collect::<Option<_>>()?),
+                "struct" => {
+                    Value::Struct(inside.as_array()?.iter().map(member).collect::<Option<_>>()?)
+                }
                 _ => return None,
             }
         }

@@ -1,4 +1,5 @@
-//! The requests of `tests/corpus/requests.txt`, and what becomes of them. The file says what it looks like.
+//! The requests of `tests/corpus/requests.txt`, and what becomes of them. The file says what it
+//! looks like.
 
 use crate::corpus::{root, unescaped};
 use crate::wire::{Answer, Wire};
@@ -50,7 +51,8 @@ pub fn rows() -> Vec<Row> {
 
 fn row(text: &str) -> Row {
     let (name, rest) = text.split_once('\n').expect("a name");
-    let (request, expected) = rest.split_once("=> ").unwrap_or_else(|| panic!("{name}: nothing expected"));
+    let (request, expected) =
+        rest.split_once("=> ").unwrap_or_else(|| panic!("{name}: nothing expected"));
     let expected = expected.lines().next().unwrap_or_default();
     let (statuses, end) = expected.rsplit_once(' ').unwrap_or(("", expected));
     let end = match end {
@@ -60,7 +62,12 @@ fn row(text: &str) -> Row {
         other => panic!("{name}: {other} is no end"),
     };
     let statuses = statuses.split(", ").filter(|status| !status.is_empty()).map(status).collect();
-    Row { name: name.to_owned(), bytes: unescaped(&expanded(&request.replace('\n', ""))), statuses, end }
+    Row {
+        name: name.to_owned(),
+        bytes: unescaped(&expanded(&request.replace('\n', ""))),
+        statuses,
+        end,
+    }
 }
 
 fn status(text: &str) -> Status {
@@ -74,7 +81,8 @@ fn status(text: &str) -> Status {
 
 /// With what stands in braces put in.
 fn expanded(text: &str) -> String {
-    const CALL: &str = "<methodCall><methodName>add</methodName><params><param><value><int>2</int></value></param>\
+    const CALL: &str = "<methodCall><methodName>add</methodName>\
+                        <params><param><value><int>2</int></value></param>\
                         <param><value><int>3</int></value></param></params></methodCall>";
     let mut whole = String::new();
     let mut rest = text;
@@ -94,8 +102,13 @@ fn expanded(text: &str) -> String {
 }
 
 impl Row {
-    /// Sends it over a new connection, in two pieces if it is to be split, and reads all its answers.
-    pub fn send<S: Read + Write>(&self, wire: &mut Wire<S>, split: Option<usize>) -> Vec<Option<Answer>> {
+    /// Sends it over a new connection, in two pieces if it is to be split, and reads all its
+    /// answers.
+    pub fn send<S: Read + Write>(
+        &self,
+        wire: &mut Wire<S>,
+        split: Option<usize>,
+    ) -> Vec<Option<Answer>> {
         let (first, rest) = self.bytes.split_at(split.unwrap_or(0));
         for piece in [first, rest] {
             if !piece.is_empty() {
@@ -105,7 +118,8 @@ impl Row {
         self.statuses.iter().map(|status| wire.next(matches!(status, Status::Head(_)))).collect()
     }
 
-    /// Where to split it: around each of its lines' ends as far as the first few go, in its middle and near both its ends.
+    /// Where to split it: around each of its lines' ends as far as the first few go, in its middle
+    /// and near both its ends.
     pub fn splits(&self) -> Vec<usize> {
         const ENDS_MAX: usize = 4;
         let length = self.bytes.len();
@@ -122,7 +136,8 @@ impl Row {
 impl Status {
     /// Whether it is answered so.
     pub fn is_of(self, answer: &Answer) -> bool {
-        let is_call = answer.field("Content-Type").is_some_and(|given| given.starts_with("text/xml"));
+        let is_call =
+            answer.field("Content-Type").is_some_and(|given| given.starts_with("text/xml"));
         match self {
             Self::Whole(status) => answer.status == status && (!is_call || answer.is_int(5)),
             Self::Head(status) => answer.status == status && answer.body.is_empty(),

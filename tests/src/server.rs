@@ -20,10 +20,16 @@ const CONFIG: &str = "hotcall.toml";
 /// What is logged: with the life cycle's looks, which tests count.
 const LOG: &str = "debug,hotcall::plugin::lifecycle=trace";
 
-/// Limits of the server that are longer than [`WAIT_MAX`] unless a test sets them: a busy machine must not
-/// pass them. They are shorter than the hour for which some tests let a plugin hang.
-const PATIENT_LIMITS: [&str; 6] =
-    ["handshake_ms_max", "request_ms_max", "idle_ms_max", "call_ms_max", "probe_ms_max", "drain_ms_max"];
+/// Limits of the server that are longer than [`WAIT_MAX`] unless a test sets them: a busy machine
+/// must not pass them. They are shorter than the hour for which some tests let a plugin hang.
+const PATIENT_LIMITS: [&str; 6] = [
+    "handshake_ms_max",
+    "request_ms_max",
+    "idle_ms_max",
+    "call_ms_max",
+    "probe_ms_max",
+    "drain_ms_max",
+];
 const PATIENT_MS: u128 = 2 * WAIT_MAX.as_millis();
 /// Variable with limits for all servers under test, as lines of TOML. A server that is built with a
 /// sanitizer needs higher ones.
@@ -101,8 +107,9 @@ impl Setup {
         self
     }
 
-    /// With listening sockets that are handed over as systemd does it. Each is a name and an address of TCP, or a path with a
-    /// mode: `https=127.0.0.1:0`, `x=/run/s@666`. It listens nowhere else unless an argument says so.
+    /// With listening sockets that are handed over as systemd does it. Each is a name and an
+    /// address of TCP, or a path with a mode: `https=127.0.0.1:0`, `x=/run/s@666`. It listens
+    /// nowhere else unless an argument says so.
     #[must_use]
     pub fn inherited(mut self, sockets: &[&str]) -> Self {
         self.inherited = sockets.iter().map(|&socket| socket.to_owned()).collect();
@@ -231,11 +238,14 @@ impl Server {
         if !is_log_unread {
             server.read_log();
         }
-        let listeners =
-            inherited + server.command.matches("--http").count() + server.command.matches("--unix").count();
+        let listeners = inherited
+            + server.command.matches("--http").count()
+            + server.command.matches("--unix").count();
         while server.urls.len() < listeners {
             let line = listening.recv_timeout(WAIT_MAX).expect("the server says where it listens");
-            let url = line.strip_prefix("listening ").unwrap_or_else(|| panic!("unexpected line {line:?}"));
+            let url = line
+                .strip_prefix("listening ")
+                .unwrap_or_else(|| panic!("unexpected line {line:?}"));
             server.urls.push(url.to_owned());
         }
         server
@@ -357,11 +367,16 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if thread::panicking() {
-            // A second panic would end the process: this must not fail, whatever becomes of those files.
+            // A second panic would end the process: this must not fail, whatever becomes of those
+            // files.
             let listed = Command::new("ls").arg("-lR").arg(self.root.path()).output();
             let list = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
             let list = list.unwrap_or_else(|error| error.to_string());
-            eprintln!("=== command: {}\n=== files:\n{list}\n=== log:\n{}", self.command, self.log());
+            eprintln!(
+                "=== command: {}\n=== files:\n{list}\n=== log:\n{}",
+                self.command,
+                self.log()
+            );
         }
         if matches!(self.child.try_wait(), Ok(None)) {
             drop(self.child.kill());
@@ -381,8 +396,8 @@ pub fn fill(pipe: &impl AsRawFd) {
     }
 }
 
-/// The text of a config file with the limits of the environment and [`PATIENT_LIMITS`], as far as it
-/// does not set them itself.
+/// The text of a config file with the limits of the environment and [`PATIENT_LIMITS`], as far as
+/// it does not set them itself.
 fn patient(config: &str) -> String {
     const TABLE: &str = "[limits]\n";
     let given = std::env::var(LIMITS).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! HTTP as one client's bytes: what it sends is sent as it is, and what comes back is taken apart, so that tests may send what no
-//! library would and see what a library hides.
+//! HTTP as one client's bytes: what it sends is sent as it is, and what comes back is taken apart,
+//! so that tests may send what no library would and see what a library hides.
 
 use crate::{Server, WAIT_MAX};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
@@ -28,26 +28,34 @@ pub struct Wire<S> {
 
 /// `host:port` of a URL.
 pub fn address(url: &str) -> &str {
-    url.split("//").nth(1).and_then(|rest| rest.strip_suffix("/RPC2")).expect("the URL of a listener")
+    url.split("//")
+        .nth(1)
+        .and_then(|rest| rest.strip_suffix("/RPC2"))
+        .expect("the URL of a listener")
 }
 
 /// A POST of this document with these header fields, each with its line's end.
 pub fn post(fields: &str, document: &str) -> String {
     let length = document.len();
-    format!("POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{fields}\r\n{document}")
+    format!(
+        "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{fields}\r\n\
+         {document}"
+    )
 }
 
 /// A call with one whole number.
 pub fn call(method: &str, number: i32) -> String {
     format!(
-        "<methodCall><methodName>{method}</methodName><params><param><value><int>{number}</int></value></param></params></methodCall>"
+        "<methodCall><methodName>{method}</methodName>\
+         <params><param><value><int>{number}</int></value></param></params></methodCall>"
     )
 }
 
 /// A call with one string, without characters that XML escapes.
 pub fn call_with_text(method: &str, text: &str) -> String {
     format!(
-        "<methodCall><methodName>{method}</methodName><params><param><value>{text}</value></param></params></methodCall>"
+        "<methodCall><methodName>{method}</methodName>\
+         <params><param><value>{text}</value></param></params></methodCall>"
     )
 }
 
@@ -97,7 +105,8 @@ impl<S: Read + Write> Wire<S> {
         self.next(false).expect("an answer before the connection's end")
     }
 
-    /// The next answer, to HEAD or not; `None` when the connection ended before it. One that only says "go on" is none.
+    /// The next answer, to HEAD or not; `None` when the connection ended before it. One that only
+    /// says "go on" is none.
     ///
     /// # Panics
     /// What came is half an answer, or none.
@@ -112,7 +121,11 @@ impl<S: Read + Write> Wire<S> {
                 }
                 None if self.read() => {}
                 None => {
-                    assert!(self.come.is_empty(), "half a head: {:?}", String::from_utf8_lossy(&self.come));
+                    assert!(
+                        self.come.is_empty(),
+                        "half a head: {:?}",
+                        String::from_utf8_lossy(&self.come)
+                    );
                     return None;
                 }
             }
@@ -121,9 +134,11 @@ impl<S: Read + Write> Wire<S> {
         let mut lines = head.trim_end().split("\r\n");
         let mut words = lines.next().expect("a status line").splitn(3, ' ');
         let (version, status) = (words.next().expect("a version"), words.next().expect("a status"));
-        let field =
-            |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let fields: Vec<_> = lines.map(|line| field(line).unwrap_or_else(|| panic!("{head}"))).collect();
+        let field = |line: &str| {
+            line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()))
+        };
+        let fields: Vec<_> =
+            lines.map(|line| field(line).unwrap_or_else(|| panic!("{head}"))).collect();
         let mut answer = Answer {
             version: version.to_owned(),
             status: status.parse().unwrap_or_else(|_| panic!("{head}")),
@@ -131,7 +146,8 @@ impl<S: Read + Write> Wire<S> {
             body: Vec::new(),
         };
         let length = answer.field("Content-Length").and_then(|length| length.parse().ok());
-        let length = if is_to_head { 0 } else { length.unwrap_or_else(|| panic!("no length: {head}")) };
+        let length =
+            if is_to_head { 0 } else { length.unwrap_or_else(|| panic!("no length: {head}")) };
         while self.come.len() < length {
             assert!(self.read(), "half a body after {head}");
         }
@@ -159,7 +175,9 @@ impl<S: Read + Write> Wire<S> {
                     return true;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     panic!("waited {WAIT_MAX:?} in vain for the server")
                 }
                 Err(_) => return false,

@@ -12,7 +12,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 const CHALLENGE: (&str, &str) = ("WWW-Authenticate", "Basic realm=\"Hotcall\", charset=\"UTF-8\"");
 
-/// Takes names and passwords. Outlives policies: a reload gives nobody new tries, and takes no more workers.
+/// Takes names and passwords. Outlives policies: a reload gives nobody new tries, and takes no more
+/// workers.
 pub(super) struct Basic {
     verifier: Verifier,
     throttle: Throttle,
@@ -29,20 +30,30 @@ impl Basic {
         Ok(Self { verifier: Verifier::new(workers)?, throttle, failures })
     }
 
-    /// Returns the user whose credentials came, or `None` when none came. Malformed credentials count as wrong
-    /// ones.
+    /// Returns the user whose credentials came, or `None` when none came. Malformed credentials
+    /// count as wrong ones.
     ///
     /// # Errors
     /// They are wrong, came where others could read them, or cannot be verified now.
-    pub(super) fn user(&self, users: &Users, head: &Head, peer: &Peer) -> Result<Option<String>, Refusal> {
-        let Some(encoded) = head.authorization.as_deref().and_then(encoded) else { return Ok(None) };
+    pub(super) fn user(
+        &self,
+        users: &Users,
+        head: &Head,
+        peer: &Peer,
+    ) -> Result<Option<String>, Refusal> {
+        let Some(encoded) = head.authorization.as_deref().and_then(encoded) else {
+            return Ok(None);
+        };
         check_secret(peer)?;
         let decoded = BASE64.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let given = decoded.as_deref().and_then(|text| text.split_once(':'));
         let verdict = match given {
-            Some((name, password)) => {
-                self.verifier.verify(users, &Credentials { name, password }, peer.ip, &self.throttle)
-            }
+            Some((name, password)) => self.verifier.verify(
+                users,
+                &Credentials { name, password },
+                peer.ip,
+                &self.throttle,
+            ),
             None => refuse(peer.ip, &self.throttle),
         };
         match verdict {
@@ -52,7 +63,8 @@ impl Basic {
                 Err(wrong())
             }
             Verdict::Throttled => {
-                let why = "Too many requests: too many wrong names or passwords came from this address.";
+                let why =
+                    "Too many requests: too many wrong names or passwords came from this address.";
                 Err(Refusal::new(429, why).with_header("Retry-After", RETRY_AFTER))
             }
             Verdict::Busy => {
@@ -67,7 +79,8 @@ impl Basic {
 pub(super) fn wanted(peer: &Peer, or_certificate: bool) -> Refusal {
     match check_secret(peer) {
         Ok(()) if or_certificate => challenge(
-            "Unauthorized: a name and a password are wanted, or, over HTTPS, a client's certificate.",
+            "Unauthorized: a name and a password are wanted, or, over HTTPS, a client's \
+             certificate.",
         ),
         Ok(()) => challenge("Unauthorized: a name and a password are wanted."),
         Err(refusal) => refusal,

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Tries of one [`WINDOW`] that get a line each. Past these, each doubling of their number gets one.
+/// Tries of one [`WINDOW`] that get a line each. Past these, each doubling of their number gets
+/// one.
 const LINES_MAX: u64 = 64;
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -59,7 +60,10 @@ mod tests {
         let from = Some("10.0.0.1".parse().unwrap());
         let lines: Vec<_> = (0..3_000).filter_map(|_| log.line(from, start)).collect();
         let (each, doublings) = lines.split_at(64);
-        assert!(each.iter().all(|line| line == "a wrong name or password from 10.0.0.1"), "{each:?}");
+        assert!(
+            each.iter().all(|line| line == "a wrong name or password from 10.0.0.1"),
+            "{each:?}"
+        );
         let counts: Vec<_> = doublings.iter().map(|line| line.split(' ').nth(8).unwrap()).collect();
         assert_eq!(counts, ["128", "256", "512", "1024", "2048"], "{doublings:?}");
 
@@ -67,7 +71,8 @@ mod tests {
         let line = log.line(None, later).unwrap();
         assert_eq!(
             line,
-            "a wrong name or password from a Unix socket; 3000 came within a minute before, of which few were logged"
+            "a wrong name or password from a Unix socket; 3000 came within a minute before, of \
+             which few were logged"
         );
         assert_eq!(log.line(from, later).unwrap(), each[0], "said once");
         assert_eq!(log.line(from, later + WINDOW).unwrap(), each[0], "all of those were logged");

@@ -22,7 +22,8 @@ pub(super) const OPERATORS: &str = "hotcall.";
 /// The server's own methods for all. They tell a caller only of what it may call.
 const SYSTEM: &str = "system.";
 
-/// The keys of one `[[allow]]`. A caller must fit both `users` and `addresses` where both are there.
+/// The keys of one `[[allow]]`. A caller must fit both `users` and `addresses` where both are
+/// there.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct RuleKeys {
@@ -60,14 +61,16 @@ enum Pattern {
 /// What one caller may call.
 #[derive(Clone, Debug, Default)]
 pub struct Permit {
-    /// Whether it came through a Unix socket from the server's own user or from root, who are operators.
+    /// Whether it came through a Unix socket from the server's own user or from root, who are
+    /// operators.
     is_owner: bool,
     /// The rules that the caller fits, when there are any rules.
     rules: Option<Vec<Arc<Rule>>>,
 }
 
 impl Permit {
-    /// Whether a call of this method is let through. It says nothing of whether there is such a method.
+    /// Whether a call of this method is let through. It says nothing of whether there is such a
+    /// method.
     pub fn allows(&self, method: &str) -> bool {
         let Some(rules) = &self.rules else { return true };
         if method.starts_with(OPERATORS) {
@@ -122,7 +125,8 @@ impl Rules {
 
     /// What a caller may call.
     pub(super) fn permit(&self, name: &str, way: Way, address: Option<IpAddr>) -> Permit {
-        let fitting = || self.0.iter().filter(|rule| rule.fits(name, way, address)).cloned().collect();
+        let fitting =
+            || self.0.iter().filter(|rule| rule.fits(name, way, address)).cloned().collect();
         Permit { is_owner: way == Way::Owner, rules: (!self.0.is_empty()).then(fitting) }
     }
 }
@@ -139,16 +143,17 @@ impl Rule {
         }
         if users.is_some() && !are_named {
             return Err(
-                "no caller has a name without a users file (users = \"FILE\" above the first [table]) or client_ca: give one of \
-                 these, or remove the rule"
+                "no caller has a name without a users file (users = \"FILE\" above the first \
+                 [table]) or client_ca: give one of these, or remove the rule"
                     .into(),
             );
         }
         if users.is_none() && methods.iter().any(|method| method.starts_with(OPERATORS)) {
             return Err(format!("{OPERATORS}* is for operators: name them in users"));
         }
-        let places =
-            addresses.as_ref().map(|addresses| addresses.iter().map(|text| Place::new(text)).collect());
+        let places = addresses
+            .as_ref()
+            .map(|addresses| addresses.iter().map(|text| Place::new(text)).collect());
         Ok(Self {
             users: users.clone(),
             places: places.transpose()?,
@@ -181,7 +186,10 @@ impl Place {
         let one = || text.parse::<IpAddr>().map(IpNet::from);
         let net = text.parse::<IpNet>().or_else(|_| one());
         net.map(|net| Self::Net(canonical(net.trunc()))).map_err(|_| {
-            format!("addresses has {text:?}: give networks as in \"10.0.0.0/8\", addresses, or \"{UNIX}\"")
+            format!(
+                "addresses has {text:?}: give networks as in \"10.0.0.0/8\", addresses, or \
+                 \"{UNIX}\""
+            )
         })
     }
 }
@@ -200,9 +208,13 @@ fn canonical(net: IpNet) -> IpNet {
 impl Pattern {
     fn new(text: &str) -> Result<Self, String> {
         match text.strip_suffix('*') {
-            Some(beginning) if !beginning.contains('*') => Ok(Self::Beginning(beginning.to_owned())),
+            Some(beginning) if !beginning.contains('*') => {
+                Ok(Self::Beginning(beginning.to_owned()))
+            }
             None if !text.is_empty() && !text.contains('*') => Ok(Self::Exactly(text.to_owned())),
-            _ => Err(format!("methods has {text:?}: give names, with * at the end for all that begin so")),
+            _ => Err(format!(
+                "methods has {text:?}: give names, with * at the end for all that begin so"
+            )),
         }
     }
 
@@ -286,7 +298,8 @@ mod tests {
     #[test]
     fn without_rules_all_is_allowed_and_operators_are_the_servers_own() {
         let rules = Rules::default();
-        let rows = [(Way::Owner, true), (Way::Unix, false), (Way::Loopback, false), (Way::Network, false)];
+        let rows =
+            [(Way::Owner, true), (Way::Unix, false), (Way::Loopback, false), (Way::Network, false)];
         for (way, is_operator) in rows {
             let permit = rules.permit("", way, None);
             assert!(permit.allows("add") && permit.allows("hotcall.plugins"));

@@ -35,6 +35,8 @@ impl Settings {
 
     /// Whether somebody may be an operator who does not come through a Unix socket.
     pub fn names_operators(&self) -> bool {
-        self.allow.iter().any(|rule| rule.methods.iter().any(|method| method.starts_with(OPERATORS)))
+        self.allow
+            .iter()
+            .any(|rule| rule.methods.iter().any(|method| method.starts_with(OPERATORS)))
     }
 }

@@ -22,7 +22,8 @@ enum Host {
     Named(String),
 }
 
-/// The host of an authority, without its port. An address is in its own family, so that it has one spelling.
+/// The host of an authority, without its port. An address is in its own family, so that it has one
+/// spelling.
 #[derive(Clone, Copy)]
 enum HostRef<'a> {
     Address(IpAddr),
@@ -37,16 +38,23 @@ impl Sites {
             let bare = given.parse::<IpAddr>().map(|ip| HostRef::Address(ip.to_canonical()));
             // A name with its port would look as if the port counted.
             let named = host_of(given).filter(|_| given.ends_with(']') || !given.contains(':'));
-            let why =
-                || format!("hosts has {given:?}: give names or addresses, without scheme, port and path");
+            let why = || {
+                format!(
+                    "hosts has {given:?}: give names or addresses, without scheme, port and path"
+                )
+            };
             bare.ok().or(named).map(HostRef::to_owned).ok_or_else(why)
         };
         let origin = |given: &String| {
             let is_origin = given
                 .split_once("://")
                 .is_some_and(|(scheme, host)| !scheme.is_empty() && host_of(host).is_some());
-            let why =
-                || format!("origins has {given:?}: give what a browser sends, as in \"https://example.com\"");
+            let why = || {
+                format!(
+                    "origins has {given:?}: give what a browser sends, as in \
+                     \"https://example.com\""
+                )
+            };
             is_origin.then(|| given.to_ascii_lowercase()).ok_or_else(why)
         };
         Ok(Self {
@@ -80,7 +88,8 @@ impl Sites {
         }
         let shown = echoed(host);
         let why = format!(
-            "Misdirected request: not the server of {shown:?}. Its operator can list that under hosts."
+            "Misdirected request: not the server of {shown:?}. Its operator can list that under \
+             hosts."
         );
         Err(Refusal::new(421, why))
     }
@@ -90,7 +99,8 @@ impl Sites {
         let refused = |from: &str| {
             let shown = echoed(from);
             let why = format!(
-                "Forbidden: a page of {shown:?} may not call. The operator can list it under origins."
+                "Forbidden: a page of {shown:?} may not call. The operator can list it under \
+                 origins."
             );
             Err(Refusal::new(403, why))
         };
@@ -106,8 +116,8 @@ impl Sites {
     }
 }
 
-/// Whether a page's origin is the host that it calls. The scheme does not count: a proxy before this server may have
-/// changed it.
+/// Whether a page's origin is the host that it calls. The scheme does not count: a proxy before
+/// this server may have changed it.
 fn is_same(origin: &str, host: Option<&str>) -> bool {
     let of_origin = origin.split_once("://").map(|(_, host)| host);
     matches!((of_origin, host), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other))
@@ -122,8 +132,9 @@ fn host_of(authority: &str) -> Option<HostRef<'_>> {
         }
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
-    let is_port =
-        |port: &str| port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let is_port = |port: &str| {
+        port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+    };
     if !(port.is_empty() || is_port(port)) {
         return None;
     }
@@ -131,7 +142,8 @@ fn host_of(authority: &str) -> Option<HostRef<'_>> {
         return Some(HostRef::Address(ip.to_canonical()));
     }
     let name = host.strip_suffix('.').unwrap_or(host);
-    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    let is_name =
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
     is_name.then_some(HostRef::Named(name))
 }
 
@@ -207,7 +219,11 @@ mod tests {
         ];
         for &(host, way, expected) in rows {
             let head = Head { host: Some(host.into()), ..Head::default() };
-            assert_eq!([&none, &some].map(|sites| status(sites, &head, way)), expected, "{host} {way:?}");
+            assert_eq!(
+                [&none, &some].map(|sites| status(sites, &head, way)),
+                expected,
+                "{host} {way:?}"
+            );
         }
         assert_eq!(status(&some, &Head::default(), Way::Loopback), 200, "HTTP/1.0");
     }
@@ -258,7 +274,10 @@ mod tests {
             assert!(sites(&[host], &[]).unwrap_err().contains("without scheme"), "{host}");
         }
         for origin in ["h", "https://", "https://h/", "://h", "null", "*"] {
-            assert!(sites(&[], &[origin]).unwrap_err().contains("what a browser sends"), "{origin}");
+            assert!(
+                sites(&[], &[origin]).unwrap_err().contains("what a browser sends"),
+                "{origin}"
+            );
         }
         assert!(sites(&["[::1]", "h"], &["http://[::1]:80"]).is_ok());
     }

@@ -11,7 +11,8 @@ const FAILURES_MAX: u32 = 10;
 /// How long it must; [`RETRY_AFTER`] tells the client.
 const REST: Duration = Duration::from_secs(60);
 pub(super) const RETRY_AFTER: &str = "60";
-/// Addresses that are remembered. Past these the one whose last failure is the longest ago is forgotten.
+/// Addresses that are remembered. Past these the one whose last failure is the longest ago is
+/// forgotten.
 const ADDRESSES_MAX: usize = 10_000;
 
 /// Failed tries by address. What has no address, on a Unix socket, is not counted.
@@ -31,8 +32,8 @@ impl Throttle {
         tries.is_none_or(|tries| tries.failed < FAILURES_MAX || tries.has_rested(now))
     }
 
-    /// Counts a try as failed before its result is known, so that many at once are no more than many in a row.
-    /// `false` when it is one too many.
+    /// Counts a try as failed before its result is known, so that many at once are no more than
+    /// many in a row. `false` when it is one too many.
     pub(super) fn begin(&self, address: Option<IpAddr>, now: Instant) -> bool {
         let Some(address) = address.map(ClientNetwork::from) else { return true };
         let mut table = self.lock();
@@ -78,7 +79,8 @@ impl Tries {
 fn make_room(table: &mut HashMap<ClientNetwork, Tries>, now: Instant) {
     table.retain(|_, tries| !tries.has_rested(now));
     if table.len() >= ADDRESSES_MAX
-        && let Some(oldest) = table.iter().min_by_key(|(_, tries)| tries.last).map(|(address, _)| *address)
+        && let Some(oldest) =
+            table.iter().min_by_key(|(_, tries)| tries.last).map(|(address, _)| *address)
     {
         table.remove(&oldest);
     }

@@ -41,11 +41,15 @@ impl Users {
     /// Reads a users file, which nobody but its owner may read.
     ///
     /// # Errors
-    /// A file that cannot be read or that others can, or a line that is none of a users file, by its number.
+    /// A file that cannot be read or that others can, or a line that is none of a users file, by
+    /// its number.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         let mut file = open(path).map_err(|error| {
-            format!("cannot read the users file {shown}: {error}; make it with: hotcall passwd {shown} NAME")
+            format!(
+                "cannot read the users file {shown}: {error}; make it with: hotcall passwd {shown} \
+                 NAME"
+            )
         })?;
         let text = text_of(&mut file).map_err(|why| format!("the users file {shown} {why}"))?;
         Self::parse(&text).map_err(|why| format!("{shown}: {why}"))
@@ -63,7 +67,8 @@ impl Users {
             check_name(name)
                 .and_then(|()| check_hash(hash))
                 .map_err(|why| format!("line {number}: {why}"))?;
-            let parsed = PasswordHash::new(hash).map_err(|error| format!("line {number}: {error}"))?;
+            let parsed =
+                PasswordHash::new(hash).map_err(|error| format!("line {number}: {error}"))?;
             let entry = Entry { hash: parsed, text: hash.to_owned() };
             if users.insert(name.to_owned(), entry).is_some() {
                 return Err(format!("line {number}: {name:?} stands twice"));
@@ -82,10 +87,12 @@ impl Users {
     }
 }
 
-/// Gives a user a password: in place of the one before, or as one more line. Makes the file when there is none.
+/// Gives a user a password: in place of the one before, or as one more line. Makes the file when
+/// there is none.
 ///
 /// # Errors
-/// A name or password that cannot be one, or a file that cannot be read or written; nothing has changed then.
+/// A name or password that cannot be one, or a file that cannot be read or written; nothing has
+/// changed then.
 pub fn set_password(path: &Path, name: &str, password: &str) -> Result<(), String> {
     check_name(name)?;
     check_password(password)?;
@@ -93,7 +100,8 @@ pub fn set_password(path: &Path, name: &str, password: &str) -> Result<(), Strin
         .hash_password(password.as_bytes())
         .map(|hash: PasswordHash| hash.to_string())
         .map_err(|error| format!("cannot hash the password: {error}"))?;
-    // A link is followed here, because the file that takes the other's place would replace the link.
+    // A link is followed here, because the file that takes the other's place would replace the
+    // link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let shown = path.display();
     let (mut file, new) = begin(&path)?;
@@ -102,7 +110,8 @@ pub fn set_password(path: &Path, name: &str, password: &str) -> Result<(), Strin
         file.write_all(with_line(&old, name, &hash).as_bytes()).map_err(failed)?;
         if let Some((user, group)) = owner {
             // A file of the server's user stays that when root changes it.
-            rustix::fs::fchown(&file, Some(user), Some(group)).map_err(|error| failed(error.into()))?;
+            rustix::fs::fchown(&file, Some(user), Some(group))
+                .map_err(|error| failed(error.into()))?;
         }
         file.sync_all()
             .and_then(|()| fs::rename(&new, &path))
@@ -114,7 +123,8 @@ pub fn set_password(path: &Path, name: &str, password: &str) -> Result<(), Strin
     written
 }
 
-/// Opens the file that is to take the other's place. There is one at a time, so two changes do not undo each other.
+/// Opens the file that is to take the other's place. There is one at a time, so two changes do not
+/// undo each other.
 fn begin(path: &Path) -> Result<(File, PathBuf), String> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
@@ -203,7 +213,9 @@ fn check_name(name: &str) -> Result<(), String> {
         _ if name.is_empty() || name.len() > NAME_BYTES_MAX => "has 1 to 128 bytes",
         _ if name.contains(':') => "has no colon",
         _ if name.contains(char::is_control) => "has no control characters",
-        _ if name.starts_with('#') || name.trim() != name => "begins with no # and has no spaces around it",
+        _ if name.starts_with('#') || name.trim() != name => {
+            "begins with no # and has no spaces around it"
+        }
         _ => return Ok(()),
     };
     Err(format!("{name:?} cannot be a user: a name {why}"))
@@ -230,7 +242,8 @@ fn check_hash(hash: &str) -> Result<(), String> {
     let (memory, iterations, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
     if memory > MEMORY_KIB_MAX || iterations > ITERATIONS_MAX || lanes > LANES_MAX {
         return Err(format!(
-            "m={memory},t={iterations},p={lanes} is too costly: at most m={MEMORY_KIB_MAX},t={ITERATIONS_MAX},p={LANES_MAX}"
+            "m={memory},t={iterations},p={lanes} is too costly: at most \
+             m={MEMORY_KIB_MAX},t={ITERATIONS_MAX},p={LANES_MAX}"
         ));
     }
     Ok(())
@@ -241,7 +254,8 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    const SALT_AND_HASH: &str = "$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    const SALT_AND_HASH: &str =
+        "$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
     fn hash(start: &str) -> String {
         format!("{start}{SALT_AND_HASH}")
@@ -254,7 +268,8 @@ mod tests {
     #[test]
     fn lines_are_users() {
         let good = hash("$argon2id$v=19$m=64,t=1,p=1");
-        let users = Users::parse(&format!("# a comment\n\nann:{good}\nBert Müller:{good}\n")).unwrap();
+        let users =
+            Users::parse(&format!("# a comment\n\nann:{good}\nBert Müller:{good}\n")).unwrap();
         assert_eq!(users.get("ann").unwrap().text, good);
         assert!(users.get("Bert Müller").is_some() && users.get("Ann").is_none());
         assert!((0..5).all(|number| users.any(number).is_some()));
@@ -273,7 +288,10 @@ mod tests {
             ("a:secret".into(), "not a PHC string"),
             (format!("a:{}", hash("$argon2i$v=19$m=64,t=1,p=1")), "a hash is $argon2id$v=19$"),
             (format!("a:{}", hash("$argon2id$v=16$m=64,t=1,p=1")), "a hash is $argon2id$v=19$"),
-            ("a:$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA".into(), "a hash is $argon2id$v=19$"),
+            (
+                "a:$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA".into(),
+                "a hash is $argon2id$v=19$",
+            ),
             (format!("a:{}", hash("$argon2id$v=19$m=999999,t=1,p=1")), "too costly"),
             (format!("a:{}", hash("$argon2id$v=19$m=640,t=99,p=1")), "too costly"),
         ];
@@ -300,7 +318,8 @@ mod tests {
         assert!(!text.contains(first.trim()));
         assert!(Users::read(&path).is_ok());
 
-        let rows = [("a:b", "x"), ("a\nb", "x"), ("", "x"), ("#a", "x"), ("a", ""), ("a", "b\u{3}")];
+        let rows =
+            [("a:b", "x"), ("a\nb", "x"), ("", "x"), ("#a", "x"), ("a", ""), ("a", "b\u{3}")];
         for (name, password) in rows {
             assert!(set_password(&path, name, password).is_err(), "{name:?} {password:?}");
         }
@@ -313,7 +332,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("users");
         fs::write(&path, "").unwrap();
-        for (mode, is_fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false)]
+        for (mode, is_fine) in
+            [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false)]
         {
             fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
             let read = Users::read(&path).map(|_| ());

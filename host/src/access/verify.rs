@@ -23,12 +23,13 @@ use std::time::{Duration, Instant};
 
 /// Verifications at once. Each has the memory that its hash asks for.
 const RUNNING_MAX: usize = 2;
-/// Callers at once: those that verify, and those that wait for their turn or for the result of the same credentials. Each is a
-/// worker that answers nobody else.
+/// Callers at once: those that verify, and those that wait for their turn or for the result of the
+/// same credentials. Each is a worker that answers nobody else.
 const CALLERS_MAX: usize = 6;
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long right credentials are remembered from their last use on. They would be right again: a changed entry is another tag.
-/// Were it from their verification on, all calls of a busy user would meet here each time it is over.
+/// How long right credentials are remembered from their last use on. They would be right again: a
+/// changed entry is another tag. Were it from their verification on, all calls of a busy user would
+/// meet here each time it is over.
 const REMEMBERED: Duration = Duration::from_secs(60);
 const REMEMBERED_MAX: usize = 1_024;
 const KEY_BYTES: usize = 32;
@@ -50,10 +51,12 @@ pub(super) enum Verdict {
     Busy,
 }
 
-/// Credentials and the entry they are for, under a key that nobody has: what is remembered tells nothing.
+/// Credentials and the entry they are for, under a key that nobody has: what is remembered tells
+/// nothing.
 type Tag = Vec<u8>;
 
-/// Verifies against whatever state of the users file it is given: what it remembers is of one entry.
+/// Verifies against whatever state of the users file it is given: what it remembers is of one
+/// entry.
 pub(super) struct Verifier {
     key: PKey<Private>,
     callers_max: usize,
@@ -108,18 +111,25 @@ impl Verifier {
             return refuse(from, throttle);
         }
         let entry = users.get(given.name);
-        let Ok(tag) = self.tag(given, entry.map_or("", |entry| &entry.text)) else { return Verdict::Busy };
-        // An unknown name costs what a known one does: somebody's entry is verified, always the same one for the same
-        // credentials, and the result does not count.
-        let number =
-            tag.iter().take(size_of::<u32>()).fold(0, |number, byte| number << 8 | usize::from(*byte));
-        let Some(against) = entry.or_else(|| users.any(number)) else { return refuse(from, throttle) };
+        let Ok(tag) = self.tag(given, entry.map_or("", |entry| &entry.text)) else {
+            return Verdict::Busy;
+        };
+        // An unknown name costs what a known one does: somebody's entry is verified, always the
+        // same one for the same credentials, and the result does not count.
+        let number = tag
+            .iter()
+            .take(size_of::<u32>())
+            .fold(0, |number, byte| number << 8 | usize::from(*byte));
+        let Some(against) = entry.or_else(|| users.any(number)) else {
+            return refuse(from, throttle);
+        };
         let turn = match self.enter(tag, from, throttle) {
             Entry::Known => return Verdict::Right,
             Entry::Refused(verdict) => return verdict,
             Entry::Turn(turn) => turn,
         };
-        let fits = Argon2::default().verify_password(given.password.as_bytes(), &against.hash).is_ok();
+        let fits =
+            Argon2::default().verify_password(given.password.as_bytes(), &against.hash).is_ok();
         if !(fits && entry.is_some()) {
             return Verdict::Wrong;
         }
@@ -128,7 +138,8 @@ impl Verifier {
         Verdict::Right
     }
 
-    /// Waits for a turn, or for the result of somebody who verifies the same. Who is known never waits.
+    /// Waits for a turn, or for the result of somebody who verifies the same. Who is known never
+    /// waits.
     fn enter(&self, tag: Tag, from: Option<IpAddr>, throttle: &Throttle) -> Entry<'_> {
         let end = Instant::now() + WAIT_MAX;
         let mut state = self.lock();
@@ -153,7 +164,11 @@ impl Verifier {
                 state.running.insert(tag.clone());
                 return Entry::Turn(Turn { verifier: self, tag });
             }
-            state = self.changed.wait_timeout(state, end - now).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .changed
+                .wait_timeout(state, end - now)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         };
         state.callers -= usize::from(is_counted);
         entry
@@ -178,7 +193,9 @@ impl Verifier {
 impl State {
     /// Whether this was right a moment ago, which from now on it was.
     fn knows(&mut self, tag: &Tag, now: Instant) -> bool {
-        let Some(until) = self.known.get_mut(tag).filter(|until| now < **until) else { return false };
+        let Some(until) = self.known.get_mut(tag).filter(|until| now < **until) else {
+            return false;
+        };
         *until = now + REMEMBERED;
         true
     }
@@ -233,7 +250,8 @@ mod tests {
     }
 
     fn trial() -> Trial {
-        let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
+        let cheap =
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
         let line = |name: &str, password: &str| {
             let hash: PasswordHash = cheap.hash_password(password.as_bytes()).unwrap();
             format!("{name}:{hash}\n")
@@ -264,7 +282,11 @@ mod tests {
             ("nobody", "two", Verdict::Wrong),
         ];
         for (name, password, verdict) in rows {
-            assert_eq!(trial.verify(name, password, &Throttle::default()), verdict, "{name} {password}");
+            assert_eq!(
+                trial.verify(name, password, &Throttle::default()),
+                verdict,
+                "{name} {password}"
+            );
         }
         let state = trial.verifier.lock();
         assert_eq!(state.known.len(), 2, "what is right is remembered");
@@ -292,7 +314,8 @@ mod tests {
     fn failures_are_throttled_and_what_is_remembered_is_not() {
         let (trial, throttle) = (trial(), Throttle::default());
         assert_eq!(trial.verify("ann", "one", &throttle), Verdict::Right);
-        let tries: Vec<_> = (0..50).map(|n| trial.verify("ann", &format!("x{n}"), &throttle)).collect();
+        let tries: Vec<_> =
+            (0..50).map(|n| trial.verify("ann", &format!("x{n}"), &throttle)).collect();
         let wrong = tries.iter().take_while(|verdict| **verdict == Verdict::Wrong).count();
         assert!((1..50).contains(&wrong));
         assert!(tries[wrong..].iter().all(|verdict| *verdict == Verdict::Throttled), "{tries:?}");
@@ -312,7 +335,8 @@ mod tests {
         {
             let throttle = Throttle::default();
             trial.users = users;
-            let verdicts: Vec<_> = (0..12).map(|_| trial.verify("ann", password, &throttle)).collect();
+            let verdicts: Vec<_> =
+                (0..12).map(|_| trial.verify("ann", password, &throttle)).collect();
             assert_eq!(verdicts[..10], [Verdict::Wrong; 10], "{} bytes", password.len());
             assert_eq!(verdicts[10..], [Verdict::Throttled; 2], "{} bytes", password.len());
         }
@@ -355,7 +379,8 @@ mod tests {
     #[test]
     fn few_verify_few_wait_and_who_is_known_does_neither() {
         let throttle = Throttle::default();
-        for (workers, callers_max) in [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4), (12, 6), (1_024, 6)] {
+        for (workers, callers_max) in [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4), (12, 6), (1_024, 6)]
+        {
             let verifier = Verifier::new(workers).unwrap();
             let enter = |tag: u8| verifier.enter(vec![tag], None, &throttle);
             verifier.lock().known.insert(vec![100], Instant::now() + REMEMBERED);
@@ -373,7 +398,10 @@ mod tests {
                     thread::yield_now();
                 }
                 for tag in [0, 9] {
-                    assert!(matches!(enter(tag), Entry::Refused(Verdict::Busy)), "{tag} of {workers}");
+                    assert!(
+                        matches!(enter(tag), Entry::Refused(Verdict::Busy)),
+                        "{tag} of {workers}"
+                    );
                 }
                 assert!(matches!(enter(100), Entry::Known));
                 drop(turns);

@@ -29,8 +29,8 @@ pub(super) struct Args {
     /// invisible characters as escapes
     #[arg(long, conflicts_with = "multicall")]
     xml: bool,
-    /// Call so many times (up to 1,000,000), one after the other, and print the last result; how long the calls took
-    /// is told on standard error. The first failure ends it
+    /// Call so many times (up to 1,000,000), one after the other, and print the last result; how
+    /// long the calls took is told on standard error. The first failure ends it
     #[arg(long, value_name = "N", value_parser = repetitions, conflicts_with = "multicall")]
     repeat: Option<NonZeroU32>,
     /// With --repeat: go on after a failure, and fail at the end
@@ -55,22 +55,27 @@ How to write ARGS:
   date:2026-01-31T12:00:00  a date and time, also with a fraction, Z or an offset like +01:00
   base64:TEXT               bytes, given in base64
   base64:@FILE              bytes, the content of a file; base64:@- those of standard input
-  -                         standard input: each JSON value there is one argument in this place, so that
+  -                         standard input: each JSON value there is one argument in this place, \
+  so that
                             `echo 2 3 | hotcall call URL add -` adds 2 and 3
 
 Standard input can be read once, up to 64 MiB.
 
-In the result, a date and time is printed as a string like \"2026-01-31T12:00:00\", bytes as a string in base64, and
-numbers that JSON does not have as \"NaN\", \"inf\" or \"-inf\". Control and invisible characters are printed as \\u escapes. A fault is printed on standard error; the exit status is
+In the result, a date and time is printed as a string like \"2026-01-31T12:00:00\", bytes as a \
+string in base64, and
+numbers that JSON does not have as \"NaN\", \"inf\" or \"-inf\". Control and invisible characters \
+are printed as \\u escapes. A fault is printed on standard error; the exit status is
 then 1.
 
 FILE of --multicall has one call on each line, in one of these forms; empty lines are skipped:
   {\"method\": \"add\", \"params\": [2, 3]}
   [\"add\", 2, 3]
-The whole file is checked before the first call. It may have 1,000,000 calls in 256 MiB. They are sent by
+The whole file is checked before the first call. It may have 1,000,000 calls in 256 MiB. They are \
+sent by
 system.multicall, and each result is printed on a line of its own, in order; a fault is the line
   {\"faultCode\":4,\"faultString\":\"…\"}
-and then the exit status is 1, once all calls are made. When a request as a whole fails, no other is sent.
+and then the exit status is 1, once all calls are made. When a request as a whole fails, no other \
+is sent.
 
 A bar on standard error shows how far 1,000 calls or more have come, if that is a terminal.";
 

@@ -38,9 +38,10 @@ pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
     super::output::print(table(&reports))?;
     match reports.iter().filter(|report| !report.is_passed()).count() {
         0 => Ok(()),
-        refused => {
-            Err(Failure::new(format!("{refused} of {} files would be refused; see above", reports.len())))
-        }
+        refused => Err(Failure::new(format!(
+            "{refused} of {} files would be refused; see above",
+            reports.len()
+        ))),
     }
 }
 
@@ -114,10 +115,11 @@ mod tests {
             methods: vec![Arc::new(method)],
             warnings: vec!["careful".into()],
         };
-        let expected = "sums.so  refused\n  permissions  ok\n  read         ok\n  trust        off\n  \
-            elf          ok\n  copy         ok\n  probe        ok\n  load         ok\n  table        ok\n  \
-            create       no\n  destroy      -\n  sha256       5994\n  abi          1.0\n  \
-            plugin       sums 1.0.0\n  description  adds\\u{202e}\n  warning      careful\n  \
+        let expected = "sums.so  refused\n  permissions  ok\n  read         ok\n  \
+            trust        off\n  elf          ok\n  copy         ok\n  probe        ok\n  \
+            load         ok\n  table        ok\n  create       no\n  destroy      -\n  \
+            sha256       5994\n  abi          1.0\n  plugin       sums 1.0.0\n  \
+            description  adds\\u{202e}\n  warning      careful\n  \
             method       add  (int, int) -> int or () -> nil\n";
         assert_eq!(table(&[report]), expected);
     }

@@ -33,7 +33,8 @@ pub(super) struct Connection {
     /// Ask for answers in gzip, and send requests of 1,400 bytes or more in gzip
     #[arg(long)]
     gzip: bool,
-    /// Go through this proxy; without it, the variables https_proxy, http_proxy, all_proxy and no_proxy decide
+    /// Go through this proxy; without it, the variables https_proxy, http_proxy, all_proxy and
+    /// no_proxy decide
     #[arg(long, value_name = "http://HOST:PORT")]
     proxy: Option<String>,
     /// Go through no proxy, whatever these variables say
@@ -87,19 +88,25 @@ pub(super) fn failure(error: &Error) -> Failure {
             Cause::Unreachable => failure.hint("check the address, and that the server runs"),
             Cause::Timeout => failure.hint("check the address, or give it longer with --timeout"),
             Cause::Proxy => failure.hint("check the proxy, or pass --no-proxy"),
-            Cause::Untrusted => failure.hint("name its CA's or its own certificate with --cacert, or pass --insecure"),
+            Cause::Untrusted => failure
+                .hint("name its CA's or its own certificate with --cacert, or pass --insecure"),
             Cause::Tls => failure.hint(
-                "check that the server speaks TLS there and, when it wants a client certificate, pass --cert and --key",
+                "check that the server speaks TLS there and, when it wants a client certificate, \
+                 pass --cert and --key",
             ),
             Cause::Broken => failure.hint("the server's log may say more"),
             Cause::TooLarge => failure,
         },
-        Error::Http { status: 415, .. } => failure.hint("this server may not take gzip: leave --gzip out"),
+        Error::Http { status: 415, .. } => {
+            failure.hint("this server may not take gzip: leave --gzip out")
+        }
         Error::Http { status: 401, .. } => failure.hint("pass a name and password with --user"),
         Error::Http { status: 200 | 404, .. } | Error::Protocol(_) => {
             failure.hint("check the URL's path: most servers answer at /RPC2")
         }
-        Error::Http { status: 300..=399, .. } => failure.hint("call the address that the server moved to"),
+        Error::Http { status: 300..=399, .. } => {
+            failure.hint("call the address that the server moved to")
+        }
         _ => failure,
     }
 }

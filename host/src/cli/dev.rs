@@ -17,7 +17,8 @@ use std::path::PathBuf;
 /// Flags of `dev`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct DevArgs {
-    /// Directories with plugin sources: crates with a cdylib, and folders with a Makefile for plugins in C
+    /// Directories with plugin sources: crates with a cdylib, and folders with a Makefile for
+    /// plugins in C
     #[arg(value_name = "DIR", default_value = "plugins")]
     dirs: Vec<PathBuf>,
     /// Build crates with optimisation
@@ -43,21 +44,23 @@ pub(super) fn run(args: DevArgs) -> Result<(), Failure> {
     let first = options(config)?;
     plugin::make_state_dir(&first.state_dir(), is_checked).map_err(Failure::new)?;
     let output = first.state_dir().join("dev-plugins").join(name_of(&args.dirs)?);
-    let building = dev::Options { dirs: args.dirs.clone(), output: output.clone(), release: args.release };
+    let building =
+        dev::Options { dirs: args.dirs.clone(), output: output.clone(), release: args.release };
     let builder = dev::start(building, &interrupt).map_err(Failure::new)?;
     let of_output = |mut options: Options| {
         options.config.plugins_dir = Some(output.clone());
         options
     };
     let prepared = Prepared::new(of_output(first), Vec::new()).map_err(Failure::new)?;
-    let served = until_signal(&signals, prepared, || Ok(of_output(options(args.common.config()?)?)));
+    let served =
+        until_signal(&signals, prepared, || Ok(of_output(options(args.common.config()?)?)));
     builder.stop();
     served
 }
 
 fn options(mut config: Config) -> Result<Options, Failure> {
-    // What it serves it has built itself, in a state directory that is its own, from sources that often lie in
-    // directories which a group may write to.
+    // What it serves it has built itself, in a state directory that is its own, from sources that
+    // often lie in directories which a group may write to.
     config.check_permissions.get_or_insert(false);
     // make writes through a descriptor of this process, which the kernel lets other programs reach
     // only if the process is dumpable; and developers may want to debug it.
@@ -70,13 +73,15 @@ fn options(mut config: Config) -> Result<Options, Failure> {
     Options::try_from(config).map_err(Failure::new)
 }
 
-/// A folder's name for what is built from these directories, so that two projects do not meet in one.
+/// A folder's name for what is built from these directories, so that two projects do not meet in
+/// one.
 fn name_of(dirs: &[PathBuf]) -> Result<String, Failure> {
     const NAME_BYTES: usize = 8;
     let mut hash = Sha256::new();
     for dir in dirs {
         let found = fs::canonicalize(dir);
-        let path = found.map_err(|error| Failure::new(format!("cannot read {}: {error}", dir.display())))?;
+        let path = found
+            .map_err(|error| Failure::new(format!("cannot read {}: {error}", dir.display())))?;
         hash.update(path.as_os_str().as_bytes());
         hash.update([0]);
     }

@@ -32,9 +32,9 @@ pub(super) fn argument(text: &str) -> Result<Value, Failure> {
             .map(Value::DateTime)
             .ok_or_else(|| not(text, "a date and time like 2026-01-31T12:00:00")),
         Some(("base64", rest)) => match rest.strip_prefix('@') {
-            Some(file) => fs::read(file)
-                .map(Value::Binary)
-                .map_err(|error| Failure::new(format!("argument {text:?}: cannot read {file}: {error}"))),
+            Some(file) => fs::read(file).map(Value::Binary).map_err(|error| {
+                Failure::new(format!("argument {text:?}: cannot read {file}: {error}"))
+            }),
             None => STANDARD.decode(rest).map(Value::Binary).map_err(|_| not(text, "base64")),
         },
         _ => from_json(text),
@@ -84,7 +84,9 @@ pub(super) fn values(place: &str, text: &str) -> Result<Vec<Value>, Failure> {
     let typed = serde_json::Deserializer::from_str(text).into_iter::<Typed>();
     let values: Result<Vec<_>, _> = typed.map(|typed| typed.map(|Typed(value)| value)).collect();
     match values {
-        Ok(values) if values.is_empty() => Err(Failure::new(format!("{place} holds no JSON value"))),
+        Ok(values) if values.is_empty() => {
+            Err(Failure::new(format!("{place} holds no JSON value")))
+        }
         Ok(values) => Ok(values),
         Err(error) => Err(Failure::new(format!("{place} is not JSON: {error}"))),
     }
@@ -106,8 +108,8 @@ fn from_json(text: &str) -> Result<Value, Failure> {
     }
 }
 
-/// The first whole number in a JSON text that no XML-RPC type holds. The JSON parser would make a double of it, and
-/// lose digits without a word.
+/// The first whole number in a JSON text that no XML-RPC type holds. The JSON parser would make a
+/// double of it, and lose digits without a word.
 fn whole_number_past_64_bits(json: &str) -> Option<&str> {
     let mut in_string = false;
     let mut escaped = false;
@@ -182,7 +184,9 @@ impl<'de> Visitor<'de> for AnyValue {
         let mut members: Vec<(String, Value)> = Vec::new();
         while let Some((name, Typed(value))) = object.next_entry::<String, _>()? {
             if members.iter().any(|(other, _)| *other == name) {
-                return Err(A::Error::custom(format!("the name {name:?} stands twice in one object")));
+                return Err(A::Error::custom(format!(
+                    "the name {name:?} stands twice in one object"
+                )));
             }
             members.push((name, value));
         }
@@ -244,7 +248,10 @@ mod tests {
             ("[1, []]", Value::Array(vec![Value::Int(1), Value::Array(vec![])])),
             (
                 "{\"b\": 1, \"a\": {}}",
-                Value::Struct(vec![("b".into(), Value::Int(1)), ("a".into(), Value::Struct(vec![]))]),
+                Value::Struct(vec![
+                    ("b".into(), Value::Int(1)),
+                    ("a".into(), Value::Struct(vec![])),
+                ]),
             ),
             ("string:5", Value::from("5")),
             ("string:", Value::from("")),
@@ -286,7 +293,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("bytes");
         fs::write(&file, [0, 255]).unwrap();
-        assert_eq!(argument(&format!("base64:@{}", file.display())), Ok(Value::Binary(vec![0, 255])));
+        assert_eq!(
+            argument(&format!("base64:@{}", file.display())),
+            Ok(Value::Binary(vec![0, 255]))
+        );
     }
 
     #[test]
@@ -302,7 +312,10 @@ mod tests {
             (Value::DateTime(date), "\"2026-01-31T12:00:00.5+01:00\""),
             (Value::Binary(vec![0, 1]), "\"AAE=\""),
             (
-                Value::Struct(vec![("b".into(), Value::Array(vec![])), ("a".into(), Value::Bool(true))]),
+                Value::Struct(vec![
+                    ("b".into(), Value::Array(vec![])),
+                    ("a".into(), Value::Bool(true)),
+                ]),
                 "{\n  \"b\": [],\n  \"a\": true\n}",
             ),
         ] {

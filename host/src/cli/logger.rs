@@ -30,9 +30,11 @@ use std::{env, thread};
 
 /// How long the end of the process waits until queued lines are written.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
-/// How long a thread that panics waits for that: the process may go on, and others may wait for the thread.
+/// How long a thread that panics waits for that: the process may go on, and others may wait for the
+/// thread.
 const PANIC_FLUSH_MAX: Duration = Duration::from_millis(100);
-/// A pipe takes this much in one piece (`PIPE_BUF`), so that what others write to it does not stand within a line.
+/// A pipe takes this much in one piece (`PIPE_BUF`), so that what others write to it does not stand
+/// within a line.
 const PIECE_BYTES_MAX: usize = 4_096;
 /// Memory that the queue keeps when it is empty.
 const KEPT_BYTES_MAX: usize = 64 << 10;
@@ -65,7 +67,8 @@ enum Phase {
     Writing,
 }
 
-/// Logs from now on, by `RUST_LOG` or else this filter. With a queue, lines wait for [`start`] or [`flush`].
+/// Logs from now on, by `RUST_LOG` or else this filter. With a queue, lines wait for [`start`] or
+/// [`flush`].
 pub(super) fn init(filter: &str, is_queued: bool) {
     let mut builder = Builder::from_env(Env::default().default_filter_or(filter));
     if is_queued {
@@ -86,7 +89,8 @@ pub(super) fn init(filter: &str, is_queued: bool) {
 fn write_record(to: &mut Formatter, record: &log::Record<'_>) -> io::Result<()> {
     let text = record.args().to_string();
     let args = format_args!("{}", text::line(&text));
-    let record = log::Record::builder().level(record.level()).target(record.target()).args(args).build();
+    let record =
+        log::Record::builder().level(record.level()).target(record.target()).args(args).build();
     ConfigurableFormat::default().format(to, &record)
 }
 
@@ -109,10 +113,9 @@ pub(super) fn start() -> Result<(), Failure> {
                 output.write(&lines);
             }
         };
-        thread::Builder::new()
-            .name("log".into())
-            .spawn(write)
-            .map_err(|error| Failure::new(format!("cannot start the thread that writes the log: {error}")))?;
+        thread::Builder::new().name("log".into()).spawn(write).map_err(|error| {
+            Failure::new(format!("cannot start the thread that writes the log: {error}"))
+        })?;
         state.phase = Phase::Idle;
     }
     Ok(())
@@ -128,7 +131,8 @@ pub(super) fn say(line: &str) {
     }
 }
 
-/// Waits until queued lines are written, but not for long: nobody may read them. To be called before the process ends.
+/// Waits until queued lines are written, but not for long: nobody may read them. To be called
+/// before the process ends.
 pub(super) fn flush() {
     flush_within(FLUSH_MAX);
 }
@@ -143,12 +147,16 @@ fn flush_within(max: Duration) {
     drop(QUEUE.is_written.wait_timeout_while(QUEUE.lock(), max, is_unwritten));
 }
 
-/// Logs a panic of the server's own code. It may end the process, so this waits a moment for the log.
+/// Logs a panic of the server's own code. It may end the process, so this waits a moment for the
+/// log.
 fn report_panic(info: &PanicHookInfo<'_>) {
     let thread = thread::current();
     let name = thread.name().unwrap_or("without a name");
     let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
-    log::error!("thread {name} panicked{place}: {}", info.payload_as_str().unwrap_or("a panic without text"));
+    log::error!(
+        "thread {name} panicked{place}: {}",
+        info.payload_as_str().unwrap_or("a panic without text")
+    );
     let trace = Backtrace::capture();
     if trace.status() == BacktraceStatus::Captured {
         trace.to_string().lines().for_each(|line| log::error!("{line}"));
@@ -167,7 +175,8 @@ impl<W: FnMut(&[u8]) -> Result<(), Errno>> Output<W> {
         Self { write, lost: 0 }
     }
 
-    /// Writes lines in pieces, however long that takes. A line that does not fit into a piece is written by itself.
+    /// Writes lines in pieces, however long that takes. A line that does not fit into a piece is
+    /// written by itself.
     fn write(&mut self, mut lines: &[u8]) {
         // The last piece may have been written in part.
         if self.lost > 0 && (self.write)(format!("\n{}", notice(self.lost)).as_bytes()).is_ok() {
@@ -190,7 +199,8 @@ impl<W: FnMut(&[u8]) -> Result<(), Errno>> Output<W> {
 fn notice(dropped: u64) -> String {
     let (now, target) = (jiff::Timestamp::now(), module_path!());
     format!(
-        "[{now:.0} WARN  {target}] {dropped} log lines were dropped here: standard error did not take them (see log_queue_bytes_max)\n"
+        "[{now:.0} WARN  {target}] {dropped} log lines were dropped here: standard error did not \
+         take them (see log_queue_bytes_max)\n"
     )
 }
 
@@ -233,7 +243,8 @@ impl Queue {
         }
     }
 
-    /// For the thread that writes: it has written what it took, and takes what there is, or waits for it.
+    /// For the thread that writes: it has written what it took, and takes what there is, or waits
+    /// for it.
     fn take(&self, lines: &mut Vec<u8>) {
         let mut state = self.lock();
         state.phase = Phase::Idle;
@@ -251,8 +262,8 @@ impl State {
         self.lines.is_empty() && self.dropped == 0
     }
 
-    /// Adds a line of the log, or drops it when the queue is full. Once one is dropped so is each that follows, until the queue
-    /// is taken: the number that were dropped has one place.
+    /// Adds a line of the log, or drops it when the queue is full. Once one is dropped so is each
+    /// that follows, until the queue is taken: the number that were dropped has one place.
     fn push(&mut self, line: &[u8]) {
         if self.dropped > 0 || self.lines.len() + line.len() > self.bytes_max {
             self.dropped += 1;
@@ -320,7 +331,10 @@ mod tests {
         let lines = given(&mut state);
         assert!(lines.starts_with("one\ntwo\n[2"), "{lines}");
         let notice = lines.lines().last().unwrap();
-        assert!(notice.contains("Z WARN  hotcall::cli::logger] 3 log lines were dropped here: "), "{lines}");
+        assert!(
+            notice.contains("Z WARN  hotcall::cli::logger] 3 log lines were dropped here: "),
+            "{lines}"
+        );
         state.push(b"six\n");
         assert_eq!(given(&mut state), "six\n");
         state.push(b"longer than all\n");
@@ -378,7 +392,10 @@ mod tests {
         let written = written.borrow();
         let lines: Vec<_> = written.lines().collect();
         assert!(
-            matches!(lines[..], ["one", "", notice, "five", "six"] if notice.contains("] 3 log lines were")),
+            matches!(
+                lines[..],
+                ["one", "", notice, "five", "six"] if notice.contains("] 3 log lines were")
+            ),
             "{lines:?}"
         );
     }

@@ -42,7 +42,9 @@ pub(super) fn sockets() -> Result<Vec<InheritedSocket>, Failure> {
     let mut given = ListenFd::from_env();
     environment::change(&[("LISTEN_PID", None), ("LISTEN_FDS", None), (NAMES, None)])
         .map_err(Failure::new)?;
-    (0..given.len()).map(|index| socket(&mut given, index, names.next().unwrap_or_default())).collect()
+    (0..given.len())
+        .map(|index| socket(&mut given, index, names.next().unwrap_or_default()))
+        .collect()
 }
 
 fn socket(given: &mut ListenFd, index: usize, name: &str) -> Result<InheritedSocket, Failure> {
@@ -144,18 +146,21 @@ impl Watchdog {
     /// # Errors
     /// A thread could not be started.
     pub(super) fn start(heartbeat: Heartbeat) -> Result<Self, Failure> {
-        let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero()) else {
+        let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero())
+        else {
             return Ok(Self { end: None, thread: None });
         };
         if env::var_os(NOTIFY_SOCKET).is_none() {
             log::warn!(
-                "{WATCHDOG_USEC} is set without {NOTIFY_SOCKET}: nobody is told that the server is alive"
+                "{WATCHDOG_USEC} is set without {NOTIFY_SOCKET}: nobody is told that the server is \
+                 alive"
             );
             return Ok(Self { end: None, thread: None });
         }
         let (end, ended) = bounded(0);
         let watch = move || watch(&heartbeat, patience, &ended);
-        let thread = thread::Builder::new().name("watchdog".into()).spawn(watch).map_err(Failure::new)?;
+        let thread =
+            thread::Builder::new().name("watchdog".into()).spawn(watch).map_err(Failure::new)?;
         Ok(Self { end: Some(end), thread: Some(thread) })
     }
 }
@@ -184,7 +189,10 @@ fn watch(heartbeat: &Heartbeat, patience: Duration, ended: &Receiver<Infallible>
             if !has_complained && since.elapsed() >= patience / 4 {
                 has_complained = true;
                 let names = missing.join(", ");
-                log::error!("the watchdog is not fed: held up since {:?}: {names}", since.elapsed());
+                log::error!(
+                    "the watchdog is not fed: held up since {:?}: {names}",
+                    since.elapsed()
+                );
             }
             if is_over(LOOK_WAIT.min(patience / 8)) {
                 return;

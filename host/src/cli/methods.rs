@@ -71,14 +71,17 @@ fn one(client: &Client, name: &str) -> Result<String, Error> {
     Ok(listing)
 }
 
-/// Prints methods as the server's answers come: a server may name very many of them. The first answer
-/// that does not come ends it. False when nobody reads on.
+/// Prints methods as the server's answers come: a server may name very many of them. The first
+/// answer that does not come ends it. False when nobody reads on.
 fn all(client: &Client) -> Result<bool, Failure> {
     let names = client.list_methods().map_err(|error| failure(&error))?;
     let mut multicall = true;
     for names in names.chunks(BATCH_METHODS_MAX) {
-        let answers =
-            if multicall { together(client, names).map_err(|error| failure(&error))? } else { None };
+        let answers = if multicall {
+            together(client, names).map_err(|error| failure(&error))?
+        } else {
+            None
+        };
         multicall = answers.is_some();
         let mut answers = answers.unwrap_or_default().into_iter();
         for name in names {
@@ -112,7 +115,9 @@ fn alone(client: &Client, name: &str) -> Result<About, Error> {
 fn together(client: &Client, names: &[String]) -> Result<Option<Vec<About>>, Error> {
     let mut batch = client.multicall();
     for name in names {
-        batch.add("system.methodSignature", name.as_str())?.add("system.methodHelp", name.as_str())?;
+        batch
+            .add("system.methodSignature", name.as_str())?
+            .add("system.methodHelp", name.as_str())?;
     }
     let answers: Vec<_> = match batch.send::<Value>() {
         Ok(answers) => answers.into_iter().map(Result::unwrap_or_default).collect(),
@@ -127,7 +132,8 @@ fn together(client: &Client, names: &[String]) -> Result<Option<Vec<About>>, Err
     Ok(Some(answers.chunks(2).map(about).collect()))
 }
 
-/// Servers may have help without signatures, or the other way round; what they do not have is a fault.
+/// Servers may have help without signatures, or the other way round; what they do not have is a
+/// fault.
 fn or_default<T: Default>(result: Result<T, Error>) -> Result<T, Error> {
     match result {
         Err(Error::Fault(_) | Error::Mismatch(_)) => Ok(T::default()),

@@ -54,7 +54,8 @@ enum Command {
     Guard,
 }
 
-/// Runs the command that the process was started with. A usage error ends the process with status 2.
+/// Runs the command that the process was started with. A usage error ends the process with
+/// status 2.
 pub fn run() -> ExitCode {
     crate::server::allocator::give_back_large_memory();
     let command = match Cli::try_parse() {
@@ -109,8 +110,11 @@ mod tests {
 
     #[test]
     fn options_stand_anywhere_and_negative_numbers_are_arguments() {
-        let line = "hotcall call --user ann http://h m -5 -2.5 [-1] -1e3 --insecure string:-x --timeout 0.5";
-        let Command::Call(args) = Cli::parse_from(line.split(' ')).command else { panic!("not a call") };
+        let line = "hotcall call --user ann http://h m -5 -2.5 [-1] -1e3 --insecure string:-x \
+                    --timeout 0.5";
+        let Command::Call(args) = Cli::parse_from(line.split(' ')).command else {
+            panic!("not a call")
+        };
         assert_eq!(args.args, ["-5", "-2.5", "[-1]", "-1e3", "string:-x"]);
         assert!(Cli::try_parse_from("hotcall call http://h m --timeout 0".split(' ')).is_err());
         assert!(Cli::try_parse_from("hotcall call http://h m --cert c".split(' ')).is_err());

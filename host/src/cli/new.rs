@@ -17,11 +17,13 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use template::Template;
 
-/// Makes a plugin to start from: a crate, or C with a Makefile, that builds, passes its test and loads
+/// Makes a plugin to start from: a crate, or C with a Makefile, that builds, passes its test and
+/// loads
 ///
-/// A crate depends on hotcall-plugin. With --api it is the one in that folder. Without, it is the nearest one above the new
-/// folder, in a folder plugin-api/ (of a checkout of Hotcall) or hotcall-plugin/, named by a relative path. Where there is none, its
-/// sources, which this program carries, are written too: to hotcall-plugin/ in the new folder or, for all its members, in the
+/// A crate depends on hotcall-plugin. With --api it is the one in that folder. Without, it is the
+/// nearest one above the new folder, in a folder plugin-api/ (of a checkout of Hotcall) or
+/// hotcall-plugin/, named by a relative path. Where there is none, its sources, which this program
+/// carries, are written too: to hotcall-plugin/ in the new folder or, for all its members, in the
 /// cargo workspace that lists the crate.
 ///
 /// Inside another cargo workspace that does not list it, the crate is a workspace of its own.
@@ -40,7 +42,8 @@ pub(super) struct NewArgs {
     api: Option<PathBuf>,
 }
 
-/// The manifest stands last, here and below: until it is there, `hotcall dev` sees no plugin in the folder.
+/// The manifest stands last, here and below: until it is there, `hotcall dev` sees no plugin in the
+/// folder.
 const RUST: [Template; 4] = [
     ("src/lib.rs", include_str!("new/rust/lib.rs.template")),
     (".gitignore", include_str!("new/rust/gitignore.template")),
@@ -67,7 +70,8 @@ pub(super) fn run(args: &NewArgs) -> Result<(), Failure> {
             .hint("--path names a folder that exists")
     })?;
     let folder = parent.join(args.name.as_str());
-    let Plan { templates, values, advice, api } = if args.c { c(&args.name) } else { rust(args, &folder)? };
+    let Plan { templates, values, advice, api } =
+        if args.c { c(&args.name) } else { rust(args, &folder)? };
     let files = templates.iter().map(|(path, text)| (fill(path, &values), fill(text, &values)));
     let files = files.collect::<Vec<_>>();
     let made = args.path.join(args.name.as_str());
@@ -128,8 +132,8 @@ fn rust(args: &NewArgs, folder: &Path) -> Result<Plan, Failure> {
         root_only += WORKSPACE;
         let _ = writeln!(
             advice,
-            "It lies in the workspace of {} and is none of it; to join, list it in `members` there and remove \
-             [profile.release] and [workspace] from its own Cargo.toml.",
+            "It lies in the workspace of {} and is none of it; to join, list it in `members` there \
+             and remove [profile.release] and [workspace] from its own Cargo.toml.",
             shown(root)
         );
     }
@@ -150,8 +154,8 @@ fn shown(path: &Path) -> String {
 
 fn advice(test: &str, build: &str, library: &str) -> String {
     format!(
-        "  {test:<22}  tests it\n  {:<22}  serves it and rebuilds what changes\n  {build:<22}  writes {library}, for a \
-         plugins directory\n",
+        "  {test:<22}  tests it\n  {:<22}  serves it and rebuilds what changes\n  {build:<22}  \
+         writes {library}, for a plugins directory\n",
         "hotcall dev ."
     )
 }

@@ -41,7 +41,11 @@ pub(super) fn print(output: impl AsRef<str>) -> Result<(), Failure> {
 
 /// Writes a server's document to standard output: clean on a terminal, else as it came.
 pub(super) fn print_document(document: &[u8]) -> Result<(), Failure> {
-    if io::stdout().is_terminal() { print(String::from_utf8_lossy(document)) } else { write(document) }
+    if io::stdout().is_terminal() {
+        print(String::from_utf8_lossy(document))
+    } else {
+        write(document)
+    }
 }
 
 /// Writes to standard output. A reader that has gone (`hotcall methods | head`) is no failure.
@@ -60,7 +64,11 @@ pub(super) fn write_part(output: &[u8]) -> Result<bool, Failure> {
 }
 
 /// Reads all of a file, or what else has this name, up to a limit.
-pub(super) fn read_whole(name: &str, from: impl Read, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_whole(
+    name: &str,
+    from: impl Read,
+    bytes_max: usize,
+) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     // One byte past the limit shows that there is more.
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);

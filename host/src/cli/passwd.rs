@@ -12,8 +12,8 @@ const LINE_BYTES_MAX: usize = 2_048;
 
 /// Sets a user's password in a users file, which is made if there is none
 ///
-/// Asks for the password twice on a terminal; else reads it from the first line of standard input. A server that runs takes
-/// the change on SIGHUP. To remove a user, remove the line.
+/// Asks for the password twice on a terminal; else reads it from the first line of standard input.
+/// A server that runs takes the change on SIGHUP. To remove a user, remove the line.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The users file, as the config file's `users` names it
@@ -42,10 +42,14 @@ fn first_line() -> Result<String, Failure> {
 }
 
 fn ask_twice() -> Result<String, Failure> {
-    let _hidden =
-        Hidden::new().map_err(|error| Failure::new(format!("cannot turn the echo off: {error}")))?;
+    let _hidden = Hidden::new()
+        .map_err(|error| Failure::new(format!("cannot turn the echo off: {error}")))?;
     let (first, second) = (ask("New password: ")?, ask("Once more: ")?);
-    if first == second { Ok(first) } else { Err(Failure::new("these two differ; nothing has changed")) }
+    if first == second {
+        Ok(first)
+    } else {
+        Err(Failure::new("these two differ; nothing has changed"))
+    }
 }
 
 fn ask(prompt: &str) -> Result<String, Failure> {
@@ -55,7 +59,8 @@ fn ask(prompt: &str) -> Result<String, Failure> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).map_err(failed)?;
     terminal.write_all(b"\n").map_err(failed)?;
-    // A control character in it, such as that of an interrupt, is refused where passwords are checked.
+    // A control character in it, such as that of an interrupt, is refused where passwords are
+    // checked.
     line.strip_suffix('\n')
         .map(str::to_owned)
         .ok_or_else(|| Failure::new("no password was given; nothing has changed"))

@@ -10,9 +10,8 @@ use std::fmt::Write as _;
 
 /// Shows a server's plugins: what serves, since when, and what is wrong
 #[derive(clap::Args)]
-#[command(
-    after_help = "The server answers this on Unix sockets only: hotcall plugins unix:/run/hotcall.sock"
-)]
+#[command(after_help = "The server answers this on Unix sockets only: hotcall plugins \
+                        unix:/run/hotcall.sock")]
 pub(super) struct PluginsArgs {
     /// Where the server is, as unix:PATH
     url: String,
@@ -22,9 +21,8 @@ pub(super) struct PluginsArgs {
 
 /// Reloads a plugin from its file, also one that is out of service or was refused
 #[derive(clap::Args)]
-#[command(
-    after_help = "The server answers this on Unix sockets only: hotcall reload unix:/run/hotcall.sock NAME"
-)]
+#[command(after_help = "The server answers this on Unix sockets only: hotcall reload \
+                        unix:/run/hotcall.sock NAME")]
 pub(super) struct ReloadArgs {
     /// Where the server is, as unix:PATH
     url: String,
@@ -39,7 +37,9 @@ pub(super) fn list(args: &PluginsArgs) -> Result<(), Failure> {
     let client = args.connection.client(&args.url)?;
     match client.call("hotcall.plugins", []).map_err(|error| failure(&error))? {
         Value::Array(plugins) => print(table(&plugins)),
-        _ => Err(failure(&Error::Protocol("hotcall.plugins did not answer with an array".to_owned()))),
+        _ => Err(failure(&Error::Protocol(
+            "hotcall.plugins did not answer with an array".to_owned(),
+        ))),
     }
 }
 
@@ -84,8 +84,11 @@ fn table(plugins: &[Value]) -> String {
         let of = |kind, member| plugin.get(member).into_iter().map(move |note| (kind, note));
         let notes = of("description", "description").chain(of("error", "last_error"));
         let notes = notes.chain(of("next try", "retry_at"));
-        let refused = of("callers refused", "callers_refused").filter(|(_, count)| **count != Value::Int(0));
-        for (kind, note) in notes.chain(refused).chain(warnings.iter().map(|note| ("warning", note))) {
+        let refused =
+            of("callers refused", "callers_refused").filter(|(_, count)| **count != Value::Int(0));
+        for (kind, note) in
+            notes.chain(refused).chain(warnings.iter().map(|note| ("warning", note)))
+        {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {kind}: {}", cell(Some(note)));
         }
@@ -116,7 +119,9 @@ mod tests {
     #[test]
     fn errors_and_warnings_stand_below_their_plugin() {
         let plugin = |members: Vec<(&str, Value)>| {
-            Value::Struct(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+            Value::Struct(
+                members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            )
         };
         let good = plugin(vec![
             ("name", "counter".into()),
@@ -131,7 +136,10 @@ mod tests {
             ("state", "refused".into()),
             ("file", "/p/x.so".into()),
             ("last_error", "no\ngood".into()),
-            ("retry_at", Value::DateTime(crate::xmlrpc::parse_date_time("20260131T12:00:00Z").unwrap())),
+            (
+                "retry_at",
+                Value::DateTime(crate::xmlrpc::parse_date_time("20260131T12:00:00Z").unwrap()),
+            ),
             ("callers_refused", 2.into()),
             ("warnings", Value::Array(vec!["careful".into()])),
         ]);

@@ -20,7 +20,8 @@ use std::thread;
 pub(super) struct ServeArgs {
     #[command(flatten)]
     settings: ServeFlags,
-    /// Say what would be served, or why nothing would be, and exit with 0 or 1; nothing is bound or loaded
+    /// Say what would be served, or why nothing would be, and exit with 0 or 1; nothing is bound or
+    /// loaded
     #[arg(long)]
     check_config: bool,
     /// Print a config file with every key, its default and what it does
@@ -122,7 +123,9 @@ pub(super) fn until_signal(
             None => manager.status(server.status()),
             Some(Wish::Stop) => break,
             Some(Wish::Reload) => {
-                log::info!("SIGHUP: reading the configuration and looking at the plugins directory");
+                log::info!(
+                    "SIGHUP: reading the configuration and looking at the plugins directory"
+                );
                 manager.reloading();
                 let reload = |options| server.reload(options).map_err(Failure::new);
                 let reloaded = reread().and_then(reload);
@@ -147,8 +150,8 @@ pub(super) fn until_signal(
 fn tell_of_root(config: &Config) {
     if config.user.is_none() && rustix::process::geteuid().is_root() {
         log::warn!(
-            "started as root without user: plugins can do whatever root can; name a user with user = \"NAME\" or --user NAME, \
-             which the server becomes once it listens"
+            "started as root without user: plugins can do whatever root can; name a user with \
+             user = \"NAME\" or --user NAME, which the server becomes once it listens"
         );
     }
 }
@@ -163,8 +166,8 @@ pub(super) fn tell_what_is_off(config: &Config) {
     }
     if !config.probe {
         log::warn!(
-            "probe = false: new plugins are not tried in a child process, and one that crashes or hangs when it is \
-             loaded takes the server along"
+            "probe = false: new plugins are not tried in a child process, and one that crashes or \
+             hangs when it is loaded takes the server along"
         );
     }
     if config.follow_symlinks {

@@ -56,7 +56,8 @@ impl Kept {
             let mut is_stopping = false;
             for signal in caught.forever() {
                 match (signal, is_serving.load(Ordering::Acquire)) {
-                    // Before anything is served it waits: the start has read the configuration already.
+                    // Before anything is served it waits: the start has read the configuration
+                    // already.
                     (SIGHUP, _) => {
                         let _ = sender.try_send(Wish::Reload);
                     }
@@ -73,7 +74,9 @@ impl Kept {
                     }
                     (_, true) => {
                         is_stopping = true;
-                        log::info!("stopping: answering the calls that run; a second signal exits at once");
+                        log::info!(
+                            "stopping: answering the calls that run; a second signal exits at once"
+                        );
                         // Waits only behind a reload that is under way.
                         let _ = sender.send(Wish::Stop);
                     }

@@ -33,7 +33,8 @@ fn server_url(text: &str) -> Result<Uri, Error> {
     let bad = |why: &str| Error::Url(format!("{text:?} {why}"));
     let rest = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     let rest = rest.ok_or_else(|| bad("does not start with http://, https:// or unix:"))?;
-    let whole = if rest.contains(['/', '?', '#']) { text.to_owned() } else { format!("{text}/RPC2") };
+    let whole =
+        if rest.contains(['/', '?', '#']) { text.to_owned() } else { format!("{text}/RPC2") };
     let url: Uri = whole.parse().map_err(|error| bad(&format!("is not a URL: {error}")))?;
     let authority = url.authority().ok_or_else(|| bad("names no host"))?;
     if authority.host().is_empty() {

@@ -57,8 +57,8 @@ enum Via {
 }
 
 impl Client {
-    /// Begins a client for the server at this address: `http://…` or `https://…`, without a path meaning `/RPC2`, or
-    /// `unix:PATH` for a Unix socket.
+    /// Begins a client for the server at this address: `http://…` or `https://…`, without a path
+    /// meaning `/RPC2`, or `unix:PATH` for a Unix socket.
     pub fn builder(url: &str) -> Builder {
         Builder::new(url)
     }
@@ -84,8 +84,8 @@ impl Builder {
         }
     }
 
-    /// Trusts the certificates in this PEM file, and no others. A self-signed server certificate may stand there
-    /// itself.
+    /// Trusts the certificates in this PEM file, and no others. A self-signed server certificate
+    /// may stand there itself.
     pub fn ca_file(mut self, file: impl AsRef<Path>) -> Self {
         self.ca = Some(Pem::file(file.as_ref()));
         self
@@ -97,9 +97,13 @@ impl Builder {
         self
     }
 
-    /// Shows the server this certificate (with its chain) and proves it with this key: two PEM files, the key not
-    /// encrypted.
-    pub fn client_certificate(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
+    /// Shows the server this certificate (with its chain) and proves it with this key: two PEM
+    /// files, the key not encrypted.
+    pub fn client_certificate(
+        mut self,
+        certificate: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Self {
         self.identity = Some((Pem::file(certificate.as_ref()), Pem::file(key.as_ref())));
         self
     }
@@ -116,27 +120,31 @@ impl Builder {
         self
     }
 
-    /// Sends this header with each call, `Authorization: Bearer …` for example; at most 64 of them. Those that frame
-    /// and route a request are the client's own: [`build`](Self::build) refuses them.
+    /// Sends this header with each call, `Authorization: Bearer …` for example; at most 64 of them.
+    /// Those that frame and route a request are the client's own: [`build`](Self::build) refuses
+    /// them.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Asks for answers in gzip, and sends requests of 1,400 bytes or more in gzip. Off when not set, because not
-    /// every server reads such requests. Answers that are compressed all the same are read in any case.
+    /// Asks for answers in gzip, and sends requests of 1,400 bytes or more in gzip. Off when not
+    /// set, because not every server reads such requests. Answers that are compressed all the same
+    /// are read in any case.
     pub fn gzip(mut self, gzip: bool) -> Self {
         self.gzip = gzip;
         self
     }
 
-    /// Reaches the server through this proxy: `http://[USER:PASSWORD@]HOST[:PORT]`. It is asked for a tunnel (`CONNECT`)
-    /// also to a server without TLS, so that what is meant for the server goes to the server only.
+    /// Reaches the server through this proxy: `http://[USER:PASSWORD@]HOST[:PORT]`. It is asked for
+    /// a tunnel (`CONNECT`) also to a server without TLS, so that what is meant for the server goes
+    /// to the server only.
     ///
-    /// When this is not set, the environment decides: `https_proxy` or `http_proxy` by the server's URL, else `all_proxy`,
-    /// each in small or capital letters, unless `no_proxy` names the host. It holds, separated by commas, hosts
-    /// (with all below them), addresses, networks like `10.0.0.0/8`, each with a port if wanted, or `*`. This machine
-    /// itself is never looked for through a proxy of the environment.
+    /// When this is not set, the environment decides: `https_proxy` or `http_proxy` by the server's
+    /// URL, else `all_proxy`, each in small or capital letters, unless `no_proxy` names the host.
+    /// It holds, separated by commas, hosts (with all below them), addresses, networks like
+    /// `10.0.0.0/8`, each with a port if wanted, or `*`. This machine itself is never looked for
+    /// through a proxy of the environment.
     pub fn proxy(mut self, url: &str) -> Self {
         self.proxy = Via::Proxy(url.to_owned());
         self
@@ -156,7 +164,8 @@ impl Builder {
         self
     }
 
-    /// How long a whole call may take, from connecting to decoding the answer. 60 seconds when not set.
+    /// How long a whole call may take, from connecting to decoding the answer. 60 seconds when not
+    /// set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -168,8 +177,9 @@ impl Builder {
         self
     }
 
-    /// How deep arrays and structs may lie within each other in an answer. 128 when not set; past 2,000 it counts as 2,000.
-    /// One past it, or past [`response_values_max`](Self::response_values_max), is an [`Error::Protocol`].
+    /// How deep arrays and structs may lie within each other in an answer. 128 when not set; past
+    /// 2,000 it counts as 2,000. One past it, or past
+    /// [`response_values_max`](Self::response_values_max), is an [`Error::Protocol`].
     pub fn response_depth_max(mut self, depth: usize) -> Self {
         self.response_depth_max = depth;
         self
@@ -181,8 +191,9 @@ impl Builder {
         self
     }
 
-    /// How parameters are written where servers differ in what they read. When not set, as a server's results are by default,
-    /// but dates exactly: a fraction or an offset is sent only if the caller has put it there.
+    /// How parameters are written where servers differ in what they read. When not set, as a
+    /// server's results are by default, but dates exactly: a fraction or an offset is sent only if
+    /// the caller has put it there.
     pub fn style(mut self, style: EncodeStyle) -> Self {
         self.style = style;
         self
@@ -191,8 +202,8 @@ impl Builder {
     /// Checks everything and makes the client. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`Error::Url`] for the address, [`Error::Proxy`] for the proxy's, [`Error::Credentials`] for certificates, key
-    /// and user, [`Error::Header`] for headers.
+    /// [`Error::Url`] for the address, [`Error::Proxy`] for the proxy's, [`Error::Credentials`] for
+    /// certificates, key and user, [`Error::Header`] for headers.
     pub fn build(self) -> Result<Client, Error> {
         let Target { url, socket, name } = target(&self.url)?;
         let proxy = self.chosen_proxy(&url, socket.is_some())?;
@@ -230,7 +241,8 @@ impl Builder {
         let agent = ureq::Agent::with_parts(config, ServerConnector::new(route, trust), NoResolver);
         let Self { gzip, timeout, response_bytes_max, .. } = self;
         let has_answered = AtomicBool::new(false);
-        let http = Http { agent, url, name, headers, gzip, timeout, response_bytes_max, has_answered };
+        let http =
+            Http { agent, url, name, headers, gzip, timeout, response_bytes_max, has_answered };
         let decode_limits = DecodeLimits {
             bytes_max: response_bytes_max,
             depth_max: self.response_depth_max,
@@ -238,7 +250,11 @@ impl Builder {
             text_bytes_max: response_bytes_max,
             ..DecodeLimits::default()
         };
-        Ok(Client::new(http, EncodeOptions { style: self.style, ..EncodeOptions::default() }, decode_limits))
+        Ok(Client::new(
+            http,
+            EncodeOptions { style: self.style, ..EncodeOptions::default() },
+            decode_limits,
+        ))
     }
 
     fn tls(&self) -> Result<TlsConfig, Error> {
@@ -250,7 +266,10 @@ impl Builder {
             tls = tls.root_certs(RootCerts::new_with_certs(&ca.certificates()?));
         }
         if let Some((certificate, key)) = &self.identity {
-            tls = tls.client_cert(Some(ClientCert::new_with_certs(&certificate.certificates()?, key.key()?)));
+            tls = tls.client_cert(Some(ClientCert::new_with_certs(
+                &certificate.certificates()?,
+                key.key()?,
+            )));
         }
         Ok(tls.build())
     }

@@ -54,8 +54,9 @@ pub(super) enum Trust {
 
 impl ServerConnector {
     pub(super) fn new(route: Route, trust: Trust) -> Self {
-        /// It reads the system's authorities once, which takes milliseconds and a megabyte. ureq makes it by the first configuration that
-        /// comes along and never compares, so only those that are the same may share it.
+        /// It reads the system's authorities once, which takes milliseconds and a megabyte. ureq
+        /// makes it by the first configuration that comes along and never compares, so only those
+        /// that are the same may share it.
         static SYSTEM: OnceLock<Arc<NativeTlsConnector>> = OnceLock::new();
         let tls = match trust {
             Trust::System => Arc::clone(SYSTEM.get_or_init(Arc::default)),
@@ -124,7 +125,12 @@ impl Connector for ServerConnector {
 }
 
 impl Resolver for NoResolver {
-    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         // Of the answers that are none, ureq takes only those with an address.
         let mut addresses = self.empty();
         addresses.push(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)));

@@ -43,7 +43,9 @@ impl Deadline {
     /// The error, or that its limit passed: a socket with a limit says it as if it did not block.
     pub(super) fn explain(&self, error: io::Error) -> ureq::Error {
         match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ureq::Error::Timeout(self.reason),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                ureq::Error::Timeout(self.reason)
+            }
             _ => ureq::Error::Io(error),
         }
     }

@@ -18,7 +18,8 @@ pub enum Error {
         /// What happened, in words.
         message: String,
     },
-    /// A page came instead of an answer: HTTP calls it an error, so no method was called, or it is HTML with status 200.
+    /// A page came instead of an answer: HTTP calls it an error, so no method was called, or it is
+    /// HTML with status 200.
     Http {
         /// The status code.
         status: u16,
@@ -85,7 +86,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    /// Whether the time limit for connecting or for the call passed. The call may have been executed.
+    /// Whether the time limit for connecting or for the call passed. The call may have been
+    /// executed.
     pub const fn is_timeout(&self) -> bool {
         matches!(self, Self::Transport { cause: Cause::Timeout, .. })
     }
@@ -101,7 +103,8 @@ impl Error {
 
     /// The timeout passed while a response of this size was decoded.
     pub(super) fn undecoded(bytes: usize) -> Self {
-        let message = format!("the answer of {bytes} bytes could not be decoded before the call's timeout");
+        let message =
+            format!("the answer of {bytes} bytes could not be decoded before the call's timeout");
         Self::Transport { cause: Cause::Timeout, message }
     }
 
@@ -114,7 +117,9 @@ impl Error {
                 (Cause::Unreachable, format!("there is no host {server}"))
             }
             ureq::Error::HostNotFound => (Cause::Unreachable, format!("there is no host {server}")),
-            ureq::Error::ConnectionFailed => (Cause::Unreachable, format!("cannot connect to {server}")),
+            ureq::Error::ConnectionFailed => {
+                (Cause::Unreachable, format!("cannot connect to {server}"))
+            }
             ureq::Error::Io(io) if io.kind() == io::ErrorKind::TimedOut => {
                 (Cause::Timeout, format!("{server} did not answer in time"))
             }
@@ -125,9 +130,10 @@ impl Error {
                 (Cause::Timeout, format!("cannot connect to {server} in time"))
             }
             ureq::Error::Timeout(_) => (Cause::Timeout, format!("{server} did not answer in time")),
-            ureq::Error::NativeTls(_) if text.contains("certificate verify failed") => {
-                (Cause::Untrusted, format!("the certificate of {server} is not trusted{}", reason(&text)))
-            }
+            ureq::Error::NativeTls(_) if text.contains("certificate verify failed") => (
+                Cause::Untrusted,
+                format!("the certificate of {server} is not trusted{}", reason(&text)),
+            ),
             ureq::Error::NativeTls(_) | ureq::Error::Tls(_) => {
                 (Cause::Tls, format!("TLS with {server} failed: {text}"))
             }
@@ -148,8 +154,8 @@ impl Error {
 
 fn is_unreachable(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{
-        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable, NotFound,
-        PermissionDenied,
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable,
+        NotFound, PermissionDenied,
     };
     // The last two are a Unix socket's.
     matches!(

@@ -4,7 +4,8 @@ use super::error::Error;
 use super::http::{Http, first_line, is_html};
 use super::params::Params;
 use crate::xmlrpc::{
-    DecodeLimits, Document, EncodeOptions, Resources, Stop, Value, code, decode_response_in, encode_call,
+    DecodeLimits, Document, EncodeOptions, Resources, Stop, Value, code, decode_response_in,
+    encode_call,
 };
 use hotcall_plugin::FromValue;
 use std::fmt;
@@ -12,8 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ureq::http::StatusCode;
 
-/// Calls methods of one server. Cheap to clone; may be used by many threads at once. Connections are kept open
-/// between calls.
+/// Calls methods of one server. Cheap to clone; may be used by many threads at once. Connections
+/// are kept open between calls.
 #[derive(Clone)]
 pub struct Client(pub(super) Arc<Inner>);
 
@@ -41,15 +42,20 @@ pub struct Exchange {
 struct Until(Option<Instant>);
 
 impl Client {
-    pub(super) fn new(http: Http, encode_options: EncodeOptions, decode_limits: DecodeLimits) -> Self {
+    pub(super) fn new(
+        http: Http,
+        encode_options: EncodeOptions,
+        decode_limits: DecodeLimits,
+    ) -> Self {
         Self(Arc::new(Inner { http, encode_options, decode_limits }))
     }
 
-    /// Calls a method and waits for its result: any type with [`FromValue`] that owns what it holds, or [`Value`].
+    /// Calls a method and waits for its result: any type with [`FromValue`] that owns what it
+    /// holds, or [`Value`].
     ///
     /// # Errors
-    /// [`Error::Fault`] when the server or its method says no, [`Error::Mismatch`] when the result is not a `T`; every
-    /// other kind when no answer came to that.
+    /// [`Error::Fault`] when the server or its method says no, [`Error::Mismatch`] when the result
+    /// is not a `T`; every other kind when no answer came to that.
     ///
     /// # Examples
     /// ```no_run
@@ -64,9 +70,12 @@ impl Client {
     where
         T: for<'a> FromValue<'a>,
     {
-        let params = params.into_params().map_err(|fault| Error::params(method, fault.message()))?;
+        let params =
+            params.into_params().map_err(|fault| Error::params(method, fault.message()))?;
         let value = self.exchange(method, &params)?.result()?;
-        value.to().map_err(|mismatch| Error::mismatch(format_args!("the result of {method}"), &mismatch))
+        value
+            .to()
+            .map_err(|mismatch| Error::mismatch(format_args!("the result of {method}"), &mismatch))
     }
 
     /// Calls a method and hands out both documents as they are.
@@ -92,26 +101,30 @@ impl fmt::Debug for Client {
 }
 
 impl Exchange {
-    /// The result in the response document. Decoding may take the time that the exchange left of the
-    /// call's timeout.
+    /// The result in the response document. Decoding may take the time that the exchange left of
+    /// the call's timeout.
     ///
     /// # Errors
-    /// [`Error::Fault`] when it is a fault, [`Error::Protocol`] when it is no response, or one past a limit of the client's,
-    /// [`Error::Http`] when it is an HTML page, [`Error::Transport`] with
+    /// [`Error::Fault`] when it is a fault, [`Error::Protocol`] when it is no response, or one past
+    /// a limit of the client's, [`Error::Http`] when it is an HTML page, [`Error::Transport`] with
     /// [`Cause::Timeout`](crate::client::Cause::Timeout) when the time does not suffice.
     pub fn result(&self) -> Result<Value, Error> {
         let document = Document::from(&self.response).with_content_type(&self.content_type);
         let time = Until(Instant::now().checked_add(self.time_left));
         match decode_response_in(document, &self.decode_limits, &time) {
             Ok(result) => result.map_err(Error::Fault),
-            Err(error) if error.code == code::DEADLINE => Err(Error::undecoded(self.response.len())),
+            Err(error) if error.code == code::DEADLINE => {
+                Err(Error::undecoded(self.response.len()))
+            }
             Err(error) => {
                 let first_line = first_line(&self.response);
                 if is_html(&self.response, &self.content_type) {
                     // There is no exchange with another status.
                     return Err(Error::Http { status: StatusCode::OK.as_u16(), first_line });
                 }
-                Err(Error::Protocol(format!("the answer is not XML-RPC: {error}; it begins: {first_line}")))
+                Err(Error::Protocol(format!(
+                    "the answer is not XML-RPC: {error}; it begins: {first_line}"
+                )))
             }
         }
     }

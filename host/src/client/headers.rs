@@ -9,8 +9,8 @@ use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName};
 /// How many headers a client may add. Servers limit all of them together, Hotcall to 16 KiB.
 const HEADERS_MAX: usize = 64;
 
-/// Headers that say how a request is framed, coded and routed. Another value than the client's own would make
-/// it another request, or two.
+/// Headers that say how a request is framed, coded and routed. Another value than the client's own
+/// would make it another request, or two.
 const RESERVED: [&str; 15] = [
     "accept",
     "accept-encoding",
@@ -48,7 +48,8 @@ pub(super) fn headers(
             return Err(bad("and a user name cannot both be sent"));
         }
         // The value is not repeated: it may be a secret.
-        let mut value = HeaderValue::try_from(value).map_err(|_| bad("has a value that cannot be sent"))?;
+        let mut value =
+            HeaderValue::try_from(value).map_err(|_| bad("has a value that cannot be sent"))?;
         value.set_sensitive(true);
         headers.append(key, value);
     }

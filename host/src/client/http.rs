@@ -52,7 +52,8 @@ impl Http {
         let started = Instant::now();
         let sent = match self.send(document, compressed.as_deref(), None) {
             Err(ureq::Error::Other(why)) if why.is::<NotTaken>() => {
-                // Once, and on a new connection: other kept ones may be as stale, and a new one never fails like this.
+                // Once, and on a new connection: other kept ones may be as stale, and a new one
+                // never fails like this.
                 self.send(
                     document,
                     compressed.as_deref(),
@@ -70,7 +71,8 @@ impl Http {
             let first_line = first_line(&body.unwrap_or_default());
             return Err(Error::Http { status: status.as_u16(), first_line });
         }
-        let content_type = response.headers().get(CONTENT_TYPE).and_then(|given| given.to_str().ok());
+        let content_type =
+            response.headers().get(CONTENT_TYPE).and_then(|given| given.to_str().ok());
         Ok((body?, content_type.unwrap_or_default().to_owned()))
     }
 
@@ -93,7 +95,8 @@ impl Http {
                 return Err(ureq::Error::Timeout(Timeout::Global));
             }
             // No kept connection is young enough for this request.
-            request = request.config().max_idle_age(Duration::ZERO).timeout_global(Some(left)).build();
+            request =
+                request.config().max_idle_age(Duration::ZERO).timeout_global(Some(left)).build();
         }
         request.send(compressed.unwrap_or(document))
     }
@@ -101,7 +104,8 @@ impl Http {
     /// The answer's content, inflated. Both its forms are held to the limit.
     fn body(&self, response: &mut Response<Body>) -> Result<Vec<u8>, Error> {
         let coding = response.headers().get(CONTENT_ENCODING).cloned();
-        let coding = coding.as_ref().map_or("identity", |coding| coding.to_str().unwrap_or("unreadable"));
+        let coding =
+            coding.as_ref().map_or("identity", |coding| coding.to_str().unwrap_or("unreadable"));
         let bytes_max = u64::try_from(self.response_bytes_max).unwrap_or(u64::MAX);
         let mut sent = response.body_mut().with_config().limit(bytes_max).reader();
         let mut content = Vec::new();
@@ -109,12 +113,15 @@ impl Http {
             "identity" | "" => sent.read_to_end(&mut content),
             "gzip" | "x-gzip" => {
                 // One byte past the limit shows that there is more.
-                MultiGzDecoder::new(sent).take(bytes_max.saturating_add(1)).read_to_end(&mut content)
+                MultiGzDecoder::new(sent)
+                    .take(bytes_max.saturating_add(1))
+                    .read_to_end(&mut content)
             }
             _ => {
                 let name = &self.name;
-                let message =
-                    format!("{name} answered in the content coding {coding:?}, which was not asked for");
+                let message = format!(
+                    "{name} answered in the content coding {coding:?}, which was not asked for"
+                );
                 return Err(Error::Protocol(message));
             }
         };
@@ -133,7 +140,8 @@ impl Http {
             Error::Transport { cause: Cause::Broken, message }
                 if is_plain && !self.has_answered.load(Ordering::Relaxed) =>
             {
-                let message = format!("{message}; it may be that this server is reached by https:// only");
+                let message =
+                    format!("{message}; it may be that this server is reached by https:// only");
                 Error::Transport { cause: Cause::Broken, message }
             }
             failed => failed,
@@ -173,10 +181,11 @@ pub(super) fn is_html(page: &[u8], content_type: &str) -> bool {
     !has(b"<methodresponse") && (is_named_so || has(b"<!doctype html") || has(b"<html"))
 }
 
-/// The first line of text on a page: without tags, since an HTML page begins with many that say nothing, and without
-/// styles and scripts. A title is a line of its own.
+/// The first line of text on a page: without tags, since an HTML page begins with many that say
+/// nothing, and without styles and scripts. A title is a line of its own.
 pub(super) fn first_line(page: &[u8]) -> String {
-    let page = String::from_utf8_lossy(page.get(..page.len().min(PAGE_BYTES_MAX)).unwrap_or_default());
+    let page =
+        String::from_utf8_lossy(page.get(..page.len().min(PAGE_BYTES_MAX)).unwrap_or_default());
     let mut rest = &*page;
     let mut line = String::new();
     while let Some((text, after)) = rest.split_once('<') {

@@ -42,7 +42,8 @@ impl Client {
         self.call("system.methodHelp", method)
     }
 
-    /// The ways to call a method. There is none when the server does not know, which it says by anything but an array.
+    /// The ways to call a method. There is none when the server does not know, which it says by
+    /// anything but an array.
     ///
     /// # Errors
     /// As [`call`](Self::call).

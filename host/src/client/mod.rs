@@ -17,8 +17,8 @@
 //! let stats: Stats = client.call("stats", (vec![1.5, 2.5],))?;
 //! # Ok::<(), hotcall::client::Error>(())
 //! ```
-//! Where types are only known at run time, there is [`Value`](crate::xmlrpc::Value); many calls go in
-//! one request with [`Client::multicall`]:
+//! Where types are only known at run time, there is [`Value`](crate::xmlrpc::Value); many calls go
+//! in one request with [`Client::multicall`]:
 //! ```no_run
 //! # use hotcall::client::Client;
 //! # let client = Client::builder("https://127.0.0.1:8443").build()?;

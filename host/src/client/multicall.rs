@@ -12,8 +12,8 @@ pub const MULTICALL_CALLS_MAX: usize = 1_000;
 
 /// Calls that are sent together. Each has a result or a fault of its own.
 ///
-/// More calls than [`MULTICALL_CALLS_MAX`] go in several requests, one after the other. What one request holds is
-/// limited by the server too: Hotcall takes 16 MiB, if not configured otherwise.
+/// More calls than [`MULTICALL_CALLS_MAX`] go in several requests, one after the other. What one
+/// request holds is limited by the server too: Hotcall takes 16 MiB, if not configured otherwise.
 ///
 /// # Examples
 /// ```no_run
@@ -45,12 +45,14 @@ impl MultiCall<'_> {
     /// # Errors
     /// [`Error::Params`], and then the batch is as it was.
     pub fn add(&mut self, method: &str, params: impl Params) -> Result<&mut Self, Error> {
-        let params = params.into_params().map_err(|fault| Error::params(method, fault.message()))?;
+        let params =
+            params.into_params().map_err(|fault| Error::params(method, fault.message()))?;
         self.calls.push((method.to_owned(), params));
         Ok(self)
     }
 
-    /// Sends at most so many calls in one request, for servers that take fewer. At least one is sent.
+    /// Sends at most so many calls in one request, for servers that take fewer. At least one is
+    /// sent.
     pub const fn calls_max(&mut self, calls_max: usize) -> &mut Self {
         self.calls_max = if calls_max == 0 { 1 } else { calls_max };
         self
@@ -66,13 +68,15 @@ impl MultiCall<'_> {
         self.calls.is_empty()
     }
 
-    /// Sends all calls, and gives their results in order. The batch is empty then. Without any call, nothing is sent.
+    /// Sends all calls, and gives their results in order. The batch is empty then. Without any
+    /// call, nothing is sent.
     ///
     /// When the results are of several types, ask for [`Value`]s, and use [`Value::to`] on each.
     ///
     /// # Errors
-    /// As [`Client::call`]: [`Error::Fault`] when the server does not know `system.multicall` or refuses the batch as
-    /// a whole; [`Error::Mismatch`] when a result is not a `T`. What earlier requests of the same batch did is done.
+    /// As [`Client::call`]: [`Error::Fault`] when the server does not know `system.multicall` or
+    /// refuses the batch as a whole; [`Error::Mismatch`] when a result is not a `T`. What earlier
+    /// requests of the same batch did is done.
     pub fn send<T>(&mut self) -> Result<Vec<Result<T, Fault>>, Error>
     where
         T: for<'a> FromValue<'a>,
@@ -80,12 +84,16 @@ impl MultiCall<'_> {
         let mut calls = mem::take(&mut self.calls).into_iter();
         let mut results = Vec::with_capacity(calls.len());
         while calls.len() > 0 {
-            let (methods, batch): (Vec<_>, Vec<_>) = calls.by_ref().take(self.calls_max).map(entry).unzip();
+            let (methods, batch): (Vec<_>, Vec<_>) =
+                calls.by_ref().take(self.calls_max).map(entry).unzip();
             for (method, answer) in methods.iter().zip(self.answers(batch)?) {
                 let result = outcome(answer)?.map(|value| {
                     let number = results.len() + 1;
                     value.to().map_err(|mismatch| {
-                        Error::mismatch(format_args!("the result of call {number}, {method},"), &mismatch)
+                        Error::mismatch(
+                            format_args!("the result of call {number}, {method},"),
+                            &mismatch,
+                        )
                     })
                 });
                 results.push(match result {
@@ -104,11 +112,15 @@ impl MultiCall<'_> {
             Value::Array(answers) if answers.len() == count => Ok(answers),
             Value::Array(answers) => {
                 let answers = answers.len();
-                Err(Error::Protocol(format!("system.multicall gave {answers} answers to {count} calls")))
+                Err(Error::Protocol(format!(
+                    "system.multicall gave {answers} answers to {count} calls"
+                )))
             }
             other => {
                 let ty = other.type_name();
-                Err(Error::Protocol(format!("system.multicall answered with {ty}, not with an array")))
+                Err(Error::Protocol(format!(
+                    "system.multicall answered with {ty}, not with an array"
+                )))
             }
         }
     }
@@ -123,8 +135,8 @@ fn entry((method, params): (String, Vec<Value>)) -> (String, Value) {
     (method, call)
 }
 
-/// An answer is an array of the one result, or a fault's struct. RPC::XML's server leaves out the array, which is
-/// understood where it can be: for every result but an array.
+/// An answer is an array of the one result, or a fault's struct. RPC::XML's server leaves out the
+/// array, which is understood where it can be: for every result but an array.
 fn outcome(answer: Value) -> Result<Result<Value, Fault>, Error> {
     match answer {
         Value::Array(results) => match <[Value; 1]>::try_from(results) {

@@ -18,8 +18,10 @@ use hotcall_plugin::{Bytes, Fault, IntoValue};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not stand for a call's parameters",
     label = "neither parameters nor a single one",
-    note = "parameters: a tuple of 1 to 8 items that become values, Vec<Value>, [Value; N], &[Value], () for none, or
-            one number, bool, text, Bytes, DateTime or Value; one array, map or struct is a tuple of one, like (list,)"
+    note = "parameters: a tuple of 1 to 8 items that become values, Vec<Value>, [Value; N], \
+            &[Value], () for none, or
+            one number, bool, text, Bytes, DateTime or Value; one array, map or struct is a tuple \
+            of one, like (list,)"
 )]
 pub trait Params {
     /// The values to send, in order.
@@ -59,7 +61,8 @@ impl Params for Value {
     }
 }
 
-/// Implements [`Params`] for types of one value. A rule for all of them would take tuples in, which are arrays there.
+/// Implements [`Params`] for types of one value. A rule for all of them would take tuples in, which
+/// are arrays there.
 macro_rules! single {
     ($($one:ty),*) => {$(
         impl Params for $one {

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 use ureq::tls::{Certificate, PrivateKey};
 
-/// Certificates or a key, and what messages call them; an unreadable file is reported when the client is built.
+/// Certificates or a key, and what messages call them; an unreadable file is reported when the
+/// client is built.
 pub(super) struct Pem {
     name: String,
     text: Result<Vec<u8>, std::io::Error>,
@@ -35,15 +36,22 @@ impl Pem {
             .map(|der| Certificate::from_der(&der).to_owned())
             .collect();
         if certificates.is_empty() {
-            return Err(Error::Credentials(format!("{} holds no certificate in PEM form", self.name)));
+            return Err(Error::Credentials(format!(
+                "{} holds no certificate in PEM form",
+                self.name
+            )));
         }
         Ok(certificates)
     }
 
     /// The key in PKCS #8, the one form that the TLS library takes.
     pub(super) fn key(&self) -> Result<PrivateKey<'static>, Error> {
-        let bad =
-            || Error::Credentials(format!("{} holds no unencrypted private key in PEM form", self.name));
+        let bad = || {
+            Error::Credentials(format!(
+                "{} holds no unencrypted private key in PEM form",
+                self.name
+            ))
+        };
         // Without the callback, OpenSSL would ask for an encrypted key's password on the terminal.
         let pem = PKey::private_key_from_pem_callback(self.text()?, |_| Ok(0))
             .and_then(|key| key.private_key_to_pem_pkcs8())

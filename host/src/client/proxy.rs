@@ -45,8 +45,9 @@ pub(super) fn from_environment(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<Proxy>, Error> {
     let set = |names: &[&'static str]| {
-        let value =
-            |name: &&'static str| Some((*name, variable(name).filter(|value| !value.trim().is_empty())?));
+        let value = |name: &&'static str| {
+            Some((*name, variable(name).filter(|value| !value.trim().is_empty())?))
+        };
         names.iter().find_map(value)
     };
     let schemes = match url.scheme_str() {
@@ -55,7 +56,9 @@ pub(super) fn from_environment(
         _ if variable("REQUEST_METHOD").is_some() => set(&["http_proxy"]),
         _ => set(&["http_proxy", "HTTP_PROXY"]),
     };
-    let Some((name, proxy)) = schemes.or_else(|| set(&["all_proxy", "ALL_PROXY"])) else { return Ok(None) };
+    let Some((name, proxy)) = schemes.or_else(|| set(&["all_proxy", "ALL_PROXY"])) else {
+        return Ok(None);
+    };
     if let Some((_, exceptions)) = set(&["no_proxy", "NO_PROXY"])
         && is_excepted(url, &exceptions)
     {
@@ -66,8 +69,12 @@ pub(super) fn from_environment(
 
 /// Whether one of these, separated by commas or spaces, means the URL's host.
 fn is_excepted(url: &Uri, exceptions: &str) -> bool {
-    let host =
-        url.host().unwrap_or_default().trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    let host = url
+        .host()
+        .unwrap_or_default()
+        .trim_matches(['[', ']'])
+        .trim_end_matches('.')
+        .to_ascii_lowercase();
     let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
     exceptions
         .split([',', ' ', '\t'])
@@ -84,10 +91,12 @@ fn means(exception: &str, host: &str, port: u16) -> bool {
     }
     // A second colon is an IPv6 address's, whose port stands behind a bracket.
     let (name, wanted) = match exception.rsplit_once(':') {
-        Some((name, digits)) if !name.contains(':') || name.ends_with(']') => match digits.parse() {
-            Ok(wanted) => (name, Some(wanted)),
-            Err(_) => return false,
-        },
+        Some((name, digits)) if !name.contains(':') || name.ends_with(']') => {
+            match digits.parse() {
+                Ok(wanted) => (name, Some(wanted)),
+                Err(_) => return false,
+            }
+        }
         _ => (exception, None),
     };
     if wanted.is_some_and(|wanted: u16| wanted != port) {
@@ -113,8 +122,9 @@ mod tests {
     use super::*;
 
     fn chosen(url: &str, environment: &[(&str, &str)]) -> Option<String> {
-        let variable =
-            |wanted: &str| environment.iter().find(|(name, _)| *name == wanted).map(|(_, v)| (*v).to_owned());
+        let variable = |wanted: &str| {
+            environment.iter().find(|(name, _)| *name == wanted).map(|(_, v)| (*v).to_owned())
+        };
         from_environment(&url.parse().unwrap(), variable).unwrap().map(|proxy| proxy.name)
     }
 
@@ -130,7 +140,10 @@ mod tests {
         assert_eq!(chosen("http://server/", &all).as_deref(), Some("h:2"));
         assert_eq!(chosen("http://server/", &[("all_proxy", "a:3")]).as_deref(), Some("a:3"));
         assert_eq!(chosen("http://server/", &[("https_proxy", "http://s:1")]), None);
-        assert_eq!(chosen("https://server/", &[("HTTPS_PROXY", "http://ann:pw@s")]).as_deref(), Some("s:80"));
+        assert_eq!(
+            chosen("https://server/", &[("HTTPS_PROXY", "http://ann:pw@s")]).as_deref(),
+            Some("s:80")
+        );
         let cgi = [("HTTP_PROXY", "http://evil:1"), ("REQUEST_METHOD", "POST")];
         assert_eq!(chosen("http://server/", &cgi), None);
     }
@@ -175,18 +188,24 @@ mod tests {
             (", ,", "http://server/", false),
             (".", "http://server/", false),
         ] {
-            let environment = [("http_proxy", "p:1"), ("https_proxy", "p:1"), ("NO_PROXY", exceptions)];
+            let environment =
+                [("http_proxy", "p:1"), ("https_proxy", "p:1"), ("NO_PROXY", exceptions)];
             assert_eq!(chosen(url, &environment).is_none(), excepted, "{exceptions} {url}");
         }
     }
 
     #[test]
     fn what_cannot_be_used_is_said_without_its_password() {
-        for bad in
-            ["socks5://ann:secret@p:1", "https://ann:secret@p:1", "ftp://secret@p", "http://", "a b secret"]
-        {
+        for bad in [
+            "socks5://ann:secret@p:1",
+            "https://ann:secret@p:1",
+            "ftp://secret@p",
+            "http://",
+            "a b secret",
+        ] {
             let variable = |name: &str| (name == "ALL_PROXY").then(|| bad.to_owned());
-            let refused = from_environment(&"http://server/".parse().unwrap(), variable).unwrap_err();
+            let refused =
+                from_environment(&"http://server/".parse().unwrap(), variable).unwrap_err();
             let Error::Proxy(message) = refused else { panic!("{refused:?}") };
             assert!(
                 message.starts_with("the variable ALL_PROXY ") && !message.contains("secret"),

@@ -12,14 +12,18 @@ use super::deadline::Deadline;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recv, send};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recv, send,
+};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::Error;
-use ureq::unversioned::transport::{Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport,
+};
 
 /// In how many reads the time that is left may be spent before the limit of each is raised.
 const READS_MAX: u32 = 8;
@@ -49,20 +53,23 @@ pub(super) fn connect_unix(path: &Path, deadline: &Deadline) -> Result<OwnedFd, 
     let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
     let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None);
     let socket = socket.map_err(io::Error::from)?;
-    // A server that accepts nobody keeps its clients waiting; the limit for sending is that for connecting too.
-    sockopt::set_socket_timeout(&socket, Timeout::Send, deadline.left()?).map_err(io::Error::from)?;
+    // A server that accepts nobody keeps its clients waiting; the limit for sending is that for
+    // connecting too.
+    sockopt::set_socket_timeout(&socket, Timeout::Send, deadline.left()?)
+        .map_err(io::Error::from)?;
     let connected = rustix::net::connect(&socket, &address);
     connected.map_err(|error| deadline.explain(error.into()))?;
     Ok(socket)
 }
 
-/// Whether the server's kernel has refused what was last sent on a connection that has ended for its reader, or does so within
-/// `patience`.
+/// Whether the server's kernel has refused what was last sent on a connection that has ended for
+/// its reader, or does so within `patience`.
 ///
-/// It is only listened to: to send something, our own end for example, would bring about a reset in some cases where the
-/// call was taken.
+/// It is only listened to: to send something, our own end for example, would bring about a reset in
+/// some cases where the call was taken.
 pub(super) fn is_reset(socket: &OwnedFd, patience: Duration) -> bool {
-    // TLS ends before its socket does, and a server that is asked for nothing more may close that a little later.
+    // TLS ends before its socket does, and a server that is asked for nothing more may close that a
+    // little later.
     wait(socket, PollFlags::RDHUP, Some(CLOSE_WAIT_MAX));
     // Errors are told unasked, and the end that has come is not.
     wait(socket, PollFlags::empty(), Some(patience));

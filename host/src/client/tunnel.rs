@@ -69,8 +69,9 @@ impl Transport for ProxyTransport {
         }
         // ureq takes the answer out of the buffer once it is whole.
         if self.inner.buffers().input().len() >= CONNECT_ANSWER_BYTES_MAX {
-            let why =
-                format!("the proxy's answer to CONNECT is larger than {CONNECT_ANSWER_BYTES_MAX} bytes");
+            let why = format!(
+                "the proxy's answer to CONNECT is larger than {CONNECT_ANSWER_BYTES_MAX} bytes"
+            );
             return Err(ureq::Error::ConnectProxyFailed(why));
         }
         let came = self.inner.await_input(self.bounded(timeout)?)?;

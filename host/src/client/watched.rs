@@ -279,7 +279,9 @@ impl std::error::Error for NotTaken {}
 
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection ended without an answer; whether the call was executed is not known")
+        f.write_str(
+            "the connection ended without an answer; whether the call was executed is not known",
+        )
     }
 }
 

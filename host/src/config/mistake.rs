@@ -17,7 +17,9 @@ pub(super) fn describe(error: &toml::de::Error, text: &str, places: &[Place]) ->
 }
 
 fn explain(message: &str, places: &[Place]) -> String {
-    let Some(Unknown { is_key, name, known }) = Unknown::read(message) else { return message.to_owned() };
+    let Some(Unknown { is_key, name, known }) = Unknown::read(message) else {
+        return message.to_owned();
+    };
     let what = if is_key { "key" } else { "value" };
     if let Some((_, meant)) = nearest(&name, &known) {
         return format!("unknown {what} `{name}`; did you mean `{meant}`?");
@@ -105,7 +107,8 @@ mod tests {
 
     #[test]
     fn what_was_meant_is_said_if_it_is_near() {
-        let known = ["cert", "key", "workers", "plugins_dir", "body_bytes_max"].map(ToOwned::to_owned);
+        let known =
+            ["cert", "key", "workers", "plugins_dir", "body_bytes_max"].map(ToOwned::to_owned);
         let near = |name: &str| nearest(name, &known).map(|(_, known)| known.as_str());
         assert_eq!(near("worker"), Some("workers"));
         assert_eq!(near("plugin_dirs"), Some("plugins_dir"));
@@ -122,7 +125,8 @@ mod tests {
             ("under [limits]".into(), keys(&["connections_max", "call_ms_max"])),
             ("under [[certificates]]".into(), keys(&["cert"])),
         ];
-        let meant = |name: &str| elsewhere(name, &places).map(|(key, place)| format!("{key} {place}"));
+        let meant =
+            |name: &str| elsewhere(name, &places).map(|(key, place)| format!("{key} {place}"));
         assert_eq!(meant("conections_max").as_deref(), Some("connections_max under [limits]"));
         assert_eq!(meant("http").as_deref(), Some("https at the top"));
         assert_eq!(meant("cert").as_deref(), Some("cert at the top"), "the first of equals");

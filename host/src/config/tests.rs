@@ -9,32 +9,43 @@ fn read(text: &str) -> Result<Config, String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("hotcall.toml");
     fs::write(&path, text).unwrap();
-    Config::read(&path).map_err(|error| error.to_string().replace(dir.path().to_str().unwrap(), "DIR"))
+    Config::read(&path)
+        .map_err(|error| error.to_string().replace(dir.path().to_str().unwrap(), "DIR"))
 }
 
 #[test]
 fn every_key_is_read() {
     let config = read(
-        "plugins_dir = '/srv/plugins'\nhttps = ['0.0.0.0:443', '[::]:443']\nhttp = ['127.0.0.1:80']\n\
-         unix = ['/run/hotcall.sock']\n\
-         unix_mode = '0660'\nunix_group = 'g'\nuser = 'u'\ngroup = 'h'\ncore_dumps = true\ncert = '/etc/c.pem'\nkey = '/etc/k.pem'\nstate_dir = '/var/lib/h'\n\
-         hosts = ['h']\norigins = ['https://o']\nusers = '/u'\n\
-         allow_anonymous = true\nworkers = 3\nwatch = 'poll'\nprobe = false\n\
+        "plugins_dir = '/srv/plugins'\nhttps = ['0.0.0.0:443', '[::]:443']\n\
+         http = ['127.0.0.1:80']\nunix = ['/run/hotcall.sock']\nunix_mode = '0660'\n\
+         unix_group = 'g'\nuser = 'u'\ngroup = 'h'\ncore_dumps = true\ncert = '/etc/c.pem'\n\
+         key = '/etc/k.pem'\nstate_dir = '/var/lib/h'\nhosts = ['h']\norigins = ['https://o']\n\
+         users = '/u'\nallow_anonymous = true\nworkers = 3\nwatch = 'poll'\nprobe = false\n\
          check_permissions = false\nfollow_symlinks = true\n[[allow]]\nusers = ['a']\n\
-         addresses = ['unix']\nmethods = ['m']\n[trust]\nsha256 = []\n[limits]\nbody_bytes_max = 5\n\
-         [xmlrpc]\ninvalid_chars = 'replace'\ni8 = 'ex:i8'\nnil = 'refuse'\ndates = 'exact'\n[plugins.counter]\nstart = 7\n\
-         big = 5000000000\nsince = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n\
+         addresses = ['unix']\nmethods = ['m']\n[trust]\nsha256 = []\n[limits]\n\
+         body_bytes_max = 5\n[xmlrpc]\ninvalid_chars = 'replace'\ni8 = 'ex:i8'\nnil = 'refuse'\n\
+         dates = 'exact'\n[plugins.counter]\nstart = 7\nbig = 5000000000\n\
+         since = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n\
          [plugin_options.counter]\nunload = 'close'\n",
     )
     .unwrap();
     assert_eq!(config.https.len(), 2);
-    assert_eq!((config.unix_mode().unwrap(), config.unix_group.as_deref()), (Some(0o660), Some("g")));
+    assert_eq!(
+        (config.unix_mode().unwrap(), config.unix_group.as_deref()),
+        (Some(0o660), Some("g"))
+    );
     assert_eq!((config.user.as_deref(), config.group.as_deref()), (Some("u"), Some("h")));
     assert!(config.core_dumps);
     let access = config.access();
-    assert_eq!((access.allow.len(), access.allow[0].methods.as_slice()), (1, &["m".to_owned()][..]));
+    assert_eq!(
+        (access.allow.len(), access.allow[0].methods.as_slice()),
+        (1, &["m".to_owned()][..])
+    );
     assert_eq!((access.users, access.allow_anonymous), (Some(PathBuf::from("/u")), true));
-    assert_eq!((access.hosts, access.origins), (vec!["h".to_owned()], vec!["https://o".to_owned()]));
+    assert_eq!(
+        (access.hosts, access.origins),
+        (vec!["h".to_owned()], vec!["https://o".to_owned()])
+    );
     assert_eq!(config.plugin_options["counter"].unload, Unload::Close);
     assert_eq!(config.watch, WatchName::Poll);
     assert_eq!((config.probe, config.check_permissions), (false, Some(false)));
@@ -94,18 +105,26 @@ fn relative_paths_start_at_the_file() {
 #[test]
 fn what_is_wrong_is_said_with_its_line() {
     let why = read("workers = 2\nplugin_dir = 'x'\n").unwrap_err();
-    assert!(why.starts_with("DIR/hotcall.toml: line 2, column 1: unknown key `plugin_dir`"), "{why}");
+    assert!(
+        why.starts_with("DIR/hotcall.toml: line 2, column 1: unknown key `plugin_dir`"),
+        "{why}"
+    );
     assert!(
         read("[limits]\nbody_max = 1\n").unwrap_err().contains("line 2, column 1: unknown key"),
         "limits"
     );
     assert!(read("https = ['nowhere']\n").unwrap_err().contains("line 1"), "address");
     assert!(
-        read("[plugin_options.p]\nunlode = 'x'\n").unwrap_err().contains("line 2, column 1: unknown key"),
+        read("[plugin_options.p]\nunlode = 'x'\n")
+            .unwrap_err()
+            .contains("line 2, column 1: unknown key"),
         "options"
     );
     let rows = [
-        ("conections_max = 1\n", "`conections_max`; did you mean `connections_max` under [limits]?"),
+        (
+            "conections_max = 1\n",
+            "`conections_max`; did you mean `connections_max` under [limits]?",
+        ),
         ("call_ms_max = 1\n", "`call_ms_max` in this table; it belongs under [limits]"),
         ("[xmlrpc]\nconcurrency = 1\n", "did you mean `concurrency_max` under [methods.NAME]?"),
         ("unload = 'keep'\n", "it belongs under [plugin_options.NAME]"),
@@ -114,7 +133,10 @@ fn what_is_wrong_is_said_with_its_line() {
             "[[allow]]\nmethods = ['x']\nhost = ['x']\n",
             "did you mean `hosts` above the first [table] of the file?",
         ),
-        ("[limits]\nworkers = 1\n", "in this table; it belongs above the first [table] of the file"),
+        (
+            "[limits]\nworkers = 1\n",
+            "in this table; it belongs above the first [table] of the file",
+        ),
         ("listeners = 1\n", "known here: `plugins_dir`, "),
     ];
     for (text, says) in rows {
@@ -123,7 +145,9 @@ fn what_is_wrong_is_said_with_its_line() {
     }
     let why = read("[xmlrpc]\nnil = 'none'\n").unwrap_err();
     assert!(
-        why.contains("line 2, column 7: unknown value `none`; known here: `nil`, `ex:nil`, `refuse`"),
+        why.contains(
+            "line 2, column 7: unknown value `none`; known here: `nil`, `ex:nil`, `refuse`"
+        ),
         "{why}"
     );
     assert!(read("= = =").unwrap_err().contains("line 1"), "syntax");
@@ -152,8 +176,9 @@ fn the_example_s_defaults_are_the_defaults() {
 
 #[test]
 fn a_certificate_has_its_key() {
-    let count =
-        |text: &str| read(text).unwrap().certificates().map(|all| all.len()).map_err(|e| e.to_string());
+    let count = |text: &str| {
+        read(text).unwrap().certificates().map(|all| all.len()).map_err(|e| e.to_string())
+    };
     assert_eq!(count(""), Ok(0));
     let further = "[[certificates]]\ncert = 'a'\nkey = 'b'\n";
     assert_eq!(count(further), Ok(1));

@@ -46,7 +46,8 @@ pub(super) fn install(built: &Path, installed: &Path) -> Result<bool, BuildError
 fn build_crate(folder: &Path, release: bool, children: &Children) -> Result<PathBuf, BuildError> {
     let manifest = folder.join("Cargo.toml");
     let mut command = Command::new(cargo());
-    // Without --locked: authors add dependencies while we run, and cargo then updates the lock file.
+    // Without --locked: authors add dependencies while we run, and cargo then updates the lock
+    // file.
     command
         .args(["build", "--lib", "--message-format=json-render-diagnostics", "--manifest-path"])
         .arg(&manifest);
@@ -60,23 +61,33 @@ fn build_crate(folder: &Path, release: bool, children: &Children) -> Result<Path
     let artifacts = printed
         .split(|byte| *byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<Artifact>(line).ok())
-        .filter(|artifact| artifact.target.is_cdylib() && same_file(&artifact.manifest_path, &manifest));
+        .filter(|artifact| {
+            artifact.target.is_cdylib() && same_file(&artifact.manifest_path, &manifest)
+        });
     artifacts
         .flat_map(|artifact| artifact.filenames)
         .find(|file| file.extension().is_some_and(|extension| extension == "so"))
         .ok_or_else(|| BuildError::Output("cargo build named no shared library".to_owned()))
 }
 
-fn build_make(folder: &Path, staging: &Path, file: &str, children: &Children) -> Result<PathBuf, BuildError> {
+fn build_make(
+    folder: &Path,
+    staging: &Path,
+    file: &str,
+    children: &Children,
+) -> Result<PathBuf, BuildError> {
     let out = staging.join(file);
     // An old file must not pass for a new one, be it of this plugin or of one that had its name.
     match fs::create_dir_all(staging).and_then(|()| fs::remove_file(&out)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(BuildError::Write(out, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(BuildError::Write(out, error));
+        }
         _ => {}
     }
-    // make cannot name a file in a path that holds a space. This way to the folder holds none, and lasts as long as
-    // we keep it open.
-    let open = fs::File::open(staging).map_err(|error| BuildError::Write(staging.to_owned(), error))?;
+    // make cannot name a file in a path that holds a space. This way to the folder holds none, and
+    // lasts as long as we keep it open.
+    let open =
+        fs::File::open(staging).map_err(|error| BuildError::Write(staging.to_owned(), error))?;
     let assignment = format!("OUT=/proc/{}/fd/{}/{file}", process::id(), open.as_raw_fd());
     let mut command = Command::new("make");
     command.arg("--silent").arg("-C").arg(folder).arg(assignment).stdout(io::stderr());
@@ -86,8 +97,10 @@ fn build_make(folder: &Path, staging: &Path, file: &str, children: &Children) ->
         return Err(BuildError::Failed("make", status));
     }
     if !out.is_file() {
-        let text =
-            format!("make wrote no file {}: its Makefile must write the library to $(OUT)", out.display());
+        let text = format!(
+            "make wrote no file {}: its Makefile must write the library to $(OUT)",
+            out.display()
+        );
         return Err(BuildError::Output(text));
     }
     Ok(out)

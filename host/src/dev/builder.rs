@@ -28,7 +28,8 @@ const RESCAN: Duration = Duration::from_secs(2);
 pub struct Options {
     /// Where plugins are looked for.
     pub dirs: Vec<PathBuf>,
-    /// Where built plugins are installed. It belongs to the builder: other plugin files in it are removed.
+    /// Where built plugins are installed. It belongs to the builder: other plugin files in it are
+    /// removed.
     pub output: PathBuf,
     /// Build crates with optimisation.
     pub release: bool,
@@ -69,7 +70,8 @@ impl Builder {
             .create(&output)
             .map_err(|error| Error::Output(output.clone(), error))?;
         // make runs in another directory.
-        *output = fs::canonicalize(&output).map_err(|error| Error::Output(output.clone(), error))?;
+        *output =
+            fs::canonicalize(&output).map_err(|error| Error::Output(output.clone(), error))?;
         let lock = lock(output)?;
         let watcher = Watcher::new();
         let (complaints, complaints_before) = Default::default();
@@ -88,7 +90,10 @@ impl Builder {
     pub(super) fn build_first(&mut self) {
         self.look();
         if self.plugins.values().all(|plugin| plugin.file.is_none()) {
-            log::warn!("no plugin found in {:?}; one that appears there is built", self.options.dirs);
+            log::warn!(
+                "no plugin found in {:?}; one that appears there is built",
+                self.options.dirs
+            );
         }
         if let Err(error) = self.remove_strangers() {
             log::warn!("cannot clean {}: {error}", self.options.output.display());
@@ -111,7 +116,8 @@ impl Builder {
             Ok(found) => found,
             Err(error) => return self.complain(format!("cannot look for plugins: {error}")),
         };
-        let gone: Vec<_> = self.plugins.keys().filter(|folder| !found.contains(*folder)).cloned().collect();
+        let gone: Vec<_> =
+            self.plugins.keys().filter(|folder| !found.contains(*folder)).cloned().collect();
         for folder in &gone {
             self.forget(folder);
         }
@@ -128,7 +134,9 @@ impl Builder {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let folder = folder.display();
-                    self.complain(format!("cannot read the sources in {folder}: {error}; it is not built"));
+                    self.complain(format!(
+                        "cannot read the sources in {folder}: {error}; it is not built"
+                    ));
                 }
             }
         }
@@ -144,11 +152,17 @@ impl Builder {
         let started = Instant::now();
         match self.build(folder) {
             Ok(Some(file)) => {
-                log::info!("{}: installed {file} after {:.1?}", folder.display(), started.elapsed());
+                log::info!(
+                    "{}: installed {file} after {:.1?}",
+                    folder.display(),
+                    started.elapsed()
+                );
             }
             Ok(None) => log::debug!("{}: nothing to install", folder.display()),
             Err(BuildError::Ended) => {}
-            Err(error) => log::error!("{}: {error}. What was installed before stays", folder.display()),
+            Err(error) => {
+                log::error!("{}: {error}. What was installed before stays", folder.display())
+            }
         }
     }
 
@@ -165,8 +179,10 @@ impl Builder {
         let Options { output, release, .. } = &self.options;
         let built = build::build(folder, &kind, output, *release, &self.children)?;
 
-        let before =
-            self.plugins.get_mut(folder).and_then(|plugin| std::mem::replace(&mut plugin.file, file.clone()));
+        let before = self
+            .plugins
+            .get_mut(folder)
+            .and_then(|plugin| std::mem::replace(&mut plugin.file, file.clone()));
         if let Some(before) = before.filter(|before| Some(before) != file.as_ref()) {
             // First, because a server refuses a second plugin with the same methods.
             self.remove(&before);
@@ -178,8 +194,9 @@ impl Builder {
 
     /// Makes sure that no other plugin has this file; one that has none yet gets it.
     fn claim(&mut self, folder: &Path, file: &str) -> Result<(), BuildError> {
-        let taken =
-            |(other, plugin): &(&PathBuf, &Plugin)| *other != folder && plugin.file.as_deref() == Some(file);
+        let taken = |(other, plugin): &(&PathBuf, &Plugin)| {
+            *other != folder && plugin.file.as_deref() == Some(file)
+        };
         if let Some((other, _)) = self.plugins.iter().find(taken) {
             return Err(BuildError::Taken(file.to_owned(), other.clone()));
         }
@@ -231,7 +248,8 @@ impl Builder {
     }
 }
 
-/// Waits for a change that has come to rest, or the next periodic look. False when it is time to stop.
+/// Waits for a change that has come to rest, or the next periodic look. False when it is time to
+/// stop.
 fn wait(stopped: &Receiver<Infallible>, hints: &Receiver<()>) -> bool {
     select! {
         recv(stopped) -> _ => return false,

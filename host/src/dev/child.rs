@@ -30,7 +30,8 @@ pub(super) enum ChildError {
 }
 
 impl Children {
-    /// Runs a command to its end and gives its status and what it printed to standard output, if that was piped.
+    /// Runs a command to its end and gives its status and what it printed to standard output, if
+    /// that was piped.
     pub(super) fn run(&self, command: &mut Command) -> Result<(ExitStatus, Vec<u8>), ChildError> {
         let mut state = self.lock();
         if state.ended {

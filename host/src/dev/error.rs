@@ -22,15 +22,24 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path, error) => {
-                write!(f, "cannot read {}: {error}; name a directory that holds plugins", path.display())
+                write!(
+                    f,
+                    "cannot read {}: {error}; name a directory that holds plugins",
+                    path.display()
+                )
             }
             Self::Busy(path) => write!(
                 f,
-                "another hotcall dev builds these plugins into {}; end it, or choose another --state-dir",
+                "another hotcall dev builds these plugins into {}; end it, or choose another \
+                 --state-dir",
                 path.display()
             ),
             Self::Output(path, error) => {
-                write!(f, "cannot install plugins in {}: {error}; choose another --state-dir", path.display())
+                write!(
+                    f,
+                    "cannot install plugins in {}: {error}; choose another --state-dir",
+                    path.display()
+                )
             }
             Self::Thread(error) => write!(f, "cannot start a thread to build plugins: {error}"),
         }
@@ -76,12 +85,20 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ended => f.write_str("the build was stopped"),
-            Self::Run(error) => write!(f, "cannot run the build: {error}; are cargo and make installed?"),
-            Self::Failed(program, status) => write!(f, "{program} failed ({status}); its output is above"),
+            Self::Run(error) => {
+                write!(f, "cannot run the build: {error}; are cargo and make installed?")
+            }
+            Self::Failed(program, status) => {
+                write!(f, "{program} failed ({status}); its output is above")
+            }
             Self::Output(text) => f.write_str(text),
             Self::Write(path, error) => write!(f, "cannot write {}: {error}", path.display()),
             Self::Taken(file, folder) => {
-                write!(f, "the plugin in {} is installed as {file} already; rename one", folder.display())
+                write!(
+                    f,
+                    "the plugin in {} is installed as {file} already; rename one",
+                    folder.display()
+                )
             }
         }
     }

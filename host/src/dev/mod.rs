@@ -67,8 +67,8 @@ pub struct DevBuilder {
 
 /// Builds every plugin once, then goes on in the background.
 ///
-/// When it returns, every plugin that builds is installed; the others were reported to the log. The compilers'
-/// own output goes to standard error.
+/// When it returns, every plugin that builds is installed; the others were reported to the log. The
+/// compilers' own output goes to standard error.
 ///
 /// # Errors
 /// See [`Error`].
@@ -100,7 +100,9 @@ impl Drop for DevBuilder {
     fn drop(&mut self) {
         drop(self.stop.take());
         self.children.end();
-        if self.done.recv_timeout(Duration::from_millis(CHILD_END_MS_MAX)) == Err(RecvTimeoutError::Timeout) {
+        if self.done.recv_timeout(Duration::from_millis(CHILD_END_MS_MAX))
+            == Err(RecvTimeoutError::Timeout)
+        {
             self.children.kill();
         }
         if let Some(thread) = self.thread.take()

@@ -42,11 +42,16 @@ pub(super) fn candidates(dirs: &[PathBuf]) -> io::Result<BTreeSet<PathBuf>> {
         for entry in entries {
             let entry = entry?;
             let path = entry.path();
-            if !ignored(&entry.file_name().to_string_lossy()) && path.is_dir() && is_candidate(&path) {
+            if !ignored(&entry.file_name().to_string_lossy())
+                && path.is_dir()
+                && is_candidate(&path)
+            {
                 found.insert(path);
             }
             if found.len() > FOLDERS_MAX {
-                return Err(io::Error::other(format!("more than {FOLDERS_MAX} folders may hold a plugin")));
+                return Err(io::Error::other(format!(
+                    "more than {FOLDERS_MAX} folders may hold a plugin"
+                )));
             }
         }
     }
@@ -59,14 +64,16 @@ pub(super) fn identify(folder: &Path, children: &Children) -> Result<Kind, Build
     if !manifest.is_file() {
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy();
         if name.contains(|c: char| c.is_ascii_control()) {
-            let why =
-                "its folder's name has a control character, and no server serves such a file; rename it";
+            let why = "its folder's name has a control character, and no server serves such a \
+                       file; rename it";
             return Err(BuildError::Output(why.to_owned()));
         }
         return Ok(Kind::Make(format!("{name}.so")));
     }
     let mut command = Command::new(cargo());
-    command.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(&manifest);
+    command
+        .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
+        .arg(&manifest);
     command.current_dir(folder).stdout(Stdio::piped());
     let (status, printed) = children.run(&mut command)?;
     if !status.success() {
@@ -81,8 +88,9 @@ pub(super) fn identify(folder: &Path, children: &Children) -> Result<Kind, Build
         .filter(|package| same_file(&package.manifest_path, &manifest))
         .flat_map(|package| package.targets)
         .find(Target::is_cdylib);
-    Ok(library
-        .map_or(Kind::NoPlugin, |target| Kind::Crate(format!("lib{}.so", target.name.replace('-', "_")))))
+    Ok(library.map_or(Kind::NoPlugin, |target| {
+        Kind::Crate(format!("lib{}.so", target.name.replace('-', "_")))
+    }))
 }
 
 /// The cargo to run: the one that runs us, if one does.
@@ -132,6 +140,9 @@ fn has_c(folder: &Path) -> bool {
     let Ok(entries) = fs::read_dir(folder) else { return false };
     let sources = ["c", "cc", "cpp", "cxx"];
     entries.flatten().any(|entry| {
-        entry.path().extension().is_some_and(|extension| sources.iter().any(|source| extension == *source))
+        entry
+            .path()
+            .extension()
+            .is_some_and(|extension| sources.iter().any(|source| extension == *source))
     })
 }

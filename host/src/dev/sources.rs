@@ -11,7 +11,8 @@ const FILES_MAX: usize = 20_000;
 /// Folders within each other below a plugin's own.
 const DEPTH_MAX: usize = 32;
 
-/// The files that count, and the folders that hold them. Equal when nothing that counts has changed.
+/// The files that count, and the folders that hold them. Equal when nothing that counts has
+/// changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sources {
     files: BTreeMap<PathBuf, Stamp>,
@@ -49,7 +50,9 @@ impl Sources {
                 continue;
             }
             let path = entry.path();
-            let Some(kind) = unless_gone(entry.file_type().map_err(about(&path)))? else { continue };
+            let Some(kind) = unless_gone(entry.file_type().map_err(about(&path)))? else {
+                continue;
+            };
             if kind.is_dir() {
                 unless_gone(self.add(&path, depth + 1))?;
             } else if let Some(metadata) = unless_gone(fs::metadata(&path).map_err(about(&path)))?
@@ -68,7 +71,8 @@ impl Sources {
 
 /// Whether a file or folder of that name is no source: hidden, an editor's, or written by a build.
 pub(super) fn ignored(name: &str) -> bool {
-    let editors = name.ends_with('~') || (name.starts_with('#') && name.ends_with('#')) || name == "4913";
+    let editors =
+        name.ends_with('~') || (name.starts_with('#') && name.ends_with('#')) || name == "4913";
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     let temporary = ["swp", "swx", "tmp", "bak", "orig", "o", "a", "d", "gch"].contains(&extension);
     let library = name.split('.').skip(1).any(|part| part == "so");

@@ -1,5 +1,5 @@
-//! The builder against folders as users have them. Most plugins here are "built" by copying their source, so that a
-//! test can read from the installed file which source it was made of.
+//! The builder against folders as users have them. Most plugins here are "built" by copying their
+//! source, so that a test can read from the installed file which source it was made of.
 
 use super::sources::{Sources, ignored};
 use super::{DevBuilder, Error, Interrupt, Options, start};
@@ -54,7 +54,8 @@ impl Scene {
     }
 
     fn start_in(&self, dirs: Vec<PathBuf>) -> DevBuilder {
-        start(Options { dirs, output: self.output(), release: false }, &Interrupt::default()).unwrap()
+        start(Options { dirs, output: self.output(), release: false }, &Interrupt::default())
+            .unwrap()
     }
 
     /// Where plugins are installed: a path that make could not name.
@@ -64,7 +65,9 @@ impl Scene {
 
     /// What is installed under that name.
     fn installed(&self, file: &str) -> Option<String> {
-        fs::read(self.output().join(file)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        fs::read(self.output().join(file))
+            .ok()
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Every visible file in the output directory.
@@ -86,7 +89,9 @@ impl Scene {
     }
 
     fn until_installed(&self, file: &str, text: &str) {
-        self.until(&format!("{file} holds {text:?}"), |scene| scene.installed(file).as_deref() == Some(text));
+        self.until(&format!("{file} holds {text:?}"), |scene| {
+            scene.installed(file).as_deref() == Some(text)
+        });
     }
 
     fn builds_begun(&self) -> usize {
@@ -216,8 +221,8 @@ fn stop_ends_a_build_that_runs() {
 #[test]
 fn a_crate_is_built_and_built_again() {
     let scene = Scene::new();
-    let manifest =
-        "[package]\nname = \"dev-test\"\nedition = \"2024\"\n[workspace]\n[lib]\ncrate-type = [\"cdylib\"]\n";
+    let manifest = "[package]\nname = \"dev-test\"\nedition = \"2024\"\n[workspace]\n[lib]\n\
+                    crate-type = [\"cdylib\"]\n";
     scene.write("plugins/answer/Cargo.toml", manifest);
     scene.write("plugins/answer/src/lib.rs", LIBRARY);
     scene.write("plugins/plain/Cargo.toml", "[package]\nname = \"plain\"\n[workspace]\n");
@@ -244,7 +249,8 @@ fn a_crate_is_built_and_built_again() {
 #[test]
 fn a_directory_that_is_not_there_is_said() {
     let missing = Path::new("/nonexistent/plugins");
-    let options = Options { dirs: vec![missing.to_owned()], output: Scene::new().output(), release: false };
+    let options =
+        Options { dirs: vec![missing.to_owned()], output: Scene::new().output(), release: false };
     let error = start(options, &Interrupt::default()).unwrap_err();
     assert!(matches!(&error, Error::Directory(path, _) if path == missing), "{error}");
 }
@@ -284,9 +290,10 @@ fn a_folder_whose_name_no_server_takes_is_not_built() {
 
 #[test]
 fn only_sources_count() {
-    for name in
-        [".git", ".x.c.swp", "target", "x.c~", "#x.c#", "4913", "x.o", "x.so", "x.so.1", "x.so.new", "x.d"]
-    {
+    for name in [
+        ".git", ".x.c.swp", "target", "x.c~", "#x.c#", "4913", "x.o", "x.so", "x.so.1", "x.so.new",
+        "x.d",
+    ] {
         assert!(ignored(name), "{name}");
     }
     for name in ["lib.rs", "Cargo.toml", "Cargo.lock", "Makefile", "x.c", "so", "targets", "a"] {

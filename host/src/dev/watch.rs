@@ -59,8 +59,8 @@ impl Watcher {
         }
     }
 
-    /// Watches these folders too. True when one of them was not watched before: what happened in it until now may
-    /// have gone without a hint.
+    /// Watches these folders too. True when one of them was not watched before: what happened in it
+    /// until now may have gone without a hint.
     pub(super) fn watch(&mut self, folders: &[PathBuf]) -> bool {
         let Some(inner) = &mut self.inner else { return false };
         let mut new = false;

@@ -19,7 +19,9 @@ pub(crate) const CONSTRUCTS: &[Construct] = &[
     ("empty values", |n| values("<value/>", n)),
     ("texts without a type", |n| values("<value>a</value>", n)),
     ("ints", |n| values("<value><int>5</int></value>", n)),
-    ("ints with zeros", |n| values(&format!("<value><int>{}5</int></value>", "0".repeat(500)), n / 20)),
+    ("ints with zeros", |n| {
+        values(&format!("<value><int>{}5</int></value>", "0".repeat(500)), n / 20)
+    }),
     ("doubles", |n| values("<value><double>1.5e3</double></value>", n)),
     ("doubles of many digits", |n| {
         values(&format!("<value><double>1.{}</double></value>", "7".repeat(2_000)), n / 50)
@@ -30,7 +32,9 @@ pub(crate) const CONSTRUCTS: &[Construct] = &[
         let ex = "xmlns:ex='http://ws.apache.org/xmlrpc/namespaces/extensions'";
         values(&format!("<value><ex:bigdecimal {ex}>0.1</ex:bigdecimal></value>"), n / 4)
     }),
-    ("dates", |n| values("<value><dateTime.iso8601>20260131T12:00:00</dateTime.iso8601></value>", n)),
+    ("dates", |n| {
+        values("<value><dateTime.iso8601>20260131T12:00:00</dateTime.iso8601></value>", n)
+    }),
     ("one date", |n| {
         value(&format!("<dateTime.iso8601>20260131T12:00:00.{}</dateTime.iso8601>", "1".repeat(n)))
     }),
@@ -43,7 +47,8 @@ pub(crate) const CONSTRUCTS: &[Construct] = &[
     ("empty arrays", |n| values("<value><array><data/></array></value>", n)),
     ("arrays of one", |n| values("<value><array><data><value/></data></array></value>", n)),
     ("nests of arrays", |n| {
-        let (open, close) = ("<value><array><data>".repeat(100), "</data></array></value>".repeat(100));
+        let (open, close) =
+            ("<value><array><data>".repeat(100), "</data></array></value>".repeat(100));
         values(&format!("{open}{close}"), n / 100)
     }),
     ("nests of structs", |n| {
@@ -62,7 +67,9 @@ pub(crate) const CONSTRUCTS: &[Construct] = &[
     ("members in the other order", |n| {
         value(&format!("<struct>{}</struct>", "<member><value/><name>a</name></member>".repeat(n)))
     }),
-    ("params", |n| calls("m", &format!("<params>{}</params>", "<param><value/></param>".repeat(n)))),
+    ("params", |n| {
+        calls("m", &format!("<params>{}</params>", "<param><value/></param>".repeat(n)))
+    }),
     // Text.
     ("one text", |n| value(&"text ".repeat(n))),
     ("one text of references", |n| value(&"&amp;".repeat(n))),
@@ -77,7 +84,9 @@ pub(crate) const CONSTRUCTS: &[Construct] = &[
     ("empty CDATA", |n| value(&"<![CDATA[]]>".repeat(n))),
     ("white space", |n| values(&format!("{}<value/>", " ".repeat(1_000)), n / 20)),
     ("white space in tags", |n| values(&format!("<value{}/>", " \n".repeat(500)), n / 20)),
-    ("white space in end tags", |n| values(&format!("<value></value{}>", "\t".repeat(1_000)), n / 20)),
+    ("white space in end tags", |n| {
+        values(&format!("<value></value{}>", "\t".repeat(1_000)), n / 20)
+    }),
     ("text that is misplaced", |n| calls("m", &"x".repeat(n))),
     // Markup without content.
     ("comments", |n| values("<!-- a --><value/>", n)),
@@ -101,14 +110,18 @@ pub(crate) const CONSTRUCTS: &[Construct] = &[
     }),
     ("long attributes", |n| values(&format!("<value a='{}'/>", "x&lt;".repeat(500)), n / 50)),
     ("an attribute of references", |n| values(&format!("<value a='{}'/>", "&#65;".repeat(n)), 1)),
-    ("attributes with a prefix", |n| with_root(" xmlns:p='u'", &"<value p:a='b' p:c='d'/>".repeat(n))),
+    ("attributes with a prefix", |n| {
+        with_root(" xmlns:p='u'", &"<value p:a='b' p:c='d'/>".repeat(n))
+    }),
     ("elements with a prefix", |n| {
         with_root(
             " xmlns:p='http://ws.apache.org/xmlrpc/namespaces/extensions'",
             &"<value><p:nil/></value>".repeat(n),
         )
     }),
-    ("elements with a prefix that is not declared", |n| values("<value><ex:i1>5</ex:i1></value>", n)),
+    ("elements with a prefix that is not declared", |n| {
+        values("<value><ex:i1>5</ex:i1></value>", n)
+    }),
     ("elements in a default namespace", |n| with_root(" xmlns='urn:u'", &"<value/>".repeat(n))),
     ("as many namespaces as may be", |n| {
         let declarations: String = (0..16).map(|n| format!(" xmlns:p{n}='urn:{n}'")).collect();
@@ -135,12 +148,17 @@ pub(crate) const CONSTRUCTS: &[Construct] = &[
     // DOCTYPE.
     ("a long DOCTYPE", |n| before(&format!("<!DOCTYPE m SYSTEM '{}'>", "x ".repeat(n)), 1)),
     ("declarations in a DOCTYPE", |n| {
-        before(&format!("<!DOCTYPE m [{}]>", "<!ELEMENT a ANY><!ATTLIST a b CDATA 'c'>".repeat(n)), 1)
+        before(
+            &format!("<!DOCTYPE m [{}]>", "<!ELEMENT a ANY><!ATTLIST a b CDATA 'c'>".repeat(n)),
+            1,
+        )
     }),
     ("comments in a DOCTYPE", |n| {
         before(&format!("<!DOCTYPE m [{}]>", "<!-- <!ENTITY a 'b'> --><?p a?>\n".repeat(n)), 1)
     }),
-    ("entities in a DOCTYPE", |n| before(&format!("<!DOCTYPE m [{}]>", "<!ENTITY a '&a;&a;'>".repeat(n)), 1)),
+    ("entities in a DOCTYPE", |n| {
+        before(&format!("<!DOCTYPE m [{}]>", "<!ENTITY a '&a;&a;'>".repeat(n)), 1)
+    }),
     ("an entity that is not declared", |n| value(&format!("&{};", "e".repeat(n)))),
     // Encodings.
     ("ISO-8859-1", |n| encoded("iso-8859-1", &[0xE9], n)),
@@ -204,8 +222,9 @@ fn behind(markup: &str, count: usize) -> Vec<u8> {
 }
 
 fn with_root(attributes: &str, values: &str) -> Vec<u8> {
-    let params =
-        format!("<params><param><value><array><data>{values}</data></array></value></param></params>");
+    let params = format!(
+        "<params><param><value><array><data>{values}</data></array></value></param></params>"
+    );
     format!("<methodCall{attributes}><methodName>m</methodName>{params}</methodCall>").into()
 }
 

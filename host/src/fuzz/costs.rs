@@ -69,7 +69,8 @@ fn allocations_grow_linearly_with_the_document() {
                 // Twice the pieces add twice as much, give or take lists that double.
                 let (first, second) = (two.saturating_sub(one), four.saturating_sub(two));
                 if second > 3 * first + slack {
-                    failed.push(format!("{name}, by xml-rs: {exact}: {what}: {one}, {two}, {four}"));
+                    failed
+                        .push(format!("{name}, by xml-rs: {exact}: {what}: {one}, {two}, {four}"));
                 }
             }
         }
@@ -96,7 +97,8 @@ fn reservations_cover_allocations() {
             let is_too_much = reserved > 4 * used + 8 * length + 256 * words + free;
             if !is_enough || is_too_much {
                 failed.push(format!(
-                    "{name}, by xml-rs: {exact}: {length} bytes allocate {used} and reserve {reserved}"
+                    "{name}, by xml-rs: {exact}: {length} bytes allocate {used} and reserve \
+                     {reserved}"
                 ));
             }
         }

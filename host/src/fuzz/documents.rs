@@ -38,8 +38,23 @@ const ODD_PROLOGS: &[&str] = &[
     "x",
 ];
 
-const SPACES: &[&str] =
-    &["", "", "", "", "", "", "", "", "\n", "\r\n", "\r", " ", "\t", "\n   ", "         \n         "];
+const SPACES: &[&str] = &[
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "\n",
+    "\r\n",
+    "\r",
+    " ",
+    "\t",
+    "\n   ",
+    "         \n         ",
+];
 
 const ODD_SPACES: &[&str] = &[
     "<!-- c -->",
@@ -216,7 +231,15 @@ impl Random {
 
     fn call(&mut self) -> String {
         let name = self.element("methodName", |random| {
-            let name = random.one_of(&["m", "m.n", " m\n", "a_method", "&lt;", "\u{E9}", "longer_than_may"]);
+            let name = random.one_of(&[
+                "m",
+                "m.n",
+                " m\n",
+                "a_method",
+                "&lt;",
+                "\u{E9}",
+                "longer_than_may",
+            ]);
             if random.is_odd() { random.characters() } else { name.to_owned() }
         });
         let params = self.params();
@@ -289,7 +312,9 @@ impl Random {
             3 => self.scalar(&["boolean"], BOOLEANS, ODD_BOOLEANS),
             4 => self.scalar(&["dateTime.iso8601"], DATES, ODD_DATES),
             5 => self.scalar(&["base64"], BASE64, ODD_BASE64),
-            6 => self.one_of(&["<nil/>", "<ex:nil/>", "<nil></nil>", "<string/>", "<base64/>"]).to_owned(),
+            6 => self
+                .one_of(&["<nil/>", "<ex:nil/>", "<nil></nil>", "<string/>", "<base64/>"])
+                .to_owned(),
             7 if self.is_odd() => self
                 .one_of(&["<i1>5</i1>", "<ex:float>1</ex:float>", "<int/>", "<x/>", "<nil> </nil>"])
                 .to_owned(),
@@ -304,8 +329,10 @@ impl Random {
     }
 
     fn scalar(&mut self, types: &[&str], texts: &[&str], odd_texts: &[&str]) -> String {
-        let (name, text) =
-            (self.one_of(types), if self.is_odd() { self.one_of(odd_texts) } else { self.one_of(texts) });
+        let (name, text) = (
+            self.one_of(types),
+            if self.is_odd() { self.one_of(odd_texts) } else { self.one_of(texts) },
+        );
         format!("<{name}>{text}</{name}>")
     }
 
@@ -338,11 +365,15 @@ impl Random {
                     0 => "<name/>".to_owned(),
                     1 => format!("<name>{}</name>", random.characters()),
                     _ => {
-                        format!("<name>{}</name>", ["a", "b", "c", "name", "a b", "longer"][random.below(6)])
+                        format!(
+                            "<name>{}</name>",
+                            ["a", "b", "c", "name", "a b", "longer"][random.below(6)]
+                        )
                     }
                 };
                 let (space, value) = (random.space(), random.value(depth + 1));
-                let parts = if random.is_odd() { [value, space, name] } else { [name, space, value] };
+                let parts =
+                    if random.is_odd() { [value, space, name] } else { [name, space, value] };
                 random.element("member", |_| parts.concat())
             };
             (0..count).map(|_| member(random)).collect()
@@ -357,7 +388,8 @@ impl Random {
     /// White space round what is inside, which is no text.
     fn element(&mut self, name: &str, inside: impl FnOnce(&mut Self) -> String) -> String {
         let (before, inside, after) = (self.space(), inside(self), self.space());
-        let (before, after) = if name == "methodName" { ("", "") } else { (before.as_str(), after.as_str()) };
+        let (before, after) =
+            if name == "methodName" { ("", "") } else { (before.as_str(), after.as_str()) };
         let odd = if self.is_odd() { self.below(8) } else { 8 };
         match odd {
             0 => format!("<{name} >{before}{inside}{after}</{name}>"),
@@ -376,8 +408,9 @@ impl Random {
     }
 
     fn characters(&mut self) -> String {
-        let piece =
-            |random: &mut Self| if random.is_odd() { random.one_of(ODD_TEXTS) } else { random.one_of(TEXTS) };
+        let piece = |random: &mut Self| {
+            if random.is_odd() { random.one_of(ODD_TEXTS) } else { random.one_of(TEXTS) }
+        };
         (0..self.below(5)).map(|_| piece(self)).collect()
     }
 
@@ -399,5 +432,8 @@ fn some_of_the_documents_are_taken_and_some_are_not() {
             (None, Err(_)) => refused += 1,
         }
     }
-    assert!(taken > 200 && left > 50 && refused > 100, "{taken} taken, {left} left, {refused} refused");
+    assert!(
+        taken > 200 && left > 50 && refused > 100,
+        "{taken} taken, {left} left, {refused} refused"
+    );
 }

@@ -1,5 +1,8 @@
 //! Counts the memory that a function allocates, which no result shows.
-#![allow(unsafe_code, reason = "an allocator is one by an unsafe trait; each call is passed on as it came")]
+#![allow(
+    unsafe_code,
+    reason = "an allocator is one by an unsafe trait; each call is passed on as it came"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -46,7 +49,8 @@ pub(super) fn used(run: impl FnOnce()) -> Used {
 fn count(bytes: usize, sign: isize) {
     if sign > 0 {
         let _ = ALLOCATED.try_with(|allocated| allocated.set(allocated.get().wrapping_add(bytes)));
-        let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get().wrapping_add(1)));
+        let _ =
+            ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get().wrapping_add(1)));
     }
     let bytes = isize::try_from(bytes).unwrap_or(isize::MAX);
     // A thread that ends may free what it held after these are gone.
@@ -59,8 +63,8 @@ fn count(bytes: usize, sign: isize) {
     }
 }
 
-// SAFETY: every call goes to the system's allocator, which keeps the contract; counting allocates nothing and cannot
-// unwind.
+// SAFETY: every call goes to the system's allocator, which keeps the contract; counting allocates
+// nothing and cannot unwind.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);

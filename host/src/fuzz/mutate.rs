@@ -163,7 +163,8 @@ const DATES: &[&str] = &[
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    /// What a target is given: a file of its corpus that was changed, or, where there is a grammar, what that makes.
+    /// What a target is given: a file of its corpus that was changed, or, where there is a grammar,
+    /// what that makes.
     pub(super) fn input(&mut self, target: &str, corpus: &[Vec<u8>]) -> Vec<u8> {
         let made = match (target, self.below(2)) {
             ("encode_decode", 0) => Some(self.notation(4)),
@@ -263,12 +264,18 @@ impl Random {
                 _ => format!("d{} ", self.one_of(DOUBLES)),
             },
             5 => format!("s{}`", self.text()),
-            6 => format!("b{}`", "\u{E9}\0\u{FFFF}a".repeat(self.below(4)) + &"x".repeat(self.below(4))),
+            6 => format!(
+                "b{}`",
+                "\u{E9}\0\u{FFFF}a".repeat(self.below(4)) + &"x".repeat(self.below(4))
+            ),
             7 => match self.below(2) {
                 0 => format!("{} ", self.one_of(DATES)),
                 _ => format!("@{},{},{} ", self.below(10_000), self.below(13), self.below(32)),
             },
-            8 => format!("[{}]", (0..self.below(6)).map(|_| self.notation(depth - 1)).collect::<String>()),
+            8 => format!(
+                "[{}]",
+                (0..self.below(6)).map(|_| self.notation(depth - 1)).collect::<String>()
+            ),
             _ => {
                 let mut members = String::new();
                 for _ in 0..self.below(6) {
@@ -307,7 +314,8 @@ impl Random {
         let method = ["POST", "POST", "POST", "GET", "PUT"][self.below(5)];
         let mut head = format!("{method} / HTTP/1.1\r\nHost: h\r\n");
         if self.below(3) == 0 {
-            head += ["Expect: 100-continue\r\n", "Connection: close\r\n", "Expect:\r\n"][self.below(3)];
+            head +=
+                ["Expect: 100-continue\r\n", "Connection: close\r\n", "Expect:\r\n"][self.below(3)];
         }
         // Near the limits of the target, and of one of its reads.
         let size = [0, 1, 3, 50, 199, 200, 201][self.below(7)];
@@ -330,8 +338,10 @@ impl Random {
             let shown = if self.below(15) == 0 { size + self.below(3) } else { size };
             let extension = ["", "", "", " ", ";a=b", "; a=\"b\"", " ;\t", "\n", ";\r", "x", ";\0"]
                 [self.below_mostly(11)];
-            let end = ["\r\n", "\r\n", "\r\n", "\r\n", "\n", "", "\rx", "\r\n\r\n"][self.below_mostly(8)];
-            let shown = if self.below(2) == 0 { format!("{shown:x}") } else { format!("{shown:03X}") };
+            let end =
+                ["\r\n", "\r\n", "\r\n", "\r\n", "\n", "", "\rx", "\r\n\r\n"][self.below_mostly(8)];
+            let shown =
+                if self.below(2) == 0 { format!("{shown:x}") } else { format!("{shown:03X}") };
             chunks += &format!("{shown}{extension}\r\n{}{end}", self.body(size));
         }
         let trailer = [

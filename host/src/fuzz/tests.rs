@@ -1,6 +1,8 @@
-//! The short smoke run: every target over its whole corpus, and over what `mutate` makes, the same each time.
+//! The short smoke run: every target over its whole corpus, and over what `mutate` makes, the same
+//! each time.
 //!
-//! `HOTCALL_FUZZ_ROUNDS` makes it longer, `HOTCALL_FUZZ_SEED` begins it elsewhere. A failure says which two show it alone.
+//! `HOTCALL_FUZZ_ROUNDS` makes it longer, `HOTCALL_FUZZ_SEED` begins it elsewhere. A failure says
+//! which two show it alone.
 
 use super::mutate::Random;
 use super::*;
@@ -58,7 +60,8 @@ fn every_target_has_a_corpus_and_a_test_and_a_fuzzer() {
 
 /// Runs a target over its corpus and as many rounds, and says which bytes it failed for.
 fn shake(name: &str, rounds: u64) {
-    let set = |variable: &str| env::var(variable).ok().and_then(|number| number.parse::<u64>().ok());
+    let set =
+        |variable: &str| env::var(variable).ok().and_then(|number| number.parse::<u64>().ok());
     let rounds = set("HOTCALL_FUZZ_ROUNDS").unwrap_or(rounds);
     let first = set("HOTCALL_FUZZ_SEED").unwrap_or(0);
     let files = corpus(name);

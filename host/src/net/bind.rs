@@ -21,11 +21,15 @@ impl Bind {
     fn clashes_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unix(path), Self::Unix(other)) => {
-                matches!((std::path::absolute(path), std::path::absolute(other)), (Ok(path), Ok(other)) if path == other)
+                matches!(
+                    (std::path::absolute(path), std::path::absolute(other)),
+                    (Ok(path), Ok(other)) if path == other
+                )
             }
-            (Self::Https(address) | Self::Http(address), Self::Https(other) | Self::Http(other)) => {
-                address == other && address.port() != 0
-            }
+            (
+                Self::Https(address) | Self::Http(address),
+                Self::Https(other) | Self::Http(other),
+            ) => address == other && address.port() != 0,
             _ => false,
         }
     }
@@ -41,7 +45,8 @@ impl fmt::Display for Bind {
     }
 }
 
-/// Whether these can be bound beside those that were handed over, as far as can be said without trying.
+/// Whether these can be bound beside those that were handed over, as far as can be said without
+/// trying.
 ///
 /// # Errors
 /// One whose place another has, or whose path is too long.
@@ -50,9 +55,12 @@ pub fn check(binds: &[Bind], inherited: &[Bind]) -> Result<(), String> {
         if let Bind::Unix(path) = bind {
             unix::check(path).map_err(|why| format!("cannot listen on {bind}: {why}"))?;
         }
-        if let Some(other) = binds.iter().take(number).chain(inherited).find(|other| other.clashes_with(bind))
+        if let Some(other) =
+            binds.iter().take(number).chain(inherited).find(|other| other.clashes_with(bind))
         {
-            return Err(format!("{bind} would listen where {other} listens already: leave one of them out"));
+            return Err(format!(
+                "{bind} would listen where {other} listens already: leave one of them out"
+            ));
         }
     }
     Ok(())

@@ -82,8 +82,9 @@ impl Exceeded {
         match self {
             Self::All => Response::crowded(),
             Self::Address => {
-                let why = "Overloaded: other large requests and responses of your address take its share of \
-                           the memory for them (bodies_per_address_percent_max). Try again once they are done.";
+                let why = "Overloaded: other large requests and responses of your address take its \
+                           share of the memory for them (bodies_per_address_percent_max). Try \
+                           again once they are done.";
                 Response::text(503, why).with_header("Retry-After", "1")
             }
         }
@@ -101,7 +102,8 @@ impl Budget {
         })
     }
 
-    /// An empty share for a connection from this address. Without an address, only the limit of all holds.
+    /// An empty share for a connection from this address. Without an address, only the limit of all
+    /// holds.
     pub(crate) fn share(self: &Arc<Self>, address: Option<IpAddr>) -> Share {
         Share { budget: Arc::clone(self), address: address.map(Into::into), bytes: 0 }
     }
@@ -111,7 +113,8 @@ impl Budget {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes bytes, if they are within both limits, and logs the first refusal since there was room.
+    /// Takes bytes, if they are within both limits, and logs the first refusal since there was
+    /// room.
     fn add(&self, bytes: usize, address: Option<ClientNetwork>) -> Result<(), Exceeded> {
         let mut taken = self.lock();
         let added = taken.add(bytes, address, self);
@@ -128,12 +131,13 @@ impl Budget {
     fn complain(&self, exceeded: Exceeded, address: Option<ClientNetwork>) {
         match (exceeded, address) {
             (Exceeded::Address, Some(address)) => log::warn!(
-                "large requests and responses of {address} take its share of the memory for them, {} bytes \
-                 (bodies_per_address_percent_max): further ones are refused",
+                "large requests and responses of {address} take its share of the memory for them, \
+                 {} bytes (bodies_per_address_percent_max): further ones are refused",
                 self.per_address_bytes_max
             ),
             _ => log::warn!(
-                "large requests and responses take all of the memory for them, {} bytes (bodies_bytes_max): further ones are refused",
+                "large requests and responses take all of the memory for them, {} bytes \
+                 (bodies_bytes_max): further ones are refused",
                 self.bytes_max
             ),
         }
@@ -142,11 +146,17 @@ impl Budget {
 
 impl Taken {
     /// Adds bytes, if they are within both limits.
-    fn add(&mut self, bytes: usize, address: Option<ClientNetwork>, budget: &Budget) -> Result<(), Exceeded> {
+    fn add(
+        &mut self,
+        bytes: usize,
+        address: Option<ClientNetwork>,
+        budget: &Budget,
+    ) -> Result<(), Exceeded> {
         let all = self.all.with(bytes, budget.bytes_max).ok_or(Exceeded::All)?;
         if let Some(address) = address {
             let before = self.by_address.get(&address).copied().unwrap_or_default();
-            let after = before.with(bytes, budget.per_address_bytes_max).ok_or(Exceeded::Address)?;
+            let after =
+                before.with(bytes, budget.per_address_bytes_max).ok_or(Exceeded::Address)?;
             self.by_address.insert(address, after);
         }
         self.all = all;
@@ -154,7 +164,12 @@ impl Taken {
     }
 
     /// Notes a refusal. Whether it is the first one since there was room.
-    fn refuse(&mut self, exceeded: Exceeded, address: Option<ClientNetwork>, complaints: &Seldom) -> bool {
+    fn refuse(
+        &mut self,
+        exceeded: Exceeded,
+        address: Option<ClientNetwork>,
+        complaints: &Seldom,
+    ) -> bool {
         let amount = match (exceeded, address) {
             (Exceeded::Address, Some(address)) => self.by_address.get_mut(&address),
             _ => Some(&mut self.all),

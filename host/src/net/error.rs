@@ -41,7 +41,8 @@ impl fmt::Display for Error {
             }
             Self::Tls(why) => f.write_str(why),
             Self::Descriptors => f.write_str(
-                "the limit of open files leaves none for connections: raise it with ulimit -n or LimitNOFILE=",
+                "the limit of open files leaves none for connections: raise it with ulimit -n or \
+                 LimitNOFILE=",
             ),
             Self::Thread(source) => write!(f, "cannot start a thread: {source}"),
             Self::DevelopmentCertificate { path, why } => {

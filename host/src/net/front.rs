@@ -30,7 +30,8 @@ pub struct Settings<'a> {
     pub private: &'a Path,
     /// How many threads may run plugins' code at a time.
     pub workers: usize,
-    /// And how many of them are started as soon as they are needed. Others are when calls do not get on.
+    /// And how many of them are started as soon as they are needed. Others are when calls do not
+    /// get on.
     pub workers_freely: usize,
     /// Threads that serve connections.
     pub reactors: usize,
@@ -56,12 +57,18 @@ pub struct Front {
     _certificates: Option<tls::Watch>,
 }
 
-/// Binds these and takes those that were handed over. Starts no thread. Unix sockets that are bound here get this mode and owner.
+/// Binds these and takes those that were handed over. Starts no thread. Unix sockets that are bound
+/// here get this mode and owner.
 ///
 /// # Errors
 /// The first address that cannot be bound.
-pub fn bind(binds: &[Bind], inherited: Vec<InheritedSocket>, unix: UnixAccess) -> Result<Listeners, Error> {
-    let mut listeners = binds.iter().map(|bind| Listener::bind(bind, unix)).collect::<Result<Vec<_>, _>>()?;
+pub fn bind(
+    binds: &[Bind],
+    inherited: Vec<InheritedSocket>,
+    unix: UnixAccess,
+) -> Result<Listeners, Error> {
+    let mut listeners =
+        binds.iter().map(|bind| Listener::bind(bind, unix)).collect::<Result<Vec<_>, _>>()?;
     listeners.extend(inherited.into_iter().map(Listener::take));
     Ok(Listeners(listeners))
 }
@@ -77,29 +84,43 @@ pub fn start(
 ) -> Result<Front, Error> {
     /// Beside the direct lane, tiny_http has little to do.
     const CARRIERS: usize = 2;
-    let Settings { tls, private, workers, workers_freely, reactors, direct_lane, budget, limits } = *settings;
+    let Settings { tls, private, workers, workers_freely, reactors, direct_lane, budget, limits } =
+        *settings;
     let workers = workers.max(1);
-    if let Some(listener) = listeners.iter().find(|listener| tls.is_none() && listener.needs_tls()) {
-        return Err(Error::Tls(format!("{} needs a certificate: give --cert and --key", listener.url())));
+    if let Some(listener) = listeners.iter().find(|listener| tls.is_none() && listener.needs_tls())
+    {
+        return Err(Error::Tls(format!(
+            "{} needs a certificate: give --cert and --key",
+            listener.url()
+        )));
     }
     let urls = listeners.iter().map(|listener| listener.url().to_owned()).collect();
     let pool = Pool::start([workers_freely, workers], limits)?;
     let threads = pool.workers();
     let carriers = if direct_lane { CARRIERS } else { workers };
-    let (relay, relay_threads) = carriers::start(private, carriers, limits, &pool, Arc::clone(&handler))?;
-    let service =
-        Arc::new(Service::new(limits.clone(), Arc::clone(budget), handler, pool, relay, direct_lane));
+    let (relay, relay_threads) =
+        carriers::start(private, carriers, limits, &pool, Arc::clone(&handler))?;
+    let service = Arc::new(Service::new(
+        limits.clone(),
+        Arc::clone(budget),
+        handler,
+        pool,
+        relay,
+        direct_lane,
+    ));
     let start = |number| Reactor::start(number, Arc::clone(&service)).map_err(Error::Thread);
     let reactors = (0..reactors.max(1)).map(start).collect::<Result<Vec<_>, _>>()?;
-    let certificates =
-        tls.map(|tls| tls::Watch::start(Arc::clone(tls), limits.certificate_rescan())).transpose()?;
+    let certificates = tls
+        .map(|tls| tls::Watch::start(Arc::clone(tls), limits.certificate_rescan()))
+        .transpose()?;
     let descriptors = descriptors();
     if descriptors == 0 {
         return Err(Error::Descriptors);
     }
     if descriptors < limits.connections_max {
         log::warn!(
-            "the limit of open files leaves {descriptors} connections of connections_max, which is {}: raise it with ulimit -n or LimitNOFILE=",
+            "the limit of open files leaves {descriptors} connections of connections_max, which is \
+             {}: raise it with ulimit -n or LimitNOFILE=",
             limits.connections_max
         );
     }
@@ -134,7 +155,8 @@ impl Front {
         Heartbeat::new(reactors.chain([self.acceptor.beat()]))
     }
 
-    /// Answers what has come, takes no more, and ends. `false` when calls were still running at the deadline.
+    /// Answers what has come, takes no more, and ends. `false` when calls were still running at the
+    /// deadline.
     pub fn drain(self, deadline: Instant) -> bool {
         self.acceptor.stop();
         self.service.drain();

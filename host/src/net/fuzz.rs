@@ -1,6 +1,11 @@
 //! The rules that hold for any bytes that a client sends as a request's head. Must not know of the
 //! fuzzer.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a target fails by a panic")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a target fails by a panic"
+)]
 
 mod requests;
 
@@ -20,7 +25,8 @@ pub(crate) fn vet(mut bytes: &[u8]) -> bool {
     filled.is_ok() && matches!(reader.next(&limits, &mut spare), Ok(Step::Request(..)))
 }
 
-/// A head is incomplete, refused, or understood in one way: written anew from what was understood, it says the same.
+/// A head is incomplete, refused, or understood in one way: written anew from what was understood,
+/// it says the same.
 pub(crate) fn http_head(bytes: &[u8]) {
     let (mut parsed, length) = match parse(bytes) {
         Ok(Some(whole)) => whole,
@@ -43,7 +49,12 @@ pub(crate) fn http_head(bytes: &[u8]) {
             && parsed.head.target.bytes().all(|byte| byte.is_ascii_graphic())
     );
     let shown = [&parsed.head.content_encoding, &parsed.head.content_type];
-    assert!(shown.into_iter().flatten().all(|text| !text.is_empty() && !text.contains(char::is_control)));
+    assert!(
+        shown
+            .into_iter()
+            .flatten()
+            .all(|text| !text.is_empty() && !text.contains(char::is_control))
+    );
 
     is_plain(given, &parsed);
     // In HTTP/1.0 there may be none.
@@ -55,12 +66,17 @@ pub(crate) fn http_head(bytes: &[u8]) {
         assert_eq!(parse(anew.as_bytes()), Ok(Some((parsed.clone(), anew.len()))), "{anew:?}");
         assert_eq!(parse(&anew.as_bytes()[..anew.len() - 1]), Ok(None), "{anew:?}");
         let shouted = with_names(&anew, str::to_ascii_uppercase);
-        assert_eq!(parse(shouted.as_bytes()), Ok(Some((parsed.clone(), anew.len()))), "{shouted:?}");
+        assert_eq!(
+            parse(shouted.as_bytes()),
+            Ok(Some((parsed.clone(), anew.len()))),
+            "{shouted:?}"
+        );
     }
     fields_are_counted(&parsed);
 }
 
-/// What the head says of its body is said once, and nowhere else: read by hand, and not by the parser's rules.
+/// What the head says of its body is said once, and nowhere else: read by hand, and not by the
+/// parser's rules.
 fn is_plain(given: &[u8], parsed: &Parsed) {
     let text = String::from_utf8_lossy(given);
     let lines = || text.trim_start_matches("\r\n").trim_end_matches("\r\n").split("\r\n");
@@ -70,13 +86,17 @@ fn is_plain(given: &[u8], parsed: &Parsed) {
         let named = fields().filter(|(given, _)| given.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.trim_matches([' ', '\t'])).collect()
     };
-    assert!(fields().all(|(name, _)| !name.is_empty() && !name.contains([' ', '\t', '\u{B}'])), "{text:?}");
-    let expected = match (values("content-length").as_slice(), values("transfer-encoding").as_slice()) {
-        ([length], []) => Framing::Length(length.parse().expect("digits")),
-        ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Framing::Chunked,
-        ([], []) if parsed.head.method != "POST" => Framing::Length(0),
-        other => panic!("{other:?} was let through"),
-    };
+    assert!(
+        fields().all(|(name, _)| !name.is_empty() && !name.contains([' ', '\t', '\u{B}'])),
+        "{text:?}"
+    );
+    let expected =
+        match (values("content-length").as_slice(), values("transfer-encoding").as_slice()) {
+            ([length], []) => Framing::Length(length.parse().expect("digits")),
+            ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Framing::Chunked,
+            ([], []) if parsed.head.method != "POST" => Framing::Length(0),
+            other => panic!("{other:?} was let through"),
+        };
     assert_eq!(parsed.framing, expected);
     assert!(values("host").len() <= 1);
 }
@@ -97,10 +117,11 @@ fn fields_are_counted(parsed: &Parsed) {
 
 /// The same head with other names of the fields, which mean the same.
 fn with_names(head: &str, change: fn(&str) -> String) -> String {
-    let lines = head.split_inclusive("\r\n").enumerate().map(|(number, line)| match line.split_once(':') {
-        Some((name, value)) if number > 0 => format!("{}:{value}", change(name)),
-        _ => line.to_owned(),
-    });
+    let lines =
+        head.split_inclusive("\r\n").enumerate().map(|(number, line)| match line.split_once(':') {
+            Some((name, value)) if number > 0 => format!("{}:{value}", change(name)),
+            _ => line.to_owned(),
+        });
     lines.collect()
 }
 

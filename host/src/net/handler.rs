@@ -18,7 +18,7 @@ pub trait Handler: Send + Sync {
     /// Answers a request that was not answered by its deadline, and whose id is this.
     fn overdue(&self, id: &str) -> Response;
 
-    /// Answers a request whose response is too large for the memory that this setting leaves, and whose
-    /// id is this. The request may have been executed.
+    /// Answers a request whose response is too large for the memory that this setting leaves, and
+    /// whose id is this. The request may have been executed.
     fn unsendable(&self, id: &str, setting: &str) -> Response;
 }

@@ -60,7 +60,9 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
     let path = std::path::absolute(path).map_err(|error| error.to_string())?;
     let bytes = path.as_os_str().len();
     if bytes > PATH_BYTES_MAX {
-        return Err(format!("the path has {bytes} bytes and may have {PATH_BYTES_MAX}; name a shorter one"));
+        return Err(format!(
+            "the path has {bytes} bytes and may have {PATH_BYTES_MAX}; name a shorter one"
+        ));
     }
     Ok(())
 }
@@ -70,7 +72,10 @@ pub(super) fn bind(path: &Path, access: UnixAccess) -> io::Result<(UnixListener,
     let path = std::path::absolute(path)?;
     if let Ok(meta) = fs::symlink_metadata(&path) {
         if !meta.file_type().is_socket() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file there is not a socket"));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "the file there is not a socket",
+            ));
         }
         if UnixStream::connect(&path).is_ok() {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens there"));
@@ -86,11 +91,16 @@ pub(super) fn bind(path: &Path, access: UnixAccess) -> io::Result<(UnixListener,
     Ok((UnixListener::from_std(socket), file))
 }
 
-/// Listens on a Unix socket to which nobody else can connect, whatever the umask, not even for a moment.
+/// Listens on a Unix socket to which nobody else can connect, whatever the umask, not even for a
+/// moment.
 pub(super) fn listen_privately(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-    let socket =
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     // On Linux `bind` makes the file with the socket's own mode, less the umask. A `chmod` after
     // `bind` would come too late for clients that connect in between.
     rustix::fs::fchmod(&socket, Mode::from_raw_mode(UnixAccess::PRIVATE_MODE))?;
@@ -99,10 +109,12 @@ pub(super) fn listen_privately(path: &Path) -> io::Result<std::os::unix::net::Un
     Ok(socket.into())
 }
 
-/// Gives a private socket's file to whom it is meant for: first its owner and group, and then the mode that lets them in. What
-/// is changed is the file that was opened: a link that somebody has put there meanwhile is refused and not followed.
+/// Gives a private socket's file to whom it is meant for: first its owner and group, and then the
+/// mode that lets them in. What is changed is the file that was opened: a link that somebody has
+/// put there meanwhile is refused and not followed.
 fn open_up(path: &Path, access: UnixAccess) -> io::Result<()> {
-    let file = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let file =
+        rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::Socket {
         return Err(io::Error::other("somebody has replaced the socket that was made there"));
     }
@@ -140,8 +152,8 @@ mod tests {
         for (bytes, fits) in [(PATH_BYTES_MAX, true), (PATH_BYTES_MAX + 1, false)] {
             let path = dir.path().join("s".repeat(bytes - used));
             assert_eq!(check(&path).is_ok(), fits, "{bytes}");
-            let listens =
-                bind(&path, UnixAccess::default()).is_ok_and(|_bound| UnixStream::connect(&path).is_ok());
+            let listens = bind(&path, UnixAccess::default())
+                .is_ok_and(|_bound| UnixStream::connect(&path).is_ok());
             assert_eq!(listens, fits, "{bytes}");
         }
     }

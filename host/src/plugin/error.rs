@@ -36,7 +36,8 @@ impl fmt::Display for Error {
         match self {
             Self::State { path, source } => write!(
                 f,
-                "cannot use {} for the server's state: {source}; name a directory of its own with --state-dir",
+                "cannot use {} for the server's state: {source}; name a directory of its own with \
+                 --state-dir",
                 path.display()
             ),
             Self::UnsafeState(what) => write!(f, "the state directory is not safe: {what}"),

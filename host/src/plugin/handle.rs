@@ -44,9 +44,11 @@ pub struct Plugins {
 pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> {
     check(&config.settings)?;
     let store = Store::open(&config.state_dir, config.check_permissions)?;
-    let directory = std::path::absolute(&config.directory).map_err(Error::state(&config.directory))?;
+    let directory =
+        std::path::absolute(&config.directory).map_err(Error::state(&config.directory))?;
     let patience = config.limits.probe_max();
-    let (mailbox, shared) = (Arc::<Mailbox>::default(), Arc::new(Shared { patience, ..Shared::default() }));
+    let (mailbox, shared) =
+        (Arc::<Mailbox>::default(), Arc::new(Shared { patience, ..Shared::default() }));
     let (ready, is_ready) = bounded::<()>(0);
     let (alive, done) = bounded::<()>(0);
     let config = Config { directory, ..config };
@@ -59,7 +61,8 @@ pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> 
         })
         .map_err(Error::Thread)?;
     let (watching, watched) = (Arc::clone(&shared), done.clone());
-    let watch = move || stall_watch::watch(&watching.current_task, &watching.pauses, &watched, patience);
+    let watch =
+        move || stall_watch::watch(&watching.current_task, &watching.pauses, &watched, patience);
     thread::Builder::new().name("hotcall-watch".into()).spawn(watch).map_err(Error::Thread)?;
     // Disconnects when what is there is loaded. A plugin that holds up the loader does not hold up
     // the others' server.
@@ -108,9 +111,13 @@ impl Plugins {
         let Some(loader) = self.loader.take() else { return };
         let left = deadline.saturating_duration_since(Instant::now()) + STOP_GRACE;
         if self.done.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
-            log::error!("a plugin holds up the loader and is left behind; see the last lines about plugins");
+            log::error!(
+                "a plugin holds up the loader and is left behind; see the last lines about plugins"
+            );
         } else if loader.join().is_err() {
-            log::error!("the plugin loader panicked; this is an error of the server, please report it");
+            log::error!(
+                "the plugin loader panicked; this is an error of the server, please report it"
+            );
         }
     }
 }

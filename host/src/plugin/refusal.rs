@@ -49,11 +49,13 @@ pub(crate) enum Refusal {
     State { generation: u64, why: String },
     /// The running generation cannot save its state, for this reason.
     Save { generation: u64, why: String, tries_left: u32 },
-    /// Calls that may be in the running generation do not end, so it cannot be replaced exclusively.
+    /// Calls that may be in the running generation do not end, so it cannot be replaced
+    /// exclusively.
     Busy { generation: u64, tries_left: u32 },
     /// An instance of its plugin lives that has to end before it.
     Lives { generation: u64 },
-    /// Its data directory cannot be made. Not tried again by itself: every try maps the library once more.
+    /// Its data directory cannot be made. Not tried again by itself: every try maps the library
+    /// once more.
     Data(io::Error),
     /// A name that another plugin's file already serves.
     Conflict { name: String, plugin: String, owner: String, owner_file: String },
@@ -96,11 +98,13 @@ impl Refusal {
 }
 
 impl fmt::Display for Refusal {
+    #[expect(clippy::too_many_lines, reason = "a table: one text for each refusal")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name => f.write_str("its file name has a control character; rename it"),
             Self::Symlink => f.write_str(
-                "it is a symbolic link; put the file itself into the directory, or set follow_symlinks = true",
+                "it is a symbolic link; put the file itself into the directory, or set \
+                 follow_symlinks = true",
             ),
             Self::Unsafe { what, remedy } => write!(
                 f,
@@ -110,58 +114,85 @@ impl fmt::Display for Refusal {
             Self::Untrusted(why) => write!(f, "it is not trusted: {why}"),
             Self::Io { what, source } => write!(f, "cannot {what}: {source}"),
             Self::TooLarge { bytes_max } => {
-                write!(f, "it is larger than {bytes_max} bytes; raise plugin_bytes_max if that is right")
+                write!(
+                    f,
+                    "it is larger than {bytes_max} bytes; raise plugin_bytes_max if that is right"
+                )
             }
-            Self::NotElf(why) => write!(f, "it is not a shared library ({why}); build it as a cdylib"),
+            Self::NotElf(why) => {
+                write!(f, "it is not a shared library ({why}); build it as a cdylib")
+            }
             Self::Foreign(what) => write!(f, "it is built for {what}; build it for this machine"),
             Self::Truncated { has, needs } => {
                 write!(f, "it is cut off at {has} of {needs} bytes; copy it again")
             }
             Self::NoNote => f.write_str(
-                "it has no .note.hotcall section, so it is not a Hotcall plugin; build it with plugin! or HOTCALL_EXPORT",
+                "it has no .note.hotcall section, so it is not a Hotcall plugin; build it with \
+                 plugin! or HOTCALL_EXPORT",
             ),
             Self::BadNote => f.write_str("its Hotcall note is damaged; build it again"),
             Self::AbiMajor { found, ours } => write!(
                 f,
-                "it is built for plugin ABI {found} and this server has ABI {ours}; build it against this server's version"
+                "it is built for plugin ABI {found} and this server has ABI {ours}; build it \
+                 against this server's version"
             ),
             Self::NoSymbol => write!(
                 f,
-                "it does not export {}; build it with plugin! or HOTCALL_EXPORT and do not hide the symbol",
+                "it does not export {}; build it with plugin! or HOTCALL_EXPORT and do not hide \
+                 the symbol",
                 hotcall_plugin::abi::SYMBOL
             ),
-            Self::Dlopen(text) => write!(f, "the dynamic loader refuses it: {text}; build it again with what it needs"),
+            Self::Dlopen(text) => write!(
+                f,
+                "the dynamic loader refuses it: {text}; build it again with what it needs"
+            ),
             Self::Probe(what) | Self::Overran { what, .. } => f.write_str(what),
             Self::Table(what) => write!(f, "its plugin table is wrong: {what}; correct the plugin"),
             Self::Create(message) => write!(f, "its create function failed: {message}"),
-            Self::CreatePanicked(message) => write!(f, "its create function panicked: {message}; correct the plugin"),
+            Self::CreatePanicked(message) => {
+                write!(f, "its create function panicked: {message}; correct the plugin")
+            }
             Self::State { generation, why } => write!(
                 f,
-                "it refuses the state of generation {generation}: {why}; let its load_state take that state, \
-                 or remove the file for a moment to give the state up"
+                "it refuses the state of generation {generation}: {why}; let its load_state take \
+                 that state, or remove the file for a moment to give the state up"
             ),
             Self::Save { generation, why, tries_left: 0 } => write!(
                 f,
-                "generation {generation} cannot save its state for it: {why}; given up: solve that and touch the file, \
-                 or remove it for a moment to give the state up"
+                "generation {generation} cannot save its state for it: {why}; given up: solve that \
+                 and touch the file, or remove it for a moment to give the state up"
             ),
             Self::Save { generation, why, .. } => {
-                write!(f, "generation {generation} cannot save its state for it: {why}; trying again")
+                write!(
+                    f,
+                    "generation {generation} cannot save its state for it: {why}; trying again"
+                )
             }
             Self::Busy { generation, tries_left } => {
-                let then = if *tries_left == 0 { "given up: touch the file to try again" } else { "trying again" };
+                let then = if *tries_left == 0 {
+                    "given up: touch the file to try again"
+                } else {
+                    "trying again"
+                };
                 write!(f, "calls that may be in generation {generation} do not end; {then}")
             }
             Self::Lives { generation } => {
-                write!(f, "it waits for the end of generation {generation}: no two versions may live at once")
+                write!(
+                    f,
+                    "it waits for the end of generation {generation}: no two versions may live at \
+                     once"
+                )
             }
             Self::Data(source) => {
-                write!(f, "its data directory cannot be made: {source}; solve that and touch the file")
+                write!(
+                    f,
+                    "its data directory cannot be made: {source}; solve that and touch the file"
+                )
             }
             Self::Conflict { name, plugin, owner, owner_file } => write!(
                 f,
-                "plugin {plugin} has the name {name}, which plugin {owner} of file {owner_file} already serves; \
-                 rename one or remove one of the files"
+                "plugin {plugin} has the name {name}, which plugin {owner} of file {owner_file} \
+                 already serves; rename one or remove one of the files"
             ),
             Self::Quarantined(why) => write!(f, "the same content was refused before: {why}"),
         }

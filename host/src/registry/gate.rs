@@ -62,7 +62,8 @@ impl Gate {
         }
     }
 
-    /// Counts a caller that has entered once more. `None` when the gate is closed and nobody is inside.
+    /// Counts a caller that has entered once more. `None` when the gate is closed and nobody is
+    /// inside.
     pub fn hold(self: &Arc<Self>) -> Option<Inside> {
         let mut state = self.lock();
         if state.is_drained() {

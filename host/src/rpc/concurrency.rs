@@ -35,7 +35,8 @@ impl Concurrency {
     pub fn replace(&self, limits: &BTreeMap<String, MethodLimits>) {
         let before = self.0.load();
         let gauge = |(name, limits): (&String, &MethodLimits)| {
-            let running = before.get(name).map(|gauge| Arc::clone(&gauge.running)).unwrap_or_default();
+            let running =
+                before.get(name).map(|gauge| Arc::clone(&gauge.running)).unwrap_or_default();
             Some((name.clone(), Gauge { max: limits.concurrency_max?, running }))
         };
         self.0.store(Arc::new(limits.iter().filter_map(gauge).collect()));
@@ -55,8 +56,9 @@ impl Concurrency {
         match running.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
             Ok(_) => Ok(Some(Running(Arc::clone(running)))),
             Err(_) => {
-                let why =
-                    format!("{max} calls of {method} run, and no more may at a time; try again in a moment");
+                let why = format!(
+                    "{max} calls of {method} run, and no more may at a time; try again in a moment"
+                );
                 Err(Fault::new(code::OVERLOADED, why))
             }
         }
@@ -74,7 +76,10 @@ mod tests {
     use super::*;
 
     fn limits(name: &str, max: usize) -> BTreeMap<String, MethodLimits> {
-        BTreeMap::from([(name.to_owned(), MethodLimits { concurrency_max: NonZeroUsize::new(max) })])
+        BTreeMap::from([(
+            name.to_owned(),
+            MethodLimits { concurrency_max: NonZeroUsize::new(max) },
+        )])
     }
 
     #[test]

@@ -32,7 +32,11 @@ pub(super) const BUILTINS: &[Builtin] = &[
 ];
 
 /// Answers `method` if it is one of this module's; `None` if it is anybody else's.
-pub(super) fn call(scope: &Scope<'_>, method: &str, params: Items<'_>) -> Option<Result<Value, Fault>> {
+pub(super) fn call(
+    scope: &Scope<'_>,
+    method: &str,
+    params: Items<'_>,
+) -> Option<Result<Value, Fault>> {
     if !BUILTINS.iter().any(|builtin| builtin.name == method) {
         return None;
     }
@@ -51,8 +55,8 @@ fn refused(method: &str) -> Fault {
     Fault::new(
         code::METHOD_NOT_FOUND,
         format!(
-            "method {method:?} is answered on the server's Unix sockets only (hotcall serve --unix PATH), \
-             and elsewhere for users that an [[allow]] rule names for it"
+            "method {method:?} is answered on the server's Unix sockets only (hotcall serve --unix \
+             PATH), and elsewhere for users that an [[allow]] rule names for it"
         ),
     )
 }

@@ -27,7 +27,8 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// A dispatcher over this registry.
     pub fn new(registry: Arc<Registry>, limits: Limits) -> Self {
-        let encode = EncodeOptions { bytes_max: limits.response_bytes_max, ..EncodeOptions::default() };
+        let encode =
+            EncodeOptions { bytes_max: limits.response_bytes_max, ..EncodeOptions::default() };
         Self { registry, limits, encode, control: None, concurrency: Arc::default() }
     }
 

@@ -19,9 +19,9 @@ const DOCUMENT_BYTES_EACH: usize = 2;
 /// Runs a batch.
 ///
 /// # Errors
-/// Only for the batch as a whole: not one array, too many entries, too little memory for the results,
-/// or faults that together are larger than a response may be. A failed entry, and one whose result
-/// cannot be sent or does not fit any more, is a fault struct in the result.
+/// Only for the batch as a whole: not one array, too many entries, too little memory for the
+/// results, or faults that together are larger than a response may be. A failed entry, and one
+/// whose result cannot be sent or does not fit any more, is a fault struct in the result.
 pub(super) fn run(
     scope: &Scope<'_>,
     params: Items<'_>,
@@ -39,12 +39,20 @@ pub(super) fn run(
         Ok((value, bytes))
     };
     let Some(View::Array(entries)) = only(params) else {
-        return Err(wrong_params(MULTICALL, "one array of structs with methodName and params", params));
+        return Err(wrong_params(
+            MULTICALL,
+            "one array of structs with methodName and params",
+            params,
+        ));
     };
     if entries.len() > limits.multicall_calls_max {
         return Err(Fault::new(
             code::INVALID_PARAMS,
-            format!("{MULTICALL} takes at most {} calls; got {}", limits.multicall_calls_max, entries.len()),
+            format!(
+                "{MULTICALL} takes at most {} calls; got {}",
+                limits.multicall_calls_max,
+                entries.len()
+            ),
         ));
     }
     let bytes_max = encode.bytes_max.saturating_sub(FRAME_BYTES_MAX);

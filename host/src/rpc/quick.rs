@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 
 /// A call that takes longer, with writing its answer, was not quick.
 const QUICK_MAX: Duration = Duration::from_millis(1);
-/// A call that takes longer breaks the promise alone. A shorter one may be the machine's doing, which on a virtual one can stand
-/// still for milliseconds unseen: it breaks the promise when another of the next hundred calls is not quick either.
+/// A call that takes longer breaks the promise alone. A shorter one may be the machine's doing,
+/// which on a virtual one can stand still for milliseconds unseen: it breaks the promise when
+/// another of the next hundred calls is not quick either.
 const SLOW_MAX: Duration = Duration::from_millis(50);
 
 /// A call of a method that keeps its promise. What is done until its end counts as its time: the
@@ -87,10 +88,12 @@ impl Watch {
     /// The call is done. If it took too long, its method may not be taken for quick any more.
     fn stop(&self, method: &Method) {
         let taken = self.begun.elapsed();
-        let own = if taken <= QUICK_MAX { taken } else { taken.saturating_sub(self.waits_within()) };
+        let own =
+            if taken <= QUICK_MAX { taken } else { taken.saturating_sub(self.waits_within()) };
         if is_broken_by(&method.promise, own) && method.promise.break_for_good() {
             log::warn!(
-                "method {} is flagged quick and took {} microseconds: the workers answer it from now on",
+                "method {} is flagged quick and took {} microseconds: the workers answer it from \
+                 now on",
                 method.info.name,
                 own.as_micros()
             );
@@ -113,8 +116,8 @@ fn is_broken_by(promise: &Promise, own: Duration) -> bool {
     own > SLOW_MAX || promise.doubt()
 }
 
-/// What Linux tells of how long this thread has waited for a processor: `/proc/thread-self/schedstat`. Reading it for each call
-/// would cost more than the call does.
+/// What Linux tells of how long this thread has waited for a processor:
+/// `/proc/thread-self/schedstat`. Reading it for each call would cost more than the call does.
 struct Waits {
     file: File,
     read: Option<(Instant, Duration)>,
@@ -136,7 +139,9 @@ impl Waits {
     /// At most [`QUICK_MAX`] before `moment`, which is now.
     fn shortly_before(&mut self, moment: Instant) -> Option<Duration> {
         match self.read {
-            Some((read, waited)) if moment.saturating_duration_since(read) <= QUICK_MAX => Some(waited),
+            Some((read, waited)) if moment.saturating_duration_since(read) <= QUICK_MAX => {
+                Some(waited)
+            }
             _ => self.now(moment),
         }
     }

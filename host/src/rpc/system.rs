@@ -17,7 +17,11 @@ const BUILTINS: &[Builtin] = &[
         help: "The server's name and version, and nothing else about it.",
         signature: &["string"],
     },
-    Builtin { name: "system.listMethods", help: "The names of all methods, sorted.", signature: &["array"] },
+    Builtin {
+        name: "system.listMethods",
+        help: "The names of all methods, sorted.",
+        signature: &["array"],
+    },
     Builtin {
         name: "system.methodExist",
         help: "Whether there is a method of this name.",
@@ -30,15 +34,15 @@ const BUILTINS: &[Builtin] = &[
     },
     Builtin {
         name: "system.methodSignature",
-        help: "The signatures of a method: for each an array of the result's type and each parameter's; \
-               the string \"undef\" when none is declared.",
+        help: "The signatures of a method: for each an array of the result's type and each \
+               parameter's; the string \"undef\" when none is declared.",
         signature: &["array", "string"],
     },
     Builtin {
         name: MULTICALL,
-        help: "Calls several methods in one request. Takes an array of structs with methodName and params; \
-               answers an array with, for each, an array of the one result, or a struct with faultCode and \
-               faultString.",
+        help: "Calls several methods in one request. Takes an array of structs with methodName and \
+               params; answers an array with, for each, an array of the one result, or a struct \
+               with faultCode and faultString.",
         signature: &["array", "array"],
     },
 ];
@@ -61,14 +65,22 @@ const CAPABILITIES: &[(&str, &str, i32)] = &[
 ];
 
 /// Answers `method` if it is one of this module's; `None` if it is anybody else's.
-pub(super) fn call(scope: &Scope<'_>, method: &str, params: Items<'_>) -> Option<Result<Value, Fault>> {
+pub(super) fn call(
+    scope: &Scope<'_>,
+    method: &str,
+    params: Items<'_>,
+) -> Option<Result<Value, Fault>> {
     Some(match method {
         "system.getCapabilities" => no_params(method, params).map(|()| capabilities()),
         "system.identity" => no_params(method, params).map(|()| IDENTITY.into()),
-        "system.methodExist" => method_name(method, params).map(|name| find(scope, name).is_ok().into()),
+        "system.methodExist" => {
+            method_name(method, params).map(|name| find(scope, name).is_ok().into())
+        }
         "system.listMethods" => no_params(method, params).map(|()| list_methods(scope)),
         "system.methodHelp" => method_name(method, params).and_then(|name| help(scope, name)),
-        "system.methodSignature" => method_name(method, params).and_then(|name| signatures(scope, name)),
+        "system.methodSignature" => {
+            method_name(method, params).and_then(|name| signatures(scope, name))
+        }
         _ => return None,
     })
 }
@@ -84,7 +96,8 @@ fn capabilities() -> Value {
 fn list_methods(scope: &Scope<'_>) -> Value {
     let builtin = builtins(scope).map(|builtin| builtin.name);
     let methods = scope.snapshot.methods().map(|method| method.info.name.as_str());
-    let mut names: Vec<&str> = methods.filter(|name| scope.permit.allows(name)).chain(builtin).collect();
+    let mut names: Vec<&str> =
+        methods.filter(|name| scope.permit.allows(name)).chain(builtin).collect();
     names.sort_unstable();
     Value::Array(names.into_iter().map(Value::from).collect())
 }
@@ -97,11 +110,14 @@ fn help(scope: &Scope<'_>, name: &str) -> Result<Value, Fault> {
 }
 
 fn signatures(scope: &Scope<'_>, name: &str) -> Result<Value, Fault> {
-    let array = |types: &[&'static str]| Value::Array(types.iter().copied().map(Value::from).collect());
+    let array =
+        |types: &[&'static str]| Value::Array(types.iter().copied().map(Value::from).collect());
     match find(scope, name)? {
         Found::Builtin(builtin) => Ok(Value::Array(vec![array(builtin.signature)])),
         Found::Method(info) if info.signatures.is_empty() => Ok("undef".into()),
-        Found::Method(info) => Ok(Value::Array(info.signatures.iter().map(|types| array(types)).collect())),
+        Found::Method(info) => {
+            Ok(Value::Array(info.signatures.iter().map(|types| array(types)).collect()))
+        }
     }
 }
 

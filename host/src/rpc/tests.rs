@@ -1,14 +1,15 @@
 //! Dispatch against instances that are plain closures.
 
+mod gates;
+
 use super::*;
 use crate::access::Permit;
 use crate::arena::{self, Arena};
-use crate::limits::{Limits, MethodLimits};
+use crate::limits::Limits;
 use crate::pause::Pause;
-use crate::registry::{Answer, CallContext, Gate, Instance, Method, MethodInfo, Promise, Registry};
+use crate::registry::{Answer, CallContext, Instance, Method, MethodInfo, Promise, Registry};
 use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Params, Resources, Unlimited, Value, code};
 use hotcall_plugin::tree::Defect;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,8 +59,12 @@ trait Answers {
         resources: &dyn Resources,
     ) -> Result<Result<Value, Fault>, Pause>;
 
-    fn answer_quickly(&self, method: &str, params: &[Value], permit: &Permit)
-    -> Option<Result<Value, Fault>>;
+    fn answer_quickly(
+        &self,
+        method: &str,
+        params: &[Value],
+        permit: &Permit,
+    ) -> Option<Result<Value, Fault>>;
 }
 
 impl Answers for Dispatcher {
@@ -120,7 +125,9 @@ fn context() -> CallContext {
 }
 
 fn call(method: &str, params: &[Value]) -> Result<Value, Fault> {
-    dispatcher(Limits::default()).ask(method, params, &context(), &Permit::default(), &Unlimited).unwrap()
+    dispatcher(Limits::default())
+        .ask(method, params, &context(), &Permit::default(), &Unlimited)
+        .unwrap()
 }
 
 fn entry(name: &str, params: Vec<Value>) -> Value {
@@ -169,10 +176,16 @@ fn introspection() {
     ]);
     assert_eq!(call("system.methodSignature", &["echo".into()]), Ok(signatures));
     for builtin in BUILTIN_NAMES {
-        assert!(matches!(call("system.methodHelp", &[builtin.into()]), Ok(Value::String(_))), "{builtin}");
+        assert!(
+            matches!(call("system.methodHelp", &[builtin.into()]), Ok(Value::String(_))),
+            "{builtin}"
+        );
         assert!(matches!(call("system.methodSignature", &[builtin.into()]), Ok(Value::Array(_))));
     }
-    assert_eq!(call("system.methodHelp", &["nope".into()]).unwrap_err().code, code::METHOD_NOT_FOUND);
+    assert_eq!(
+        call("system.methodHelp", &["nope".into()]).unwrap_err().code,
+        code::METHOD_NOT_FOUND
+    );
     assert_eq!(call("system.methodHelp", &[Value::Int(1)]).unwrap_err().code, code::INVALID_PARAMS);
     assert_eq!(call("system.listMethods", &[Value::Nil]).unwrap_err().code, code::INVALID_PARAMS);
     let capabilities = call("system.getCapabilities", &[]).unwrap();
@@ -190,7 +203,10 @@ fn introspection() {
         assert_eq!(call("system.methodExist", &[name.into()]), Ok(Value::Bool(exists)), "{name}");
     }
     assert_eq!(call("system.methodExist", &[]).unwrap_err().code, code::INVALID_PARAMS);
-    assert_eq!(call("system.identity", &[]), Ok(concat!("Hotcall/", env!("CARGO_PKG_VERSION")).into()));
+    assert_eq!(
+        call("system.identity", &[]),
+        Ok(concat!("Hotcall/", env!("CARGO_PKG_VERSION")).into())
+    );
 }
 
 const BUILTIN_NAMES: [&str; 7] = [
@@ -218,8 +234,12 @@ fn multicall_isolates_its_entries() {
         entry("echo", vec![Value::Double(f64::NAN)]),
         entry("big", vec![]),
     ];
-    let Ok(Value::Array(results)) = call("system.multicall", &[Value::Array(batch)]) else { panic!() };
-    assert!(xmlrpc::encode_response(&Value::Array(results.clone()), &EncodeOptions::default()).is_ok());
+    let Ok(Value::Array(results)) = call("system.multicall", &[Value::Array(batch)]) else {
+        panic!()
+    };
+    assert!(
+        xmlrpc::encode_response(&Value::Array(results.clone()), &EncodeOptions::default()).is_ok()
+    );
     let code_of = |index: usize| results[index].get("faultCode").cloned();
     assert_eq!(results.len(), 11);
     assert_eq!(results[0], Value::Array(vec![Value::Array(vec![Value::Int(1)])]));
@@ -230,7 +250,10 @@ fn multicall_isolates_its_entries() {
     assert_eq!(results[5], Value::Array(vec![Value::Array(vec![])]));
     assert_eq!(code_of(6), Some(Value::Int(code::INVALID_PARAMS)));
     assert_eq!(results[7], Value::Array(vec!["help of echo".into()]));
-    assert_eq!((code_of(8), code_of(9)), (Some(code::APPLICATION.into()), Some(code::APPLICATION.into())));
+    assert_eq!(
+        (code_of(8), code_of(9)),
+        (Some(code::APPLICATION.into()), Some(code::APPLICATION.into()))
+    );
     assert_eq!(code_of(10), None);
 }
 
@@ -239,7 +262,9 @@ fn multicall_has_limits() {
     let few = dispatcher(Limits { multicall_calls_max: 2, ..Limits::default() });
     let batch = |count| [Value::Array(vec![entry("big", vec![]); count])];
     assert!(
-        few.ask("system.multicall", &batch(2), &context(), &Permit::default(), &Unlimited).unwrap().is_ok()
+        few.ask("system.multicall", &batch(2), &context(), &Permit::default(), &Unlimited)
+            .unwrap()
+            .is_ok()
     );
     assert_eq!(
         few.ask("system.multicall", &batch(3), &context(), &Permit::default(), &Unlimited)
@@ -250,8 +275,9 @@ fn multicall_has_limits() {
     );
     let bytes_max = 3_500;
     let small = dispatcher(Limits { response_bytes_max: bytes_max, ..Limits::default() });
-    let Ok(Value::Array(results)) =
-        small.ask("system.multicall", &batch(4), &context(), &Permit::default(), &Unlimited).unwrap()
+    let Ok(Value::Array(results)) = small
+        .ask("system.multicall", &batch(4), &context(), &Permit::default(), &Unlimited)
+        .unwrap()
     else {
         panic!()
     };
@@ -281,7 +307,11 @@ impl crate::registry::Control for Recorder {
     }
 
     fn reload(&self, plugin: &str, _: Instant) -> Result<Value, Fault> {
-        if plugin == "p" { Ok(plugin.into()) } else { Err(Fault::new(code::INVALID_PARAMS, "no such")) }
+        if plugin == "p" {
+            Ok(plugin.into())
+        } else {
+            Err(Fault::new(code::INVALID_PARAMS, "no such"))
+        }
     }
 }
 
@@ -302,7 +332,10 @@ fn the_server_s_own_affairs_are_for_operators() {
     let Ok(Value::Array(names)) = call("system.listMethods", &[]) else { panic!() };
     for name in own {
         assert!(names.contains(&name.into()), "{name}");
-        assert!(matches!(call("system.methodHelp", &[name.into()]), Ok(Value::String(_))), "{name}");
+        assert!(
+            matches!(call("system.methodHelp", &[name.into()]), Ok(Value::String(_))),
+            "{name}"
+        );
     }
 
     let call = |method: &str, params: &[Value]| {
@@ -311,7 +344,10 @@ fn the_server_s_own_affairs_are_for_operators() {
     let Ok(Value::Array(names)) = call("system.listMethods", &[]) else { panic!() };
     for name in own {
         assert!(!names.contains(&name.into()), "{name}");
-        assert_eq!(call("system.methodHelp", &[name.into()]).unwrap_err().code, code::METHOD_NOT_FOUND);
+        assert_eq!(
+            call("system.methodHelp", &[name.into()]).unwrap_err().code,
+            code::METHOD_NOT_FOUND
+        );
         let fault = call(name, &["p".into()]).unwrap_err();
         assert_eq!(fault.code, code::METHOD_NOT_FOUND);
         assert!(fault.message.contains("Unix sockets only"), "{fault}");
@@ -354,7 +390,11 @@ fn what_is_denied_is_not_told() {
 }
 
 /// What is answered at once, if it is.
-fn call_quickly(dispatcher: &Dispatcher, method: &str, permit: &Permit) -> Option<Result<Value, Fault>> {
+fn call_quickly(
+    dispatcher: &Dispatcher,
+    method: &str,
+    permit: &Permit,
+) -> Option<Result<Value, Fault>> {
     dispatcher.answer_quickly(method, &[], permit)
 }
 
@@ -385,72 +425,8 @@ fn a_method_that_breaks_its_promise_to_be_quick_is_not_taken_for_quick_again() {
     assert!(!is_quick(&dispatcher, "nap", 0));
     assert!(is_quick(&dispatcher, "sleep", 60));
     assert!(!is_quick(&dispatcher, "sleep", 0), "nothing but the method stands still for so long");
-    assert!(call_quickly(&dispatcher, "echo", &Permit::default()).is_some(), "another one keeps its own");
-}
-
-#[test]
-fn as_many_calls_of_a_method_run_as_may_in_a_batch_too() {
-    let one = MethodLimits { concurrency_max: NonZeroUsize::new(1) };
-    let concurrency = Arc::new(Concurrency::new(&[("echo".to_owned(), one)].into()));
-    let dispatcher = dispatcher(Limits::default()).with_concurrency(Arc::clone(&concurrency));
-    let echo = || dispatcher.ask("echo", &[], &context(), &Permit::default(), &Unlimited).unwrap();
-    assert!(echo().is_ok());
-    let running = concurrency.enter("echo").unwrap();
-    assert_eq!(echo().unwrap_err().code, code::OVERLOADED);
-    let batch = Value::Array(vec![entry("echo", vec![]), entry("big", vec![])]);
-    let answered = dispatcher
-        .ask("system.multicall", &[batch], &context(), &Permit::default(), &Unlimited)
-        .unwrap()
-        .unwrap();
-    let Value::Array(entries) = answered else { panic!("no array") };
-    assert!(matches!(entries.as_slice(), [Value::Struct(_), Value::Array(_)]), "{entries:?}");
-    drop(running);
-    assert!(echo().is_ok());
-}
-
-/// The dispatcher of the other tests, with `echo` and `big` each behind a gate.
-fn gated() -> (Dispatcher, [Arc<Gate>; 2]) {
-    let dispatcher = dispatcher(Limits::default());
-    let gates = [Gate::new(|| ()), Gate::new(|| ())];
-    let snapshot = dispatcher.registry().snapshot();
-    let methods = snapshot.methods().cloned().map(|method| {
-        let gate = ["echo", "big"].iter().position(|name| *name == method.info.name);
-        Method { gate: gate.map(|index| Arc::clone(&gates[index])), ..method }
-    });
-    dispatcher.registry().publish(methods.collect());
-    (dispatcher, gates)
-}
-
-#[test]
-fn a_call_of_a_plugin_that_is_replaced_waits_and_others_do_not() {
-    let (dispatcher, [echo, _]) = gated();
-    let call = |method| dispatcher.ask(method, &[], &context(), &Permit::default(), &Unlimited);
-    assert!(call("echo").is_ok() && call_quickly(&dispatcher, "echo", &Permit::default()).is_some());
-    echo.close(Pause::begin(), Some(Instant::now() + Duration::from_secs(600)));
-    assert!(echo.is_drained(), "calls that have ended are not inside");
-    assert!(call("echo").is_err() && call_quickly(&dispatcher, "echo", &Permit::default()).is_none());
-    assert!(call("big").is_ok() && call("fail").is_ok());
-    let denied = Permit::of_tests(false, &["big"]);
-    let answer = dispatcher.ask("echo", &[], &context(), &denied, &Unlimited);
-    assert_eq!(answer.unwrap().unwrap_err().code, code::FORBIDDEN, "who may not call does not wait");
-    echo.close(Pause::begin(), Some(Instant::now()));
-    assert!(call("echo").is_ok(), "nobody waits for too long: the instance says what is wrong");
-}
-
-#[test]
-fn a_batch_enters_every_gate_or_none() {
-    let (dispatcher, [echo, big]) = gated();
-    let batch = |names: &[&str]| {
-        let entries = names.iter().map(|name| entry(name, vec![]));
-        let batch = Value::Array(entries.collect());
-        dispatcher.ask("system.multicall", &[batch], &context(), &Permit::default(), &Unlimited)
-    };
-    assert!(batch(&["echo", "big", "echo", "fail"]).is_ok());
-    big.close(Pause::begin(), Some(Instant::now() + Duration::from_secs(600)));
-    assert!(batch(&["echo", "fail", "big"]).is_err());
-    echo.close(Pause::over(), None);
-    assert!(echo.is_drained(), "what it had entered it has left");
-    assert!(batch(&["fail", "system.listMethods", "nobody"]).is_ok());
-    let few = Value::Array(vec![Value::Int(1), Value::Nil, entry("fail", vec![])]);
-    assert!(dispatcher.ask("system.multicall", &[few], &context(), &Permit::default(), &Unlimited).is_ok());
+    assert!(
+        call_quickly(&dispatcher, "echo", &Permit::default()).is_some(),
+        "another one keeps its own"
+    );
 }

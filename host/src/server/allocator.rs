@@ -20,18 +20,21 @@ use std::{fs, io};
 const DIRECT_BYTES_MIN: libc::c_int = 1 << 20;
 /// How often it is looked at what the process holds.
 const LOOK: Duration = Duration::from_secs(1);
-/// What it may hold beyond the least that it has held. To give memory back and to take it again costs more than to keep so much.
+/// What it may hold beyond the least that it has held. To give memory back and to take it again
+/// costs more than to keep so much.
 const SLACK_BYTES: u64 = 8 << 20;
-/// After so many looks at most it is tried again to give memory back of which nothing came free the last time.
+/// After so many looks at most it is tried again to give memory back of which nothing came free the
+/// last time.
 const PATIENCE_MAX: u32 = 64;
 
-/// Has large memory given back. For a process that has no other thread yet. By itself glibc does so only until the first
-/// piece comes free, and from then on keeps up to 64 MiB for each of its arenas, of which busy threads have one each.
+/// Has large memory given back. For a process that has no other thread yet. By itself glibc does so
+/// only until the first piece comes free, and from then on keeps up to 64 MiB for each of its
+/// arenas, of which busy threads have one each.
 pub(crate) fn give_back_large_memory() {
     #[cfg(target_env = "gnu")]
     for option in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
-        // SAFETY: it changes a number of the allocator's, under the allocator's own lock. What it says of numbers that it does
-        // not take is no loss: then all is as before.
+        // SAFETY: it changes a number of the allocator's, under the allocator's own lock. What it
+        // says of numbers that it does not take is no loss: then all is as before.
         unsafe { libc::mallopt(option, DIRECT_BYTES_MIN) };
     }
 }
@@ -50,8 +53,9 @@ impl Keeper {
     pub(crate) fn start() -> io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let judge = Judge { least: anonymous_bytes(), ..Judge::default() };
-        let thread =
-            thread::Builder::new().name("memory".into()).spawn(move || look_after(judge, &stopped))?;
+        let thread = thread::Builder::new()
+            .name("memory".into())
+            .spawn(move || look_after(judge, &stopped))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -77,8 +81,8 @@ fn look_after(mut judge: Judge, stopped: &Receiver<()>) {
     }
 }
 
-/// When it is worth a try to give memory back: while there may be much, and more and more seldom while nothing comes of it, as when a
-/// plugin keeps a large state.
+/// When it is worth a try to give memory back: while there may be much, and more and more seldom
+/// while nothing comes of it, as when a plugin keeps a large state.
 #[derive(Default)]
 struct Judge {
     /// The least that was held.
@@ -123,7 +127,8 @@ fn anonymous_bytes() -> Option<u64> {
     Some(resident.saturating_sub(shared) * u64::try_from(rustix::param::page_size()).ok()?)
 }
 
-/// Gives whole free pages back, wherever they are. Each thread's part of the heap is locked in turn for as long as its own takes.
+/// Gives whole free pages back, wherever they are. Each thread's part of the heap is locked in turn
+/// for as long as its own takes.
 fn trim() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it may be called at any time, from any thread.

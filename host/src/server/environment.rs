@@ -15,8 +15,8 @@ pub(crate) fn change(variables: &[(&str, Option<&OsStr>)]) -> io::Result<()> {
     must_be_alone()?;
     for (name, value) in variables {
         match value {
-            // SAFETY: `must_be_alone` has counted one thread, which is this one, and it starts none in between: so nobody
-            // reads or changes the environment meanwhile.
+            // SAFETY: `must_be_alone` has counted one thread, which is this one, and it starts none
+            // in between: so nobody reads or changes the environment meanwhile.
             Some(value) => unsafe { env::set_var(name, value) },
             // SAFETY: as above.
             None => unsafe { env::remove_var(name) },

@@ -49,7 +49,9 @@ impl Identity {
         if user.uid == Uid::effective() && group == Gid::effective() {
             return Ok(None);
         }
-        let why = format!("only root can become the user {name}: start as root, or leave user and group out");
+        let why = format!(
+            "only root can become the user {name}: start as root, or leave user and group out"
+        );
         Err(Error::Options(why))
     }
 
@@ -100,7 +102,8 @@ impl Identity {
             return Ok(());
         }
         Err(Error::Options(format!(
-            "the state directory {shown} belongs to user {owner}, and the server becomes {name}: chown -R {theirs} {shown}",
+            "the state directory {shown} belongs to user {owner}, and the server becomes {name}: \
+             chown -R {theirs} {shown}",
             name = self.user.name,
             theirs = self.shown()
         )))
@@ -157,7 +160,8 @@ impl Identity {
 
 /// A group's id, by its name or as a number.
 pub(super) fn group_id(name: &str) -> Result<Gid, Error> {
-    look_up("group", name, |id| Group::from_gid(Gid::from_raw(id)), Group::from_name).map(|group| group.gid)
+    look_up("group", name, |id| Group::from_gid(Gid::from_raw(id)), Group::from_name)
+        .map(|group| group.gid)
 }
 
 /// A user or a group, by its name or as a number.
@@ -168,25 +172,30 @@ fn look_up<T>(
     by_name: impl FnOnce(&str) -> nix::Result<Option<T>>,
 ) -> Result<T, Error> {
     let found = name.parse().map_or_else(|_| by_name(name), by_id);
-    let found =
-        found.map_err(|error| Error::Options(format!("cannot look for the {kind} {name}: {error}")))?;
+    let found = found
+        .map_err(|error| Error::Options(format!("cannot look for the {kind} {name}: {error}")))?;
     found.ok_or_else(|| {
-        Error::Options(format!("there is no {kind} {name}: make it with: {kind}add --system {name}"))
+        Error::Options(format!(
+            "there is no {kind} {name}: make it with: {kind}add --system {name}"
+        ))
     })
 }
 
-/// Decides whether a crash may write this process's memory to disk, and whether other processes of the same user may look into it.
-/// Decided again, it is the same: nothing takes it back. After [`Identity::assume`], which changes the one of these that the kernel keeps with the memory.
+/// Decides whether a crash may write this process's memory to disk, and whether other processes of
+/// the same user may look into it. Decided again, it is the same: nothing takes it back. After
+/// [`Identity::assume`], which changes the one of these that the kernel keeps with the memory.
 ///
 /// # Errors
 /// The system refuses.
 pub(super) fn decide_about_core_dumps(are_allowed: bool) -> Result<(), Error> {
-    let failed =
-        |error: rustix::io::Errno| Error::Options(format!("cannot decide about core dumps: {error}"));
+    let failed = |error: rustix::io::Errno| {
+        Error::Options(format!("cannot decide about core dumps: {error}"))
+    };
     if are_allowed {
         return set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(failed);
     }
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed)?;
-    // For programs that it starts, which the kernel makes dumpable again: a plugin may give them what it knows.
+    // For programs that it starts, which the kernel makes dumpable again: a plugin may give them
+    // what it knows.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(failed)
 }

@@ -26,7 +26,8 @@ impl fmt::Display for Options {
             Ok(Source::Unneeded) | Err(_) => {}
         }
         if let Some(clients) = &self.clients {
-            let how = if clients.is_required { "required of clients" } else { "optional for clients" };
+            let how =
+                if clients.is_required { "required of clients" } else { "optional for clients" };
             line("client CA", &format_args!("{}, {how}", clients.ca.display()))?;
         }
         line("callers", &Callers(&self.access))?;

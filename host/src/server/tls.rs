@@ -31,7 +31,8 @@ pub(super) fn source(options: &Options) -> Result<Source, Error> {
     }
     match addresses.find(|address| !address.ip().is_loopback()) {
         Some(address) => Err(Error::Options(format!(
-            "https on {address} needs a certificate: give --cert and --key (one is made for loopback addresses only)"
+            "https on {address} needs a certificate: give --cert and --key (one is made for \
+             loopback addresses only)"
         ))),
         None => Ok(Source::Development),
     }
@@ -75,7 +76,8 @@ pub(super) fn check(options: &Options) -> Result<(), Error> {
 fn warn_of_clients_nobody_asks(options: &Options) {
     if let Some(clients) = &options.clients {
         log::warn!(
-            "client_ca = {} names nobody, because there is no https listener: add one, or remove client_ca",
+            "client_ca = {} names nobody, because there is no https listener: add one, or remove \
+             client_ca",
             clients.ca.display()
         );
     }

@@ -51,8 +51,8 @@ impl<'a> Allowance<'a> {
         Some(match self.refused.get()? {
             Refused::ForNow => Response::crowded(),
             Refused::Forever => {
-                let why = "Request too large: reading it takes more memory than all requests may use \
-                           (bodies_bytes_max).";
+                let why = "Request too large: reading it takes more memory than all requests may \
+                           use (bodies_bytes_max).";
                 Response::text(413, why)
             }
         })

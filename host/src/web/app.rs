@@ -119,7 +119,9 @@ impl App {
                 let app = Arc::clone(self);
                 Begun::Unfinished(Box::new(move || {
                     let answered = app.finish(&request, || match call {
-                        Some(call) => Ok(app.run(&request, &caller, &call.into(), &app.allowance(&request))),
+                        Some(call) => {
+                            Ok(app.run(&request, &caller, &call.into(), &app.allowance(&request)))
+                        }
                         None => app.answer(&request, &caller),
                     });
                     app.done(request, answered)
@@ -157,7 +159,8 @@ impl App {
     pub fn unsendable(id: &str, setting: &str) -> Response {
         log::debug!("request {id}: no memory for its response ({setting})");
         let why = format!(
-            "the call was executed, but other large requests and responses take the memory for its response ({setting})"
+            "the call was executed, but other large requests and responses take the memory for its \
+             response ({setting})"
         );
         Response::xml(xmlrpc::encode_fault(&Fault::new(code::RESPONSE_TOO_LARGE, why)))
     }
@@ -185,7 +188,11 @@ impl App {
     ///
     /// # Errors
     /// The response to send instead of an answer.
-    fn answer(&self, request: &Request, caller: &Caller) -> Result<Result<Response, Pause>, Response> {
+    fn answer(
+        &self,
+        request: &Request,
+        caller: &Caller,
+    ) -> Result<Result<Response, Pause>, Response> {
         let allowance = self.allowance(request);
         Store::with(|store| {
             let document = self.document(request, store, &allowance)?;
@@ -223,12 +230,16 @@ impl App {
         allowance: &Allowance<'_>,
     ) -> Result<Document<'a>, Response> {
         let bytes_max = self.dispatcher.limits().body_bytes_max;
-        let content =
-            content::decode(&request.body, request.head.content_encoding.as_deref(), bytes_max, allowance)
-                .map_err(|why| match why {
-                    content::Undecoded::Refused(response) => response,
-                    content::Undecoded::Stopped(stop) => unread(request, &stop.into(), allowance),
-                })?;
+        let content = content::decode(
+            &request.body,
+            request.head.content_encoding.as_deref(),
+            bytes_max,
+            allowance,
+        )
+        .map_err(|why| match why {
+            content::Undecoded::Refused(response) => response,
+            content::Undecoded::Stopped(stop) => unread(request, &stop.into(), allowance),
+        })?;
         let content_type = request.head.content_type.as_deref().unwrap_or_default();
         Ok(Document::from(store.document(content)).with_content_type(content_type))
     }
@@ -248,9 +259,11 @@ impl App {
         let invocation = invocation(call, &context, caller);
         let document = {
             let snapshot = self.dispatcher.registry().snapshot();
-            arena::with(|arena| match self.dispatcher.call(&snapshot, invocation, arena, allowance)? {
-                Ok(ref answer) => Ok(self.written(answer, allowance)),
-                Err(fault) => Ok(Err(fault)),
+            arena::with(|arena| {
+                match self.dispatcher.call(&snapshot, invocation, arena, allowance)? {
+                    Ok(ref answer) => Ok(self.written(answer, allowance)),
+                    Err(fault) => Ok(Err(fault)),
+                }
             })?
         };
         Ok(response(request, &call.method, document, allowance))
@@ -353,8 +366,9 @@ fn route(request: &Request) -> Result<(), Response> {
         // Of a path, or of the server as a whole.
         "OPTIONS" => Err(Response::text(200, METHODS_TEXT).with_header("Allow", METHODS)),
         _ => {
-            let why =
-                format!("Method not allowed: an XML-RPC call is a POST with an XML body. {METHODS_TEXT}");
+            let why = format!(
+                "Method not allowed: an XML-RPC call is a POST with an XML body. {METHODS_TEXT}"
+            );
             Err(Response::text(405, why).with_header("Allow", METHODS))
         }
     }
@@ -367,7 +381,10 @@ fn faulty(request: &Request, fault: &Fault) -> Response {
 }
 
 /// Keeps a defect of the server's own to the request that shows it.
-fn guarded<T>(request: &Request, answer: impl FnOnce() -> Result<T, Response>) -> Result<T, Response> {
+fn guarded<T>(
+    request: &Request,
+    answer: impl FnOnce() -> Result<T, Response>,
+) -> Result<T, Response> {
     catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
         log::error!("request {}: a defect of the server ended this call", request.id);
         let why = format!("internal error; the server's log has it under request {}", request.id);

@@ -40,9 +40,9 @@ impl From<Stop> for Undecoded {
     }
 }
 
-/// The content of a request's body under its `Content-Encoding`, no larger than `bytes_max`: the limit holds while it is
-/// inflated, so that a small body that inflates without end costs no more than a large one.
-/// Memory is reserved before it is used.
+/// The content of a request's body under its `Content-Encoding`, no larger than `bytes_max`: the
+/// limit holds while it is inflated, so that a small body that inflates without end costs no more
+/// than a large one. Memory is reserved before it is used.
 ///
 /// # Errors
 /// 415 for a coding that is not known, 413 past the limit, 400 for a damaged body; or a [`Stop`].
@@ -54,8 +54,11 @@ pub(super) fn decode<'a>(
 ) -> Result<Cow<'a, [u8]>, Undecoded> {
     // Of several, which nobody sends, all but one must be none.
     let mut codings = coding.unwrap_or_default().split(',').map(str::trim);
-    let mut codings = codings.by_ref().filter(|coding| !coding.is_empty() && !is(coding, "identity"));
-    let (Some(coding), another) = (codings.next(), codings.next()) else { return Ok(Cow::Borrowed(body)) };
+    let mut codings =
+        codings.by_ref().filter(|coding| !coding.is_empty() && !is(coding, "identity"));
+    let (Some(coding), another) = (codings.next(), codings.next()) else {
+        return Ok(Cow::Borrowed(body));
+    };
     let meter = &Meter::new(resources);
     let compressed = Compressed { rest: body, unchecked: 0, meter };
     let inflated = match coding {
@@ -75,13 +78,15 @@ pub(super) fn decode<'a>(
     match inflated {
         Ok(content) if content.len() <= bytes_max => Ok(Cow::Owned(content)),
         Ok(_) => {
-            let why = format!("Request too large: a body is at most {bytes_max} bytes, also inflated.");
+            let why =
+                format!("Request too large: a body is at most {bytes_max} bytes, also inflated.");
             Err(Response::text(413, why).into())
         }
         Err(error) => Err(meter.stopped().map_or_else(
             || {
-                let why =
-                    format!("Bad request: the body is not what its Content-Encoding {coding} says: {error}.");
+                let why = format!(
+                    "Bad request: the body is not what its Content-Encoding {coding} says: {error}."
+                );
                 Response::text(400, why).into()
             },
             Undecoded::Stopped,
@@ -91,7 +96,11 @@ pub(super) fn decode<'a>(
 
 /// Compresses a response for a client that takes gzip, unless it fits one packet, does not become
 /// smaller, or there is too little memory.
-pub(super) fn encode(response: Response, accepts_gzip: bool, resources: &dyn Resources) -> Response {
+pub(super) fn encode(
+    response: Response,
+    accepts_gzip: bool,
+    resources: &dyn Resources,
+) -> Response {
     let response = response.with_header("Vary", "Accept-Encoding");
     if !accepts_gzip || response.body.len() <= PLAIN_BYTES_MAX {
         return response;
@@ -111,7 +120,11 @@ fn is(given: &str, coding: &str) -> bool {
 /// Whether these bytes begin as the zlib format does: RFC 1950, section 2.2.
 fn is_zlib(body: &[u8]) -> bool {
     const DEFLATE: u8 = 8;
-    matches!(body, [cmf, flg, ..] if cmf & 0x0F == DEFLATE && u16::from_be_bytes([*cmf, *flg]).is_multiple_of(31))
+    matches!(
+        body,
+        [cmf, flg, ..]
+            if cmf & 0x0F == DEFLATE && u16::from_be_bytes([*cmf, *flg]).is_multiple_of(31)
+    )
 }
 
 /// A compressed body. Reading fails once no client waits for the content.
@@ -301,7 +314,9 @@ mod tests {
     #[test]
     fn a_body_ends_where_its_content_ends() {
         let text = &text()[..500];
-        for (body, coding) in [(gzip(text), "gzip"), (zlib(text), "deflate"), (bare(text), "deflate")] {
+        for (body, coding) in
+            [(gzip(text), "gzip"), (zlib(text), "deflate"), (bare(text), "deflate")]
+        {
             for junk in [&b"\0"[..], b"\n", b"\x1f", b"junk", &body[..body.len() - 1]] {
                 assert_eq!(read(&[&body, junk].concat(), coding), Err(400), "{coding} {junk:?}");
             }

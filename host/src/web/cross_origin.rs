@@ -16,11 +16,13 @@ const ASK_AGAIN_SECONDS: &str = "600";
 
 /// Adds the fields for the page that sent the request, if its origin is listed.
 pub(super) fn share(access: &Access, request: &Request, response: Response) -> Response {
-    let Some(origin) = request.head.origin.as_deref().filter(|origin| access.lists_origin(origin)) else {
+    let Some(origin) = request.head.origin.as_deref().filter(|origin| access.lists_origin(origin))
+    else {
         return response;
     };
-    let response =
-        response.with_header("Access-Control-Allow-Origin", origin.to_owned()).with_header("Vary", "Origin");
+    let response = response
+        .with_header("Access-Control-Allow-Origin", origin.to_owned())
+        .with_header("Vary", "Origin");
     if request.head.method != "OPTIONS" {
         return response;
     }

@@ -1,5 +1,10 @@
 //! The rules that hold for any body under a content coding. Must not know of the fuzzer.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a target fails by a panic")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a target fails by a panic"
+)]
 
 use super::Response;
 use super::content::{Undecoded, decode, encode};
@@ -8,25 +13,31 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use std::io::{self, Write};
 
-/// Of inflated bodies. A bomb of the corpus inflates to many times this, and to more memory than a target may take.
+/// Of inflated bodies. A bomb of the corpus inflates to many times this, and to more memory than a
+/// target may take.
 const LIMIT: usize = 16 << 10;
 
-/// A body inflates within its limit or is refused, and so does whatever begins or ends like it; and the bytes taken for
-/// a content come back from every coding.
+/// A body inflates within its limit or is refused, and so does whatever begins or ends like it; and
+/// the bytes taken for a content come back from every coding.
 pub(crate) fn content(bytes: &[u8]) {
     for coding in ["gzip", "deflate"] {
         match status_or_content(bytes, coding, LIMIT) {
             Ok(content) => is_exact(bytes, coding, &content),
             // What is too large is not small at another limit.
-            Err(413) => assert!(
-                !matches!(status_or_content(bytes, coding, 2 * LIMIT), Ok(content) if content.len() <= LIMIT)
-            ),
+            Err(413) => assert!(!matches!(
+                status_or_content(bytes, coding, 2 * LIMIT),
+                Ok(content) if content.len() <= LIMIT
+            )),
             Err(status) => assert_eq!(status, 400),
         }
     }
     let bytes = bytes.get(..LIMIT).unwrap_or(bytes);
     for level in [Compression::none(), Compression::fast(), Compression::best()] {
-        is_exact(&finished(GzEncoder::new(Vec::new(), level), bytes, GzEncoder::finish), "gzip", bytes);
+        is_exact(
+            &finished(GzEncoder::new(Vec::new(), level), bytes, GzEncoder::finish),
+            "gzip",
+            bytes,
+        );
         is_exact(
             &finished(ZlibEncoder::new(Vec::new(), level), bytes, ZlibEncoder::finish),
             "deflate",
@@ -36,7 +47,11 @@ pub(crate) fn content(bytes: &[u8]) {
         is_exact(&bare, "deflate", bytes);
     }
     for coding in ["", "identity", "identity, ,Identity"] {
-        assert_eq!(status_or_content(bytes, coding, 0).as_deref(), Ok(bytes), "the network side bounds it");
+        assert_eq!(
+            status_or_content(bytes, coding, 0).as_deref(),
+            Ok(bytes),
+            "the network side bounds it"
+        );
     }
     for coding in ["br", "gzip, gzip", "gzip, br", "gzi", "deflate, x-gzip"] {
         assert_eq!(status_or_content(bytes, coding, LIMIT), Err(415), "{coding}");
@@ -44,7 +59,11 @@ pub(crate) fn content(bytes: &[u8]) {
     a_response_is_coded_or_not(bytes);
 }
 
-fn finished<E: Write>(mut encoder: E, content: &[u8], finish: fn(E) -> io::Result<Vec<u8>>) -> Vec<u8> {
+fn finished<E: Write>(
+    mut encoder: E,
+    content: &[u8],
+    finish: fn(E) -> io::Result<Vec<u8>>,
+) -> Vec<u8> {
     let body = encoder.write_all(content).and_then(|()| finish(encoder));
     body.expect("a Vec takes what is written to it")
 }

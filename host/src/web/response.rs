@@ -19,7 +19,8 @@ impl Response {
         let mut body = why.into();
         body.push('\n');
         let body = body.into_bytes();
-        Self { status, headers: Vec::new(), body }.with_header("Content-Type", "text/plain; charset=utf-8")
+        Self { status, headers: Vec::new(), body }
+            .with_header("Content-Type", "text/plain; charset=utf-8")
     }
 
     /// The response to a request that cannot be read while others use the memory. Nothing was
@@ -39,6 +40,7 @@ impl Response {
 
     /// A document.
     pub(super) fn xml(body: Vec<u8>) -> Self {
-        Self { status: 200, headers: Vec::new(), body }.with_header("Content-Type", "text/xml; charset=utf-8")
+        Self { status: 200, headers: Vec::new(), body }
+            .with_header("Content-Type", "text/xml; charset=utf-8")
     }
 }

@@ -1,5 +1,5 @@
-//! Tests of requests to an application whose methods are plain functions: when they are refused, which
-//! thread decodes them, and within which bounds.
+//! Tests of requests to an application whose methods are plain functions: when they are refused,
+//! which thread decodes them, and within which bounds.
 
 use super::*;
 use crate::access::{Access, Policy, RuleKeys, Settings};
@@ -17,7 +17,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const ADD: &str = "<methodCall><methodName>add</methodName><params><param><value><int>2</int></value></param></params></methodCall>";
+const ADD: &str = "<methodCall><methodName>add</methodName>\
+    <params><param><value><int>2</int></value></param></params></methodCall>";
 
 struct Methods;
 
@@ -85,8 +86,9 @@ fn gzip(text: &str) -> Vec<u8> {
 /// A call whose parameter is an array of `count` values.
 fn call(method: &str, value: &str, count: usize) -> String {
     let values = value.repeat(count);
-    let params =
-        format!("<params><param><value><array><data>{values}</data></array></value></param></params>");
+    let params = format!(
+        "<params><param><value><array><data>{values}</data></array></value></param></params>"
+    );
     format!("<methodCall><methodName>{method}</methodName>{params}</methodCall>")
 }
 
@@ -135,9 +137,13 @@ fn callers_that_fit_no_rule_are_refused_before_decoding() {
 fn reactors_leave_documents_for_xml_rs_to_workers() {
     let app = Arc::new(app(&Settings::default()));
     assert!(text(&at_once(&app, &request(ADD, "")).unwrap()).contains("<int>1</int>"));
-    for document in [format!("<!-- -->{ADD}"), ADD.replace("</int>", "</int><!-- -->"), "no XML".to_owned()] {
+    for document in
+        [format!("<!-- -->{ADD}"), ADD.replace("</int>", "</int><!-- -->"), "no XML".to_owned()]
+    {
         let request = request(document, "");
-        let Begun::Unfinished(work) = app.begin(request.clone()) else { panic!("it is read by a reactor") };
+        let Begun::Unfinished(work) = app.begin(request.clone()) else {
+            panic!("it is read by a reactor")
+        };
         let Done::Answered(response) = work() else { panic!("nothing is being replaced") };
         assert_eq!(response, app.respond(&request).unwrap());
     }
@@ -186,7 +192,11 @@ fn inflated_and_decoded_requests_count_to_the_budget() {
         assert_eq!(refused.status, 503, "{number}: {}", text(&refused));
         assert!(refused.headers.contains(&("Retry-After", "1".into())));
         assert_eq!(memory.taken(), ALL - (256 << 10));
-        assert_eq!(app.respond(&self::request(ADD, "")).unwrap().status, 200, "small ones are served");
+        assert_eq!(
+            app.respond(&self::request(ADD, "")).unwrap().status,
+            200,
+            "small ones are served"
+        );
         memory.give_back(ALL - (256 << 10));
     }
     for too_large in [
@@ -206,8 +216,8 @@ fn responses_count_to_the_budget_and_every_path_gives_back() {
     let memory = Arc::new(Little::new(ALL));
     let app = Arc::new(app(&Settings::default()).with_memory(memory.clone()));
     let batch = |count: usize| {
-        let entry =
-            "<value><struct><member><name>methodName</name><value>big</value></member></struct></value>";
+        let entry = "<value><struct><member><name>methodName</name><value>big</value></member>\
+                     </struct></value>";
         request(call("system.multicall", entry, count), "")
     };
     assert_eq!(app.respond(&batch(1)).unwrap().body.len() >> 20, 1);
@@ -215,12 +225,18 @@ fn responses_count_to_the_budget_and_every_path_gives_back() {
     let twenty = app.respond(&batch(20)).unwrap();
     let unsent = text(&twenty).matches(executed).count();
     assert_eq!(twenty.status, 200, "status 503 says that nothing was executed");
-    assert!(unsent < 20 && twenty.body.len() >> 20 == 20 - unsent, "each has a result or a fault: {unsent}");
+    assert!(
+        unsent < 20 && twenty.body.len() >> 20 == 20 - unsent,
+        "each has a result or a fault: {unsent}"
+    );
     assert!(memory.take(ALL - (256 << 10)));
     for request in [request(call("big", "", 0), ""), batch(1)] {
         let answered = app.respond(&request).unwrap();
         let text = text(&answered);
-        assert!(answered.status == 200 && text.contains("-32002") && text.contains(executed), "{text}");
+        assert!(
+            answered.status == 200 && text.contains("-32002") && text.contains(executed),
+            "{text}"
+        );
     }
     for request in [
         request(call("broken", "<value/>", 1_000), ""),

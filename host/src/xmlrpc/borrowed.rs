@@ -19,9 +19,11 @@ use std::{mem, slice};
 const KEPT_BYTES_MAX: usize = 256 << 10;
 /// The least that is reserved when a document needs more.
 const STEP_BYTES: usize = 64 << 10;
-/// A list or text that is larger is kept where it is. Smaller ones are copied together, so that their memory is used again.
+/// A list or text that is larger is kept where it is. Smaller ones are copied together, so that
+/// their memory is used again.
 const COPIED_BYTES_MAX: usize = 16 << 10;
-/// Lists that wait to be filled again: more are in use only where so many arrays and structs are within each other.
+/// Lists that wait to be filled again: more are in use only where so many arrays and structs are
+/// within each other.
 const SPARES_MAX: usize = 16;
 /// The memory of one document's values.
 #[derive(Default)]
@@ -58,7 +60,8 @@ struct Lists<T> {
 }
 
 impl Store {
-    /// Runs `work` with an empty one. The thread keeps its memory for the next time, unless that is much.
+    /// Runs `work` with an empty one. The thread keeps its memory for the next time, unless that is
+    /// much.
     #[inline]
     pub fn with<R>(work: impl FnOnce(&Self) -> R) -> R {
         thread_local! {
@@ -88,15 +91,24 @@ impl Store {
 
     /// The list, to be read.
     #[inline]
-    pub(crate) fn items<'a>(&'a self, list: List<'a>, meter: &Meter<'_>) -> Result<Items<'a>, Stop> {
+    pub(crate) fn items<'a>(
+        &'a self,
+        list: List<'a>,
+        meter: &Meter<'_>,
+    ) -> Result<Items<'a>, Stop> {
         let items = self.values.keep(list.raw, &self.small, meter)?;
-        // SAFETY: `Borrowed` and `List` hold only what safe code gave them for 'a: numbers, and slices of texts and of this store.
+        // SAFETY: `Borrowed` and `List` hold only what safe code gave them for 'a: numbers, and
+        // slices of texts and of this store.
         Ok(unsafe { Items::new(items) })
     }
 
     /// The list as an array.
     #[inline]
-    pub(crate) fn array<'a>(&'a self, list: List<'a>, meter: &Meter<'_>) -> Result<Borrowed<'a>, Stop> {
+    pub(crate) fn array<'a>(
+        &'a self,
+        list: List<'a>,
+        meter: &Meter<'_>,
+    ) -> Result<Borrowed<'a>, Stop> {
         let items = self.values.keep(list.raw, &self.small, meter)?;
         let array = abi::Items { ptr: items.as_ptr(), len: items.len() };
         Ok(Borrowed::new(abi::ARRAY, abi::Payload { array }))
@@ -116,7 +128,11 @@ impl Store {
 
     /// Text that lives as long as the store at least.
     #[inline]
-    pub(crate) fn text<'a>(&'a self, text: Cow<'a, str>, meter: &Meter<'_>) -> Result<&'a str, Stop> {
+    pub(crate) fn text<'a>(
+        &'a self,
+        text: Cow<'a, str>,
+        meter: &Meter<'_>,
+    ) -> Result<&'a str, Stop> {
         match text {
             Cow::Borrowed(text) => Ok(text),
             Cow::Owned(text) => {
@@ -136,10 +152,16 @@ impl Store {
     }
 
     /// Like [`Store::text`], for bytes.
-    pub(crate) fn bytes<'a>(&'a self, bytes: Cow<'a, [u8]>, meter: &Meter<'_>) -> Result<&'a [u8], Stop> {
+    pub(crate) fn bytes<'a>(
+        &'a self,
+        bytes: Cow<'a, [u8]>,
+        meter: &Meter<'_>,
+    ) -> Result<&'a [u8], Stop> {
         match bytes {
             Cow::Borrowed(bytes) => Ok(bytes),
-            Cow::Owned(bytes) if bytes.len() <= COPIED_BYTES_MAX => copy(&self.small, &bytes, meter),
+            Cow::Owned(bytes) if bytes.len() <= COPIED_BYTES_MAX => {
+                copy(&self.small, &bytes, meter)
+            }
             Cow::Owned(bytes) => {
                 meter.take(bytes.capacity())?;
                 Ok(keep(&self.texts, bytes))
@@ -189,7 +211,10 @@ impl<'a> Borrowed<'a> {
 
     /// Bytes.
     pub(crate) const fn binary(bytes: &'a [u8]) -> Self {
-        Self::new(abi::BINARY, abi::Payload { binary: abi::Str { ptr: bytes.as_ptr(), len: bytes.len() } })
+        Self::new(
+            abi::BINARY,
+            abi::Payload { binary: abi::Str { ptr: bytes.as_ptr(), len: bytes.len() } },
+        )
     }
 
     /// A date and time.
@@ -221,7 +246,12 @@ impl<'a> List<'a> {
 impl<'a> MemberList<'a> {
     /// Puts a member behind the others.
     #[inline]
-    pub(crate) fn push(&mut self, name: &'a str, value: Borrowed<'a>, meter: &Meter<'_>) -> Result<(), Stop> {
+    pub(crate) fn push(
+        &mut self,
+        name: &'a str,
+        value: Borrowed<'a>,
+        meter: &Meter<'_>,
+    ) -> Result<(), Stop> {
         meter.make_room(&mut self.raw, size_of::<abi::Member>())?;
         self.raw.push(abi::Member { name: abi::Str::new(name), value: value.raw });
         Ok(())
@@ -251,7 +281,12 @@ impl<T: Copy> Lists<T> {
 
     /// The items, for as long as the store is not emptied.
     #[inline]
-    fn keep<'a>(&'a self, mut list: Vec<T>, small: &'a Bump, meter: &Meter<'_>) -> Result<&'a [T], Stop> {
+    fn keep<'a>(
+        &'a self,
+        mut list: Vec<T>,
+        small: &'a Bump,
+        meter: &Meter<'_>,
+    ) -> Result<&'a [T], Stop> {
         if list.capacity() * size_of::<T>() > COPIED_BYTES_MAX {
             return Ok(keep(&self.large, list));
         }
@@ -292,8 +327,8 @@ fn raise(small: &Bump, meter: &Meter<'_>) -> Result<(), Stop> {
 fn keep<T>(kept: &RefCell<Vec<Vec<T>>>, list: Vec<T>) -> &[T] {
     let (first, len) = (list.as_ptr(), list.len());
     kept.borrow_mut().push(list);
-    // SAFETY: the items stay where they are when the list of lists grows, nobody writes to them, and for the lists to be dropped or
-    // emptied nobody may borrow `kept` any more.
+    // SAFETY: the items stay where they are when the list of lists grows, nobody writes to them,
+    // and for the lists to be dropped or emptied nobody may borrow `kept` any more.
     unsafe { slice::from_raw_parts(first, len) }
 }
 
@@ -303,7 +338,8 @@ mod tests {
     use crate::xmlrpc::resources::Unlimited;
     use hotcall_plugin::{Value, View, tree::ReadLimits};
 
-    const ANY: ReadLimits = ReadLimits { depth_max: 10, values_max: usize::MAX, bytes_max: usize::MAX };
+    const ANY: ReadLimits =
+        ReadLimits { depth_max: 10, values_max: usize::MAX, bytes_max: usize::MAX };
 
     fn meter() -> Meter<'static> {
         Meter::new(&Unlimited)
@@ -329,10 +365,16 @@ mod tests {
             }
             let items = store.items(list, meter).unwrap();
             let read: Vec<Value> = items.iter().map(|tree| tree.to_value(ANY).unwrap()).collect();
-            let members =
-                vec![("a".to_owned(), Value::from("text")), ("b".to_owned(), Value::Binary(vec![1, 2]))];
-            let expected =
-                [Value::Int(5), Value::Struct(members), Value::Array(Vec::new()), Value::from("owned")];
+            let members = vec![
+                ("a".to_owned(), Value::from("text")),
+                ("b".to_owned(), Value::Binary(vec![1, 2])),
+            ];
+            let expected = [
+                Value::Int(5),
+                Value::Struct(members),
+                Value::Array(Vec::new()),
+                Value::from("owned"),
+            ];
             assert_eq!(read, expected);
         });
     }
@@ -355,7 +397,10 @@ mod tests {
             for _ in 0..100 {
                 store.text(Cow::Owned("y".repeat(COPIED_BYTES_MAX + 1)), meter).unwrap();
             }
-            assert!(matches!(items.get(COPIED_BYTES_MAX - 1).unwrap().view(), Ok(View::Long(16_383))));
+            assert!(matches!(
+                items.get(COPIED_BYTES_MAX - 1).unwrap().view(),
+                Ok(View::Long(16_383))
+            ));
             assert!(text.bytes().all(|byte| byte == b'x'));
         });
     }
@@ -391,8 +436,9 @@ mod tests {
                 list.deduplicate(meter).unwrap();
                 let structure = store.structure(list, meter).unwrap();
                 let Ok(Value::Struct(members)) = structure.tree().to_value(ANY) else { panic!() };
-                let number =
-                    |value| if let Value::Int(number) = value { number } else { panic!("{value:?}") };
+                let number = |value| {
+                    if let Value::Int(number) = value { number } else { panic!("{value:?}") }
+                };
                 members.into_iter().map(|(name, value)| (number(value), name)).collect::<Vec<_>>()
             })
         };

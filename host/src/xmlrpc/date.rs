@@ -4,10 +4,10 @@ use hotcall_plugin::DateTime;
 
 /// Reads every form of a date-time that XML-RPC clients send, or says `None`.
 ///
-/// The date is `19980717` or `1998-07-17`; then `T` or a space; the time is `14:08:55` or `140855`, with a
-/// fraction of a second or without (digits past the ninth are cut); then nothing, `Z`, `+hh:mm`, `+hhmm` or
-/// `+hh` (or `-`). What is read is kept as it is, fraction and offset too: nothing is converted to another zone, and
-/// without an offset there is none.
+/// The date is `19980717` or `1998-07-17`; then `T` or a space; the time is `14:08:55` or `140855`,
+/// with a fraction of a second or without (digits past the ninth are cut); then nothing, `Z`,
+/// `+hh:mm`, `+hhmm` or `+hh` (or `-`). What is read is kept as it is, fraction and offset too:
+/// nothing is converted to another zone, and without an offset there is none.
 ///
 /// # Examples
 /// ```
@@ -35,8 +35,9 @@ pub fn parse_date_time(text: &str) -> Option<DateTime> {
         return None;
     }
     let second = rest.number(2)?;
-    let date = DateTime::new(year, byte(month)?, byte(day)?, byte(hour)?, byte(minute)?, byte(second)?)?
-        .with_nanosecond(rest.fraction()?)?;
+    let date =
+        DateTime::new(year, byte(month)?, byte(day)?, byte(hour)?, byte(minute)?, byte(second)?)?
+            .with_nanosecond(rest.fraction()?)?;
     let date = match rest.offset_minutes()? {
         Some(minutes) => date.with_offset_minutes(minutes)?,
         None => date,
@@ -44,11 +45,13 @@ pub fn parse_date_time(text: &str) -> Option<DateTime> {
     rest.0.is_empty().then_some(date)
 }
 
-/// The same second in the form that all readers take: without fraction or offset, in UTC when the offset is known, the hour at most 23 and
-/// the second at most 59. `None` when its year is not one of 0001 to 9999.
+/// The same second in the form that all readers take: without fraction or offset, in UTC when the
+/// offset is known, the hour at most 23 and the second at most 59. `None` when its year is not one
+/// of 0001 to 9999.
 ///
-/// 24:00:00 is the next day's 00:00:00 (ISO 8601:2004, section 4.2.3). A second 60 becomes the next minute's second 0, which
-/// POSIX counts as the same (IEEE 1003.1-2017, section 4.16, "Seconds Since the Epoch"), so that it never comes before what it followed.
+/// 24:00:00 is the next day's 00:00:00 (ISO 8601:2004, section 4.2.3). A second 60 becomes the next
+/// minute's second 0, which POSIX counts as the same (IEEE 1003.1-2017, section 4.16, "Seconds
+/// Since the Epoch"), so that it never comes before what it followed.
 pub(super) fn plain(date: DateTime) -> Option<DateTime> {
     const DAY: i32 = 24 * 60;
     let (second, carried) = if date.second() == 60 { (0, 1) } else { (date.second(), 0) };

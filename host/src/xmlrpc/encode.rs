@@ -75,14 +75,15 @@ const PROLOG: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 /// A response document with this result.
 ///
 /// # Errors
-/// A fault to answer with instead: the result is larger than the limit, or holds what XML or XML-RPC cannot carry
-/// (a control character in a text; NaN or an infinity), or the style refuses.
+/// A fault to answer with instead: the result is larger than the limit, or holds what XML or
+/// XML-RPC cannot carry (a control character in a text; NaN or an infinity), or the style refuses.
 ///
 /// # Examples
 /// ```
 /// use hotcall::xmlrpc::{EncodeOptions, Value, encode_response};
 /// let document = encode_response(&Value::from("a < b"), &EncodeOptions::default()).unwrap();
-/// assert!(String::from_utf8(document).unwrap().contains("<value><string>a &lt; b</string></value>"));
+/// let document = String::from_utf8(document).unwrap();
+/// assert!(document.contains("<value><string>a &lt; b</string></value>"));
 /// ```
 pub fn encode_response(result: &Value, options: &EncodeOptions) -> Result<Vec<u8>, Fault> {
     encode_result(result.into(), ReadLimits::NONE, options, &Unlimited).map_err(Unwritten::of_owned)
@@ -123,8 +124,8 @@ pub(crate) fn encoded_len(
     written.map(|()| document.bytes.len())
 }
 
-/// A response document with this fault. Cannot fail: characters that XML cannot carry are replaced, and a
-/// message past 65,536 characters is cut.
+/// A response document with this fault. Cannot fail: characters that XML cannot carry are replaced,
+/// and a message past 65,536 characters is cut.
 pub fn encode_fault(fault: &Fault) -> Vec<u8> {
     let mut text = String::with_capacity(fault.message.len().min(FAULT_CHARS_MAX));
     for c in fault.message.chars().take(FAULT_CHARS_MAX) {
@@ -147,19 +148,26 @@ pub fn encode_fault(fault: &Fault) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The struct that stands for a fault inside of a value, as a batch's results have it. Its text can be sent whatever was in
-/// the message, as that of [`encode_fault`].
+/// The struct that stands for a fault inside of a value, as a batch's results have it. Its text can
+/// be sent whatever was in the message, as that of [`encode_fault`].
 pub(crate) fn fault_value(fault: &Fault) -> Value {
     let sendable = |c: char| if forbidden(c) { char::REPLACEMENT_CHARACTER } else { c };
     let text: String = fault.message.chars().take(FAULT_CHARS_MAX).map(sendable).collect();
-    Value::Struct(vec![("faultCode".into(), fault.code.into()), ("faultString".into(), text.into())])
+    Value::Struct(vec![
+        ("faultCode".into(), fault.code.into()),
+        ("faultString".into(), text.into()),
+    ])
 }
 
 /// A request document.
 ///
 /// # Errors
 /// As [`encode_response`], of the parameters.
-pub fn encode_call(method: &str, params: &[Value], options: &EncodeOptions) -> Result<Vec<u8>, Fault> {
+pub fn encode_call(
+    method: &str,
+    params: &[Value],
+    options: &EncodeOptions,
+) -> Result<Vec<u8>, Fault> {
     let mut document = Writer::new(*options, "call", &Unlimited);
     document.root("<methodCall", "><methodName>")?;
     document.text(method)?;
@@ -293,22 +301,24 @@ impl<'r> Writer<'r> {
             Dates::Exact => date,
             Dates::Plain => plain(date).ok_or_else(|| {
                 self.uncarried(format_args!(
-                    "{date}, which is not in the years 0001 to 9999, in UTC if it has an offset (xmlrpc.dates, or the client's style)"
+                    "{date}, which is not in the years 0001 to 9999, in UTC if it has an offset \
+                     (xmlrpc.dates, or the client's style)"
                 ))
             })?,
         };
         self.scalar(format_args!("<value><dateTime.iso8601>{date}</dateTime.iso8601></value>"))
     }
 
-    /// Writes digits, a point and digits: the specification knows no exponents, and strict clients hold to it.
+    /// Writes digits, a point and digits: the specification knows no exponents, and strict clients
+    /// hold to it.
     fn double(&mut self, number: f64) -> Result<(), Fault> {
         if !number.is_finite() {
-            return Err(
-                self.uncarried(format_args!("{number}, which XML-RPC cannot carry; send it as a string"))
-            );
+            return Err(self.uncarried(format_args!(
+                "{number}, which XML-RPC cannot carry; send it as a string"
+            )));
         }
-        // Display is the shortest text that reads back as the same number, never with an exponent; a whole number
-        // has no point.
+        // Display is the shortest text that reads back as the same number, never with an exponent;
+        // a whole number has no point.
         let point = if number.fract() == 0.0 { ".0" } else { "" };
         self.scalar(format_args!("<value><double>{number}{point}</double></value>"))
     }
@@ -332,7 +342,8 @@ impl<'r> Writer<'r> {
         self.room(0)
     }
 
-    /// Writes text with what XML would read otherwise escaped: a raw carriage return would come back as a line feed.
+    /// Writes text with what XML would read otherwise escaped: a raw carriage return would come
+    /// back as a line feed.
     fn text(&mut self, text: &str) -> Result<(), Fault> {
         let mut rest = text;
         while let Some(at) = find_special(rest.as_bytes()) {
@@ -354,18 +365,21 @@ impl<'r> Writer<'r> {
         self.put(rest)
     }
 
-    /// Writes the character that this text begins with, if XML can carry it, and returns what follows.
+    /// Writes the character that this text begins with, if XML can carry it, and returns what
+    /// follows.
     fn unusual<'a>(&mut self, text: &'a str) -> Result<&'a str, Fault> {
         let mut chars = text.chars();
         match chars.next() {
-            Some(c) if forbidden(c) && self.options.style.invalid_chars == InvalidChars::Replace => {
+            Some(c)
+                if forbidden(c) && self.options.style.invalid_chars == InvalidChars::Replace =>
+            {
                 self.put("\u{FFFD}")?;
             }
             Some(c) if forbidden(c) => {
                 let c = u32::from(c);
-                return Err(
-                    self.uncarried(format_args!("U+{c:04X}, which XML cannot carry; send it as base64"))
-                );
+                return Err(self.uncarried(format_args!(
+                    "U+{c:04X}, which XML cannot carry; send it as base64"
+                )));
             }
             Some(c) => self.put(c.encode_utf8(&mut [0; 4]))?,
             None => {}
@@ -412,7 +426,10 @@ impl<'r> Writer<'r> {
     #[cold]
     fn too_large(&self) -> Fault {
         let Self { subject, options: EncodeOptions { bytes_max, .. }, .. } = self;
-        Fault::new(code::RESPONSE_TOO_LARGE, format!("the {subject} is larger than {bytes_max} bytes"))
+        Fault::new(
+            code::RESPONSE_TOO_LARGE,
+            format!("the {subject} is larger than {bytes_max} bytes"),
+        )
     }
 
     #[cold]
@@ -429,14 +446,16 @@ fn find_special(text: &[u8]) -> Option<usize> {
         return Some(near);
     }
     // Without branches within a block, the compiler looks at all of its bytes at once.
-    let has_special = |block: &[u8; 32]| block.iter().fold(false, |found, &byte| found | is_special(byte));
+    let has_special =
+        |block: &[u8; 32]| block.iter().fold(false, |found, &byte| found | is_special(byte));
     let (blocks, _) = text.as_chunks();
     let plain = blocks.iter().position(has_special).unwrap_or(blocks.len()) * 32;
     let found = text.get(plain..)?.iter().position(|&byte| is_special(byte))?;
     Some(plain + found)
 }
 
-/// Whether a byte starts such a character: 0xEF starts U+FFFE and U+FFFF, and others, which are let through once looked at.
+/// Whether a byte starts such a character: 0xEF starts U+FFFE and U+FFFF, and others, which are let
+/// through once looked at.
 const fn is_special(byte: u8) -> bool {
     let is_control = (byte < b' ') & (byte != b'\t') & (byte != b'\n');
     is_control | (byte == b'<') | (byte == b'>') | (byte == b'&') | (byte == 0xEF)

@@ -19,12 +19,17 @@ pub(crate) const STYLES: [EncodeStyle; 4] = [
     style(InvalidChars::Replace, I8Style::Plain, NilStyle::Ex, Dates::Plain),
 ];
 
-const fn style(invalid_chars: InvalidChars, i8: I8Style, nil: NilStyle, dates: Dates) -> EncodeStyle {
+const fn style(
+    invalid_chars: InvalidChars,
+    i8: I8Style,
+    nil: NilStyle,
+    dates: Dates,
+) -> EncodeStyle {
     EncodeStyle { invalid_chars, i8, nil, dates }
 }
 
-/// Any bytes are a call, a response or a fault with its place; what was read can be written, and reads back the same, in
-/// every encoding and within exact limits.
+/// Any bytes are a call, a response or a fault with its place; what was read can be written, and
+/// reads back the same, in every encoding and within exact limits.
 pub(crate) fn decode(bytes: &[u8]) {
     let limits = DecodeLimits { values_max: 10_000, ..DecodeLimits::default() };
     for content_type in [
@@ -74,13 +79,15 @@ fn reads_back(call: &Call) {
 fn encodings(document: &[u8]) -> Vec<Vec<u8>> {
     let text = String::from_utf8_lossy(document);
     let named = |name: &str| text.replacen("UTF-8", name, 1);
-    let utf_16 = || std::iter::once(0xFEFF).chain(named("UTF-16").encode_utf16().collect::<Vec<_>>());
+    let utf_16 =
+        || std::iter::once(0xFEFF).chain(named("UTF-16").encode_utf16().collect::<Vec<_>>());
     let mut all = vec![
         document.to_vec(),
         utf_16().flat_map(u16::to_be_bytes).collect(),
         utf_16().flat_map(u16::to_le_bytes).collect(),
     ];
-    let latin_1 = named("ISO-8859-1").chars().map(|c| u8::try_from(u32::from(c))).collect::<Result<_, _>>();
+    let latin_1 =
+        named("ISO-8859-1").chars().map(|c| u8::try_from(u32::from(c))).collect::<Result<_, _>>();
     all.extend(latin_1);
     // Private characters of the edition of 2000 read back as those of 2022.
     if !text.contains(|c| ('\u{e000}'..='\u{f8ff}').contains(&c)) {
@@ -151,7 +158,8 @@ impl Extent {
     }
 }
 
-/// Any value is written as a document that reads back as its style has it, or refused when the style has no way.
+/// Any value is written as a document that reads back as its style has it, or refused when the
+/// style has no way.
 pub(crate) fn encode_decode(bytes: &[u8]) {
     let value = notation::value(bytes);
     for style in STYLES {
@@ -177,7 +185,10 @@ pub(crate) fn encode_decode(bytes: &[u8]) {
         reads_back(&Call { method: "m".into(), params: vec![value] });
     }
     let message = String::from_utf8_lossy(bytes);
-    fault_reads_back(&Fault::new(notation::hash(bytes) as i32, message.replace(is_forbidden, "\u{FFFD}")));
+    fault_reads_back(&Fault::new(
+        notation::hash(bytes) as i32,
+        message.replace(is_forbidden, "\u{FFFD}"),
+    ));
 }
 
 fn fault_reads_back(fault: &Fault) {
@@ -217,15 +228,21 @@ fn carried(value: &Value, style: EncodeStyle) -> Option<Value> {
 
 /// The definition of XML 1.0 (section 2.2, "Char"), turned round.
 fn is_forbidden(c: char) -> bool {
-    !matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+    !matches!(
+        c,
+        '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..
+    )
 }
 
 /// By a calendar of others, whose years begin before 0000.
 fn in_utc(date: DateTime) -> Option<DateTime> {
     let small = |number: u8| i8::try_from(number).ok();
-    let midnight =
-        jiff::civil::date(i16::try_from(date.year()).ok()?, small(date.month())?, small(date.day())?)
-            .at(0, 0, 0, 0);
+    let midnight = jiff::civil::date(
+        i16::try_from(date.year()).ok()?,
+        small(date.month())?,
+        small(date.day())?,
+    )
+    .at(0, 0, 0, 0);
     let minutes = i64::from(date.hour()) * 60 + i64::from(date.minute());
     let minutes = minutes - i64::from(date.offset_minutes().unwrap_or(0));
     let utc = midnight.checked_add((minutes * 60 + i64::from(date.second())).seconds()).ok()?;

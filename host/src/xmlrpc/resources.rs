@@ -54,9 +54,10 @@ impl Stop {
     /// The fault of a call that was executed and whose response cannot be written.
     pub fn while_writing(self) -> Fault {
         match self {
-            Self::Late => {
-                Fault::new(code::DEADLINE, "the call's deadline passed while its response was written")
-            }
+            Self::Late => Fault::new(
+                code::DEADLINE,
+                "the call's deadline passed while its response was written",
+            ),
             Self::Crowded => {
                 let why = "the call was executed, but too little memory is left for its response";
                 Fault::new(code::RESPONSE_TOO_LARGE, why)
@@ -69,10 +70,13 @@ impl Stop {
 impl From<Stop> for Fault {
     fn from(stop: Stop) -> Self {
         match stop {
-            Stop::Late => Self::new(code::DEADLINE, "the call's deadline passed while its document was read"),
-            Stop::Crowded => {
-                Self::new(code::OVERLOADED, "other calls use the memory that this one needs; try again")
+            Stop::Late => {
+                Self::new(code::DEADLINE, "the call's deadline passed while its document was read")
             }
+            Stop::Crowded => Self::new(
+                code::OVERLOADED,
+                "other calls use the memory that this one needs; try again",
+            ),
         }
     }
 }

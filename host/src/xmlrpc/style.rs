@@ -10,8 +10,8 @@
 
 use serde::Deserialize;
 
-/// How values are written for which there is more than one way. The default is what the strictest reader of each takes;
-/// it loses nothing but what [`Dates::Plain`] says.
+/// How values are written for which there is more than one way. The default is what the strictest
+/// reader of each takes; it loses nothing but what [`Dates::Plain`] says.
 ///
 /// # Examples
 /// ```
@@ -82,7 +82,9 @@ pub enum NilStyle {
 ///
 /// # Examples
 /// ```
-/// use hotcall::xmlrpc::{Dates, EncodeOptions, EncodeStyle, Value, encode_response, parse_date_time};
+/// use hotcall::xmlrpc::{
+///     Dates, EncodeOptions, EncodeStyle, Value, encode_response, parse_date_time,
+/// };
 /// let date = Value::DateTime(parse_date_time("1998-07-17T14:08:55.25+02:00").unwrap());
 /// let written = |dates| {
 ///     let style = EncodeStyle { dates, ..EncodeStyle::default() };
@@ -102,7 +104,7 @@ pub enum Dates {
     /// counts them. A date that is then outside the years 0001 to 9999 is a fault.
     #[default]
     Plain,
-    /// `19980717T14:08:55`, and after it a fraction and an offset if the value has them. Nothing is lost, and Python's
-    /// `use_builtin_types` among others fails on both.
+    /// `19980717T14:08:55`, and after it a fraction and an offset if the value has them. Nothing is
+    /// lost, and Python's `use_builtin_types` among others fails on both.
     Exact,
 }

@@ -18,17 +18,25 @@ fn scalars_are_written_as_strict_clients_read_them() {
         (Value::Double(1e21), "<value><double>1000000000000000000000.0</double></value>"),
         (Value::Double(1e-7), "<value><double>0.0000001</double></value>"),
         (Value::from("a\r\n]]>\u{FF0C}"), "<value><string>a&#13;\n]]&gt;\u{FF0C}</string></value>"),
-        (Value::Binary(vec![0; 60]), &format!("<value><base64>{}</base64></value>", "A".repeat(80))),
+        (
+            Value::Binary(vec![0; 60]),
+            &format!("<value><base64>{}</base64></value>", "A".repeat(80)),
+        ),
         (Value::Array(vec![]), "<value><array><data></data></array></value>"),
         (
-            Value::Struct(vec![("b".into(), Value::Int(1)), ("a".into(), Value::Array(vec![Value::Nil]))]),
-            "<value><struct><member><name>b</name><value><int>1</int></value></member><member><name>a</name>\
-             <value><array><data><value><nil/></value></data></array></value></member></struct></value>",
+            Value::Struct(vec![
+                ("b".into(), Value::Int(1)),
+                ("a".into(), Value::Array(vec![Value::Nil])),
+            ]),
+            "<value><struct><member><name>b</name><value><int>1</int></value></member>\
+             <member><name>a</name><value><array><data><value><nil/></value></data></array></value>\
+             </member></struct></value>",
         ),
     ] {
         let document = encode_response(&value, &EncodeOptions::default()).unwrap();
         let expected = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<methodResponse><params><param>{expected}</param></params></methodResponse>\n"
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+             <methodResponse><params><param>{expected}</param></params></methodResponse>\n"
         );
         assert_eq!(String::from_utf8(document).unwrap(), expected);
     }
@@ -37,11 +45,20 @@ fn scalars_are_written_as_strict_clients_read_them() {
 #[test]
 fn what_xml_cannot_carry_is_a_fault() {
     for (value, message) in [
-        (Value::from("a\u{1}"), "the result holds U+0001, which XML cannot carry; send it as base64"),
+        (
+            Value::from("a\u{1}"),
+            "the result holds U+0001, which XML cannot carry; send it as base64",
+        ),
         (Value::from("\0"), "the result holds U+0000, which XML cannot carry; send it as base64"),
-        (Value::from("\u{FFFF}"), "the result holds U+FFFF, which XML cannot carry; send it as base64"),
+        (
+            Value::from("\u{FFFF}"),
+            "the result holds U+FFFF, which XML cannot carry; send it as base64",
+        ),
         (Value::Struct(vec![("\u{1B}".into(), Value::Nil)]), "the result holds U+001B"),
-        (Value::Double(f64::NAN), "the result holds NaN, which XML-RPC cannot carry; send it as a string"),
+        (
+            Value::Double(f64::NAN),
+            "the result holds NaN, which XML-RPC cannot carry; send it as a string",
+        ),
         (Value::Array(vec![Value::Double(f64::NEG_INFINITY)]), "the result holds -inf"),
     ] {
         let fault = encode_response(&value, &EncodeOptions::default()).unwrap_err();
@@ -52,15 +69,23 @@ fn what_xml_cannot_carry_is_a_fault() {
 
 #[test]
 fn a_result_past_the_limit_is_a_fault() {
-    let value = Value::Array(vec![Value::from("<".repeat(100)), Value::Binary(vec![1; 300]), Value::Int(1)]);
+    let value = Value::Array(vec![
+        Value::from("<".repeat(100)),
+        Value::Binary(vec![1; 300]),
+        Value::Int(1),
+    ]);
     let whole = encode_response(&value, &EncodeOptions::default()).unwrap();
     for bytes_max in 0..whole.len() {
         let fault =
-            encode_response(&value, &EncodeOptions { bytes_max, ..EncodeOptions::default() }).unwrap_err();
+            encode_response(&value, &EncodeOptions { bytes_max, ..EncodeOptions::default() })
+                .unwrap_err();
         assert_eq!(fault.code, code::RESPONSE_TOO_LARGE);
     }
     assert_eq!(
-        encode_response(&value, &EncodeOptions { bytes_max: whole.len(), ..EncodeOptions::default() }),
+        encode_response(
+            &value,
+            &EncodeOptions { bytes_max: whole.len(), ..EncodeOptions::default() }
+        ),
         Ok(whole)
     );
 }
@@ -86,13 +111,22 @@ fn deep_values_are_written_without_recursion() {
 
 #[test]
 fn extensions_are_written_as_the_style_has_them() {
-    const DECLARED: &str = "<methodResponse xmlns:ex=\"http://ws.apache.org/xmlrpc/namespaces/extensions\">";
+    const DECLARED: &str =
+        "<methodResponse xmlns:ex=\"http://ws.apache.org/xmlrpc/namespaces/extensions\">";
     let value = Value::Array(vec![Value::Nil, Value::Long(5), Value::Int(6)]);
     let plain = EncodeStyle::default();
     for (style, root, inside) in [
         (plain, "<methodResponse>", "<nil/></value><value><i8>5</i8>"),
-        (EncodeStyle { nil: NilStyle::Ex, ..plain }, DECLARED, "<ex:nil/></value><value><i8>5</i8>"),
-        (EncodeStyle { i8: I8Style::Ex, ..plain }, DECLARED, "<nil/></value><value><ex:i8>5</ex:i8>"),
+        (
+            EncodeStyle { nil: NilStyle::Ex, ..plain },
+            DECLARED,
+            "<ex:nil/></value><value><i8>5</i8>",
+        ),
+        (
+            EncodeStyle { i8: I8Style::Ex, ..plain },
+            DECLARED,
+            "<nil/></value><value><ex:i8>5</ex:i8>",
+        ),
     ] {
         let document = written(&value, style).unwrap();
         assert!(document.contains(&format!("\n{root}<params>")), "{document}");
@@ -115,7 +149,8 @@ fn extensions_are_written_as_the_style_has_them() {
 fn forbidden_characters_are_replaced_if_so_chosen() {
     let style = EncodeStyle { invalid_chars: InvalidChars::Replace, ..EncodeStyle::default() };
     let value = Value::Struct(vec![("\0".into(), Value::from("a\u{1}\t\u{FFFF}\u{FFFD}b"))]);
-    let expected = Value::Struct(vec![("\u{FFFD}".into(), Value::from("a\u{FFFD}\t\u{FFFD}\u{FFFD}b"))]);
+    let expected =
+        Value::Struct(vec![("\u{FFFD}".into(), Value::from("a\u{FFFD}\t\u{FFFD}\u{FFFD}b"))]);
     let document = written(&value, style).unwrap();
     assert_eq!(decode_response(&document, &DecodeLimits::default()), Ok(Ok(expected)));
 }
@@ -135,9 +170,12 @@ fn dates_are_plain_or_exact() {
         assert!(written(&date, exact).unwrap().contains(&element(exactly)));
         assert!(written(&date, plain).unwrap().contains(&element(plainly)));
     }
-    for date in
-        ["00000101T00:00:00", "00000101T00:00:00+01:00", "00010101T00:00:00+01:00", "99991231T24:00:00"]
-    {
+    for date in [
+        "00000101T00:00:00",
+        "00000101T00:00:00+01:00",
+        "00010101T00:00:00+01:00",
+        "99991231T24:00:00",
+    ] {
         let unwritten = Value::DateTime(parse_date_time(date).unwrap());
         let fault = written(&unwritten, plain).unwrap_err();
         assert_eq!(fault.code, code::APPLICATION);

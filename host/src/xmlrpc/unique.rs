@@ -19,7 +19,8 @@ pub(super) fn unique<T>(
         return Ok(deduplicated(members, name));
     }
     // A list with duplicates is copied twice.
-    let _memory = meter.take_for_now(members.len().saturating_mul(BYTES_HASHED + 2 * size_of::<T>()))?;
+    let _memory =
+        meter.take_for_now(members.len().saturating_mul(BYTES_HASHED + 2 * size_of::<T>()))?;
     Ok(deduplicated(members, name))
 }
 
@@ -43,7 +44,9 @@ fn deduplicated<T>(members: Vec<T>, name: impl Fn(&T) -> &[u8]) -> Vec<T> {
 fn has_duplicates<T>(members: &[T], name: impl Fn(&T) -> &[u8]) -> bool {
     let names = || members.iter().map(&name);
     if members.len() <= COMPARED_MEMBERS_MAX {
-        return (1..).zip(names()).any(|(after, name)| names().skip(after).any(|other| other == name));
+        return (1..)
+            .zip(names())
+            .any(|(after, name)| names().skip(after).any(|other| other == name));
     }
     let mut seen = HashSet::with_capacity(members.len());
     !names().all(|name| seen.insert(name))

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What one file imports: the other files' modules, each with the first line that names it.
 type Imports = BTreeMap<String, usize>;
 
-/// One line for each group of files that import each other in a circle, with a shortest such circle.
+/// One line for each group of files that import each other in a circle, with a shortest such
+/// circle.
 pub(crate) fn circles(sources: &[Source]) -> Vec<String> {
     let modules = all_modules(sources);
     let files: BTreeMap<&str, (&Source, Imports)> = sources
@@ -27,7 +28,8 @@ pub(crate) fn circles(sources: &[Source]) -> Vec<String> {
             format!("{}:{} names {next}", source.path.display(), imports[next])
         };
         let next = circle.iter().cycle().skip(1);
-        let steps: Vec<_> = circle.iter().zip(next).map(|(member, next)| step(member, next)).collect();
+        let steps: Vec<_> =
+            circle.iter().zip(next).map(|(member, next)| step(member, next)).collect();
         found.push(format!("a circle of files: {}", steps.join(", ")));
         seen.extend(circle);
     }
@@ -56,7 +58,9 @@ fn shortest(start: &str, files: &BTreeMap<&str, (&Source, Imports)>) -> Option<V
     let mut at = 0;
     while let Some(way) = ways.get(at).cloned() {
         at += 1;
-        let Some((_, imports)) = way.last().and_then(|last| files.get(last.as_str())) else { continue };
+        let Some((_, imports)) = way.last().and_then(|last| files.get(last.as_str())) else {
+            continue;
+        };
         for next in imports.keys() {
             if next == start {
                 return Some(way);

@@ -1,6 +1,6 @@
 //! What each rule must refuse, and what it must let pass.
 
-use crate::{Source, circles, passed_on, too_long, too_wide, upward};
+use crate::{Source, circles, is_written, passed_on, too_long, too_wide, upward};
 use std::path::Path;
 
 /// A crate of these files.
@@ -48,7 +48,10 @@ fn a_circle_of_files_is_refused() {
     ]);
     let found = circles::circles(&circle);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].contains("b.rs:2 names c") && found[0].contains("c.rs:1 names b"), "{found:?}");
+    assert!(
+        found[0].contains("b.rs:2 names c") && found[0].contains("c.rs:1 names b"),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -60,7 +63,8 @@ fn a_child_that_imports_its_importing_parent_is_a_circle() {
     let circle = sources(&[("a/mod.rs", called), ("a/child.rs", "use crate::a::Parent;")]);
     assert_eq!(circles::circles(&circle).len(), 1);
     let map = "mod child;\npub struct Parent;";
-    let free = sources(&[("a/mod.rs", map), ("a/child.rs", "pub(in crate::a) fn f(_: super::Parent) {}")]);
+    let free =
+        sources(&[("a/mod.rs", map), ("a/child.rs", "pub(in crate::a) fn f(_: super::Parent) {}")]);
     assert!(circles::circles(&free).is_empty());
 }
 
@@ -79,16 +83,24 @@ fn a_laundered_import_is_refused() {
     let files = sources(&[
         ("access.rs", "pub enum Way {}"),
         ("registry.rs", "pub struct Cancellation;"),
-        ("web.rs", "pub use crate::access::Way;\npub(crate) type Cancel = crate::registry::Cancellation;"),
+        (
+            "web.rs",
+            "pub use crate::access::Way;\npub(crate) type Cancel = crate::registry::Cancellation;",
+        ),
         ("web/inner.rs", "pub struct Own;"),
         ("lib.rs", "pub use access::Way;"),
     ]);
     let found = passed_on(&files);
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].starts_with("web.rs:1: `web` passes on `access::Way`"), "{found:?}");
-    assert!(found[1].starts_with("web.rs:2: `web` passes on `registry::Cancellation`"), "{found:?}");
-    let own =
-        sources(&[("web/mod.rs", "mod inner; pub use inner::Own;"), ("web/inner.rs", "pub struct Own;")]);
+    assert!(
+        found[1].starts_with("web.rs:2: `web` passes on `registry::Cancellation`"),
+        "{found:?}"
+    );
+    let own = sources(&[
+        ("web/mod.rs", "mod inner; pub use inner::Own;"),
+        ("web/inner.rs", "pub struct Own;"),
+    ]);
     assert!(passed_on(&own).is_empty());
 }
 
@@ -97,14 +109,17 @@ fn a_long_file_and_a_wide_line_are_refused() {
     let (whole, over) = ("x\n".repeat(500), "x\n".repeat(501));
     assert!(too_long(&Source::new("a.rs", whole)).is_none());
     assert!(too_long(&Source::new("a.rs", over)).is_some_and(|text| text.contains("501 lines")));
-    let wide = "ä".repeat(100)
-        + "\n"
-        + &"a".repeat(101)
-        + "\n| "
-        + &"table ".repeat(20)
-        + "\n//! | "
-        + &"table ".repeat(20)
-        + "\n// https://"
-        + &"a".repeat(101);
-    assert_eq!(too_wide(Path::new("a.md"), &wide), ["a.md:2: 101 columns; 100 are the most"]);
+    let (fits, wide, cells) = ("ä".repeat(100), "a".repeat(101), "cell |".repeat(20));
+    let text = format!("{fits}\n{wide}\n| {cells}\n//! | {cells}\n// https://{wide}");
+    assert_eq!(too_wide(Path::new("a.md"), &text), ["a.md:2: 101 columns; 100 are the most"]);
+}
+
+#[test]
+fn records_may_have_wide_lines() {
+    for path in ["README.md", "host/src/lib.rs", "plugins/text-c/Makefile", "tests/it/main.rs"] {
+        assert!(is_written(Path::new(path)), "{path}");
+    }
+    for path in ["tests/bench/RESULTS.md", "plugin-api/abi/1.0/hotcall_plugin.h", "Cargo.lock"] {
+        assert!(!is_written(Path::new(path)), "{path}");
+    }
 }

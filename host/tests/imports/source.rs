@@ -126,7 +126,11 @@ fn tree(tokens: &[Token]) -> (Vec<Vec<String>>, usize) {
 }
 
 /// A path from the top of the crate, and whether it came through `super`. `None` for other crates'.
-fn resolve(words: &[String], module: &str, modules: &BTreeSet<String>) -> Option<(Vec<String>, bool)> {
+fn resolve(
+    words: &[String],
+    module: &str,
+    modules: &BTreeSet<String>,
+) -> Option<(Vec<String>, bool)> {
     let own = || module.split("::").filter(|part| !part.is_empty()).map(str::to_owned);
     let first = words.first()?.as_str();
     match first {
@@ -152,10 +156,9 @@ fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
     let mut kept = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
-        let is_test = CFG_TEST
-            .iter()
-            .enumerate()
-            .all(|(ahead, wanted)| tokens.get(at + ahead).is_some_and(|(token, _)| token == wanted));
+        let is_test = CFG_TEST.iter().enumerate().all(|(ahead, wanted)| {
+            tokens.get(at + ahead).is_some_and(|(token, _)| token == wanted)
+        });
         if !is_test {
             kept.push(tokens[at].clone());
             at += 1;
@@ -177,7 +180,8 @@ fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
     kept
 }
 
-/// Words, `::` and single characters with their lines; without comments, texts and characters in quotes.
+/// Words, `::` and single characters with their lines; without comments, texts and characters in
+/// quotes.
 fn tokens(source: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = source;
@@ -185,7 +189,9 @@ fn tokens(source: &str) -> Vec<Token> {
     while let Some(first) = rest.chars().next() {
         let (len, token) = match first {
             _ if rest.starts_with("//") => (rest.find('\n').unwrap_or(rest.len()), false),
-            _ if rest.starts_with("/*") => (rest.find("*/").map_or(rest.len(), |end| end + 2), false),
+            _ if rest.starts_with("/*") => {
+                (rest.find("*/").map_or(rest.len(), |end| end + 2), false)
+            }
             _ if rest.starts_with("r\"") || rest.starts_with("r#\"") => (raw_text(rest), false),
             '"' => (text(rest), false),
             '\'' => (character(rest), false),

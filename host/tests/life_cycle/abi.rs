@@ -1,5 +1,5 @@
-//! Plugins that were built for any earlier minor of this major ABI still load and work: one plugin that uses all of the
-//! ABI is compiled against every header recorded in `plugin-api/abi`.
+//! Plugins that were built for any earlier minor of this major ABI still load and work: one plugin
+//! that uses all of the ABI is compiled against every header recorded in `plugin-api/abi`.
 
 use crate::scene::Scene;
 use hotcall::plugin::Watch;
@@ -13,8 +13,9 @@ use std::process::Command;
 fn records() -> Vec<(String, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-api/abi");
     let folders = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut records: Vec<_> =
-        folders.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), path)).collect();
+    let mut records: Vec<_> = folders
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), path))
+        .collect();
     records.retain(|(version, _)| version.starts_with(&format!("{ABI_MAJOR}.")));
     assert!(records.iter().any(|(version, _)| version == "1.0"), "{records:?}");
     records
@@ -25,8 +26,10 @@ fn everything(scene: &Scene, include: &Path, version: i32) -> PathBuf {
     let out = scene.root.path().join(format!("everything-{version}.so"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/everything.c");
     let mut cc = Command::new("cc");
-    cc.args(["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-I"]).arg(include);
-    let output = cc.arg(format!("-DVERSION={version}")).arg("-o").arg(&out).arg(source).output().unwrap();
+    cc.args(["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-I"])
+        .arg(include);
+    let output =
+        cc.arg(format!("-DVERSION={version}")).arg("-o").arg(&out).arg(source).output().unwrap();
     assert!(output.status.success(), "{cc:?}:\n{}", String::from_utf8_lossy(&output.stderr));
     out
 }
@@ -74,11 +77,23 @@ fn lives_and_answers(include: &Path) {
     fs::rename(everything(&scene, include, 2), scene.file("everything.so")).unwrap();
     scene.look();
     scene.until("the first is destroyed", || events().contains(&"destroy 1".to_owned()));
-    assert_eq!(scene.answer("everything.count"), Some(3), "it counts on from the state that it took over");
+    assert_eq!(
+        scene.answer("everything.count"),
+        Some(3),
+        "it counts on from the state that it took over"
+    );
     scene.stop();
 
-    let life =
-        ["create 1", "create 2", "save 1", "load 2", "quiesce 1", "destroy 1", "quiesce 2", "destroy 2"];
+    let life = [
+        "create 1",
+        "create 2",
+        "save 1",
+        "load 2",
+        "quiesce 1",
+        "destroy 1",
+        "quiesce 2",
+        "destroy 2",
+    ];
     assert_eq!(events(), life);
 }
 
@@ -103,7 +118,10 @@ fn answers(scene: &Scene) {
         ("in_time", Value::Bool(true)),
         ("params", Value::Array(params.to_vec())),
     ];
-    assert_eq!(seen, Value::Struct(expected.map(|(name, value)| (name.to_owned(), value)).to_vec()));
+    assert_eq!(
+        seen,
+        Value::Struct(expected.map(|(name, value)| (name.to_owned(), value)).to_vec())
+    );
     let failed = |status: i32| scene.call("everything.fail", &[Value::Int(status)]).unwrap_err();
     assert_eq!((failed(1).code, failed(1).message.as_str()), (42, "as asked"));
     assert_eq!((failed(2).code, failed(2).message.as_str()), (-32500, "as asked"));

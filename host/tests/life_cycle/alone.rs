@@ -1,7 +1,9 @@
-//! Plugins of which no two instances may live at the same time: `alone.c` fails when it meets another one.
+//! Plugins of which no two instances may live at the same time: `alone.c` fails when it meets
+//! another one.
 //!
-//! The first 15 bytes of these tests' names differ. They are the names of their threads, by which the server tells threads that
-//! a plugin started from those that call it, and the tests of `retire` share this process.
+//! The first 15 bytes of these tests' names differ. They are the names of their threads, by which
+//! the server tells threads that a plugin started from those that call it, and the tests of
+//! `retire` share this process.
 
 use crate::scene::{Scene, context, invoke};
 use hotcall::pause::{Pause, Resumed};
@@ -20,7 +22,8 @@ const KEYS: [&str; 7] = ["lock", "journal", "refuses", "refuses_all", "slow", "s
 /// A scene with version 1 in `alone.so`, built with these defines, that has not started.
 fn scene(defines: &[&str]) -> Scene {
     let mut scene = Scene::new();
-    let paths = KEYS.map(|key| (key.to_owned(), Value::from(scene.root.path().join(key).to_str().unwrap())));
+    let paths = KEYS
+        .map(|key| (key.to_owned(), Value::from(scene.root.path().join(key).to_str().unwrap())));
     scene.settings.insert("alone".into(), Value::Struct(paths.into()));
     put(&scene, "alone.so", &[&["VERSION=1"], defines].concat());
     scene
@@ -51,7 +54,9 @@ fn says_no_more(scene: &Scene, key: &str) {
 fn call(scene: &Scene, method: &str, params: &[Value]) -> Result<Value, Fault> {
     loop {
         let snapshot = scene.registry.snapshot();
-        let found = snapshot.get(method).ok_or_else(|| Fault::new(-32601, format!("no method {method}")))?;
+        let found = snapshot
+            .get(method)
+            .ok_or_else(|| Fault::new(-32601, format!("no method {method}")))?;
         match enter(found) {
             Ok(_inside) => return invoke(found, params, &context()),
             Err(pause) => {
@@ -83,7 +88,8 @@ fn journal(scene: &Scene) -> String {
     fs::read_to_string(scene.root.path().join("journal")).unwrap().replace('\n', " ")
 }
 
-/// A thread with a name of its own: one that has a caller's name and has not called yet would be taken for a plugin's.
+/// A thread with a name of its own: one that has a caller's name and has not called yet would be
+/// taken for a plugin's.
 fn caller() -> thread::Builder {
     static CALLERS: AtomicUsize = AtomicUsize::new(0);
     thread::Builder::new().name(format!("caller-{}", CALLERS.fetch_add(1, Ordering::Relaxed)))
@@ -134,7 +140,11 @@ fn two_versions_never_meet_and_the_state_goes_along() {
         assert_eq!(number(&scene), Ok(Value::Int(5)));
     }
     let of_one_to_the_next = "save 1 quiesce 1 destroy 1 create 2 load 2 save 2";
-    assert!(journal(&scene).starts_with(&format!("create 1 {of_one_to_the_next}")), "{}", journal(&scene));
+    assert!(
+        journal(&scene).starts_with(&format!("create 1 {of_one_to_the_next}")),
+        "{}",
+        journal(&scene)
+    );
 }
 
 #[test]
@@ -155,9 +165,11 @@ fn what_the_operator_says_comes_before_what_the_plugin_declares() {
     put(&scene, "alone.so", &["VERSION=2", "DECLARED"]);
     let status = scene.until_state("alone.so", FileState::Refused);
     assert!(status.last_error.unwrap().contains("another one has the lock"));
-    // And may change while the server runs, even with a call under way that began before there was a gate.
+    // And may change while the server runs, even with a call under way that began before there was
+    // a gate.
     let running = Running::start(&scene);
-    let exclusive = PluginOptions { reload: Some(ReloadMode::Exclusive), ..PluginOptions::default() };
+    let exclusive =
+        PluginOptions { reload: Some(ReloadMode::Exclusive), ..PluginOptions::default() };
     let options = BTreeMap::from([("alone".to_owned(), exclusive)]);
     scene.running().reconfigure(scene.settings.clone(), options, Trust::default()).unwrap();
     put(&scene, "alone.so", &["VERSION=3"]);
@@ -217,7 +229,11 @@ fn a_version_that_refuses_leaves_the_old_one_with_its_state() {
         put(&scene, "alone.so", &["VERSION=2", "DECLARED", define]);
         let status = scene.until_state("alone.so", FileState::Refused);
         assert!(status.last_error.as_ref().unwrap().contains(why), "{status:#?}");
-        assert_eq!((version(&scene), number(&scene)), (Ok(Value::Int(1)), Ok(Value::Int(5))), "{define}");
+        assert_eq!(
+            (version(&scene), number(&scene)),
+            (Ok(Value::Int(1)), Ok(Value::Int(5))),
+            "{define}"
+        );
         // An operator who asks is told, although the old version has another number by now.
         let reloaded = scene.running().control().reload("alone", context().deadline);
         assert!(reloaded.unwrap_err().message.contains(why), "{define}");
@@ -233,7 +249,9 @@ fn a_version_that_refuses_leaves_the_old_one_with_its_state() {
             says_no_more(&scene, "refuses");
             put(&scene, "alone.so", &["VERSION=4", "DECLARED"]);
         }
-        scene.until("the next one serves", || version(&scene).is_ok_and(|version| version != Value::Int(1)));
+        scene.until("the next one serves", || {
+            version(&scene).is_ok_and(|version| version != Value::Int(1))
+        });
         assert_eq!(journal(&scene).matches("create 2").count(), tries);
         assert_eq!(number(&scene), Ok(Value::Int(5)));
     }
@@ -348,7 +366,9 @@ fn a_destroy_that_does_not_return_keeps_the_next_one_from_being_made() {
     assert_eq!(version(&scene).unwrap_err().code, code::OVERLOADED);
     scene.until("operators are told", || {
         let status = scene.status_of("alone.so").unwrap();
-        status.last_error.is_some_and(|why| why.contains("destroy of generation 1 has not returned"))
+        status
+            .last_error
+            .is_some_and(|why| why.contains("destroy of generation 1 has not returned"))
     });
     assert!(!journal(&scene).contains("create 2"));
     says_no_more(&scene, "stuck");
@@ -426,7 +446,11 @@ fn the_end_of_the_server_is_the_end_of_each_instance_once() {
     for what in ["destroy 1", "quiesce 1"] {
         assert_eq!(journal.matches(what).count(), 1, "{journal}");
     }
-    assert_eq!(journal.matches("create 2").count(), journal.matches("destroy 2").count(), "{journal}");
+    assert_eq!(
+        journal.matches("create 2").count(),
+        journal.matches("destroy 2").count(),
+        "{journal}"
+    );
 }
 
 #[test]

@@ -362,7 +362,8 @@ fn destroyed_once_after_the_last_call() {
     let has = |event: &str| events().iter().any(|(e, _)| e == event);
 
     thread::scope(|scope| {
-        let (scene, params) = (&scene, [Value::from(entered.as_str()), Value::from(leave.as_str())]);
+        let (scene, params) =
+            (&scene, [Value::from(entered.as_str()), Value::from(leave.as_str())]);
         let caller = scope.spawn(move || scene.call("p.wait", &params));
         scene.until("the call is in the plugin", || Path::new(&entered).exists());
         cp(&scene.life("p", "m", 2), &scene.file("p.so"));
@@ -377,7 +378,8 @@ fn destroyed_once_after_the_last_call() {
     assert!(scene.registry.snapshot().methods().next().is_none());
 
     let names: Vec<_> = events().into_iter().map(|(event, _)| event).collect();
-    let expected = ["create 1", "create 2", "quiesce 1", "return 1", "destroy 1", "quiesce 2", "destroy 2"];
+    let expected =
+        ["create 1", "create 2", "quiesce 1", "return 1", "destroy 1", "quiesce 2", "destroy 2"];
     assert_eq!(names, expected);
     let creators: Vec<_> = events().into_iter().filter(|(e, _)| e.starts_with("create")).collect();
     assert_eq!(creators[0].1, creators[1].1, "one thread loads: {:?}", events());

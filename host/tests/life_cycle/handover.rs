@@ -8,7 +8,8 @@ use std::fs;
 /// A scene in which version 1, built with these defines, serves with the number 5.
 fn serving(defines: &[&str]) -> Scene {
     let mut scene = Scene::new();
-    fs::rename(scene.build("state.c", &[&["VERSION=1"], defines].concat()), scene.file("state.so")).unwrap();
+    fs::rename(scene.build("state.c", &[&["VERSION=1"], defines].concat()), scene.file("state.so"))
+        .unwrap();
     scene.start(Watch::Auto);
     assert_eq!(scene.call("add", &[Value::Int(5)]), Ok(Value::Int(5)));
     scene
@@ -21,7 +22,11 @@ fn replace(scene: &Scene, defines: &[&str]) {
 
 fn refused(scene: &Scene) -> PluginStatus {
     let status = scene.until_state("state.so", FileState::Refused);
-    assert_eq!((scene.answer("version"), status.generation), (Some(1), Some(1)), "the old one goes on");
+    assert_eq!(
+        (scene.answer("version"), status.generation),
+        (Some(1), Some(1)),
+        "the old one goes on"
+    );
     status
 }
 
@@ -61,8 +66,15 @@ fn a_state_that_is_refused_takes_the_swap_back() {
         let scene = serving(&[]);
         replace(&scene, &["VERSION=2", define]);
         let why = refused(&scene).last_error.unwrap();
-        assert!(why.contains("refuses the state of generation 1") && why.contains(reason), "{define}: {why}");
-        assert_eq!(scene.call("add", &[Value::Int(1)]), Ok(Value::Int(6)), "its state is untouched");
+        assert!(
+            why.contains("refuses the state of generation 1") && why.contains(reason),
+            "{define}: {why}"
+        );
+        assert_eq!(
+            scene.call("add", &[Value::Int(1)]),
+            Ok(Value::Int(6)),
+            "its state is untouched"
+        );
     }
 }
 
@@ -93,7 +105,10 @@ fn a_refused_state_binds_the_content_to_the_generation_that_has_it() {
 #[test]
 fn a_state_that_cannot_be_saved_keeps_the_old_one() {
     for (define, reason) in [
-        ("SAVE_STATUS=HOTCALL_FAULT", r"cannot save its state for it: no state\ntoday; trying again"),
+        (
+            "SAVE_STATUS=HOTCALL_FAULT",
+            r"cannot save its state for it: no state\ntoday; trying again",
+        ),
         ("SAVE_STATUS=HOTCALL_PANIC", r"it panicked: no state\ntoday"),
         ("SAVE_STATUS=77", "unknown status 77"),
         ("ENDLESS", "the state has"),
@@ -106,7 +121,10 @@ fn a_state_that_cannot_be_saved_keeps_the_old_one() {
         replace(&scene, &["VERSION=2"]);
         let status = scene.until_state("state.so", FileState::Waiting);
         let why = status.last_error.unwrap();
-        assert!(why.contains("generation 1 cannot save") && why.contains(reason), "{define}: {why}");
+        assert!(
+            why.contains("generation 1 cannot save") && why.contains(reason),
+            "{define}: {why}"
+        );
         assert_eq!((scene.answer("version"), status.generation), (Some(1), Some(1)), "{define}");
     }
 }
@@ -160,8 +178,11 @@ fn one_side_alone_hands_nothing_over() {
 fn what_is_out_of_service_and_cannot_save_its_state_is_replaced_without_it() {
     let mut scene = Scene::new();
     scene.limits.panics_max = 1;
-    fs::rename(scene.build("state.c", &["VERSION=1", "SAVE_STATUS=HOTCALL_PANIC"]), scene.file("state.so"))
-        .unwrap();
+    fs::rename(
+        scene.build("state.c", &["VERSION=1", "SAVE_STATUS=HOTCALL_PANIC"]),
+        scene.file("state.so"),
+    )
+    .unwrap();
     scene.start(Watch::Auto);
     assert!(scene.call("panics", &[]).is_err());
     assert_eq!(scene.status_of("state.so").unwrap().state, FileState::Poisoned);
@@ -176,8 +197,11 @@ fn a_refused_state_binds_nobody_once_its_generation_is_gone() {
     scene.limits.removal_ms = 100;
     fs::rename(scene.build("state.c", &["VERSION=1"]), scene.file("state-1.so")).unwrap();
     scene.start(Watch::Auto);
-    fs::rename(scene.build("state.c", &["VERSION=2", "LOAD_STATUS=HOTCALL_FAULT"]), scene.file("state-2.so"))
-        .unwrap();
+    fs::rename(
+        scene.build("state.c", &["VERSION=2", "LOAD_STATUS=HOTCALL_FAULT"]),
+        scene.file("state-2.so"),
+    )
+    .unwrap();
     scene.until_state("state-2.so", FileState::Conflicting);
     fs::remove_file(scene.file("state-1.so")).unwrap();
     scene.until_answer("version", Some(2));

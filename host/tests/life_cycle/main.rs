@@ -1,4 +1,5 @@
-//! The plugin life cycle with real shared libraries, compiled from `tests/fixtures` by the system's C compiler.
+//! The plugin life cycle with real shared libraries, compiled from `tests/fixtures` by the system's
+//! C compiler.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! What operators see and ask for: counters, plugins out of service, reloads and new configurations.
+//! What operators see and ask for: counters, plugins out of service, reloads and new
+//! configurations.
 
 use crate::scene::{PATIENCE, Scene, context};
 use hotcall::plugin::{FileState, Trust, Watch};
@@ -39,7 +40,9 @@ fn panics(scene: &Scene, count: u32) {
 
 fn is_out_of_service(scene: &Scene) -> bool {
     let fault = scene.call("align_", &[]).err();
-    fault.is_some_and(|fault| fault.code == code::PLUGIN_PANICKED && fault.message.contains("out of service"))
+    fault.is_some_and(|fault| {
+        fault.code == code::PLUGIN_PANICKED && fault.message.contains("out of service")
+    })
 }
 
 #[test]
@@ -50,7 +53,11 @@ fn panics_in_a_row_take_a_plugin_out_of_service_and_no_other() {
     panics(&scene, 2);
     assert_eq!(scene.call("fault_", &[]).unwrap_err().code, 42, "and so does one that says no");
     panics(&scene, 3);
-    assert_eq!(scene.call("align_", &[]), Ok(Value::Int(1)), "new callers do not take it from known ones");
+    assert_eq!(
+        scene.call("align_", &[]),
+        Ok(Value::Int(1)),
+        "new callers do not take it from known ones"
+    );
     panics(&scene, 2);
     assert!(
         scene.call("panic_", &[]).unwrap_err().message.contains("panicked;"),
@@ -103,7 +110,10 @@ fn a_call_that_works_puts_it_back_into_service() {
     assert!(is_out_of_service(&scene));
     scene.until("one is tried", || scene.call("align_", &[]).is_ok());
     let status = scene.status_of("answers.so").unwrap();
-    assert_eq!((status.state, status.last_error, status.retry_at), (FileState::Serving, None, None));
+    assert_eq!(
+        (status.state, status.last_error, status.retry_at),
+        (FileState::Serving, None, None)
+    );
 }
 
 #[test]
@@ -160,7 +170,9 @@ fn a_reload_makes_a_generation_of_the_present_content_and_hands_the_state_over()
     assert!(fault.message.contains("the door is closed"), "{fault}");
     assert_eq!(scene.answer("get"), Some(5));
     fs::remove_file(&closed).unwrap();
-    scene.until("it is tried again", || scene.status_of("state.so").unwrap().state == FileState::Serving);
+    scene.until("it is tried again", || {
+        scene.status_of("state.so").unwrap().state == FileState::Serving
+    });
 }
 
 #[test]
@@ -232,7 +244,11 @@ fn a_changed_configuration_makes_a_new_generation_of_its_plugin_alone() {
     assert!(
         scene
             .running()
-            .reconfigure(BTreeMap::from([("p".into(), Value::Int(1))]), BTreeMap::new(), Trust::default())
+            .reconfigure(
+                BTreeMap::from([("p".into(), Value::Int(1))]),
+                BTreeMap::new(),
+                Trust::default()
+            )
             .is_err()
     );
     assert_eq!(scene.answer("m"), Some(1));
@@ -243,8 +259,9 @@ fn a_configuration_that_a_plugin_refuses_leaves_it_as_it_was_and_is_forgiven() {
     let mut scene = Scene::new();
     fs::rename(scene.build("picky.c", &[]), scene.file("picky.so")).unwrap();
     scene.start(Watch::Off);
-    let with =
-        |mode: &str| BTreeMap::from([("picky".into(), Value::Struct(vec![("mode".into(), mode.into())]))]);
+    let with = |mode: &str| {
+        BTreeMap::from([("picky".into(), Value::Struct(vec![("mode".into(), mode.into())]))])
+    };
     assert_eq!(scene.call("mode", &[]), Ok(Value::from("")));
     scene.running().reconfigure(with("bad"), BTreeMap::new(), Trust::default()).unwrap();
     let status = scene.until_state("picky.so", FileState::Refused);

@@ -43,11 +43,17 @@ fn each_way_to_end_the_process_is_a_refusal_that_names_its_step() {
         ("CREATE=eat", "it crashed (SIGABRT) in create, saying \"no memory\"; "),
         ("DESTROY=crash", "it crashed (SIGSEGV) in destroy; "),
         ("DESTROY=leave", "it ended the process with status 3 in destroy; "),
-        ("DESTROY=crash_at_exit", "it crashed (SIGSEGV) in its destructors, at the exit of the process; "),
+        (
+            "DESTROY=crash_at_exit",
+            "it crashed (SIGSEGV) in its destructors, at the exit of the process; ",
+        ),
     ];
     for (harm, says) in cases {
-        let expected =
-            if cfg!(target_arch = "aarch64") { says.replace("SIGILL", "SIGTRAP") } else { says.into() };
+        let expected = if cfg!(target_arch = "aarch64") {
+            says.replace("SIGILL", "SIGTRAP")
+        } else {
+            says.into()
+        };
         let refusal = refusal(&scene, harm);
         assert!(refusal.starts_with(&expected), "{harm}: {refusal}");
         assert!(!refusal.contains('\n'), "{harm}: {refusal}");
@@ -94,8 +100,8 @@ fn a_plugin_that_is_slow_once_is_served_and_one_that_stays_slow_is_quarantined()
     let marks = scene.root.path().join("marks");
     fs::create_dir(&marks).unwrap();
     let mark = format!("MARK=\"{}/try\"", marks.display());
-    let [once, always] =
-        ["CREATE=hang_once", "CREATE=hang_and_count"].map(|harm| scene.build("harmful.c", &[harm, &mark]));
+    let [once, always] = ["CREATE=hang_once", "CREATE=hang_and_count"]
+        .map(|harm| scene.build("harmful.c", &[harm, &mark]));
     scene.start(Watch::Auto);
     fs::copy(once, scene.file("once.so")).unwrap();
     let refused = scene.until_state("once.so", FileState::Refused);
@@ -110,7 +116,10 @@ fn a_plugin_that_is_slow_once_is_served_and_one_that_stays_slow_is_quarantined()
     fs::copy(&always, scene.file("copy.so")).unwrap();
     let refused = scene.until_state("copy.so", FileState::Refused);
     assert!(
-        refused.last_error.unwrap().starts_with("the same content was refused before: it did not finish")
+        refused
+            .last_error
+            .unwrap()
+            .starts_with("the same content was refused before: it did not finish")
     );
     assert_eq!(tries(), 3);
 }
@@ -120,7 +129,8 @@ fn what_outlives_its_probe_does_not_hold_it_up() {
     let mut scene = Scene::probing();
     // The child that it forks keeps the pipes open; waiting for their ends would never end.
     scene.limits.probe_ms_max = 3_600_000;
-    let report = scene.inspected(&scene.build("harmful.c", &["CONSTRUCTOR=leave_a_child", "CREATE=leave"]));
+    let report =
+        scene.inspected(&scene.build("harmful.c", &["CONSTRUCTOR=leave_a_child", "CREATE=leave"]));
     assert!(report.refusal.unwrap().starts_with("it ended the process with status 3 in create"));
 }
 
@@ -129,7 +139,11 @@ fn what_is_left_behind_is_a_warning() {
     let scene = Scene::probing();
     let threads = scene.inspected(&scene.build("harmful.c", &["CREATE=leave_a_thread"]));
     assert_eq!(threads.refusal, None);
-    assert!(threads.warnings[0].contains("1 threads running after destroy"), "{:?}", threads.warnings);
+    assert!(
+        threads.warnings[0].contains("1 threads running after destroy"),
+        "{:?}",
+        threads.warnings
+    );
     let joined = scene.inspected(&scene.build("harmful.c", &["CREATE=join_a_thread"]));
     assert!(joined.refusal.is_none() && joined.warnings.is_empty(), "{joined:?}");
 }
@@ -148,7 +162,8 @@ fn a_file_of_the_right_length_with_zeros_in_it_harms_nobody() {
         let mut bytes = whole.clone();
         bytes[zeroed].fill(0);
         fs::write(&file, &bytes).unwrap();
-        // Some pass, because those bytes are never used. Whatever passed has been loaded by this process too.
+        // Some pass, because those bytes are never used. Whatever passed has been loaded by this
+        // process too.
         if let Some(refusal) = scene.inspected(&file).refusal {
             crashed += usize::from(refusal.contains("it crashed (SIG"));
         }
@@ -165,15 +180,20 @@ fn a_probe_gets_nothing_of_the_server_but_three_pipes() {
     scene.limits.probe_address_space_bytes_max = 1 << 30;
     let _socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let text = refusal(&scene, "CREATE=look_around");
-    let seen: Vec<&str> =
-        text.split('|').map(|seen| seen.trim_start_matches("its create function failed: ")).collect();
+    let seen: Vec<&str> = text
+        .split('|')
+        .map(|seen| seen.trim_start_matches("its create function failed: "))
+        .collect();
     let descriptors: Vec<_> = seen.iter().filter_map(|seen| seen.strip_prefix("fd ")).collect();
     assert_eq!(descriptors.len(), 4, "{seen:#?}");
     assert!(descriptors.iter().all(|target| target.starts_with("pipe:")), "{seen:#?}");
     let variables: Vec<_> = seen.iter().filter_map(|seen| seen.strip_prefix("env ")).collect();
     assert!(variables.contains(&"HOTCALL_PROBE=1"), "{seen:#?}");
     // cargo sets this one for every test.
-    assert!(!variables.iter().any(|variable| variable.starts_with("CARGO_MANIFEST_DIR")), "{seen:#?}");
+    assert!(
+        !variables.iter().any(|variable| variable.starts_with("CARGO_MANIFEST_DIR")),
+        "{seen:#?}"
+    );
     for wanted in ["core 0", "space 1073741824", "group 1", "settings 2"] {
         assert!(seen.contains(&wanted), "{wanted}: {seen:#?}");
     }
@@ -199,8 +219,10 @@ fn the_server_goes_on_and_remembers_what_would_have_ended_it() {
     // Neither the copy nor the scratch directory is left.
     let left = |part: &str| {
         let state = fs::read_dir(scene.root.path().join("state")).unwrap().flatten();
-        let run =
-            state.map(|entry| entry.path()).find(|path| path.to_str().unwrap().contains("/run-")).unwrap();
+        let run = state
+            .map(|entry| entry.path())
+            .find(|path| path.to_str().unwrap().contains("/run-"))
+            .unwrap();
         let names = fs::read_dir(run).unwrap().flatten().map(|entry| entry.file_name());
         names.filter(|name| name.to_str().unwrap().contains(part)).count()
     };

@@ -1,4 +1,5 @@
-//! Files that must not be served: each is refused with a reason, and whatever served before still does.
+//! Files that must not be served: each is refused with a reason, and whatever served before still
+//! does.
 
 use crate::scene::Scene;
 use hotcall::plugin::inspect;
@@ -156,8 +157,11 @@ fn links_and_large_files_are_refused() {
     let built = scene.life("p", "m", 1);
     scene.limits.plugin_bytes_max = fs::metadata(&built).unwrap().len();
     std::os::unix::fs::symlink(&built, scene.file("link.so")).unwrap();
-    fs::write(scene.file("large.so"), vec![0; 1 + usize::try_from(scene.limits.plugin_bytes_max).unwrap()])
-        .unwrap();
+    fs::write(
+        scene.file("large.so"),
+        vec![0; 1 + usize::try_from(scene.limits.plugin_bytes_max).unwrap()],
+    )
+    .unwrap();
     scene.start(Watch::Off);
     let error = |file| scene.status_of(file).unwrap().last_error.unwrap();
     assert!(error("link.so").contains("symbolic link"));

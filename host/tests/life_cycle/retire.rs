@@ -9,7 +9,8 @@ use std::os::unix::fs::MetadataExt;
 
 const LEAVES_NOTHING: &str = "FLAGS=HOTCALL_PLUGIN_LEAVES_NOTHING";
 
-/// A scene in which version 1, built with these defines, serves, and whose operator wants this to become of it.
+/// A scene in which version 1, built with these defines, serves, and whose operator wants this to
+/// become of it.
 fn serving(defines: &[&str], unload: Unload) -> Scene {
     let mut scene = Scene::new();
     scene.options.insert("leaves".into(), PluginOptions { unload, ..PluginOptions::default() });
@@ -21,8 +22,11 @@ fn serving(defines: &[&str], unload: Unload) -> Scene {
 
 fn replace(scene: &Scene, version: i32, defines: &[&str]) {
     let version = format!("VERSION={version}");
-    fs::rename(scene.build("leaves.c", &[&[version.as_str()], defines].concat()), scene.file("p.so"))
-        .unwrap();
+    fs::rename(
+        scene.build("leaves.c", &[&[version.as_str()], defines].concat()),
+        scene.file("p.so"),
+    )
+    .unwrap();
 }
 
 /// Retired generations that are still mapped, as operators are told.
@@ -91,7 +95,8 @@ fn a_plugin_that_declares_nothing_stays_mapped_and_says_why() {
     scene.until("nothing is said of the new one", || warnings(&scene).is_empty());
     replace(&scene, 3, &[LEAVES_NOTHING]);
     scene.until_answer("version", Some(3));
-    scene.until("the one that declares it is unmapped", || scene.mapped() == 2 && kept(&scene) == 1);
+    scene
+        .until("the one that declares it is unmapped", || scene.mapped() == 2 && kept(&scene) == 1);
 }
 
 #[test]
@@ -163,12 +168,15 @@ fn replace_by_large(scene: &Scene, version: i32, defines: &[&str]) {
 /// The length of each private copy and what it takes on disk, in the order of their generations.
 fn copies(scene: &Scene) -> Vec<(u64, u64)> {
     const BLOCK_BYTES: u64 = 512;
-    let state = fs::read_dir(scene.root.path().join("state")).unwrap().map(|entry| entry.unwrap().path());
+    let state =
+        fs::read_dir(scene.root.path().join("state")).unwrap().map(|entry| entry.unwrap().path());
     let run = state.into_iter().find(|path| path.to_str().unwrap().contains("/run-")).unwrap();
-    let mut copies: Vec<_> = fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut copies: Vec<_> =
+        fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path()).collect();
     copies.retain(|path| path.extension().is_some_and(|end| end == "so"));
     copies.sort();
-    let size = |path| fs::metadata(path).map(|meta| (meta.len(), meta.blocks() * BLOCK_BYTES)).unwrap();
+    let size =
+        |path| fs::metadata(path).map(|meta| (meta.len(), meta.blocks() * BLOCK_BYTES)).unwrap();
     copies.into_iter().map(size).collect()
 }
 

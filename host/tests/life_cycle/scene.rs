@@ -1,10 +1,13 @@
-//! A plugins directory, a registry and a running life cycle; and the C compiler that makes plugins for it.
+//! A plugins directory, a registry and a running life cycle; and the C compiler that makes plugins
+//! for it.
 
 use hotcall::arena;
 use hotcall::cancellation::Cancellation;
 use hotcall::limits::Limits;
 use hotcall::plugin::inspect::{self, Report};
-use hotcall::plugin::{self, Config, FileState, PluginOptions, PluginStatus, Plugins, Trust, Watch};
+use hotcall::plugin::{
+    self, Config, FileState, PluginOptions, PluginStatus, Plugins, Trust, Watch,
+};
 use hotcall::registry::{CallContext, Method, Registry};
 use hotcall::xmlrpc::{Fault, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,7 +137,8 @@ impl Scene {
         let host = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut cc = Command::new("cc");
         cc.args(["-std=c11", "-O0", "-Wall", "-Wextra", "-fPIC", "-shared", "-I"]);
-        cc.arg(host.join("../plugin-api/include")).args(defines.iter().map(|define| format!("-D{define}")));
+        cc.arg(host.join("../plugin-api/include"))
+            .args(defines.iter().map(|define| format!("-D{define}")));
         cc.arg("-o").arg(&out).arg(host.join("tests/fixtures").join(fixture));
         let output = cc.output().expect("these tests need a C compiler named cc: install one");
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -144,8 +148,11 @@ impl Scene {
 
     /// A build of `life.c`: plugin `name` whose method `method` answers `version`.
     pub(crate) fn life(&self, name: &str, method: &str, version: i32) -> PathBuf {
-        let defines =
-            [format!("NAME=\"{name}\""), format!("METHOD=\"{method}\""), format!("VERSION={version}")];
+        let defines = [
+            format!("NAME=\"{name}\""),
+            format!("METHOD=\"{method}\""),
+            format!("VERSION={version}"),
+        ];
         self.build("life.c", &defines.each_ref().map(String::as_str))
     }
 
@@ -164,7 +171,9 @@ impl Scene {
         context: &CallContext,
     ) -> Result<Value, Fault> {
         let snapshot = self.registry.snapshot();
-        let method = snapshot.get(method).ok_or_else(|| Fault::new(-32601, format!("no method {method}")))?;
+        let method = snapshot
+            .get(method)
+            .ok_or_else(|| Fault::new(-32601, format!("no method {method}")))?;
         invoke(method, params, context)
     }
 
@@ -198,7 +207,8 @@ impl Scene {
         let start = Instant::now();
         while !condition() {
             if start.elapsed() > PATIENCE {
-                let files: Vec<_> = fs::read_dir(&self.plugins).into_iter().flatten().flatten().collect();
+                let files: Vec<_> =
+                    fs::read_dir(&self.plugins).into_iter().flatten().flatten().collect();
                 panic!(
                     "never: {what}\nfiles: {files:#?}\nstatus: {:#?}",
                     self.running.as_ref().map(|r| r.status())

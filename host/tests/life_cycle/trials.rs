@@ -1,4 +1,5 @@
-//! Contents on trial, and plugins that do not return: neither holds up what has nothing to do with them.
+//! Contents on trial, and plugins that do not return: neither holds up what has nothing to do with
+//! them.
 
 use crate::scene::{PATIENCE, Scene};
 use hotcall::plugin::{FileState, Watch};
@@ -56,7 +57,8 @@ fn the_start_waits_for_what_hangs_no_longer_than_for_one_probe() {
     assert_eq!(scene.answer("m"), Some(1));
 }
 
-/// Each holds its place among those that may use a processor for a while, and its process to the end.
+/// Each holds its place among those that may use a processor for a while, and its process to the
+/// end.
 #[test]
 fn a_good_plugin_serves_behind_many_constructors_that_hang() {
     const HANGING: usize = 45;
@@ -64,13 +66,18 @@ fn a_good_plugin_serves_behind_many_constructors_that_hang() {
     scene.limits.probe_ms_max = 5_000;
     for number in 0..HANGING {
         let harm = format!("NUMBER={number}");
-        put(&scene, scene.build("harmful.c", &["CONSTRUCTOR=hang", &harm]), &format!("a{number}.so"));
+        put(
+            &scene,
+            scene.build("harmful.c", &["CONSTRUCTOR=hang", &harm]),
+            &format!("a{number}.so"),
+        );
     }
     put(&scene, scene.life("p", "m", 1), "p.so");
     scene.start(Watch::Auto);
     scene.until_answer("m", Some(1));
-    let waits =
-        |number: usize| scene.status_of(&format!("a{number}.so")).is_some_and(|it| it.generation.is_none());
+    let waits = |number: usize| {
+        scene.status_of(&format!("a{number}.so")).is_some_and(|it| it.generation.is_none())
+    };
     assert!((0..HANGING).all(waits), "none of them serves");
     scene.stop();
 }
@@ -115,7 +122,9 @@ fn a_create_that_hangs_in_the_server_is_told_and_what_serves_goes_on() {
     put(&scene, scene.build("harmful.c", &["CREATE=hang_in_the_server"]), "h.so");
     scene.until("it is told", || {
         let status = scene.status_of("h.so");
-        status.and_then(|status| status.last_error).is_some_and(|why| why.starts_with("create has run for"))
+        status
+            .and_then(|status| status.last_error)
+            .is_some_and(|why| why.starts_with("create has run for"))
     });
     assert_eq!(scene.answer("m"), Some(1));
 }
@@ -126,7 +135,9 @@ fn a_start_is_not_held_up_by_a_create_that_hangs_in_the_server() {
     scene.limits.probe_ms_max = 2_000;
     put(&scene, scene.build("harmful.c", &["CREATE=hang_in_the_server"]), "h.so");
     scene.start(Watch::Auto);
-    scene.until("it is told", || scene.running().status().iter().all(|status| status.last_error.is_some()));
+    scene.until("it is told", || {
+        scene.running().status().iter().all(|status| status.last_error.is_some())
+    });
 }
 
 #[test]
@@ -265,9 +276,11 @@ fn look_often(scene: &Scene) {
 #[test]
 fn a_probe_that_cannot_start_is_tried_seldom_and_at_once_when_asked() {
     let mut scene = Scene::probing();
-    let [program, starts, open] = ["program", "starts", "open"].map(|name| scene.root.path().join(name));
+    let [program, starts, open] =
+        ["program", "starts", "open"].map(|name| scene.root.path().join(name));
     let script = format!(
-        "#!/bin/sh\n[ $1 = guard-probe ] && exec {hotcall} \"$@\"\necho >> {starts}\n[ -e {open} ] && exec {hotcall} \"$@\"\n",
+        "#!/bin/sh\n[ $1 = guard-probe ] && exec {hotcall} \"$@\"\necho >> {starts}\n\
+         [ -e {open} ] && exec {hotcall} \"$@\"\n",
         hotcall = env!("CARGO_BIN_EXE_hotcall"),
         starts = starts.display(),
         open = open.display()
@@ -296,7 +309,10 @@ fn a_scratch_directory_that_cannot_be_made_is_tried_seldom_and_at_once_when_aske
     (scene.limits.plugin_retry_ms, scene.limits.plugin_retry_ms_max) = (FOR_EVER_MS, FOR_EVER_MS);
     scene.start(Watch::Auto);
     let run = fs::read_dir(scene.root.path().join("state")).unwrap().flatten();
-    let run = run.map(|entry| entry.path()).find(|path| path.is_dir() && !path.ends_with("data")).unwrap();
+    let run = run
+        .map(|entry| entry.path())
+        .find(|path| path.is_dir() && !path.ends_with("data"))
+        .unwrap();
     // Files occupy the names of the next scratch directories.
     let taken = |number: usize| run.join(format!("probe-{number:06}"));
     (0..TRIES).for_each(|number| fs::write(taken(number), "").unwrap());

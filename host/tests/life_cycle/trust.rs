@@ -27,7 +27,9 @@ fn key_pair() -> (SecretKey, String) {
 }
 
 fn sign(key: &SecretKey, file: &Path) -> String {
-    minisign::sign(None, key, Cursor::new(fs::read(file).unwrap()), None, None).unwrap().into_string()
+    minisign::sign(None, key, Cursor::new(fs::read(file).unwrap()), None, None)
+        .unwrap()
+        .into_string()
 }
 
 fn signature_of(file: &Path) -> PathBuf {
@@ -46,7 +48,10 @@ fn a_file_that_others_may_write_is_refused_until_they_may_not() {
     chmod(&file, 0o664);
     scene.start(Watch::Auto);
     let text = error(&scene, "p.so");
-    assert!(text.starts_with(&format!("{} is writable by its group (mode 0664)", file.display())), "{text}");
+    assert!(
+        text.starts_with(&format!("{} is writable by its group (mode 0664)", file.display())),
+        "{text}"
+    );
     assert!(text.contains(&format!("chmod g-w {}", file.display())), "{text}");
     chmod(&file, 0o644);
     scene.until_answer("m", Some(1));
@@ -99,7 +104,8 @@ fn what_is_no_file_holds_nobody_up() {
     assert!(error(&scene, "circle.so").contains("symbolic links"));
 }
 
-/// As the kubelet writes a volume: a new directory, and a link to it that is renamed over the old one.
+/// As the kubelet writes a volume: a new directory, and a link to it that is renamed over the old
+/// one.
 fn publish(scene: &Scene, version: i32) {
     let data = scene.plugins.join(format!("..{version}"));
     fs::create_dir(&data).unwrap();
@@ -147,7 +153,8 @@ fn a_target_that_changes_is_loaded_again() {
 #[test]
 fn only_pinned_contents_are_loaded_whatever_their_names() {
     let mut scene = Scene::new();
-    let (pinned, other) = (scene.life("p", "m", 1), scene.build("harmful.c", &["CONSTRUCTOR=crash"]));
+    let (pinned, other) =
+        (scene.life("p", "m", 1), scene.build("harmful.c", &["CONSTRUCTOR=crash"]));
     scene.trust = trust(Some(&[digest(&scene, &pinned).to_uppercase()]), None);
     fs::copy(&pinned, scene.file("any.so")).unwrap();
     // Its constructor would end this process.
@@ -155,7 +162,10 @@ fn only_pinned_contents_are_loaded_whatever_their_names() {
     scene.start(Watch::Off);
     assert_eq!(scene.answer("m"), Some(1));
     let text = error(&scene, "p.so");
-    assert!(text.starts_with("it is not trusted: its SHA-256 ") && text.contains("trust.sha256"), "{text}");
+    assert!(
+        text.starts_with("it is not trusted: its SHA-256 ") && text.contains("trust.sha256"),
+        "{text}"
+    );
     let report = scene.inspected(&scene.file("p.so"));
     assert_eq!(report.passed, ["permissions", "read"]);
     scene.trust = trust(Some(&[]), None);
@@ -212,7 +222,10 @@ fn each_defect_of_a_signature_is_named() {
         let report = scene.inspected(&file);
         assert_eq!(report.passed, ["permissions", "read"], "{says}: {report:?}");
         let refusal = report.refusal.unwrap();
-        assert!(refusal.starts_with("it is not trusted: ") && refusal.contains(says), "{says}: {refusal}");
+        assert!(
+            refusal.starts_with("it is not trusted: ") && refusal.contains(says),
+            "{says}: {refusal}"
+        );
     }
     fs::write(&signature, b"\xff\n\n\n\n").unwrap();
     assert!(scene.inspected(&file).refusal.unwrap().contains("not text"));
@@ -224,7 +237,8 @@ fn each_defect_of_a_signature_is_named() {
     assert!(scene.inspected(&file).refusal.unwrap().contains("symbolic link"));
 }
 
-/// The same signature, said to be of the content itself and not of its hash. Its kind is refused before it is verified.
+/// The same signature, said to be of the content itself and not of its hash. Its kind is refused
+/// before it is verified.
 fn legacy(signature: &str) -> String {
     // How base64 of the algorithms "ED" and "Ed" begins.
     let old = signature.replacen("\nRU", "\nRW", 1);

@@ -5,7 +5,9 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use std::collections::HashSet;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Fields, Generics, Lifetime, LitStr, Result, Type, parse_quote};
+use syn::{
+    Data, DeriveInput, Error, Fields, Generics, Lifetime, LitStr, Result, Type, parse_quote,
+};
 
 /// Writes `FromValue`.
 pub(crate) fn from_value(input: TokenStream) -> Result<TokenStream> {
@@ -38,7 +40,9 @@ pub(crate) fn from_value(input: TokenStream) -> Result<TokenStream> {
     });
     Ok(quote_spanned! {Span::mixed_site()=>
         #[automatically_derived]
-        impl #impl_generics ::hotcall_plugin::FromValue<#value> for #ident #type_generics #where_clause {
+        impl #impl_generics ::hotcall_plugin::FromValue<#value> for #ident #type_generics
+        #where_clause
+        {
             const TYPE: ::hotcall_plugin::Type = ::hotcall_plugin::Type::Struct;
 
             fn from_value(
@@ -66,14 +70,18 @@ pub(crate) fn into_value(input: TokenStream) -> Result<TokenStream> {
     let mut generics = record.generics.clone();
     for parameter in record.generics.type_params() {
         let ident = &parameter.ident;
-        generics.make_where_clause().predicates.push(parse_quote!(#ident: ::hotcall_plugin::IntoValue));
+        generics
+            .make_where_clause()
+            .predicates
+            .push(parse_quote!(#ident: ::hotcall_plugin::IntoValue));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let ident = &record.ident;
     let members = record.fields.iter().map(|Field { ident, member, ty }| {
         let at = Span::mixed_site().located_at(ty.span());
-        let value =
-            quote_spanned!(at=> <#ty as ::hotcall_plugin::IntoValue>::into_value(self.#ident, arena)?);
+        let value = quote_spanned! {at=>
+            <#ty as ::hotcall_plugin::IntoValue>::into_value(self.#ident, arena)?
+        };
         quote!((#member, #value))
     });
     let count = record.fields.len();
@@ -86,7 +94,8 @@ pub(crate) fn into_value(input: TokenStream) -> Result<TokenStream> {
                 self,
                 arena: ::hotcall_plugin::Arena<'__call>,
             ) -> ::core::result::Result<::hotcall_plugin::Built<'__call>, ::hotcall_plugin::Fault> {
-                let members: [(&'static str, ::hotcall_plugin::Built<'__call>); #count] = [#(#members),*];
+                let members: [(&'static str, ::hotcall_plugin::Built<'__call>); #count] =
+                    [#(#members),*];
                 arena.structure(
                     ::core::iter::IntoIterator::into_iter(members)
                         .map(|(name, value)| ::core::result::Result::Ok((name, value))),
@@ -129,14 +138,15 @@ impl Record {
     }
 }
 
-const NOT_A_RECORD: &str = "FromValue and IntoValue are derived for structs with named fields, which are XML-RPC \
-                            structs; implement them by hand for other types";
+const NOT_A_RECORD: &str = "FromValue and IntoValue are derived for structs with named fields, \
+    which are XML-RPC structs; implement them by hand for other types";
 
 impl Field {
     fn read(field: syn::Field) -> Result<Self> {
         let ident = field.ident.ok_or_else(|| Error::new(Span::call_site(), NOT_A_RECORD))?;
         let mut member = names::plain(&ident);
-        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("hotcall")) {
+        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("hotcall"))
+        {
             attribute.parse_nested_meta(|meta| {
                 if !meta.path.is_ident("rename") {
                     return Err(meta.error("unknown option; the option is `rename = \"...\"`"));

@@ -9,8 +9,8 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Attribute, Error, Expr, ExprLit, FnArg, GenericParam, ItemFn, Lifetime, Lit, LitStr, Meta, Pat, Receiver,
-    Result, ReturnType, Signature, Token, Type, TypeImplTrait,
+    Attribute, Error, Expr, ExprLit, FnArg, GenericParam, ItemFn, Lifetime, Lit, LitStr, Meta, Pat,
+    Receiver, Result, ReturnType, Signature, Token, Type, TypeImplTrait,
 };
 
 /// Writes the item, and then the constant or what is wrong.
@@ -22,8 +22,8 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
 fn build(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let not_a_function =
         "#[method] goes on a function: a free one, or one that takes `&self` of the plugin's state";
-    let function: ItemFn =
-        syn::parse2(item.clone()).map_err(|_| Error::new_spanned(first_token(&item), not_a_function))?;
+    let function: ItemFn = syn::parse2(item.clone())
+        .map_err(|_| Error::new_spanned(first_token(&item), not_a_function))?;
     let options = Options::read(options)?;
     let method = Method::read(&function, options)?;
     Ok(method.write(&function))
@@ -51,13 +51,15 @@ impl Options {
                 Meta::Path(path) if path.is_ident("idempotent") => options.idempotent = true,
                 Meta::Path(path) if path.is_ident("quick") => options.quick = true,
                 Meta::List(list) if list.path.is_ident("signatures") => {
-                    let literals = list.parse_args_with(Punctuated::<LitStr, Token![,]>::parse_terminated)?;
+                    let literals =
+                        list.parse_args_with(Punctuated::<LitStr, Token![,]>::parse_terminated)?;
                     let read = |literal: LitStr| Ok((literal.clone(), signature::parse(&literal)?));
-                    options.signatures = Some(literals.into_iter().map(read).collect::<Result<_>>()?);
+                    options.signatures =
+                        Some(literals.into_iter().map(read).collect::<Result<_>>()?);
                 }
                 other => {
-                    let known = "unknown option; the options are `name = \"...\"`, `idempotent`, `quick` and \
-                                 `signatures(\"int(int)\", ...)`";
+                    let known = "unknown option; the options are `name = \"...\"`, `idempotent`, \
+                                 `quick` and `signatures(\"int(int)\", ...)`";
                     return Err(Error::new_spanned(other, known));
                 }
             }
@@ -89,7 +91,10 @@ impl Method {
             Some(name) => name.value(),
             None => names::plain(&signature.ident),
         };
-        names::check_method(&name, options.name.as_ref().map_or(signature.ident.span(), LitStr::span))?;
+        names::check_method(
+            &name,
+            options.name.as_ref().map_or(signature.ident.span(), LitStr::span),
+        )?;
 
         let mut inputs = signature.inputs.iter().peekable();
         let takes_self = match inputs.peek() {
@@ -99,14 +104,17 @@ impl Method {
         if takes_self {
             inputs.next();
         }
-        let takes_call =
-            inputs.next_if(|input| matches!(input, FnArg::Typed(typed) if is_call(&typed.ty))).is_some();
+        let takes_call = inputs
+            .next_if(|input| matches!(input, FnArg::Typed(typed) if is_call(&typed.ty)))
+            .is_some();
         let parameters = inputs.map(Parameter::read).collect::<Result<Vec<_>>>()?;
 
         for (literal, types) in options.signatures.iter().flatten() {
             if types.len() > parameters.len() + 1 {
-                let message =
-                    format!("the function has {} parameters, this signature more", parameters.len());
+                let message = format!(
+                    "the function has {} parameters, this signature more",
+                    parameters.len()
+                );
                 return Err(Error::new(literal.span(), message));
             }
         }
@@ -114,15 +122,18 @@ impl Method {
     }
 
     fn write(&self, function: &ItemFn) -> TokenStream {
-        // The names of locals below must not meet the author's: a method may be called `call` or `state`.
+        // The names of locals below must not meet the author's: a method may be called `call` or
+        // `state`.
         let own = Span::mixed_site();
         let ident = &function.sig.ident;
         let (constant, spec) = (names::method_constant(ident), names::spec_constant(ident));
-        let conditions: Vec<_> = function.attrs.iter().filter(|a| a.path().is_ident("cfg")).collect();
+        let conditions: Vec<_> =
+            function.attrs.iter().filter(|a| a.path().is_ident("cfg")).collect();
         let visibility = respanned(function.vis.to_token_stream());
         let spec_value = self.spec(function);
 
-        let locals: Vec<_> = (0..self.parameters.len()).map(|i| Ident::new(&format!("p{i}"), own)).collect();
+        let locals: Vec<_> =
+            (0..self.parameters.len()).map(|i| Ident::new(&format!("p{i}"), own)).collect();
         let types: Vec<_> = self.parameters.iter().map(|parameter| &parameter.ty).collect();
         let call = self.takes_call.then(|| quote_spanned!(own=> call,));
         let (kind, make, state, path) = if self.takes_self {
@@ -141,8 +152,11 @@ impl Method {
             )
         };
         let state_argument = self.takes_self.then(|| quote_spanned!(own=> state,));
-        let spec_path =
-            if self.takes_self { quote_spanned!(own=> Self::#spec) } else { quote_spanned!(own=> #spec) };
+        let spec_path = if self.takes_self {
+            quote_spanned!(own=> Self::#spec)
+        } else {
+            quote_spanned!(own=> #spec)
+        };
         let mutable = (!self.parameters.is_empty()).then(|| quote_spanned!(own=> mut));
         let takes = locals.iter().zip(&types).map(|(local, ty)| {
             let read = quote_spanned!(own.located_at(ty.span())=> arguments.take::<#ty>());
@@ -158,9 +172,11 @@ impl Method {
 
             #(#conditions)*
             #[doc(hidden)]
-            #visibility const #constant: ::hotcall_plugin::__private::Method<::hotcall_plugin::__private::#kind> =
+            #visibility const #constant:
+                ::hotcall_plugin::__private::Method<::hotcall_plugin::__private::#kind> =
                 ::hotcall_plugin::__private::Method::#make(#spec_path, |#state call, items| {
-                    let #mutable arguments = ::hotcall_plugin::__private::Arguments::open(#spec_path, call, items)?;
+                    let #mutable arguments =
+                        ::hotcall_plugin::__private::Arguments::open(#spec_path, call, items)?;
                     #(#takes)*
                     let outcome = #path(#state_argument #call #(#locals),*);
                     #outcome
@@ -170,8 +186,10 @@ impl Method {
 
     fn spec(&self, function: &ItemFn) -> TokenStream {
         let (name, help) = (&self.name, &self.help);
-        let idempotent =
-            self.options.idempotent.then(|| quote!(| ::hotcall_plugin::__private::METHOD_IDEMPOTENT));
+        let idempotent = self
+            .options
+            .idempotent
+            .then(|| quote!(| ::hotcall_plugin::__private::METHOD_IDEMPOTENT));
         let quick = self.options.quick.then(|| quote!(| ::hotcall_plugin::__private::METHOD_QUICK));
         let parameters = self.parameters.iter().map(|Parameter { name, ty }| {
             let of = quote_spanned!(Span::mixed_site().located_at(ty.span())=> of::<#ty>);
@@ -186,7 +204,8 @@ impl Method {
         };
         quote! {
             const {
-                let parameters: &'static [::hotcall_plugin::__private::Parameter] = const { &[#(#parameters),*] };
+                let parameters: &'static [::hotcall_plugin::__private::Parameter] =
+                    const { &[#(#parameters),*] };
                 &::hotcall_plugin::__private::Spec {
                     name: #name,
                     help: #help,
@@ -210,11 +229,14 @@ impl Method {
         let at = Span::mixed_site().located_at(output.span());
         let result = quote_spanned!(at=> <#result as ::hotcall_plugin::__private::Outcome>::TYPE);
         let types = self.parameters.iter().map(|Parameter { ty, .. }| {
-            quote_spanned!(Span::mixed_site().located_at(ty.span())=> <#ty as ::hotcall_plugin::FromValue<'_>>::TYPE)
+            let at = Span::mixed_site().located_at(ty.span());
+            quote_spanned!(at=> <#ty as ::hotcall_plugin::FromValue<'_>>::TYPE)
         });
         quote! {
             ::hotcall_plugin::__private::callable(
-                const { &::hotcall_plugin::__private::signatures(const { &[#result, #(#types),*] }) },
+                const {
+                    &::hotcall_plugin::__private::signatures(const { &[#result, #(#types),*] })
+                },
                 parameters,
             )
         }
@@ -227,7 +249,10 @@ impl Parameter {
             return Err(Error::new_spanned(input, "`self` comes first"));
         };
         if is_call(&typed.ty) {
-            return Err(Error::new_spanned(&typed.ty, "`&Call` comes before every other parameter"));
+            return Err(Error::new_spanned(
+                &typed.ty,
+                "`&Call` comes before every other parameter",
+            ));
         }
         let name = match &*typed.pat {
             Pat::Ident(pattern) => names::plain(&pattern.ident),
@@ -242,17 +267,20 @@ impl Parameter {
 /// Whether a function of this kind can be called with values from a client.
 fn check_kind(signature: &Signature) -> Result<()> {
     if let Some(token) = &signature.asyncness {
-        let message =
-            "a method is not async: it runs on a thread of its own, so block in it or use a channel";
+        let message = "a method is not async: it runs on a thread of its own, so block in it or \
+                       use a channel";
         return Err(Error::new_spanned(token, message));
     }
     if let Some(token) = &signature.unsafety {
-        return Err(Error::new_spanned(token, "a method is a safe function: any client can call it"));
+        return Err(Error::new_spanned(
+            token,
+            "a method is a safe function: any client can call it",
+        ));
     }
     for parameter in &signature.generics.params {
         if !matches!(parameter, GenericParam::Lifetime(_)) {
-            let message =
-                "a method is not generic: clients know nothing of Rust's types. Write one for each type";
+            let message = "a method is not generic: clients know nothing of Rust's types. Write \
+                           one for each type";
             return Err(Error::new_spanned(parameter, message));
         }
     }
@@ -265,11 +293,14 @@ fn check_kind(signature: &Signature) -> Result<()> {
 }
 
 fn check_receiver(receiver: &Receiver) -> Result<bool> {
-    if receiver.reference.is_some() && receiver.mutability.is_none() && receiver.colon_token.is_none() {
+    if receiver.reference.is_some()
+        && receiver.mutability.is_none()
+        && receiver.colon_token.is_none()
+    {
         return Ok(true);
     }
-    let message = "a method takes `&self`: many calls share the state at once. What changes goes into a Mutex or an \
-                   atomic";
+    let message = "a method takes `&self`: many calls share the state at once. What changes goes \
+                   into a Mutex or an atomic";
     Err(Error::new_spanned(receiver, message))
 }
 
@@ -287,7 +318,8 @@ fn help(attributes: &[Attribute]) -> String {
         _ => None,
     };
     let lines: Vec<_> = attributes.iter().filter_map(line).map(|literal| literal.value()).collect();
-    let lines: Vec<_> = lines.iter().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect();
+    let lines: Vec<_> =
+        lines.iter().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect();
     lines.join("\n").trim().to_owned()
 }
 
@@ -319,7 +351,8 @@ fn respanned(tokens: TokenStream) -> TokenStream {
     tokens.into_iter().map(own).collect()
 }
 
-/// The lifetimes that a function declares do not exist in its constant: there the compiler finds its own.
+/// The lifetimes that a function declares do not exist in its constant: there the compiler finds
+/// its own.
 struct EraseLifetimes;
 
 impl VisitMut for EraseLifetimes {

@@ -11,7 +11,8 @@ const RESERVED: [&str; 2] = ["system.", "hotcall."];
 pub(crate) fn check_method(name: &str, span: Span) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:/".contains(c);
     if name.is_empty() || !name.chars().all(allowed) {
-        let message = format!("a method's name is made of ASCII letters, digits and `_ . : /`, not `{name}`");
+        let message =
+            format!("a method's name is made of ASCII letters, digits and `_ . : /`, not `{name}`");
         return Err(Error::new(span, message));
     }
     match RESERVED.iter().find(|prefix| name.starts_with(*prefix)) {
@@ -25,15 +26,16 @@ pub(crate) fn check_method(name: &str, span: Span) -> Result<()> {
 /// Checks the name of a plugin.
 pub(crate) fn check_plugin(name: &str, span: Span) -> Result<()> {
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
-        let message = format!("a plugin's name is made of ASCII letters, digits, `-` and `_`, not `{name}`");
+        let message =
+            format!("a plugin's name is made of ASCII letters, digits, `-` and `_`, not `{name}`");
         return Err(Error::new(span, message));
     }
     Ok(())
 }
 
-/// The constant that `#[method]` puts beside a function and `plugin!` looks for. When the attribute is missing the
-/// compiler cannot find this name, so the name says what to do. It points at `function` without counting as the
-/// author's own code.
+/// The constant that `#[method]` puts beside a function and `plugin!` looks for. When the attribute
+/// is missing the compiler cannot find this name, so the name says what to do. It points at
+/// `function` without counting as the author's own code.
 pub(crate) fn method_constant(function: &Ident) -> Ident {
     let span = Span::mixed_site().located_at(function.span());
     format_ident!("__put_hotcall_plugin_method_above_fn_{}", plain(function), span = span)

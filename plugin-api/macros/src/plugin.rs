@@ -55,7 +55,10 @@ impl Parse for Input {
         names::check_plugin(&name.value(), name.span())?;
         let handover = match handover {
             Some(LitBool { value: true, span }) if state.is_none() => {
-                return Err(Error::new(span, "`handover` needs a `state: Type` that implements `Handover`"));
+                return Err(Error::new(
+                    span,
+                    "`handover` needs a `state: Type` that implements `Handover`",
+                ));
             }
             given => given.is_some_and(|literal| literal.value),
         };
@@ -68,8 +71,10 @@ impl Parse for Input {
 impl Input {
     fn write(&self) -> TokenStream {
         let name = &self.name;
-        let version =
-            self.version.as_ref().map_or_else(|| manifest("CARGO_PKG_VERSION"), Expr::to_token_stream);
+        let version = self
+            .version
+            .as_ref()
+            .map_or_else(|| manifest("CARGO_PKG_VERSION"), Expr::to_token_stream);
         let description = self
             .description
             .as_ref()
@@ -97,7 +102,8 @@ impl Input {
             const _: () = {
                 #[cfg(panic = "abort")]
                 ::core::compile_error!(
-                    "a plugin is built with panic = \"unwind\": with \"abort\" a panic in a method ends the server"
+                    "a plugin is built with panic = \"unwind\": with \"abort\" a panic in a method \
+                     ends the server"
                 );
 
                 type State = #state;
@@ -119,7 +125,8 @@ impl Input {
 
                 #[used]
                 #[unsafe(link_section = ".note.hotcall")]
-                static NOTE: ::hotcall_plugin::__private::Note = ::hotcall_plugin::__private::Note::THIS;
+                static NOTE: ::hotcall_plugin::__private::Note =
+                    ::hotcall_plugin::__private::Note::THIS;
             };
         }
     }
@@ -141,7 +148,8 @@ fn is_exclusive(input: ParseStream<'_>) -> Result<bool> {
 fn paths(key: &Ident, input: ParseStream<'_>) -> Result<Vec<ExprPath>> {
     let list;
     bracketed!(list in input);
-    let paths: Vec<_> = Punctuated::<ExprPath, Token![,]>::parse_terminated(&list)?.into_iter().collect();
+    let paths: Vec<_> =
+        Punctuated::<ExprPath, Token![,]>::parse_terminated(&list)?.into_iter().collect();
     if paths.is_empty() {
         return Err(Error::new(key.span(), "a plugin has at least one method"));
     }

@@ -1,7 +1,9 @@
-//! An author's strict lints do not look into the macros' code: this file compiles without a warning.
+//! An author's strict lints do not look into the macros' code: this file compiles without a
+//! warning.
 #![forbid(unsafe_code)]
-#![deny(warnings, missing_docs, unreachable_pub, non_upper_case_globals, non_snake_case, unused, rust_2018_idioms)]
-#![deny(single_use_lifetimes, unused_qualifications, unused_lifetimes, trivial_casts, unnameable_types)]
+#![deny(warnings, missing_docs, unreachable_pub, non_upper_case_globals, non_snake_case, unused)]
+#![deny(rust_2018_idioms, single_use_lifetimes, unused_qualifications, unused_lifetimes)]
+#![deny(trivial_casts, unnameable_types)]
 
 use hotcall_plugin::{Call, Fault, FromValue, Host, IntoValue, State, method, plugin};
 

@@ -5,7 +5,7 @@ pub fn one() -> i32 {
     1
 }
 
-#[method(name = "system.listMethods")] //~ ERROR names that begin with `system.` are the server's own
+#[method(name = "system.listMethods")] //~ ERROR names that begin with `system.` are the
 pub fn two() -> i32 {
     2
 }

@@ -12,7 +12,8 @@ pub(crate) struct Compiler {
     standard: &'static str,
 }
 
-/// The machine's C and C++ compilers, which must be there, and clang as a second opinion where it is.
+/// The machine's C and C++ compilers, which must be there, and clang as a second opinion where it
+/// is.
 pub(crate) fn all() -> Vec<Compiler> {
     let c = |program| Compiler { program, language: "c", standard: "-std=c11" };
     let cxx = |program| Compiler { program, language: "c++", standard: "-std=c++17" };
@@ -22,8 +23,8 @@ pub(crate) fn all() -> Vec<Compiler> {
 }
 
 impl Compiler {
-    /// Compiles a program that prints the value of each expression, as the header in `include` has it, runs it, and
-    /// gives what it printed.
+    /// Compiles a program that prints the value of each expression, as the header in `include` has
+    /// it, runs it, and gives what it printed.
     pub(crate) fn evaluate<'a>(
         &self,
         include: &Path,
@@ -31,8 +32,11 @@ impl Compiler {
     ) -> BTreeMap<String, i64> {
         let mut source = PROLOGUE.to_owned();
         for expression in expressions {
-            writeln!(source, "    printf(\"%s\\t%lld\\n\", \"{expression}\", (long long)({expression}));")
-                .unwrap();
+            writeln!(
+                source,
+                "    printf(\"%s\\t%lld\\n\", \"{expression}\", (long long)({expression}));"
+            )
+            .unwrap();
         }
         source.push_str("    return 0;\n}\n");
 
@@ -60,13 +64,18 @@ impl Compiler {
         let file = folder.join("source");
         std::fs::write(&file, source).unwrap();
         let mut command = Command::new(self.program);
-        command.args([self.standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"]).arg(include);
+        command
+            .args([self.standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"])
+            .arg(include);
         command.args(flags).args(["-x", self.language]).arg(&file);
         checked(&mut command, source);
     }
 
     fn exists(&self) -> bool {
-        Command::new(self.program).arg("--version").output().is_ok_and(|output| output.status.success())
+        Command::new(self.program)
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
     }
 }
 
@@ -91,7 +100,9 @@ int main(void) {
 "#;
 
 fn checked(command: &mut Command, source: &str) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; install gcc and g++"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; install gcc and g++"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{errors}\n{source}", output.status);
     output

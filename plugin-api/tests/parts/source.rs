@@ -39,7 +39,8 @@ pub(crate) fn c_constants() -> BTreeSet<String> {
     let before_equals = HEADER.split(" = ").filter_map(|text| text.rsplit([' ', '\n']).next());
     let enumerators = before_equals.filter(|name| name.starts_with("HOTCALL_")).map(str::to_owned);
     // The guard has no value, and a macro with a parameter has "(" next to its name.
-    let macros = lines_between(HEADER, "#define ", " ").into_iter().filter(|name| !name.contains('('));
+    let macros =
+        lines_between(HEADER, "#define ", " ").into_iter().filter(|name| !name.contains('('));
     let makes_code = ["HOTCALL_EXPORT", "HOTCALL_PLUGIN_HEADER"];
     enumerators.chain(macros).filter(|name| !makes_code.contains(&name.as_str())).collect()
 }
@@ -51,7 +52,9 @@ pub(crate) fn rust_constants() -> BTreeSet<String> {
 
 /// What stands between `start` and `end` on every line that begins with `start`.
 fn lines_between(text: &str, start: &str, end: &str) -> BTreeSet<String> {
-    let names = text.lines().filter_map(|line| Some(line.strip_prefix(start)?.split_once(end)?.0.to_owned()));
+    let names = text
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix(start)?.split_once(end)?.0.to_owned()));
     names.collect()
 }
 

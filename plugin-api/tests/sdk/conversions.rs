@@ -23,7 +23,8 @@ fn each_type_comes_back_as_it_went() {
     let date = DateTime::new(2026, 1, 31, 12, 0, 59).unwrap();
     let date = date.with_nanosecond(5).unwrap().with_offset_minutes(-90).unwrap();
     let point = structure([("x", 1.5.into()), ("y", (-2.0).into()), ("the label", "p".into())]);
-    let mixed = Value::Array(vec![Value::Nil, true.into(), Value::Struct(vec![]), Value::Array(vec![])]);
+    let mixed =
+        Value::Array(vec![Value::Nil, true.into(), Value::Struct(vec![]), Value::Array(vec![])]);
     let values: &[(&str, Value)] = &[
         ("echo_bool", true.into()),
         ("echo_bool", false.into()),
@@ -60,7 +61,11 @@ fn each_type_comes_back_as_it_went() {
     ];
     let instance = Instance::new();
     for (method, value) in values {
-        assert_eq!(instance.call(method, std::slice::from_ref(value)).as_ref(), Ok(value), "{method}");
+        assert_eq!(
+            instance.call(method, std::slice::from_ref(value)).as_ref(),
+            Ok(value),
+            "{method}"
+        );
     }
 }
 
@@ -75,7 +80,10 @@ fn integers_take_either_width_when_the_number_fits() {
         refusal("echo_i32", 3_000_000_000_i64),
         "echo_i32: parameter 1 (value) wants int from -2147483648 to 2147483647, got 3000000000"
     );
-    assert_eq!(refusal("echo_u8", -1), "echo_u8: parameter 1 (value) wants int from 0 to 255, got -1");
+    assert_eq!(
+        refusal("echo_u8", -1),
+        "echo_u8: parameter 1 (value) wants int from 0 to 255, got -1"
+    );
     assert_eq!(refusal("echo_f64", 7_i64), "echo_f64: parameter 1 (value) wants double, got i8");
     assert_eq!(refusal("echo_i32", 7.0), "echo_i32: parameter 1 (value) wants int, got double");
 }
@@ -104,7 +112,10 @@ fn another_type_is_refused_by_name() {
             format!("{method}: parameter 1 (value) wants {wanted}, got nil")
         );
     }
-    assert_eq!(refusal("echo_option", "x"), "echo_option: parameter 1 (value) wants int, got string");
+    assert_eq!(
+        refusal("echo_option", "x"),
+        "echo_option: parameter 1 (value) wants int, got string"
+    );
     assert_eq!(refusal("echo_unit", true), "echo_unit: parameter 1 (value) wants nil, got boolean");
 }
 
@@ -136,7 +147,10 @@ fn a_long_member_name_is_cut_in_the_message() {
     let message = refusal("echo_hash_map", structure([("n".repeat(1_000).as_str(), Value::Nil)]));
     assert_eq!(
         message,
-        format!("echo_hash_map: parameter 1 (value), member {}...: wants int, got nil", "n".repeat(64))
+        format!(
+            "echo_hash_map: parameter 1 (value), member {}...: wants int, got nil",
+            "n".repeat(64)
+        )
     );
 }
 
@@ -154,6 +168,9 @@ fn derived_structs_ignore_other_members_and_take_absent_options() {
 fn several_results_are_an_array() {
     let doubles = Value::Array(vec![3.0.into(), 4.0.into()]);
     let instance = Instance::new();
-    assert_eq!(instance.call("several", &[]), Ok(Value::Array(vec![1.into(), "two".into(), doubles])));
+    assert_eq!(
+        instance.call("several", &[]),
+        Ok(Value::Array(vec![1.into(), "two".into(), doubles]))
+    );
     assert_eq!(instance.call("nothing", &[]), Ok(Value::Nil));
 }

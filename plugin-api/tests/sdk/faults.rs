@@ -24,8 +24,16 @@ fn a_wrong_count_is_told_with_what_is_wanted() {
         ("add", 0, "add takes 2 parameters (a: int, b: int), got 0"),
         ("nothing", 1, "nothing takes no parameters, got 1"),
         ("nested.twice", 2, "nested.twice takes 1 parameter (a: int), got 2"),
-        ("greet", 4, "greet takes 1 to 3 parameters (name: string, [title: string], [times: int]), got 4"),
-        ("greet", 0, "greet takes 1 to 3 parameters (name: string, [title: string], [times: int]), got 0"),
+        (
+            "greet",
+            4,
+            "greet takes 1 to 3 parameters (name: string, [title: string], [times: int]), got 4",
+        ),
+        (
+            "greet",
+            0,
+            "greet takes 1 to 3 parameters (name: string, [title: string], [times: int]), got 0",
+        ),
         ("option_first", 1, "option_first takes 2 parameters (a: int, b: int), got 1"),
         ("counter.increment", 2, "counter.increment takes 0 to 1 parameter ([by: int]), got 2"),
     ] {
@@ -61,7 +69,11 @@ fn an_argument_that_breaks_the_abi_is_refused() {
     params.tag = 77;
     assert_eq!(
         instance.call_raw("echo_datetime", &[params]),
-        failure(abi::FAULT, -32602, "echo_datetime: parameter 1 (value) is malformed: unknown value tag 77")
+        failure(
+            abi::FAULT,
+            -32602,
+            "echo_datetime: parameter 1 (value) is malformed: unknown value tag 77"
+        )
     );
 }
 
@@ -70,14 +82,20 @@ fn errors_of_every_kind_become_faults() {
     let instance = Instance::new();
     let sum = instance.call("add", &[i32::MAX.into(), 1.into()]);
     assert_eq!(sum, failure(abi::FAULT, -32602, "sum exceeds 32 bits"));
-    assert_eq!(instance.call("borrowed", &["".into(), "".into()]), failure(abi::FAULT, 7, "too short"));
+    assert_eq!(
+        instance.call("borrowed", &["".into(), "".into()]),
+        failure(abi::FAULT, 7, "too short")
+    );
     assert_eq!(instance.call("plain_error", &[]), failure(abi::ERROR, 0, "it broke"));
     assert_eq!(instance.call("boxed_error", &["12".into()]), Ok(12.into()));
     assert_eq!(
         instance.call("boxed_error", &["x".into()]),
         failure(abi::ERROR, 0, "invalid digit found in string")
     );
-    assert_eq!(instance.call("boxed_error", &["".into()]), failure(abi::FAULT, 12, "a fault in a box"));
+    assert_eq!(
+        instance.call("boxed_error", &["".into()]),
+        failure(abi::FAULT, 12, "a fault in a box")
+    );
 }
 
 #[test]
@@ -101,16 +119,23 @@ fn panics_are_logged_by_their_call_with_the_place() {
     let instance = Instance::new();
     let context = Context::default();
     let none = "a panic without text";
-    for (how, texts) in
-        [("text", &["plain"][..]), ("format", &["number 6"]), ("other", &[none]), ("bomb", &[none; 2])]
-    {
+    for (how, texts) in [
+        ("text", &["plain"][..]),
+        ("format", &["number 6"]),
+        ("other", &[none]),
+        ("bomb", &[none; 2]),
+    ] {
         instance.call_in(&context, "panics", &[how.into()]).unwrap_err();
         let log = std::mem::take(&mut *context.log.lock().unwrap());
         // Where RUST_BACKTRACE is set, a backtrace follows each.
-        let lines: Vec<_> = log.iter().filter(|(_, line)| line.starts_with("panicked at ")).collect();
+        let lines: Vec<_> =
+            log.iter().filter(|(_, line)| line.starts_with("panicked at ")).collect();
         assert_eq!(lines.len(), texts.len(), "{how}: {log:?}");
         for ((level, line), text) in lines.into_iter().zip(texts) {
-            assert!(line.contains("tests/sdk/plugin.rs:") && line.ends_with(&format!(": {text}")), "{line}");
+            assert!(
+                line.contains("tests/sdk/plugin.rs:") && line.ends_with(&format!(": {text}")),
+                "{line}"
+            );
             assert_eq!(*level, 1);
         }
     }

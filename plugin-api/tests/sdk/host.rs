@@ -1,4 +1,5 @@
-//! The host's side: an arena with a limit, a log that is kept, and instances of the plugin under test.
+//! The host's side: an arena with a limit, a log that is kept, and instances of the plugin under
+//! test.
 
 use hotcall_plugin::tree::{ReadLimits, Tree, str_of};
 use hotcall_plugin::{Value, abi};
@@ -148,7 +149,9 @@ pub(crate) fn raw(value: &Value, context: &Context) -> abi::Value {
         Value::Int(int) => (abi::INT, abi::Payload { int: *int }),
         Value::Long(long) => (abi::LONG, abi::Payload { long: *long }),
         Value::Double(double) => (abi::DOUBLE, abi::Payload { double: *double }),
-        Value::String(text) => (abi::STRING, abi::Payload { string: bytes(text.as_bytes(), context) }),
+        Value::String(text) => {
+            (abi::STRING, abi::Payload { string: bytes(text.as_bytes(), context) })
+        }
         Value::DateTime(value) => (abi::DATETIME, abi::Payload { datetime: (*value).into() }),
         Value::Binary(binary) => (abi::BINARY, abi::Payload { binary: bytes(binary, context) }),
         Value::Array(items) => {
@@ -247,7 +250,12 @@ impl Instance {
         self.invoke(&Context::default(), method, params)
     }
 
-    fn invoke(&self, context: &Context, method: &str, params: &[abi::Value]) -> Result<Value, Failure> {
+    fn invoke(
+        &self,
+        context: &Context,
+        method: &str,
+        params: &[abi::Value],
+    ) -> Result<Value, Failure> {
         let invoke = super::table::method(method).invoke.unwrap();
         let mut result = abi::Value::NIL;
         settle(context, |call, fault| {
@@ -279,7 +287,9 @@ impl Instance {
         let state = raw(state, &memory);
         let load = table().load_state.unwrap();
         // SAFETY: all pointers are valid for the call.
-        settle(&context, |call, fault| unsafe { load(self.raw, call, version, &raw const state, fault) })
+        settle(&context, |call, fault| unsafe {
+            load(self.raw, call, version, &raw const state, fault)
+        })
     }
 
     pub(crate) fn logged(&self) -> Vec<(u32, String)> {
@@ -302,8 +312,11 @@ fn settle(
     function: impl FnOnce(*mut abi::Call, *mut abi::Fault) -> abi::Status,
 ) -> Result<(), Failure> {
     let mut call = context.table();
-    let mut fault =
-        abi::Fault { struct_size: size_of::<abi::Fault>() as u32, code: 0, message: abi::Str::EMPTY };
+    let mut fault = abi::Fault {
+        struct_size: size_of::<abi::Fault>() as u32,
+        code: 0,
+        message: abi::Str::EMPTY,
+    };
     match function(&raw mut call, &raw mut fault) {
         abi::OK => Ok(()),
         status => {

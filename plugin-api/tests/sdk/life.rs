@@ -22,13 +22,17 @@ fn line(level: u32, text: &str) -> (u32, String) {
 
 #[test]
 fn an_instance_is_created_once_used_and_dropped_once() {
-    let instance = Instance::create(config([("start", 40.into())])).map_err(|(failure, _)| failure).unwrap();
+    let instance =
+        Instance::create(config([("start", 40.into())])).map_err(|(failure, _)| failure).unwrap();
     assert_eq!(instance.call("counter.increment", &[]), Ok(41.into()));
     assert_eq!(instance.call("counter.increment", &[(-2).into()]), Ok(39.into()));
     instance.quiesce();
     let log = instance.log.clone();
     drop(instance);
-    assert_eq!(*log.lock().unwrap(), [line(3, "created"), line(4, "quiesced"), line(2, "dropped at 39")]);
+    assert_eq!(
+        *log.lock().unwrap(),
+        [line(3, "created"), line(4, "quiesced"), line(2, "dropped at 39")]
+    );
 }
 
 #[test]
@@ -51,7 +55,9 @@ fn an_instance_sees_its_host() {
 
 #[test]
 fn a_configuration_that_does_not_fit_is_told_with_the_member() {
-    let Err((failure, log)) = Instance::create(config([("start", "1".into())])) else { panic!("created") };
+    let Err((failure, log)) = Instance::create(config([("start", "1".into())])) else {
+        panic!("created")
+    };
     let message = "configuration, member start: wants int, got string".to_owned();
     assert_eq!(failure, Failure { status: abi::ERROR, code: 0, message });
     assert!(log.lock().unwrap().is_empty());

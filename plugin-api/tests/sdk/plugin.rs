@@ -1,7 +1,8 @@
 //! The plugin under test, as an author writes one.
 
 use hotcall_plugin::{
-    Bytes, Call, DateTime, Fault, FromValue, Handover, Host, IntoValue, Level, State, Value, method, plugin,
+    Bytes, Call, DateTime, Fault, FromValue, Handover, Host, IntoValue, Level, State, Value,
+    method, plugin,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -16,12 +17,14 @@ macro_rules! echoes {
     )*};
 }
 echoes! {
-    echo_bool: bool, echo_i8: i8, echo_i16: i16, echo_i32: i32, echo_i64: i64, echo_u8: u8, echo_u16: u16,
-    echo_u32: u32, echo_f64: f64, echo_string: String, echo_str: &str, echo_cow: Cow<'_, str>,
-    echo_slice: &[u8], echo_bytes: Bytes, echo_datetime: DateTime, echo_value: Value, echo_vec: Vec<i32>,
-    echo_option: Option<i32>, echo_hash_map: HashMap<String, i32>, echo_tree_map: BTreeMap<&str, Vec<i32>>,
-    echo_pair: (i32, &str), echo_eight: (i32, i32, i32, i32, i32, i32, i32, bool), echo_points: Vec<Point>,
-    echo_labelled: Labelled<'_, i32>, echo_byte_array: Vec<u8>, echo_unit: (),
+    echo_bool: bool, echo_i8: i8, echo_i16: i16, echo_i32: i32, echo_i64: i64, echo_u8: u8,
+    echo_u16: u16, echo_u32: u32, echo_f64: f64, echo_string: String, echo_str: &str,
+    echo_cow: Cow<'_, str>, echo_slice: &[u8], echo_bytes: Bytes, echo_datetime: DateTime,
+    echo_value: Value, echo_vec: Vec<i32>, echo_option: Option<i32>,
+    echo_hash_map: HashMap<String, i32>, echo_tree_map: BTreeMap<&str, Vec<i32>>,
+    echo_pair: (i32, &str), echo_eight: (i32, i32, i32, i32, i32, i32, i32, bool),
+    echo_points: Vec<Point>, echo_labelled: Labelled<'_, i32>, echo_byte_array: Vec<u8>,
+    echo_unit: (),
 }
 
 #[derive(FromValue, IntoValue)]
@@ -118,7 +121,10 @@ struct Unbuildable;
 impl IntoValue for Unbuildable {
     const TYPE: hotcall_plugin::Type = hotcall_plugin::Type::Nil;
 
-    fn into_value<'c>(self, _: hotcall_plugin::Arena<'c>) -> Result<hotcall_plugin::Built<'c>, Fault> {
+    fn into_value<'c>(
+        self,
+        _: hotcall_plugin::Arena<'c>,
+    ) -> Result<hotcall_plugin::Built<'c>, Fault> {
         panic!("while building")
     }
 }
@@ -232,10 +238,12 @@ impl Drop for Counter {
 
 thread_local! {
     /// Handles that outlive their instance.
-    static LEFT_BEHIND: std::cell::RefCell<Vec<Host>> = const { std::cell::RefCell::new(Vec::new()) };
+    static LEFT_BEHIND: std::cell::RefCell<Vec<Host>> =
+        const { std::cell::RefCell::new(Vec::new()) };
 }
 
-/// Uses every handle that outlived its instance on this thread; answers what each says of its configuration.
+/// Uses every handle that outlived its instance on this thread; answers what each says of its
+/// configuration.
 pub(crate) fn use_handles_left_behind() -> Vec<Result<Value, Fault>> {
     let use_one = |host: Host| {
         host.error("after the end");
@@ -251,10 +259,11 @@ plugin! {
     handover: true,
     reload: exclusive,
     methods: [
-        echo_bool, echo_i8, echo_i16, echo_i32, echo_i64, echo_u8, echo_u16, echo_u32, echo_f64, echo_string,
-        echo_str, echo_cow, echo_slice, echo_bytes, echo_datetime, echo_value, echo_vec, echo_option,
-        echo_hash_map, echo_tree_map, echo_pair, echo_eight, echo_points, echo_labelled, echo_byte_array,
-        echo_unit, add, greet, option_first, nothing, several, dynamic, call, borrowed, plain_error, boxed_error,
-        panics, unbuildable, context, nested::twice, Counter::increment, Counter::host_facts,
+        echo_bool, echo_i8, echo_i16, echo_i32, echo_i64, echo_u8, echo_u16, echo_u32, echo_f64,
+        echo_string, echo_str, echo_cow, echo_slice, echo_bytes, echo_datetime, echo_value,
+        echo_vec, echo_option, echo_hash_map, echo_tree_map, echo_pair, echo_eight, echo_points,
+        echo_labelled, echo_byte_array, echo_unit, add, greet, option_first, nothing, several,
+        dynamic, call, borrowed, plain_error, boxed_error, panics, unbuildable, context,
+        nested::twice, Counter::increment, Counter::host_facts,
     ],
 }

@@ -9,8 +9,12 @@ pub(crate) fn method(name: &str) -> &'static abi::Method {
     let table = table();
     // SAFETY: the table is static and so is all that it points to.
     let methods =
-        unsafe { slice_of(table.methods.cast::<&'static abi::Method>(), table.methods_len) }.unwrap();
-    methods.iter().find(|method| text(method.name) == name).unwrap_or_else(|| panic!("no method {name}"))
+        unsafe { slice_of(table.methods.cast::<&'static abi::Method>(), table.methods_len) }
+            .unwrap();
+    methods
+        .iter()
+        .find(|method| text(method.name) == name)
+        .unwrap_or_else(|| panic!("no method {name}"))
 }
 
 fn text(raw: abi::Str) -> &'static str {
@@ -36,7 +40,11 @@ fn an_exclusive_plugin_says_so_and_has_no_other_feature() {
     // SAFETY: the texts end with a NUL.
     let has = |id: &CStr, revision| !unsafe { extension(id.as_ptr(), revision) }.is_null();
     assert!(has(c"hotcall.exclusive", 1));
-    assert!(!has(c"hotcall.exclusive", 2) && !has(c"hotcall.exclusiv", 1) && !has(c"hotcall.exclusive2", 1));
+    assert!(
+        !has(c"hotcall.exclusive", 2)
+            && !has(c"hotcall.exclusiv", 1)
+            && !has(c"hotcall.exclusive2", 1)
+    );
 }
 
 #[test]
@@ -78,7 +86,11 @@ fn trailing_options_give_a_signature_for_each_form() {
     let string = abi::STRING;
     assert_eq!(
         signatures("greet"),
-        [vec![string, string, string, abi::INT], vec![string, string, string], vec![string, string]]
+        [
+            vec![string, string, string, abi::INT],
+            vec![string, string, string],
+            vec![string, string]
+        ]
     );
     assert_eq!(signatures("option_first"), [[abi::INT, abi::INT, abi::INT]]);
     assert_eq!(signatures("counter.increment"), [vec![abi::INT, abi::INT], vec![abi::INT]]);

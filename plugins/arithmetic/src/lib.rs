@@ -1,8 +1,9 @@
 //! The bundled arithmetic plugin.
 //!
-//! Every method takes ints, 64-bit ints (i8) and doubles. The widest operand decides: two ints give an int, an i8
-//! gives an i8, a double gives a double. A result that its type cannot hold is a fault, never a wrong number.
-//! The rules of each operation stand in the module `number`; this file says what clients see.
+//! Every method takes ints, 64-bit ints (i8) and doubles. The widest operand decides: two ints give
+//! an int, an i8 gives an i8, a double gives a double. A result that its type cannot hold is a
+//! fault, never a wrong number. The rules of each operation stand in the module `number`; this file
+//! says what clients see.
 #![forbid(unsafe_code)]
 
 mod number;
@@ -12,7 +13,8 @@ use number::Number;
 
 /// Adds two numbers.
 ///
-/// Two ints give an int. If either is an i8 the sum is an i8; if either is a double the sum is a double.
+/// Two ints give an int. If either is an i8 the sum is an i8; if either is a double the sum is a
+/// double.
 #[method(idempotent, quick, signatures("int(int, int)", "i8(i8, i8)", "double(double, double)"))]
 fn add(a: Number, b: Number) -> Result<Number, Fault> {
     a.add(b)
@@ -20,7 +22,8 @@ fn add(a: Number, b: Number) -> Result<Number, Fault> {
 
 /// Subtracts the second number from the first.
 ///
-/// Two ints give an int. If either is an i8 the result is an i8; if either is a double it is a double.
+/// Two ints give an int. If either is an i8 the result is an i8; if either is a double it is a
+/// double.
 #[method(idempotent, quick, signatures("int(int, int)", "i8(i8, i8)", "double(double, double)"))]
 fn subtract(a: Number, b: Number) -> Result<Number, Fault> {
     a.subtract(b)
@@ -28,14 +31,19 @@ fn subtract(a: Number, b: Number) -> Result<Number, Fault> {
 
 /// Multiplies two numbers.
 ///
-/// Two ints give an int. If either is an i8 the product is an i8; if either is a double it is a double.
+/// Two ints give an int. If either is an i8 the product is an i8; if either is a double it is a
+/// double.
 #[method(idempotent, quick, signatures("int(int, int)", "i8(i8, i8)", "double(double, double)"))]
 fn multiply(a: Number, b: Number) -> Result<Number, Fault> {
     a.multiply(b)
 }
 
 /// Divides the first number by the second. The result is always a double: 7 / 2 is 3.5.
-#[method(idempotent, quick, signatures("double(int, int)", "double(i8, i8)", "double(double, double)"))]
+#[method(
+    idempotent,
+    quick,
+    signatures("double(int, int)", "double(i8, i8)", "double(double, double)")
+)]
 fn divide(a: Number, b: Number) -> Result<f64, Fault> {
     a.divide(b)
 }

@@ -1,7 +1,7 @@
 //! One number of a client, and the arithmetic of three types: int, i8 and double.
 //!
-//! Must not know of methods. Every operation answers in the widest type of its operands, or with a fault that says
-//! what was computed and why there is no answer.
+//! Must not know of methods. Every operation answers in the widest type of its operands, or with a
+//! fault that says what was computed and why there is no answer.
 
 use hotcall_plugin::{Arena, Built, Fault, FromValue, IntoValue, Mismatch, Tree, Type, View};
 use std::fmt;
@@ -32,7 +32,9 @@ impl FromValue<'_> for Number {
             View::Int(int) => Ok(Self::Int(int)),
             View::Long(long) => Ok(Self::Long(long)),
             View::Double(double) if double.is_finite() => Ok(Self::Double(double)),
-            View::Double(double) => Err(Mismatch::because(format!("wants a finite double, got {double}"))),
+            View::Double(double) => {
+                Err(Mismatch::because(format!("wants a finite double, got {double}")))
+            }
             other => Err(Mismatch::new("int, i8 or double", &other)),
         }
     }
@@ -102,7 +104,8 @@ impl Number {
         if other.is_zero() {
             return Err(Fault::invalid_params(format!("{self} modulo {other}: modulo by zero")));
         }
-        // The least integer modulo -1 is 0, though its quotient overflows: hence the wrapping remainder.
+        // The least integer modulo -1 is 0, though its quotient overflows: hence the wrapping
+        // remainder.
         Ok(match self.with(other) {
             Pair::Int(a, b) => {
                 let rest = a.wrapping_rem(b);
@@ -133,9 +136,9 @@ impl Number {
             _ if self.is_zero() && exponent.as_double() < 0.0 => {
                 Err(Fault::invalid_params(format!("{}: zero has no negative power", what())))
             }
-            Pair::Double(base, power) if base < 0.0 && power.fract() != 0.0 => {
-                Err(Fault::invalid_params(format!("{}: a negative number has no such power", what())))
-            }
+            Pair::Double(base, power) if base < 0.0 && power.fract() != 0.0 => Err(
+                Fault::invalid_params(format!("{}: a negative number has no such power", what())),
+            ),
             Pair::Int(..) | Pair::Long(..) | Pair::Double(..) => {
                 double(self.as_double().powf(exponent.as_double()), what)
             }
@@ -188,7 +191,8 @@ impl Number {
     }
 }
 
-/// The sum in the widest type of all numbers; the order of ints does not matter, for only the total must fit.
+/// The sum in the widest type of all numbers; the order of ints does not matter, for only the total
+/// must fit.
 pub(crate) fn sum(numbers: &[Number]) -> Result<Number, Fault> {
     let what = || format!("the sum of {} numbers", numbers.len());
     if numbers.iter().any(|number| matches!(number, Number::Double(_))) {
@@ -202,7 +206,8 @@ pub(crate) fn sum(numbers: &[Number]) -> Result<Number, Fault> {
     }
 }
 
-/// The mean as a double. Ints are added exactly, so that it is off by no more than the last rounding.
+/// The mean as a double. Ints are added exactly, so that it is off by no more than the last
+/// rounding.
 pub(crate) fn mean(numbers: &[Number]) -> Result<f64, Fault> {
     if numbers.is_empty() {
         return Err(Fault::invalid_params("an empty array has no mean"));
@@ -245,7 +250,8 @@ fn narrow(wide: i64) -> Option<i32> {
 }
 
 fn int(result: Option<i32>, what: impl Fn() -> String) -> Result<Number, Fault> {
-    let too_wide = || Fault::invalid_params(format!("{} exceeds a 32-bit int; pass i8 or double", what()));
+    let too_wide =
+        || Fault::invalid_params(format!("{} exceeds a 32-bit int; pass i8 or double", what()));
     result.map(Number::Int).ok_or_else(too_wide)
 }
 

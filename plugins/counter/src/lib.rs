@@ -1,7 +1,7 @@
 //! The bundled counter plugin: one count, which the next version of the plugin takes over.
 //!
-//! It shows the two halves of a hand-over: what is saved has a version of its own, and what is loaded is checked as
-//! anything from outside is.
+//! It shows the two halves of a hand-over: what is saved has a version of its own, and what is
+//! loaded is checked as anything from outside is.
 #![forbid(unsafe_code)]
 
 use hotcall_plugin::{Fault, Handover, Host, State, Value, method, plugin};
@@ -29,7 +29,9 @@ impl Handover for Counter {
     fn load(&self, version: u32, state: Value) -> Result<(), Fault> {
         if version != Self::VERSION {
             let (ours, theirs) = (Self::VERSION, version);
-            return Err(Fault::error(format!("the state has version {theirs}; this plugin knows {ours}")));
+            return Err(Fault::error(format!(
+                "the state has version {theirs}; this plugin knows {ours}"
+            )));
         }
         let count = match state.get("count") {
             Some(Value::Int(count)) => i64::from(*count),
@@ -48,7 +50,9 @@ impl Counter {
     #[method(name = "counter.increment", signatures("int()", "int(int)", "i8(i8)"))]
     fn increment(&self, by: Option<i64>) -> Result<Value, Fault> {
         let by = by.unwrap_or(1);
-        let added = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_add(by));
+        let added = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_add(by));
         // It is what it was before; the sum is known not to overflow.
         added.map(|before| number(before.wrapping_add(by))).map_err(|count| {
             Fault::new(OUT_OF_RANGE, format!("{count} and {by} are more than a count can be"))
@@ -104,7 +108,11 @@ mod tests {
         assert_eq!(counter.increment(None), Ok(Value::Long(1 << 31)));
         let fault = counter.increment(Some(i64::MAX)).unwrap_err();
         assert_eq!(fault.code(), Some(OUT_OF_RANGE));
-        assert_eq!(counter.value(), Value::Long(1 << 31), "a count that cannot be added to stays as it is");
+        assert_eq!(
+            counter.value(),
+            Value::Long(1 << 31),
+            "a count that cannot be added to stays as it is"
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! The bundled interop plugin: methods that answer with what they are given, for the author of a client to see what
-//! arrives.
+//! The bundled interop plugin: methods that answer with what they are given, for the author of a
+//! client to see what arrives.
 //!
-//! `interopEchoTests.*` are the methods of the suite that the toolkits of 2001 agreed upon; the test programs of
-//! xmlrpc-epi, xmlrpc-c, Frontier and phpxmlrpc call them. `interop.*` is for what that suite did not know.
+//! `interopEchoTests.*` are the methods of the suite that the toolkits of 2001 agreed upon; the
+//! test programs of xmlrpc-epi, xmlrpc-c, Frontier and phpxmlrpc call them. `interop.*` is for what
+//! that suite did not know.
 #![forbid(unsafe_code)]
 
 mod toolkit;
@@ -65,7 +66,8 @@ fn no_in_params() -> i32 {
     42
 }
 
-/// What answers: toolkitDocsUrl, toolkitName, toolkitVersion and toolkitOperatingSystem, all strings.
+/// What answers: toolkitDocsUrl, toolkitName, toolkitVersion and toolkitOperatingSystem, all
+/// strings.
 #[method(name = "interopEchoTests.whichToolkit", idempotent, quick)]
 fn which_toolkit() -> Toolkit {
     Toolkit::hotcall()
@@ -86,9 +88,9 @@ fn echo_fault(code: i32, text: &str) -> Result<(), Fault> {
 plugin! {
     name: "interop",
     methods: [
-        echo_string, echo_integer, echo_float, echo_boolean, echo_base64, echo_date, echo_struct, echo_string_array,
-        echo_integer_array, echo_float_array, echo_struct_array, echo_value, echo_void, no_in_params,
-        which_toolkit, echo_i8, echo_nil, echo_array, types_of, echo_fault,
+        echo_string, echo_integer, echo_float, echo_boolean, echo_base64, echo_date, echo_struct,
+        echo_string_array, echo_integer_array, echo_float_array, echo_struct_array, echo_value,
+        echo_void, no_in_params, which_toolkit, echo_i8, echo_nil, echo_array, types_of, echo_fault,
     ],
 }
 

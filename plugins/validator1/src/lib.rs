@@ -1,8 +1,10 @@
-//! The bundled validator1 plugin: the eight methods of the XML-RPC validation suite that UserLand published in 2001.
+//! The bundled validator1 plugin: the eight methods of the XML-RPC validation suite that UserLand
+//! published in 2001.
 //!
-//! Clients of every language are tested with them, so names, members and results are exactly the suite's. What the
-//! suite leaves open is decided here: a sum or product that an int does not hold is a fault, and the array of
-//! `moderateSizeArrayCheck` may have any size but none, because some testers draw a little outside of 100 to 200.
+//! Clients of every language are tested with them, so names, members and results are exactly the
+//! suite's. What the suite leaves open is decided here: a sum or product that an int does not hold
+//! is a fault, and the array of `moderateSizeArrayCheck` may have any size but none, because some
+//! testers draw a little outside of 100 to 200.
 #![forbid(unsafe_code)]
 
 mod shapes;
@@ -20,7 +22,8 @@ fn array_of_structs(structs: Vec<Curly>) -> Result<i32, Fault> {
 
 /// Counts the characters of a text that XML treats specially.
 ///
-/// The struct has ctLeftAngleBrackets, ctRightAngleBrackets, ctAmpersands, ctApostrophes and ctQuotes.
+/// The struct has ctLeftAngleBrackets, ctRightAngleBrackets, ctAmpersands, ctApostrophes and
+/// ctQuotes.
 #[method(name = "validator1.countTheEntities", idempotent)]
 fn count_the_entities(text: &str) -> Result<Entities, Fault> {
     Entities::of(text)
@@ -38,7 +41,8 @@ fn echo_struct(any: Members) -> Members {
     any
 }
 
-/// Answers with an array of its six parameters: an int, a boolean, a string, a double, a dateTime and a base64.
+/// Answers with an array of its six parameters: an int, a boolean, a string, a double, a dateTime
+/// and a base64.
 #[method(name = "validator1.manyTypesTest", idempotent)]
 fn many_types<'a>(
     number: i32,
@@ -60,7 +64,8 @@ fn moderate_size_array(strings: Vec<&str>) -> Result<String, Fault> {
     }
 }
 
-/// Adds moe, larry and curly of April 1, 2000, in a calendar of structs: years, in them months, in them days.
+/// Adds moe, larry and curly of April 1, 2000, in a calendar of structs: years, in them months, in
+/// them days.
 ///
 /// Months and days are named by two digits: the three ints are in the member 01 of 04 of 2000.
 #[method(name = "validator1.nestedStructTest", idempotent)]
@@ -76,14 +81,15 @@ fn simple_struct_return(number: i32) -> Result<Multiples, Fault> {
 
 fn sum(numbers: impl Iterator<Item = i32>) -> Result<i32, Fault> {
     let total: i64 = numbers.map(i64::from).sum();
-    i32::try_from(total).map_err(|_| Fault::invalid_params(format!("the sum, {total}, exceeds a 32-bit int")))
+    i32::try_from(total)
+        .map_err(|_| Fault::invalid_params(format!("the sum, {total}, exceeds a 32-bit int")))
 }
 
 plugin! {
     name: "validator1",
     methods: [
-        array_of_structs, count_the_entities, easy_struct, echo_struct, many_types, moderate_size_array,
-        nested_struct, simple_struct_return,
+        array_of_structs, count_the_entities, easy_struct, echo_struct, many_types,
+        moderate_size_array, nested_struct, simple_struct_return,
     ],
 }
 
@@ -106,7 +112,10 @@ mod tests {
     #[test]
     fn only_the_total_must_fit() {
         let most = || Curly { curly: Some(i32::MAX) };
-        assert_eq!(array_of_structs(vec![most(), most(), Curly { curly: Some(-i32::MAX) }]), Ok(i32::MAX));
+        assert_eq!(
+            array_of_structs(vec![most(), most(), Curly { curly: Some(-i32::MAX) }]),
+            Ok(i32::MAX)
+        );
         let fault = array_of_structs(vec![most(), most()]).unwrap_err();
         assert_eq!(fault.message(), "the sum, 4294967294, exceeds a 32-bit int");
     }
@@ -114,9 +123,14 @@ mod tests {
     #[test]
     fn each_entity_is_counted_for_itself() {
         let counts = count_the_entities("<<a>&&& it's \"x\"\" é").unwrap();
-        let Entities { left_angle_brackets, right_angle_brackets, ampersands, apostrophes, quotes } = counts;
         assert_eq!(
-            [left_angle_brackets, right_angle_brackets, ampersands, apostrophes, quotes],
+            [
+                counts.left_angle_brackets,
+                counts.right_angle_brackets,
+                counts.ampersands,
+                counts.apostrophes,
+                counts.quotes,
+            ],
             [2, 1, 3, 1, 3]
         );
     }

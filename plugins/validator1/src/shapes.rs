@@ -1,4 +1,5 @@
-//! The structs of the suite, by the names that its clients give their members. Must not know of methods.
+//! The structs of the suite, by the names that its clients give their members. Must not know of
+//! methods.
 
 use hotcall_plugin::{Fault, FromValue, IntoValue};
 
@@ -61,7 +62,8 @@ pub(crate) struct Entities {
 impl Entities {
     pub(crate) fn of(text: &str) -> Result<Self, Fault> {
         let count = |c| {
-            let too_many = |_| Fault::invalid_params(format!("the text has more {c} than an int can count"));
+            let too_many =
+                |_| Fault::invalid_params(format!("the text has more {c} than an int can count"));
             i32::try_from(text.matches(c).count()).map_err(too_many)
         };
         Ok(Self {
@@ -85,7 +87,8 @@ pub(crate) struct Multiples {
 impl Multiples {
     pub(crate) fn of(number: i32) -> Result<Self, Fault> {
         let times = |factor| {
-            let too_large = || Fault::invalid_params(format!("{number} times {factor} exceeds a 32-bit int"));
+            let too_large =
+                || Fault::invalid_params(format!("{number} times {factor} exceeds a 32-bit int"));
             number.checked_mul(factor).ok_or_else(too_large)
         };
         Ok(Self { times10: times(10)?, times100: times(100)?, times1000: times(1_000)? })

@@ -1,5 +1,6 @@
 // xmlrpc-c's Abyss, as a peer of the bench `speed`. It has no TLS; system.multicall is its own.
-//   cc abyss.c -lxmlrpc_server_abyss -lxmlrpc_server -lxmlrpc_abyss -lxmlrpc -lxmlrpc_util && ./a.out
+//   cc abyss.c -lxmlrpc_server_abyss -lxmlrpc_server -lxmlrpc_abyss -lxmlrpc -lxmlrpc_util
+//   ./a.out
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -54,7 +55,8 @@ static xmlrpc_value *structs(xmlrpc_env *env, xmlrpc_value *params, void *info, 
     for (int n = 0; n < STRUCTS && !env->fault_occurred; n++) {
         char name[32];
         snprintf(name, sizeof name, "name %d", n);
-        xmlrpc_value *const one = xmlrpc_build_value(env, "{s:i,s:s,s:d}", "id", n, "name", name, "value", n + 0.5);
+        xmlrpc_value *const one = xmlrpc_build_value(env, "{s:i,s:s,s:d}", "id", n, "name", name,
+                                                     "value", n + 0.5);
         if (!env->fault_occurred) {
             xmlrpc_array_append_item(env, all, one);
             xmlrpc_DECREF(one);
@@ -79,9 +81,11 @@ static xmlrpc_value *block10ms(xmlrpc_env *env, xmlrpc_value *params, void *info
 // A socket on a free port of loopback, on which Abyss listens.
 static int bound(struct sockaddr_in *address) {
     socklen_t len = sizeof *address;
-    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)address, len) != 0 || listen(fd, CONNECTIONS_MAX) != 0 ||
+    if (fd < 0 || bind(fd, (struct sockaddr *)address, len) != 0 ||
+        listen(fd, CONNECTIONS_MAX) != 0 ||
         getsockname(fd, (struct sockaddr *)address, &len) != 0) {
         perror("no socket");
         exit(1);

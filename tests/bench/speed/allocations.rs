@@ -1,6 +1,10 @@
-//! What a whole `add` over a kept connection without TLS allocates in the server, from its first byte to the answer's last. The server
-//! runs in this process for that, where what it allocates can be counted.
-#![allow(unsafe_code, reason = "an allocator is one by an unsafe trait; each call is passed on as it came")]
+//! What a whole `add` over a kept connection without TLS allocates in the server, from its first
+//! byte to the answer's last. The server runs in this process for that, where what it allocates can
+//! be counted.
+#![allow(
+    unsafe_code,
+    reason = "an allocator is one by an unsafe trait; each call is passed on as it came"
+)]
 
 use crate::documents;
 use crate::load::{Caller, Way};
@@ -70,7 +74,8 @@ fn count_at(target: &Target) -> Result<PerCall, String> {
     Ok(PerCall { count, bytes })
 }
 
-/// The system's allocator, which counts now and then. Otherwise it looks at one flag, of which no other measurement here notices anything.
+/// The system's allocator, which counts now and then. Otherwise it looks at one flag, of which no
+/// other measurement here notices anything.
 struct Counting;
 
 #[global_allocator]
@@ -92,7 +97,8 @@ fn count(bytes: usize) {
     }
 }
 
-// SAFETY: every call goes to the system's allocator, which keeps the contract; counting allocates nothing and cannot unwind.
+// SAFETY: every call goes to the system's allocator, which keeps the contract; counting allocates
+// nothing and cannot unwind.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());

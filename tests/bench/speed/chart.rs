@@ -30,8 +30,12 @@ pub fn draw(measured: &Measured) -> String {
             .filter(|peer| peer.is_tls == is_tls)
             .filter_map(|peer| bar_of(measured, &workload, peer))
             .collect();
-        write!(body, "<text x='0' y='{:.0}' class='title'>{title}: calls/s</text>", y + TITLE - 14.0)
-            .expect("a string takes it");
+        write!(
+            body,
+            "<text x='0' y='{:.0}' class='title'>{title}: calls/s</text>",
+            y + TITLE - 14.0
+        )
+        .expect("a string takes it");
         y += TITLE;
         let most = bars.iter().map(|bar| bar.most).fold(1.0, f64::max);
         for bar in &bars {
@@ -41,10 +45,11 @@ pub fn draw(measured: &Measured) -> String {
     }
     let height = y + 10.0;
     format!(
-        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' height='{height}'>\
-         <style>text{{font:13px sans-serif;fill:#222}}.title{{font-weight:bold}}.spread{{stroke:#222}}\
-         .ours{{fill:#c2410c}}.limit{{fill:#9ca3af}}.other{{fill:#60a5fa}}</style>\
-         <rect width='100%' height='100%' fill='#fff'/>{body}</svg>\n"
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' \
+         width='{WIDTH}' height='{height}'>\
+         <style>text{{font:13px sans-serif;fill:#222}}.title{{font-weight:bold}}\
+         .spread{{stroke:#222}}.ours{{fill:#c2410c}}.limit{{fill:#9ca3af}}.other{{fill:#60a5fa}}\
+         </style><rect width='100%' height='100%' fill='#fff'/>{body}</svg>\n"
     )
 }
 

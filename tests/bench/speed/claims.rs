@@ -7,8 +7,8 @@ use crate::inside::Inside;
 use crate::machine::Machine;
 use crate::memory::{IDLE, Memory};
 use crate::plan::{
-    ABYSS, ADD_16, ADD_256, DXR_PLAIN, DXR_TLS, HOTCALL_PLAIN, HOTCALL_TLS, NEW_FULL, NGINX_TLS, PYTHON_TLS,
-    Peer, Workload,
+    ABYSS, ADD_16, ADD_256, DXR_PLAIN, DXR_TLS, HOTCALL_PLAIN, HOTCALL_TLS, NEW_FULL, NGINX_TLS,
+    PYTHON_TLS, Peer, Workload,
 };
 use crate::rounds::Measured;
 use crate::samples::Samples;
@@ -72,7 +72,9 @@ impl Results {
         }
         claims.push(self.ratio(&NEW_FULL, &HOTCALL_TLS, &NGINX_TLS, 0.8));
         let decoders = &self.decoders;
-        for (name, other, least) in [("dxr", &decoders.dxr, 5.0), ("Python", &decoders.python, 30.0)] {
+        for (name, other, least) in
+            [("dxr", &decoders.dxr, 5.0), ("Python", &decoders.python, 30.0)]
+        {
             let ratios = other.ratios_to(&decoders.hotcall);
             claims.push(at_least("100,000 ints decoded".to_owned(), name, ratios, least));
         }
@@ -122,7 +124,9 @@ fn below(what: &str, most: f64, unit: &str, got: Samples) -> Claim {
 
 fn verdict(got: &Samples, is_within: impl FnOnce(f64) -> bool) -> Verdict {
     match (got.void().first(), got.median()) {
-        (Some(why), _) => Verdict::Void(format!("{} of {} rounds: {why}", got.void().len(), got.count())),
+        (Some(why), _) => {
+            Verdict::Void(format!("{} of {} rounds: {why}", got.void().len(), got.count()))
+        }
         (None, None) => Verdict::Void("it was not measured".to_owned()),
         (None, Some(median)) if is_within(median) => Verdict::Reached,
         (None, Some(_)) => Verdict::Missed,

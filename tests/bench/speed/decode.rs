@@ -43,8 +43,12 @@ fn ours(document: &str, time: Duration) -> f64 {
     let (began, mut count) = (Instant::now(), 0);
     while began.elapsed() < time {
         Store::with(|store| {
-            let call =
-                decode_call_in(black_box(document.as_bytes()), &DecodeLimits::default(), store, &Unlimited);
+            let call = decode_call_in(
+                black_box(document.as_bytes()),
+                &DecodeLimits::default(),
+                store,
+                &Unlimited,
+            );
             black_box(call.unwrap().params.items());
         });
         count += 1;

@@ -1,5 +1,5 @@
-//! Dispatch without XML: the registry's lookup, the call through the ABI, and the arena. The parameters are as a client's call is
-//! decoded.
+//! Dispatch without XML: the registry's lookup, the call through the ABI, and the arena. The
+//! parameters are as a client's call is decoded.
 
 use crate::documents;
 use crate::samples::Samples;
@@ -19,7 +19,8 @@ pub fn measure() -> Samples {
     let add = documents::add();
     Store::with(|store| {
         let call =
-            decode_call_in(add.document.as_bytes(), &DecodeLimits::default(), store, &Unlimited).unwrap();
+            decode_call_in(add.document.as_bytes(), &DecodeLimits::default(), store, &Unlimited)
+                .unwrap();
         batches(call.params.items())
     })
 }

@@ -45,7 +45,10 @@ pub fn structs() -> Exchange {
         ];
         Value::Struct(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     };
-    Exchange { document: call("structs", &[]), result: Value::Array((0..STRUCTS).map(item).collect()) }
+    Exchange {
+        document: call("structs", &[]),
+        result: Value::Array((0..STRUCTS).map(item).collect()),
+    }
 }
 
 /// Bytes that come back.
@@ -98,7 +101,8 @@ pub fn block() -> Exchange {
 
 /// A text of which the whole document has so many bytes, and its length.
 pub fn length(document_bytes: usize) -> Exchange {
-    let document = |text: &str| call("length", &[format!("<value><string>{text}</string></value>\n")]);
+    let document =
+        |text: &str| call("length", &[format!("<value><string>{text}</string></value>\n")]);
     let length = document_bytes - document("").len();
     Exchange { document: document(&"x".repeat(length)), result: Value::from(length as i64) }
 }

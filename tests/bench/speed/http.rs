@@ -1,5 +1,5 @@
-//! One connection of a client: HTTP/1.1 over TCP or TLS, as little of it as the peers' answers need, so that the client takes little of
-//! the processor that it shares with the server.
+//! One connection of a client: HTTP/1.1 over TCP or TLS, as little of it as the peers' answers
+//! need, so that the client takes little of the processor that it shares with the server.
 
 use crate::target::Target;
 use openssl::ssl::{ShutdownState, SslConnector, SslSession, SslStream};
@@ -22,8 +22,8 @@ trait Stream: Read + Write {
 impl Stream for TcpStream {}
 
 impl Stream for SslStream<TcpStream> {
-    /// Without this OpenSSL takes the connection for one that failed, and its session is never resumed. Nothing is sent, as with many
-    /// clients.
+    /// Without this OpenSSL takes the connection for one that failed, and its session is never
+    /// resumed. Nothing is sent, as with many clients.
     fn end(&mut self) {
         self.set_shutdown(ShutdownState::SENT | ShutdownState::RECEIVED);
     }
@@ -57,8 +57,13 @@ impl Connection {
     /// Connects, and shakes hands if it is with TLS.
     ///
     /// # Errors
-    /// The connection or the handshake failed, or the handshake came to something else than it should.
-    pub fn open(target: &Target, connector: &SslConnector, session: Option<&SslSession>) -> Result<Self> {
+    /// The connection or the handshake failed, or the handshake came to something else than it
+    /// should.
+    pub fn open(
+        target: &Target,
+        connector: &SslConnector,
+        session: Option<&SslSession>,
+    ) -> Result<Self> {
         let stream = TcpStream::connect(&target.address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(WAIT_MAX))?;
@@ -70,8 +75,9 @@ impl Connection {
         if let Some(session) = session {
             super::tickets::offer(&mut configured, session)?;
         }
-        let stream =
-            configured.connect("localhost", stream).map_err(|error| Error::other(error.to_string()))?;
+        let stream = configured
+            .connect("localhost", stream)
+            .map_err(|error| Error::other(error.to_string()))?;
         super::pinned::check(stream.ssl()).map_err(Error::other)?;
         let is_resumed = stream.ssl().session_reused();
         Ok(Self::on(stream, is_resumed))
@@ -104,7 +110,8 @@ impl Connection {
             let status = head.lines().next().unwrap_or_default();
             return Err(Error::other(format!("the peer answered {status}")));
         }
-        let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let field =
+            |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let is_last = field("connection:") == Some("close");
         let length = match field("content-length:").map(str::parse) {
             Some(Ok(length)) if length <= REPLY_BYTES_MAX => Length::Known(length),

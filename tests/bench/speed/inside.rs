@@ -1,4 +1,5 @@
-//! What Hotcall does while it is under load: its system calls for each answer, and where its processor time goes. perf looks at it.
+//! What Hotcall does while it is under load: its system calls for each answer, and where its
+//! processor time goes. perf looks at it.
 
 use crate::documents::{self, Exchange};
 use crate::peers::Programs;
@@ -28,7 +29,8 @@ const ALL: &str = "raw_syscalls:sys_enter";
 const SHORT_S: u64 = 2;
 const LONG_S: u64 = 4;
 const WARM_UP: Duration = Duration::from_secs(1);
-/// Runs a command and waits until the server has closed its connections too, or they would be in one run and not in another.
+/// Runs a command and waits until the server has closed its connections too, or they would be in
+/// one run and not in another.
 const LINGERING: &str = "\"$@\"; status=$?; sleep 0.3; exit $status";
 /// How often in a second the profile looks: no multiple of anything that a server does regularly.
 const LOOKS_PER_SECOND: &str = "999";
@@ -37,7 +39,8 @@ const PROFILED: usize = 16;
 
 /// What was seen, or why nothing was.
 pub struct Inside {
-    /// For each load, what it is, and how often each of [`CALLS`] and any other was made for an answer.
+    /// For each load, what it is, and how often each of [`CALLS`] and any other was made for an
+    /// answer.
     pub calls: Result<Vec<(String, Vec<f64>)>, String>,
     /// Shares of processor time in percent, by whose code ran.
     pub profile: Result<Vec<(&'static str, f64)>, String>,
@@ -52,11 +55,15 @@ struct Load<'a> {
 }
 
 impl Inside {
-    /// Looks, on a server of its own. Without perf, or where it is not permitted, there is nothing to see.
+    /// Looks, on a server of its own. Without perf, or where it is not permitted, there is nothing
+    /// to see.
     pub fn look(programs: &Programs) -> Self {
         let server = programs.setup(true, "").start();
         let profiled = Load::of(&server, &documents::add(), PROFILED);
-        Self { calls: calls(programs, &server), profile: profiled.and_then(|load| load.profile(programs)) }
+        Self {
+            calls: calls(programs, &server),
+            profile: profiled.and_then(|load| load.profile(programs)),
+        }
     }
 }
 
@@ -65,7 +72,10 @@ fn calls(programs: &Programs, server: &Server) -> Result<Vec<(String, Vec<f64>)>
     for (name, exchange) in [("`add`", documents::add()), ("by a worker", documents::identity())] {
         for connections in [16, 256] {
             let load = Load::of(server, &exchange, connections)?;
-            columns.push((format!("{name}, {connections} connections"), load.calls_per_answer(programs)?));
+            columns.push((
+                format!("{name}, {connections} connections"),
+                load.calls_per_answer(programs)?,
+            ));
         }
     }
     Ok(columns)
@@ -84,7 +94,9 @@ impl<'a> Load<'a> {
         let (long_replies, long) = self.count(programs, LONG_S)?;
         let replies = long_replies - short_replies;
         if replies <= 0.0 {
-            return Err(format!("{LONG_S} s had {long_replies} answers, and {SHORT_S} s {short_replies}"));
+            return Err(format!(
+                "{LONG_S} s had {long_replies} answers, and {SHORT_S} s {short_replies}"
+            ));
         }
         Ok(long.iter().zip(short).map(|(long, short)| (long - short) / replies).collect())
     }
@@ -95,7 +107,8 @@ impl<'a> Load<'a> {
         let mut perf = Command::new("perf");
         let named = CALLS.map(|(call, _)| format!("syscalls:sys_enter_{call}"));
         let events = named.iter().map(String::as_str).chain([ALL]).collect::<Vec<_>>();
-        perf.args(["stat", "--field-separator", ";", "--event", &events.join(","), "--output"]).arg(&file);
+        perf.args(["stat", "--field-separator", ";", "--event", &events.join(","), "--output"])
+            .arg(&file);
         let Counted { replies, .. } = self.under(perf, seconds)?;
         let text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
         let count = |event: &&str| {
@@ -113,7 +126,15 @@ impl<'a> Load<'a> {
         let file = programs.directory().join("perf.data");
         let mut perf = Command::new("perf");
         // Virtual machines have no counters in hardware.
-        perf.args(["record", "--quiet", "--event", "cpu-clock", "--freq", LOOKS_PER_SECOND, "--output"]);
+        perf.args([
+            "record",
+            "--quiet",
+            "--event",
+            "cpu-clock",
+            "--freq",
+            LOOKS_PER_SECOND,
+            "--output",
+        ]);
         self.under(perf.args([&file]), LONG_S)?;
         let mut report = Command::new("perf");
         report.args(["report", "--stdio", "--sort", "dso", "--input"]).arg(&file);
@@ -126,13 +147,20 @@ impl<'a> Load<'a> {
             shares.iter_mut().filter(|(name, _)| *name == owner).for_each(|(_, sum)| *sum += share);
         }
         if shares.iter().all(|(_, share)| *share == 0.0) {
-            return Err(format!("perf has no profile: {}", String::from_utf8_lossy(&output.stderr)));
+            return Err(format!(
+                "perf has no profile: {}",
+                String::from_utf8_lossy(&output.stderr)
+            ));
         }
         Ok(shares.to_vec())
     }
 
     /// Has perf look at the server from wrk's start until the end of its connections.
-    fn under(&self, mut perf: impl std::borrow::BorrowMut<Command>, seconds: u64) -> Result<Counted, String> {
+    fn under(
+        &self,
+        mut perf: impl std::borrow::BorrowMut<Command>,
+        seconds: u64,
+    ) -> Result<Counted, String> {
         let perf = perf.borrow_mut();
         let wrk = self.wrk.command(self.server.url(), self.connections, seconds);
         perf.args(["--pid", &self.server.pid().to_string(), "--", "sh", "-c", LINGERING, "sh"]);
@@ -146,7 +174,8 @@ impl<'a> Load<'a> {
     }
 }
 
-const OWNERS: [&str; 5] = ["the kernel", "OpenSSL", "the C library", "Hotcall", "the plugin and the rest"];
+const OWNERS: [&str; 5] =
+    ["the kernel", "OpenSSL", "the C library", "Hotcall", "the plugin and the rest"];
 
 /// Whose an object is, as perf names it.
 fn owner_of(object: &str) -> &'static str {

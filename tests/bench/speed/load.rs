@@ -1,5 +1,6 @@
-//! Our load generator, for what wrk cannot do: a new connection for each call, replies that are looked at, and times that are exact
-//! also where one call takes a second. A thread for each connection, each waiting for its answer.
+//! Our load generator, for what wrk cannot do: a new connection for each call, replies that are
+//! looked at, and times that are exact also where one call takes a second. A thread for each
+//! connection, each waiting for its answer.
 
 use crate::http::{Connection, Reply};
 use crate::target::Target;
@@ -68,7 +69,8 @@ impl<'a> Caller<'a> {
             Some(connection) => connection,
             none => {
                 let session = self.tickets.last().filter(|_| self.way == Way::Resumed);
-                let new = Connection::open(self.target, self.tickets.connector(), session.as_ref())?;
+                let new =
+                    Connection::open(self.target, self.tickets.connector(), session.as_ref())?;
                 self.full_handshakes += u64::from(!new.is_resumed());
                 none.insert(new)
             }
@@ -78,15 +80,17 @@ impl<'a> Caller<'a> {
 }
 
 impl Load<'_> {
-    /// Puts the load on for `warm_up` and then for `time`, and gives the calls per second of the latter.
+    /// Puts the load on for `warm_up` and then for `time`, and gives the calls per second of the
+    /// latter.
     ///
     /// # Errors
     /// What failed first: a measurement in which something fails is none.
     pub fn run(&self, warm_up: Duration, time: Duration) -> Result<f64, String> {
         let begin = Instant::now() + warm_up;
         thread::scope(|scope| {
-            let callers: Vec<_> =
-                (0..self.connections).map(|_| scope.spawn(|| self.call_until(begin, begin + time))).collect();
+            let callers: Vec<_> = (0..self.connections)
+                .map(|_| scope.spawn(|| self.call_until(begin, begin + time)))
+                .collect();
             let rates: Result<Vec<f64>, String> = callers
                 .into_iter()
                 .map(|caller| caller.join().unwrap_or_else(|_| Err("a caller panicked".to_owned())))
@@ -95,8 +99,8 @@ impl Load<'_> {
         })
     }
 
-    /// One caller's calls per second. What counts begins with its first call after `begin` and ends with the one under way at
-    /// `end`.
+    /// One caller's calls per second. What counts begins with its first call after `begin` and ends
+    /// with the one under way at `end`.
     fn call_until(&self, begin: Instant, end: Instant) -> Result<f64, String> {
         let mut caller = Caller::new(self.target, self.way)?;
         let request = self.target.post(self.document, self.way != Way::Kept);
@@ -111,7 +115,12 @@ impl Load<'_> {
     }
 
     /// Calls until then, and once at least.
-    fn call_while(&self, caller: &mut Caller<'_>, request: &[u8], until: Instant) -> Result<u64, String> {
+    fn call_while(
+        &self,
+        caller: &mut Caller<'_>,
+        request: &[u8],
+        until: Instant,
+    ) -> Result<u64, String> {
         let mut calls = 0;
         while calls == 0 || Instant::now() < until {
             let got = caller.call(request)?.body.len();

@@ -25,13 +25,16 @@ impl Taken {
     /// Until now: by everybody, and by this process and the children that it has waited for.
     pub fn now() -> Self {
         let stat = |file| fs::read_to_string(file).unwrap_or_default();
-        let numbers =
-            |text: &str| text.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<f64>>();
-        // user nice system idle iowait irq softirq steal, and guests, which are in user and nice already.
+        let numbers = |text: &str| {
+            text.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<f64>>()
+        };
+        // user nice system idle iowait irq softirq steal, and guests, which are in user and nice
+        // already.
         let machine = numbers(stat("/proc/stat").lines().next().unwrap_or_default());
-        let machine = |from: usize, count: usize| machine.iter().skip(from).take(count).sum::<f64>();
-        // The name, which may hold anything, ends with a parenthesis. utime is the 11th number behind it, and stime,
-        // cutime and cstime follow.
+        let machine =
+            |from: usize, count: usize| machine.iter().skip(from).take(count).sum::<f64>();
+        // The name, which may hold anything, ends with a parenthesis. utime is the 11th number
+        // behind it, and stime, cutime and cstime follow.
         let own = stat("/proc/self/stat");
         let own = numbers(own.rsplit_once(')').map_or("", |(_, numbers)| numbers));
         Self {
@@ -52,13 +55,19 @@ impl Machine {
             format!("{:.1} %", (part(&now) - part(since)) / (now.all - since.all) * 100.0)
         };
         self.0.extend([
-            ("of the processor time in the rounds: the bench, its servers and generators", share(|taken| taken.ours)),
+            (
+                "of the processor time in the rounds: the bench, its servers and generators",
+                share(|taken| taken.ours),
+            ),
             ("of it: nobody", share(|taken| taken.idle)),
             ("of it: stolen by the machine's host", share(|taken| taken.stolen)),
             ("of it: interrupts, which no process has", share(|taken| taken.interrupts)),
             (
-                "of it: others, which is what is left; below 0 if the kernel counts processes by finer steps than the machine",
-                share(|taken| taken.all - taken.idle - taken.stolen - taken.interrupts - taken.ours),
+                "of it: others, which is what is left; below 0 if the kernel counts processes by \
+                 finer steps than the machine",
+                share(|taken| {
+                    taken.all - taken.idle - taken.stolen - taken.interrupts - taken.ours
+                }),
             ),
         ]);
     }
@@ -77,7 +86,8 @@ pub fn describe(form: &Form) -> Machine {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let crates = ["dxr", "dxr_server", "dxr_client", "axum", "hyper", "reqwest", "tokio-openssl"];
     let dxr = locked("tests/bench/peers/dxr/Cargo.lock", &crates);
-    let npm = fs::read_to_string(repository().join("tests/foreign/node/package.json")).unwrap_or_default();
+    let npm = fs::read_to_string(repository().join("tests/foreign/node/package.json"))
+        .unwrap_or_default();
     let npm: serde_json::Value = serde_json::from_str(&npm).unwrap_or_default();
     let npm = npm["dependencies"]["xmlrpc"].as_str().unwrap_or("unknown").to_owned();
     let node = said(Command::new("node").arg("--version"));
@@ -103,7 +113,8 @@ pub fn describe(form: &Form) -> Machine {
     ])
 }
 
-/// The first line that a program prints, whatever its exit status: wrk's is 1 for its version, and nginx prints on standard error.
+/// The first line that a program prints, whatever its exit status: wrk's is 1 for its version, and
+/// nginx prints on standard error.
 fn said(command: &mut Command) -> String {
     let Ok(output) = command.output() else { return "unknown".to_owned() };
     let text = [output.stdout, output.stderr].concat();
@@ -126,10 +137,16 @@ fn load_average() -> String {
 
 /// The commit, and whether anything differs from it.
 fn commit() -> String {
-    let git = |arguments: &[&str]| said(Command::new("git").current_dir(repository()).args(arguments));
-    let sources = ["status", "--porcelain", "--untracked-files=no", "--", ".", ":!tests/bench/RESULTS.md"];
+    let git =
+        |arguments: &[&str]| said(Command::new("git").current_dir(repository()).args(arguments));
+    let sources =
+        ["status", "--porcelain", "--untracked-files=no", "--", ".", ":!tests/bench/RESULTS.md"];
     let is_changed = !matches!(git(&sources).as_str(), "" | "unknown");
-    format!("{}{}", git(&["rev-parse", "--short", "HEAD"]), if is_changed { ", with changes" } else { "" })
+    format!(
+        "{}{}",
+        git(&["rev-parse", "--short", "HEAD"]),
+        if is_changed { ", with changes" } else { "" }
+    )
 }
 
 /// The versions of crates in a lock file.

@@ -1,9 +1,14 @@
-//! How fast Hotcall is beside other servers on the same machine, in the same run, under the same load; and beside what nginx does with
-//! an answer that it need not compute. Writes RESULTS.md and a chart.
+//! How fast Hotcall is beside other servers on the same machine, in the same run, under the same
+//! load; and beside what nginx does with an answer that it need not compute. Writes RESULTS.md and
+//! a chart.
 //!
-//! `make bench`, or `make bench-short` for one round of short measurements, whose results go to `target/bench`.
-//! `--clients` measures the client libraries alone and prints their tables.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot run has nothing to report")]
+//! `make bench`, or `make bench-short` for one round of short measurements, whose results go to
+//! `target/bench`. `--clients` measures the client libraries alone and prints their tables.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a bench that cannot run has nothing to report"
+)]
 #![allow(clippy::indexing_slicing, reason = "as in tests")]
 
 mod allocations;
@@ -102,7 +107,8 @@ fn measure_clients(form: &Form) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs all of it. Servers end with the values that hold them, which a signal that ended the process at once would not drop.
+/// Runs all of it. Servers end with the values that hold them, which a signal that ended the
+/// process at once would not drop.
 fn measure(form: &Form) -> Result<Results, String> {
     let stop = Arc::<AtomicBool>::default();
     for signal in [SIGINT, SIGTERM] {
@@ -141,8 +147,11 @@ fn measure(form: &Form) -> Result<Results, String> {
 }
 
 fn write(form: &Form, results: &Results) -> Result<(), String> {
-    let directory =
-        if form.is_full { repository().join("tests/bench") } else { artifacts::target().join("bench") };
+    let directory = if form.is_full {
+        repository().join("tests/bench")
+    } else {
+        artifacts::target().join("bench")
+    };
     let text = report::text(results);
     println!("{text}");
     fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;

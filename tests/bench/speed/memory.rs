@@ -1,5 +1,5 @@
-//! Resident memory: of a server that does nothing, of connections that do nothing, the most for one large request, and what stays of
-//! many.
+//! Resident memory: of a server that does nothing, of connections that do nothing, the most for one
+//! large request, and what stays of many.
 
 use crate::documents;
 use crate::load::{Caller, Way};
@@ -33,7 +33,8 @@ pub struct Memory {
     pub connection_kb: [f64; 2],
     /// Of each shape.
     pub peaks: Vec<Peak>,
-    /// Of one server before it got all shapes, one after the other, and when it has done nothing for a while after them, in MB.
+    /// Of one server before it got all shapes, one after the other, and when it has done nothing
+    /// for a while after them, in MB.
     pub around_all_mb: [f64; 2],
 }
 
@@ -58,7 +59,10 @@ impl Memory {
         let server = programs.setup(true, "").start();
         let idle = Idle::hold(&server, IDLE, &documents::add().document, |answer| answer.is_int(5));
         if idle.served != IDLE {
-            return Err(format!("of {IDLE} idle connections only {} were still served", idle.served));
+            return Err(format!(
+                "of {IDLE} idle connections only {} were still served",
+                idle.served
+            ));
         }
         drop(server);
         Ok(Self {
@@ -72,10 +76,13 @@ impl Memory {
 }
 
 fn resident_idle(programs: &Programs) -> Result<Resident, String> {
-    let setup = Setup::new().program(programs.hotcall()).log("warn").plugin("text-c.so", artifacts::text_c());
-    let setup = BUNDLED
-        .iter()
-        .fold(setup, |setup, name| setup.plugin(&format!("lib{name}.so"), &artifacts::release(name, &[])));
+    let setup = Setup::new()
+        .program(programs.hotcall())
+        .log("warn")
+        .plugin("text-c.so", artifacts::text_c());
+    let setup = BUNDLED.iter().fold(setup, |setup, name| {
+        setup.plugin(&format!("lib{name}.so"), &artifacts::release(name, &[]))
+    });
     let server = setup.start();
     thread::sleep(SETTLE);
     // Plugins are loaded from copies, which are in the state directory.
@@ -105,7 +112,8 @@ fn around_all(programs: &Programs) -> Result<[f64; 2], String> {
     let (server, target) = warm(programs)?;
     let before = status_mb(server.pid(), "VmRSS:")?;
     for shape in (0..TURNS).flat_map(|_| &SHAPES) {
-        look_at_one(&target, &(shape.exchange)()).map_err(|why| format!("{}: {why}", shape.what))?;
+        look_at_one(&target, &(shape.exchange)())
+            .map_err(|why| format!("{}: {why}", shape.what))?;
     }
     thread::sleep(SETTLE);
     Ok([before, status_mb(server.pid(), "VmRSS:")?])

@@ -12,11 +12,16 @@ use std::time::{Duration, Instant};
 
 const POLL: Duration = Duration::from_millis(5);
 
-/// Starts one with a directory of its own below `directory`, and waits until it listens: where, and its process.
+/// Starts one with a directory of its own below `directory`, and waits until it listens: where, and
+/// its process.
 ///
 /// # Errors
 /// It does not come to that.
-pub fn start(directory: &Path, reply: &str, tls: Option<&Issued>) -> Result<(String, Process), String> {
+pub fn start(
+    directory: &Path,
+    reply: &str,
+    tls: Option<&Issued>,
+) -> Result<(String, Process), String> {
     // nginx does not say which port it has got, so it is told one that was free a moment before.
     let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap();
     let directory = directory.join(format!("nginx-{}", address.port()));
@@ -43,7 +48,10 @@ fn config(address: &str, reply: &str, tls: Option<&Issued>) -> String {
     let reply = reply.replace('\\', "\\\\").replace('\'', "\\'");
     let listen = if tls.is_some() { "ssl" } else { "" };
     let certificate = tls.map_or_else(String::new, |Issued { cert, key }| {
-        format!("ssl_protocols TLSv1.2 TLSv1.3;\nssl_certificate {cert:?};\nssl_certificate_key {key:?};\n")
+        format!(
+            "ssl_protocols TLSv1.2 TLSv1.3;\nssl_certificate {cert:?};\n\
+             ssl_certificate_key {key:?};\n"
+        )
     });
     format!(
         "daemon off;\nworker_processes {workers};\npid nginx.pid;\n\

@@ -58,9 +58,23 @@ impl Programs {
         let issued = authority.issue("server", "localhost", &["localhost", "127.0.0.1"]);
         let abyss = directory.path().join("abyss");
         let mut cc = Command::new("cc");
-        cc.args(["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]);
+        cc.args([
+            "-std=c11",
+            "-D_POSIX_C_SOURCE=200809L",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-o",
+        ]);
         cc.arg(&abyss).arg(source("abyss.c"));
-        cc.args(["-lxmlrpc_server_abyss", "-lxmlrpc_server", "-lxmlrpc_abyss", "-lxmlrpc", "-lxmlrpc_util"]);
+        cc.args([
+            "-lxmlrpc_server_abyss",
+            "-lxmlrpc_server",
+            "-lxmlrpc_abyss",
+            "-lxmlrpc",
+            "-lxmlrpc_util",
+        ]);
         artifacts::run(&mut cc);
         let mut programs = Self {
             directory,
@@ -99,12 +113,15 @@ impl Programs {
     /// A server that has no more than TLS.
     pub fn s_server(&self) -> Command {
         let mut openssl = Command::new("openssl");
-        openssl.args(["s_server", "-quiet", "-accept", "127.0.0.1:0", "-cert"]).arg(&self.issued.cert);
+        openssl
+            .args(["s_server", "-quiet", "-accept", "127.0.0.1:0", "-cert"])
+            .arg(&self.issued.cert);
         openssl.arg("-key").arg(&self.issued.key);
         openssl
     }
 
-    /// Proves that wrk offers what all clients must offer, and nothing else. Of our own generator each handshake is looked at.
+    /// Proves that wrk offers what all clients must offer, and nothing else. Of our own generator
+    /// each handshake is looked at.
     ///
     /// # Errors
     /// It does not.
@@ -118,12 +135,15 @@ impl Programs {
     pub fn setup(&self, is_tls: bool, config: &str) -> Setup {
         let Issued { cert, key } = &self.issued;
         let config = format!(
-            "cert = {cert:?}\nkey = {key:?}\n{config}\n[limits]\nconnections_per_address_max = 10_000\n"
+            "cert = {cert:?}\nkey = {key:?}\n{config}\n[limits]\n\
+             connections_per_address_max = 10_000\n"
         );
         // However this process ends, the server ends too.
         let setup = Setup::new().after("exec setpriv --pdeathsig TERM -- \"$0\" \"$@\"");
-        let setup = setup.program(&self.hotcall).log("warn").ca(&self.authority.ca()).config(&config);
-        let setup = setup.argument(if is_tls { "--https=127.0.0.1:0" } else { "--http=127.0.0.1:0" });
+        let setup =
+            setup.program(&self.hotcall).log("warn").ca(&self.authority.ca()).config(&config);
+        let setup =
+            setup.argument(if is_tls { "--https=127.0.0.1:0" } else { "--http=127.0.0.1:0" });
         self.plugins.iter().fold(setup, |setup, file| {
             setup.plugin(file.file_name().and_then(|name| name.to_str()).unwrap(), file)
         })

@@ -1,10 +1,12 @@
-//! The one way of TLS that all clients of the bench offer. Left to themselves some servers choose by their own list and some by the
-//! client's, and then ciphers are compared, and no servers.
+//! The one way of TLS that all clients of the bench offer. Left to themselves some servers choose
+//! by their own list and some by the client's, and then ciphers are compared, and no servers.
 
 use crate::process::Process;
 use openssl::error::ErrorStack;
 use openssl::pkey::Id;
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslRef, SslVersion};
+use openssl::ssl::{
+    Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslRef, SslVersion,
+};
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -35,7 +37,8 @@ pub fn pin(client: &mut SslContextBuilder) -> Result<(), ErrorStack> {
     client.set_groups_list(GROUP)
 }
 
-/// The same for a program that leaves its settings to OpenSSL, as wrk does: a file for its variable `OPENSSL_CONF`.
+/// The same for a program that leaves its settings to OpenSSL, as wrk does: a file for its variable
+/// `OPENSSL_CONF`.
 pub fn openssl_conf() -> String {
     format!(
         "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = pinned\n\
@@ -73,7 +76,8 @@ impl Trial {
     fn all() -> [Self; 4] {
         let suites = || format!("{SUITE}:{OTHER_SUITES}");
         let groups = || format!("{OTHER_GROUPS}:{GROUP}");
-        let trial = |version_max, suites, groups, refusal| Self { version_max, suites, groups, refusal };
+        let trial =
+            |version_max, suites, groups, refusal| Self { version_max, suites, groups, refusal };
         let newest = SslVersion::TLS1_3;
         [
             trial(SslVersion::TLS1_2, suites(), groups(), Some("unsupported protocol")),
@@ -94,8 +98,9 @@ impl Trial {
     }
 }
 
-/// Proves that a client which calls `https://ADDRESS/` again and again offers nothing else: servers must refuse it that have all but
-/// the version, all but the suite, or all but the group; and one that has everything must take it.
+/// Proves that a client which calls `https://ADDRESS/` again and again offers nothing else: servers
+/// must refuse it that have all but the version, all but the suite, or all but the group; and one
+/// that has everything must take it.
 ///
 /// # Errors
 /// It does offer something else, or does not come.
@@ -111,7 +116,9 @@ pub fn prove(client: impl Fn(&str) -> Command, cert: &Path, key: &Path) -> Resul
         let ssl = Ssl::new(&server).map_err(|error| said(&error))?;
         match (ssl.accept(stream), trial.refusal) {
             (Ok(taken), None) => check(taken.ssl())?,
-            (Ok(_), Some(reason)) => return Err(format!("a server takes it that should say: {reason}")),
+            (Ok(_), Some(reason)) => {
+                return Err(format!("a server takes it that should say: {reason}"));
+            }
             (Err(refused), Some(reason)) if refused.to_string().contains(reason) => {}
             (Err(error), _) => return Err(said(&error)),
         }
@@ -119,7 +126,8 @@ pub fn prove(client: impl Fn(&str) -> Command, cert: &Path, key: &Path) -> Resul
     Ok(())
 }
 
-/// The next connection with which something comes. wrk makes one at first to see whether there is anybody, and closes it.
+/// The next connection with which something comes. wrk makes one at first to see whether there is
+/// anybody, and closes it.
 fn next_hello(listener: &TcpListener) -> std::io::Result<TcpStream> {
     let end = Instant::now() + TRIAL_MAX;
     loop {

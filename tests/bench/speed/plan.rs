@@ -144,7 +144,12 @@ pub struct Workload {
     pub stretch: u64,
 }
 
-const fn own(name: &'static str, exchange: fn() -> Exchange, connections: usize, way: Way) -> Workload {
+const fn own(
+    name: &'static str,
+    exchange: fn() -> Exchange,
+    connections: usize,
+    way: Way,
+) -> Workload {
     Workload { name, exchange, connections, generator: Generator::Own(way), stretch: 1 }
 }
 
@@ -157,7 +162,8 @@ pub const ADD_16: Workload = kept_add("add, 16 connections", CONNECTIONS, 1);
 pub const ADD_256: Workload = kept_add("add, 256 connections", 256, 2);
 pub const NEW_FULL: Workload = own("new connection, full", documents::add, CONNECTIONS, Way::Full);
 
-const NEW_RESUMED: Workload = own("new connection, resumed", documents::add, CONNECTIONS, Way::Resumed);
+const NEW_RESUMED: Workload =
+    own("new connection, resumed", documents::add, CONNECTIONS, Way::Resumed);
 const SUM: Workload = own("100,000 ints in", documents::sum, HEAVY_CONNECTIONS, Way::Kept);
 const MULTICALL: Workload =
     own("1,000 adds in one multicall", documents::multicall, HEAVY_CONNECTIONS, Way::Kept);

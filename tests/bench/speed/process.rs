@@ -21,7 +21,10 @@ impl Process {
     pub fn start(command: &mut Command) -> Result<Self, String> {
         let mut bound = Command::new("setpriv");
         // SIGTERM, because the workers of nginx outlive a master that is killed.
-        bound.args(["--pdeathsig", "TERM", "--"]).arg(command.get_program()).args(command.get_args());
+        bound
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(command.get_program())
+            .args(command.get_args());
         bound.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         bound.stdin(Stdio::null()).stdout(Stdio::piped());
         bound.spawn().map(Self).map_err(|error| format!("{bound:?}: {error}"))
@@ -36,7 +39,8 @@ impl Process {
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line).map_err(|error| error.to_string())?;
         let url = line.trim().strip_prefix("listening ");
-        url.map(ToOwned::to_owned).ok_or_else(|| format!("a peer says {line:?} instead of where it listens"))
+        url.map(ToOwned::to_owned)
+            .ok_or_else(|| format!("a peer says {line:?} instead of where it listens"))
     }
 
     /// The process's id: setpriv becomes the program.

@@ -6,8 +6,8 @@ use nix::unistd::Pid;
 use std::fs;
 use std::time::Duration;
 
-/// What a process and those that it has started have taken until now, threads that have ended too. Of processes that have ended nothing is
-/// known, so it is for servers whose processes stay.
+/// What a process and those that it has started have taken until now, threads that have ended too.
+/// Of processes that have ended nothing is known, so it is for servers whose processes stay.
 ///
 /// # Errors
 /// One of them does not run.
@@ -22,8 +22,11 @@ pub fn taken_by(pid: u32) -> Result<Duration, String> {
 /// Each belongs to the thread that started it.
 fn children(pid: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let lists =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     lists
-        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .flat_map(|list| {
+            list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
+        })
         .collect()
 }

@@ -1,8 +1,11 @@
-//! RESULTS.md: its prose is the template's, and all its figures are put in here, so that neither is out of step.
+//! RESULTS.md: its prose is the template's, and all its figures are put in here, so that neither is
+//! out of step.
 
 use crate::claims::{Claim, Results, Verdict};
 use crate::costs;
-use crate::plan::{Generator, HOTCALL_PLAIN, HOTCALL_TLS, NGINX_PLAIN, NGINX_TLS, PEERS, Peer, Workload};
+use crate::plan::{
+    Generator, HOTCALL_PLAIN, HOTCALL_TLS, NGINX_PLAIN, NGINX_TLS, PEERS, Peer, Workload,
+};
 use crate::rounds::{Figures, Measured};
 use crate::samples::Samples;
 use std::fmt::Write;
@@ -23,7 +26,9 @@ pub fn text(results: &Results) -> String {
         ("{allocations}", costs::allocations(results.allocations.as_ref())),
         ("{machine}", results.machine.rows()),
     ];
-    parts.iter().fold(TEMPLATE.to_owned(), |text, (place, part)| text.replace(place, part.trim_end()))
+    parts
+        .iter()
+        .fold(TEMPLATE.to_owned(), |text, (place, part)| text.replace(place, part.trim_end()))
 }
 
 /// With digits in groups, and no more of them than mean something.
@@ -49,7 +54,8 @@ pub fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
 
 /// The table of claims.
 pub fn claims(claims: &[Claim]) -> String {
-    let mut rows = String::from("| what | wanted | measured | least to most | |\n|---|---|---|---|---|\n");
+    let mut rows =
+        String::from("| what | wanted | measured | least to most | |\n|---|---|---|---|---|\n");
     for claim in claims {
         let verdict = match &claim.verdict {
             Verdict::Reached => "reached".to_owned(),
@@ -57,7 +63,10 @@ pub fn claims(claims: &[Claim]) -> String {
             Verdict::Void(why) => format!("**void**: {why}"),
         };
         let (got, spread) = (median(&claim.got), spread(&claim.got));
-        line(&mut rows, format_args!("| {} | {} | {got} | {spread} | {verdict} |", claim.what, claim.wanted));
+        line(
+            &mut rows,
+            format_args!("| {} | {} | {got} | {spread} | {verdict} |", claim.what, claim.wanted),
+        );
     }
     rows
 }
@@ -66,11 +75,15 @@ fn rates(results: &Results) -> String {
     let mut text = String::new();
     for workload in results.workloads {
         line(&mut text, format_args!("### {}\n", workload.name));
-        let mut columns = vec!["", "calls/s", "least to most", "of nginx's", "Hotcall's, as a multiple"];
+        let mut columns =
+            vec!["", "calls/s", "least to most", "of nginx's", "Hotcall's, as a multiple"];
         if workload.generator == Generator::Wrk {
             columns.extend(["µs of processor time", "least to most"]);
         }
-        line(&mut text, format_args!("| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len())));
+        line(
+            &mut text,
+            format_args!("| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len())),
+        );
         for peer in &PEERS {
             if let Some(figures) = results.measured.of(workload, peer) {
                 let cells = rate(&results.measured, figures, workload, peer);
@@ -83,8 +96,10 @@ fn rates(results: &Results) -> String {
 }
 
 fn rate(measured: &Measured, figures: &Figures, workload: &Workload, peer: &Peer) -> Vec<String> {
-    let (limit, ours) = if peer.is_tls { (NGINX_TLS, HOTCALL_TLS) } else { (NGINX_PLAIN, HOTCALL_PLAIN) };
-    let rates = |peer: &Peer| measured.of(workload, peer).map(|of| of.rates.clone()).unwrap_or_default();
+    let (limit, ours) =
+        if peer.is_tls { (NGINX_TLS, HOTCALL_TLS) } else { (NGINX_PLAIN, HOTCALL_PLAIN) };
+    let rates =
+        |peer: &Peer| measured.of(workload, peer).map(|of| of.rates.clone()).unwrap_or_default();
     let ratio = |one: &Peer, other: &Peer| {
         if one == other { String::new() } else { median(&rates(one).ratios_to(&rates(other))) }
     };
@@ -99,20 +114,27 @@ fn rate(measured: &Measured, figures: &Figures, workload: &Workload, peer: &Peer
 
 fn decoders(results: &Results) -> String {
     let decoders = &results.decoders;
-    let mut rows =
-        String::from("| | ns for each int | least to most | Hotcall's, as a multiple |\n|---|---|---|---|\n");
+    let mut rows = String::from(
+        "| | ns for each int | least to most | Hotcall's, as a multiple |\n|---|---|---|---|\n",
+    );
     for (name, samples) in
         [("Hotcall", &decoders.hotcall), ("dxr", &decoders.dxr), ("Python", &decoders.python)]
     {
-        let multiple =
-            if name == "Hotcall" { String::new() } else { median(&samples.ratios_to(&decoders.hotcall)) };
+        let multiple = if name == "Hotcall" {
+            String::new()
+        } else {
+            median(&samples.ratios_to(&decoders.hotcall))
+        };
         line(&mut rows, format_args!("| {name} | {} | {multiple} |", cells(samples).join(" | ")));
     }
     let dispatch = &results.dispatch_ns;
     let (median, spread) = (median(dispatch), spread(dispatch));
     line(
         &mut rows,
-        format_args!("\nDispatch of `add`: {median} ns, from {spread} ns in {} batches.", dispatch.count()),
+        format_args!(
+            "\nDispatch of `add`: {median} ns, from {spread} ns in {} batches.",
+            dispatch.count()
+        ),
     );
     rows
 }
@@ -136,7 +158,9 @@ pub fn median(samples: &Samples) -> String {
 /// Empty where it would be the median.
 fn spread(samples: &Samples) -> String {
     match samples.spread() {
-        Some((least, most)) if samples.count() > 1 => format!("{} to {}", number(least), number(most)),
+        Some((least, most)) if samples.count() > 1 => {
+            format!("{} to {}", number(least), number(most))
+        }
         _ => String::new(),
     }
 }

@@ -28,13 +28,15 @@ impl Resident {
     pub fn of(pid: u32, plugins: &str) -> Result<Self, String> {
         let file = format!("/proc/{pid}/smaps");
         let maps = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
-        let program = fs::read_link(format!("/proc/{pid}/exe")).map_err(|error| error.to_string())?;
+        let program =
+            fs::read_link(format!("/proc/{pid}/exe")).map_err(|error| error.to_string())?;
         let (mut resident, mut path) = (Self::default(), "");
         for line in maps.lines() {
             let mut words = line.split_whitespace();
             match words.next() {
                 Some("Rss:") => {
-                    let kb: f64 = words.next().and_then(|number| number.parse().ok()).unwrap_or(0.0);
+                    let kb: f64 =
+                        words.next().and_then(|number| number.parse().ok()).unwrap_or(0.0);
                     let mb = kb * 1024.0 / 1e6;
                     resident.all += mb;
                     *resident.part(path, &program.to_string_lossy(), plugins) += mb;

@@ -1,4 +1,5 @@
-//! The rounds: in each, every workload is put on every peer once, one peer after the other, in an order that turns.
+//! The rounds: in each, every workload is put on every peer once, one peer after the other, in an
+//! order that turns.
 
 use crate::documents::Exchange;
 use crate::http::Reply;
@@ -47,7 +48,8 @@ impl Measured {
         let figures = self.0.entry((workload, peer)).or_default();
         match round {
             Ok(Round { rate, processor_us }) => {
-                let shown = processor_us.map_or_else(String::new, |time| format!(", {time:.1} us each"));
+                let shown =
+                    processor_us.map_or_else(String::new, |time| format!(", {time:.1} us each"));
                 eprintln!("{workload:<30} {peer:<26} {rate:>10.1}/s{shown}");
                 figures.rates.add(Ok(rate));
                 processor_us.into_iter().for_each(|time| figures.processor_us.add(Ok(time)));
@@ -107,7 +109,10 @@ fn measure(
             let before = processor::taken_by(running.pid())?;
             let Counted { replies, seconds } = wrk.run(url, connections, reply.bytes, seconds)?;
             let taken = processor::taken_by(running.pid())?.saturating_sub(before);
-            Ok(Round { rate: replies / seconds, processor_us: Some(taken.as_secs_f64() * 1e6 / replies) })
+            Ok(Round {
+                rate: replies / seconds,
+                processor_us: Some(taken.as_secs_f64() * 1e6 / replies),
+            })
         }
         Generator::Own(way) => {
             let load = Load {

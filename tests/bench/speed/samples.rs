@@ -1,7 +1,7 @@
 //! Measurements of one thing in all rounds.
 
-/// What was measured in each round, or why that is void. In the order of the rounds: what was measured in the same round belongs
-/// together.
+/// What was measured in each round, or why that is void. In the order of the rounds: what was
+/// measured in the same round belongs together.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<Result<f64, String>>);
 
@@ -11,19 +11,22 @@ impl Samples {
         self.0.push(sample);
     }
 
-    /// This as a multiple of another thing, round by round. Between rounds the machine may become half as fast, within one less
-    /// so, and what both have of that cancels out here only. A round counts if both its measurements do.
+    /// This as a multiple of another thing, round by round. Between rounds the machine may become
+    /// half as fast, within one less so, and what both have of that cancels out here only. A round
+    /// counts if both its measurements do.
     pub fn ratios_to(&self, other: &Self) -> Self {
-        let ratio = |(ours, theirs): (&Result<f64, String>, &Result<f64, String>)| match (ours, theirs) {
-            (Ok(ours), Ok(theirs)) => Ok(ours / theirs),
-            (Err(why), _) | (_, Err(why)) => Err(why.clone()),
-        };
+        let ratio =
+            |(ours, theirs): (&Result<f64, String>, &Result<f64, String>)| match (ours, theirs) {
+                (Ok(ours), Ok(theirs)) => Ok(ours / theirs),
+                (Err(why), _) | (_, Err(why)) => Err(why.clone()),
+            };
         Self(self.0.iter().zip(&other.0).map(ratio).collect())
     }
 
     /// The same, with whose they are in the reasons why some are void.
     pub fn of(&self, whose: &str) -> Self {
-        let named = |sample: &Result<f64, String>| sample.clone().map_err(|why| format!("{whose}: {why}"));
+        let named =
+            |sample: &Result<f64, String>| sample.clone().map_err(|why| format!("{whose}: {why}"));
         Self(self.0.iter().map(named).collect())
     }
 
@@ -32,7 +35,8 @@ impl Samples {
         let sorted = self.sorted();
         let (count, half) = (sorted.len(), sorted.len() / 2);
         let above = *sorted.get(half)?;
-        let below = if count.is_multiple_of(2) { *sorted.get(half.checked_sub(1)?)? } else { above };
+        let below =
+            if count.is_multiple_of(2) { *sorted.get(half.checked_sub(1)?)? } else { above };
         Some(f64::midpoint(below, above))
     }
 
@@ -53,7 +57,8 @@ impl Samples {
     }
 
     fn sorted(&self) -> Vec<f64> {
-        let mut valid: Vec<f64> = self.0.iter().filter_map(|sample| sample.as_ref().ok()).copied().collect();
+        let mut valid: Vec<f64> =
+            self.0.iter().filter_map(|sample| sample.as_ref().ok()).copied().collect();
         valid.sort_by(f64::total_cmp);
         valid
     }

@@ -1,5 +1,5 @@
-//! The largest requests that the default limits let in, in shapes that differ in what memory they take: a value in memory is larger than
-//! its text when that is short.
+//! The largest requests that the default limits let in, in shapes that differ in what memory they
+//! take: a value in memory is larger than its text when that is short.
 
 use crate::documents::{self, Exchange, array, call};
 use hotcall::xmlrpc::Value;
@@ -30,7 +30,8 @@ pub const SHAPES: [Shape; 8] = [
     shape("an array of short strings, counted", false, || counted("<value>a</value>", 1)),
     shape("an array of structs with one member, counted", false, || {
         counted(
-            "<value><struct><member><name>a</name><value><int>1</int></value></member></struct></value>",
+            "<value><struct><member><name>a</name><value><int>1</int></value></member></struct>\
+             </value>",
             2,
         )
     }),
@@ -57,7 +58,8 @@ fn echoed_strings() -> Exchange {
     Exchange { document, result: Value::Array(vec!["hotcall".into(); count]) }
 }
 
-/// A call with an array of as many items as fit, each of which is so many values; and how many those are.
+/// A call with an array of as many items as fit, each of which is so many values; and how many
+/// those are.
 fn filled(method: &str, item: &str, values: usize) -> (String, usize) {
     let markup_bytes = call(method, &[array("")]).len();
     let count = ((REQUEST_BYTES - markup_bytes) / item.len()).min(VALUES / values);

@@ -12,7 +12,10 @@ pub struct Target {
 impl Target {
     /// Of a URL that ends in `/RPC2`.
     pub fn of(url: &str) -> Self {
-        Self { address: hotcall_tests::wire::address(url).to_owned(), is_tls: url.starts_with("https:") }
+        Self {
+            address: hotcall_tests::wire::address(url).to_owned(),
+            is_tls: url.starts_with("https:"),
+        }
     }
 
     /// The whole request.

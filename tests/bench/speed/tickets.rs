@@ -15,7 +15,8 @@ pub struct Tickets {
 }
 
 impl Tickets {
-    /// None yet. Whose the server's certificate is, is not looked at: that costs the client, and is the same for all peers.
+    /// None yet. Whose the server's certificate is, is not looked at: that costs the client, and is
+    /// the same for all peers.
     ///
     /// # Errors
     /// OpenSSL has no memory, or not what all clients offer.
@@ -25,7 +26,8 @@ impl Tickets {
         let mut connector = SslConnector::builder(SslMethod::tls())?;
         pinned::pin(&mut connector)?;
         connector.set_verify(SslVerifyMode::NONE);
-        connector.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        connector
+            .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
         connector.set_new_session_callback(move |_, session| {
             *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
         });
@@ -37,8 +39,8 @@ impl Tickets {
         &self.connector
     }
 
-    /// A copy of the last session. Of its own accord OpenSSL takes up a session of TLS 1.3 once only, and Node gives none with one that
-    /// is taken up.
+    /// A copy of the last session. Of its own accord OpenSSL takes up a session of TLS 1.3 once
+    /// only, and Node gives none with one that is taken up.
     pub fn last(&self) -> Option<SslSession> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().and_then(|session| SslSession::from_der(&session.to_der().ok()?).ok())
@@ -49,8 +51,11 @@ impl Tickets {
 ///
 /// # Errors
 /// OpenSSL cannot use it.
-pub fn offer(configured: &mut ConnectConfiguration, session: &SslSession) -> Result<(), ErrorStack> {
-    // SAFETY: the session comes from a connection of the same context, or is a copy of one, since each caller has a `Tickets` of its
-    // own.
+pub fn offer(
+    configured: &mut ConnectConfiguration,
+    session: &SslSession,
+) -> Result<(), ErrorStack> {
+    // SAFETY: the session comes from a connection of the same context, or is a copy of one, since
+    // each caller has a `Tickets` of its own.
     unsafe { configured.set_session(session) }
 }

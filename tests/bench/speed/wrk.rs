@@ -53,7 +53,8 @@ impl Wrk {
     /// Puts the load on for `seconds`, on new connections.
     ///
     /// # Errors
-    /// What wrk says of errors, or that answers are not of that length, head and all: such a measurement is none.
+    /// What wrk says of errors, or that answers are not of that length, head and all: such a
+    /// measurement is none.
     pub fn run(
         &self,
         url: &str,
@@ -61,10 +62,13 @@ impl Wrk {
         reply_bytes: usize,
         seconds: u64,
     ) -> Result<Counted, String> {
-        let output = self.command(url, connections, seconds).output().map_err(|error| error.to_string())?;
+        let output =
+            self.command(url, connections, seconds).output().map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&output.stdout);
         let counted = counted(&text, connections, reply_bytes);
-        counted.map_err(|why| format!("{why} {}", String::from_utf8_lossy(&output.stderr)).trim().to_owned())
+        counted.map_err(|why| {
+            format!("{why} {}", String::from_utf8_lossy(&output.stderr)).trim().to_owned()
+        })
     }
 
     /// A command that calls until it is ended.
@@ -100,7 +104,8 @@ pub fn counted(text: &str, connections: usize, reply_bytes: usize) -> Result<Cou
         .filter_map(|word| word.split_once('='))
         .filter_map(|(key, number)| Some((key, number.parse().ok()?)))
         .collect();
-    let number = |key: &str| numbers.get(key).copied().ok_or_else(|| format!("wrk said no {key}: {line}"));
+    let number =
+        |key: &str| numbers.get(key).copied().ok_or_else(|| format!("wrk said no {key}: {line}"));
     for error in ["connect", "read", "write", "timeout", "status"] {
         let count = number(error)?;
         if count > 0.0 {
@@ -111,7 +116,8 @@ pub fn counted(text: &str, connections: usize, reply_bytes: usize) -> Result<Cou
     if replies == 0.0 {
         return Err("no answer".to_owned());
     }
-    // Every answer is as long as the one that was looked at. At the end each connection may have read a part of one more.
+    // Every answer is as long as the one that was looked at. At the end each connection may have
+    // read a part of one more.
     let unfinished = replies.mul_add(-(reply_bytes as f64), bytes);
     if unfinished < 0.0 || unfinished >= connections as f64 * reply_bytes as f64 {
         return Err(format!("{replies} answers of {reply_bytes} bytes had {bytes} bytes together"));

@@ -11,7 +11,8 @@ impl State for Database {
     fn create(host: Host) -> Result<Self, Fault> {
         let connection = Connection::open(host.data_directory().join("rows.db")).map_err(failed)?;
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY)")
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS rows (id INTEGER \
+                            PRIMARY KEY)")
             .map_err(failed)?;
         Ok(Self(Mutex::new(connection)))
     }

@@ -113,14 +113,15 @@ fn wait(call: &Call) {
     call.info("heard that it is cancelled");
 }
 
-/// Promises to be quick, and sleeps for so many milliseconds. Answers with the name of the thread that it was called by.
+/// Promises to be quick, and sleeps for so many milliseconds. Answers with the name of the thread
+/// that it was called by.
 #[method(name = "echo.nap", quick)]
 fn nap(ms: i32) -> Result<String, Fault> {
     if let Ok(ms @ 1..) = u64::try_from(ms) {
         thread::sleep(Duration::from_millis(ms));
     }
-    let name =
-        fs::read_to_string("/proc/thread-self/comm").map_err(|error| Fault::error(error.to_string()))?;
+    let name = fs::read_to_string("/proc/thread-self/comm")
+        .map_err(|error| Fault::error(error.to_string()))?;
     Ok(name.trim().to_owned())
 }
 
@@ -133,7 +134,11 @@ fn text(bytes: i32) -> String {
 /// Who calls, as far as the plugin is told.
 #[method(name = "echo.caller")]
 fn caller(call: &Call) -> Vec<String> {
-    vec![call.caller_name().to_owned(), call.caller_address().to_owned(), call.request_id().to_owned()]
+    vec![
+        call.caller_name().to_owned(),
+        call.caller_address().to_owned(),
+        call.request_id().to_owned(),
+    ]
 }
 
 /// Writes a line to the server's log.
@@ -152,6 +157,7 @@ plugin! {
     name: "echo",
     state: Echo,
     methods: [
-        echo, version, types, fail, error, panics, panics_elsewhere, sleep, until, wait, nap, text, caller, log, Echo::config, Echo::hoard
+        echo, version, types, fail, error, panics, panics_elsewhere, sleep, until, wait, nap, text,
+        caller, log, Echo::config, Echo::hoard,
     ],
 }

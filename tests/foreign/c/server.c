@@ -1,5 +1,7 @@
-// xmlrpc-c's Abyss, for Hotcall's client: echoes and a fault; introspection and batches are its own.
-//   cc server.c -lxmlrpc_server_abyss -lxmlrpc_server -lxmlrpc_abyss -lxmlrpc -lxmlrpc_util && ./a.out [apache]
+// xmlrpc-c's Abyss, for Hotcall's client: echoes and a fault; introspection and batches are its
+// own.
+//   cc server.c -lxmlrpc_server_abyss -lxmlrpc_server -lxmlrpc_abyss -lxmlrpc -lxmlrpc_util
+//   ./a.out [apache]
 //
 // With `apache` it answers <ex:i8> and <ex:nil/>.
 #include <arpa/inet.h>
@@ -33,7 +35,8 @@ static xmlrpc_value *fail(xmlrpc_env *env, xmlrpc_value *params, void *info, voi
 // A socket that listens on a free port of loopback before anybody is told of it.
 static int listening(struct sockaddr_in *address) {
     socklen_t len = sizeof *address;
-    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)address, len) != 0 || listen(fd, 16) != 0 ||
         getsockname(fd, (struct sockaddr *)address, &len) != 0) {
@@ -49,7 +52,8 @@ int main(int argc, char **argv) {
     xmlrpc_registry *const registry = xmlrpc_registry_new(&env);
     const struct xmlrpc_method_info3 methods[] = {
         {.methodName = "echo", .methodFunction = echo, .help = "Answers with its one parameter."},
-        {.methodName = "fail", .methodFunction = fail, .signatureString = "n:is", .help = "Fails with this."},
+        {.methodName = "fail", .methodFunction = fail, .signatureString = "n:is",
+         .help = "Fails with this."},
     };
     for (size_t n = 0; n < sizeof methods / sizeof *methods; n++)
         xmlrpc_registry_add_method3(&env, registry, &methods[n]);

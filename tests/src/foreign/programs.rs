@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 /// Where Debian's package libaxmlrpc-java puts it.
 const AXMLRPC: &str = "/usr/share/java/axmlrpc.jar";
 
-/// Whether tests that need `program` are left out: when it is not installed. Never with `CI=true`, where a
-/// missing program is a failure.
+/// Whether tests that need `program` are left out: when it is not installed. Never with `CI=true`,
+/// where a missing program is a failure.
 pub fn is_left_out(program: &str) -> bool {
     !in_ci() && !succeeds(Command::new(program).arg("--version"))
 }
@@ -24,7 +24,8 @@ fn succeeds(probe: &mut Command) -> bool {
     probe.status().is_ok_and(|status| status.success())
 }
 
-/// Runs one of `tests/foreign/python` against a server. The module gets the URL and the CA file, and fails by raising.
+/// Runs one of `tests/foreign/python` against a server. The module gets the URL and the CA file,
+/// and fails by raising.
 pub fn python(module: &str, server: &Server) {
     python_at(module, server.url(), server);
 }
@@ -123,7 +124,8 @@ impl Language {
     }
 }
 
-/// Runs xmlrpc-c's command line program, which can do scalars only and trusts whom it is told to trust blindly.
+/// Runs xmlrpc-c's command line program, which can do scalars only and trusts whom it is told to
+/// trust blindly.
 pub fn xmlrpc_program(server: &Server, method: &str, arguments: &[&str]) -> String {
     let mut xmlrpc = Command::new("xmlrpc");
     run(xmlrpc.arg(server.url()).arg(method).args(arguments).arg("-curlnoverifypeer=yes"))

@@ -13,8 +13,8 @@ use std::thread;
 const CERTIFICATE: &str = "certificate.pem";
 const ERRORS: &str = "errors";
 
-/// A running server and a client of Hotcall's for it. Dropping it ends the server; in a failed test that also
-/// prints what the server said.
+/// A running server and a client of Hotcall's for it. Dropping it ends the server; in a failed test
+/// that also prints what the server said.
 pub struct ForeignServer {
     url: String,
     client: Client,
@@ -33,8 +33,10 @@ impl ForeignServer {
         let out = process.child.stdout.take().expect("its standard output");
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line).expect("a line");
-        let url =
-            line.trim().strip_prefix("listening ").unwrap_or_else(|| panic!("no address, but {line:?}"));
+        let url = line
+            .trim()
+            .strip_prefix("listening ")
+            .unwrap_or_else(|| panic!("no address, but {line:?}"));
         let client = builder(url, &process).build().expect("a client");
         Self { url: url.to_owned(), client, process }
     }
@@ -73,8 +75,13 @@ fn command(language: Language, directory: &Path) -> Command {
         }
         Language::Perl => script("perl", "perl/server.pl"),
         Language::C => {
-            let libraries =
-                ["-lxmlrpc_server_abyss", "-lxmlrpc_server", "-lxmlrpc_abyss", "-lxmlrpc", "-lxmlrpc_util"];
+            let libraries = [
+                "-lxmlrpc_server_abyss",
+                "-lxmlrpc_server",
+                "-lxmlrpc_abyss",
+                "-lxmlrpc",
+                "-lxmlrpc_util",
+            ];
             Command::new(compiled("c/server.c", directory, &libraries))
         }
         other => panic!("there is no server in {other:?}"),
@@ -85,8 +92,23 @@ fn command(language: Language, directory: &Path) -> Command {
 fn make_certificate(directory: &Path) -> [PathBuf; 2] {
     let [certificate, key] = [CERTIFICATE, "key.pem"].map(|name| directory.join(name));
     let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
-    openssl.args(["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]);
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]);
+    openssl.args([
+        "-days",
+        "2",
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]);
     run(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate));
     [certificate, key]
 }

@@ -25,7 +25,8 @@ pub(super) fn read(file: &Path) -> Result<Vec<Line>, Failure> {
         let name = "standard input";
         return lines(name, &read_whole(name, io::stdin().lock(), FILE_BYTES_MAX)?);
     }
-    let open = File::open(file).map_err(|error| Failure::new(format!("cannot open {name}: {error}")))?;
+    let open =
+        File::open(file).map_err(|error| Failure::new(format!("cannot open {name}: {error}")))?;
     lines(&name, &read_whole(&name, open, FILE_BYTES_MAX)?)
 }
 
@@ -82,7 +83,8 @@ fn entry(Fault { code, message }: Fault) -> Value {
 
 /// Reads the lines of a file of this name.
 fn lines(name: &str, bytes: &[u8]) -> Result<Vec<Line>, Failure> {
-    let text = str::from_utf8(bytes).map_err(|_| Failure::new(format!("{name} is not UTF-8 text")))?;
+    let text =
+        str::from_utf8(bytes).map_err(|_| Failure::new(format!("{name} is not UTF-8 text")))?;
     let mut calls = Vec::new();
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let place = format!("{name}, line {}", at + 1);
@@ -126,7 +128,8 @@ mod tests {
 
     #[test]
     fn both_forms_of_a_line_are_read() {
-        let text = b"{\"method\": \"add\", \"params\": [2, 3]}\n\n[\"add\", 2, 3]\r\n{\"params\": [], \"method\": \"m\"}\n[\"m\"]\n{\"method\":\"m\"}";
+        let text = b"{\"method\": \"add\", \"params\": [2, 3]}\n\n[\"add\", 2, 3]\r\n\
+                     {\"params\": [], \"method\": \"m\"}\n[\"m\"]\n{\"method\":\"m\"}";
         let add = ("add".to_owned(), vec![Value::Int(2), Value::Int(3)]);
         let m = ("m".to_owned(), vec![]);
         assert_eq!(lines("f", text).unwrap(), [add.clone(), add, m.clone(), m.clone(), m]);
@@ -145,7 +148,8 @@ mod tests {
             "{\"method\":\"m\",\"x\":1}",
             "[\"m\"] [\"m\"]",
         ] {
-            let failure = lines("f", format!("[\"m\"]\n{line}\n").as_bytes()).unwrap_err().to_string();
+            let failure =
+                lines("f", format!("[\"m\"]\n{line}\n").as_bytes()).unwrap_err().to_string();
             assert!(failure.starts_with("f, line 2 is not a call (write {"), "{line}: {failure}");
         }
         let failure = lines("f", b"\n[\"m\"").unwrap_err().to_string();

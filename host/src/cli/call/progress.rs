@@ -17,7 +17,8 @@ impl Progress {
         let total = u64::try_from(calls).unwrap_or(u64::MAX);
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
         // A template that is wrong leaves the style that is there.
-        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} calls, {per_sec}, {eta} left")
+        if let Ok(style) =
+            ProgressStyle::with_template("{wide_bar} {pos}/{len} calls, {per_sec}, {eta} left")
         {
             bar.set_style(style);
         }

@@ -29,7 +29,9 @@ pub(super) fn run(call: &Call<'_>, times: NonZeroU32, keep_going: bool) -> Resul
                 "{failed} of {calls} calls failed; the first was call {number}: {failure}"
             )))
         }
-        Some((number, failure)) => Err(Failure::new(format!("call {number} of {times}: {failure}"))),
+        Some((number, failure)) => {
+            Err(Failure::new(format!("call {number} of {times}: {failure}")))
+        }
     }
 }
 
@@ -71,7 +73,9 @@ struct Tally {
     whole: Duration,
 }
 
-/// `100 calls, 0 failed, in 0.051 s: 1960.8/s; ms each: 50 % 0.48, 90 % 0.61, 99 % 0.90, most 1.35`.
+/// ```text
+/// 100 calls, 0 failed, in 0.051 s: 1960.8/s; ms each: 50 % 0.48, 90 % 0.61, 99 % 0.90, most 1.35
+/// ```
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { took, failed, whole } = self;
@@ -83,7 +87,11 @@ impl fmt::Display for Tally {
         write!(f, "{calls} calls, {failed} failed, in {seconds:.3} s: {rate:.1}/s; ms each:")?;
         for (percent, name) in [(50, "50 %"), (90, "90 %"), (99, "99 %"), (100, "most")] {
             let comma = if percent == 50 { "" } else { "," };
-            write!(f, "{comma} {name} {:.2}", percentile(&sorted, percent).as_secs_f64() * 1_000.0)?;
+            write!(
+                f,
+                "{comma} {name} {:.2}",
+                percentile(&sorted, percent).as_secs_f64() * 1_000.0
+            )?;
         }
         Ok(())
     }
@@ -105,7 +113,8 @@ mod tests {
         let tally = Tally { took, failed: 3, whole: Duration::from_secs(4) };
         assert_eq!(
             tally.to_string(),
-            "200 calls, 3 failed, in 4.000 s: 50.0/s; ms each: 50 % 100.00, 90 % 180.00, 99 % 198.00, most 200.00"
+            "200 calls, 3 failed, in 4.000 s: 50.0/s; ms each: 50 % 100.00, 90 % 180.00, 99 % \
+             198.00, most 200.00"
         );
         let one = Tally { took: vec![Duration::from_millis(7)], failed: 0, whole: Duration::ZERO };
         assert!(

@@ -12,7 +12,8 @@ macro_rules! sources {
     };
 }
 
-/// All that it is built from, but for the manifests: those of the repository speak of its workspace.
+/// All that it is built from, but for the manifests: those of the repository speak of its
+/// workspace.
 const SOURCES: [Template; 27] = sources![
     "include/hotcall_plugin.h",
     "macros/src/derive.rs",
@@ -74,11 +75,16 @@ mod tests {
         let mut there = BTreeSet::new();
         for folder in ["include", "macros/src", "src"] {
             for entry in fs::read_dir(plugin_api.join(folder)).unwrap().flatten() {
-                assert!(entry.path().is_file(), "{:?}: this test reads no folders in folders", entry.path());
+                assert!(
+                    entry.path().is_file(),
+                    "{:?}: this test reads no folders in folders",
+                    entry.path()
+                );
                 there.insert(format!("{folder}/{}", entry.file_name().to_str().unwrap()));
             }
         }
-        let carried: BTreeSet<String> = SOURCES.iter().map(|(path, _)| (*path).to_owned()).collect();
+        let carried: BTreeSet<String> =
+            SOURCES.iter().map(|(path, _)| (*path).to_owned()).collect();
         assert_eq!(carried, there);
     }
 
@@ -98,11 +104,13 @@ mod tests {
 
     #[test]
     fn the_manifests_are_those_of_the_repository_apart_from_it() {
-        for (carried, original) in
-            [("Cargo.toml", "plugin-api/Cargo.toml"), ("macros/Cargo.toml", "plugin-api/macros/Cargo.toml")]
-        {
+        for (carried, original) in [
+            ("Cargo.toml", "plugin-api/Cargo.toml"),
+            ("macros/Cargo.toml", "plugin-api/macros/Cargo.toml"),
+        ] {
             let (_, text) = files().into_iter().find(|(path, _)| path == carried).unwrap();
-            let (mut carried, original): (toml::Table, _) = (text.parse().unwrap(), manifest(original));
+            let (mut carried, original): (toml::Table, _) =
+                (text.parse().unwrap(), manifest(original));
             carried["package"].as_table_mut().unwrap().remove("publish");
             for part in ["package", "dependencies"] {
                 assert_eq!(carried[part], original[part], "{text}");

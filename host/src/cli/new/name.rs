@@ -7,12 +7,15 @@ use std::str::FromStr;
 const NAME_BYTES_MAX: usize = 64;
 
 /// Keywords of the 2024 edition, which no crate can be named.
-const KEYWORDS: &str = "abstract as async await become box break const continue crate do dyn else enum extern false final fn \
-    for gen if impl in let loop macro match mod move mut override priv pub ref return self Self static struct super trait true \
-    try type typeof unsafe unsized use virtual where while yield";
+const KEYWORDS: &str = "abstract as async await become box break const continue crate do dyn else \
+    enum extern false final fn for gen if impl in let loop macro match mod move mut override priv \
+    pub ref return self Self static struct super trait true try type typeof unsafe unsized use \
+    virtual where while yield";
 
-/// Crates that a plugin's crate would be mistaken for, and prefixes of methods that are the server's own.
-const TAKEN: &str = "alloc core hotcall hotcall_plugin hotcall_plugin_macros proc_macro std system test";
+/// Crates that a plugin's crate would be mistaken for, and prefixes of methods that are the
+/// server's own.
+const TAKEN: &str =
+    "alloc core hotcall hotcall_plugin hotcall_plugin_macros proc_macro std system test";
 
 /// A plugin's name, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +44,12 @@ impl FromStr for Name {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let name = Self(text.to_owned());
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if !text.bytes().all(allowed) || !text.starts_with(|first: char| first.is_ascii_alphabetic()) {
-            return Err("a name is of ASCII letters, digits, - and _, and begins with a letter".into());
+        if !text.bytes().all(allowed)
+            || !text.starts_with(|first: char| first.is_ascii_alphabetic())
+        {
+            return Err(
+                "a name is of ASCII letters, digits, - and _, and begins with a letter".into()
+            );
         }
         if text.len() > NAME_BYTES_MAX {
             return Err(format!("a name has {NAME_BYTES_MAX} letters at most"));

@@ -12,7 +12,8 @@ pub(super) enum Surroundings {
     Alone,
     /// The workspace in this folder lists it.
     Member(PathBuf),
-    /// The workspace in this folder does not: cargo would refuse to build it unless it is a workspace itself.
+    /// The workspace in this folder does not: cargo would refuse to build it unless it is a
+    /// workspace itself.
     Beside(PathBuf),
 }
 
@@ -29,13 +30,15 @@ impl Surroundings {
 /// The folder of a hotcall-plugin that this program has written.
 const CARRIED: &str = "hotcall-plugin";
 
-/// Looks for the workspace that cargo would find for `folder`, which is absolute and need not exist.
+/// Looks for the workspace that cargo would find for `folder`, which is absolute and need not
+/// exist.
 pub(super) fn surroundings(folder: &Path) -> Surroundings {
     for root in folder.ancestors().skip(1) {
         let Some(manifest) = manifest(root) else { continue };
         let Some(workspace) = manifest.get("workspace") else { continue };
         let listed = |key: &str| {
-            let list = workspace.get(key).and_then(toml::Value::as_array).cloned().unwrap_or_default();
+            let list =
+                workspace.get(key).and_then(toml::Value::as_array).cloned().unwrap_or_default();
             list.into_iter().filter_map(|item| item.as_str().map(str::to_owned)).collect::<Vec<_>>()
         };
         let inside = folder.strip_prefix(root).unwrap_or(folder);
@@ -59,23 +62,33 @@ pub(super) struct Api {
     pub(super) missing: Option<PathBuf>,
 }
 
-/// Finds the hotcall-plugin for the crate in `folder`, or the place for one: in the crate itself, so that it moves with it.
-/// Members of a workspace share one, because cargo takes no two packages of one name there.
+/// Finds the hotcall-plugin for the crate in `folder`, or the place for one: in the crate itself,
+/// so that it moves with it. Members of a workspace share one, because cargo takes no two packages
+/// of one name there.
 ///
 /// # Errors
 /// The folder asked for does not hold it.
-pub(super) fn api(asked: Option<&Path>, folder: &Path, surroundings: &Surroundings) -> Result<Api, Failure> {
+pub(super) fn api(
+    asked: Option<&Path>,
+    folder: &Path,
+    surroundings: &Surroundings,
+) -> Result<Api, Failure> {
     let found = match asked {
         Some(path) if !is_api(path) => {
-            return Err(Failure::new(format!("{} is not the folder of hotcall-plugin", path.display()))
-                .hint("--api names the plugin-api folder of a checkout of Hotcall"));
+            return Err(Failure::new(format!(
+                "{} is not the folder of hotcall-plugin",
+                path.display()
+            ))
+            .hint("--api names the plugin-api folder of a checkout of Hotcall"));
         }
-        // Absolute only when asked for as such: other paths move with the folders that they connect.
+        // Absolute only when asked for as such: other paths move with the folders that they
+        // connect.
         Some(path) if path.is_absolute() => Some(path.to_owned()),
         Some(path) => Some(relative(folder, &fs::canonicalize(path).map_err(Failure::new)?)),
         None => {
             let above = folder.ancestors().skip(1);
-            let above = above.flat_map(|above| ["plugin-api", CARRIED].map(|name| above.join(name)));
+            let above =
+                above.flat_map(|above| ["plugin-api", CARRIED].map(|name| above.join(name)));
             above.into_iter().find(|path| is_api(path)).map(|path| relative(folder, &path))
         }
     };
@@ -87,13 +100,15 @@ pub(super) fn api(asked: Option<&Path>, folder: &Path, surroundings: &Surroundin
         }
         (None, _) => (CARRIED.into(), Some(folder.join(CARRIED))),
     };
-    let text = path.to_str().ok_or_else(|| Failure::new("the path of hotcall-plugin is not UTF-8"))?;
+    let text =
+        path.to_str().ok_or_else(|| Failure::new("the path of hotcall-plugin is not UTF-8"))?;
     Ok(Api { path: toml::Value::from(text).to_string(), missing })
 }
 
 fn is_api(folder: &Path) -> bool {
-    let name = manifest(folder)
-        .and_then(|manifest| Some(manifest.get("package")?.get("name")?.as_str()? == "hotcall-plugin"));
+    let name = manifest(folder).and_then(|manifest| {
+        Some(manifest.get("package")?.get("name")?.as_str()? == "hotcall-plugin")
+    });
     name.unwrap_or(false)
 }
 
@@ -111,7 +126,8 @@ fn relative(from: &Path, to: &Path) -> PathBuf {
 
 /// Whether a member's pattern, of components with `*` and `?`, gives this path.
 fn matches(pattern: &Path, path: &Path) -> bool {
-    let pattern = pattern.components().filter(|part| *part != Component::CurDir).collect::<Vec<_>>();
+    let pattern =
+        pattern.components().filter(|part| *part != Component::CurDir).collect::<Vec<_>>();
     let path = path.components().collect::<Vec<_>>();
     let same = |(a, b): (&Component<'_>, &Component<'_>)| {
         wildcard(a.as_os_str().as_encoded_bytes(), b.as_os_str().as_encoded_bytes())
@@ -122,7 +138,8 @@ fn matches(pattern: &Path, path: &Path) -> bool {
 fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (Some((b'*', rest)), _) => {
-            wildcard(rest, text) || text.split_first().is_some_and(|(_, text)| wildcard(pattern, text))
+            wildcard(rest, text)
+                || text.split_first().is_some_and(|(_, text)| wildcard(pattern, text))
         }
         (Some((p, pattern)), Some((t, text))) => (*p == b'?' || p == t) && wildcard(pattern, text),
         (None, None) => true,
@@ -145,9 +162,15 @@ mod tests {
     fn member_patterns_match_as_cargo_s_do() {
         let is = |pattern: &str, path: &str| matches(Path::new(pattern), Path::new(path));
         assert!(
-            is("plugins/*", "plugins/greet") && is("./p*/g?eet", "plugins/greet") && is("greet", "greet")
+            is("plugins/*", "plugins/greet")
+                && is("./p*/g?eet", "plugins/greet")
+                && is("greet", "greet")
         );
-        assert!(!is("plugins/*", "plugins/a/greet") && !is("plugins", "plugins/greet") && !is("*s", "greet"));
+        assert!(
+            !is("plugins/*", "plugins/a/greet")
+                && !is("plugins", "plugins/greet")
+                && !is("*s", "greet")
+        );
     }
 
     #[test]

@@ -5,7 +5,8 @@ use super::*;
 #[test]
 fn calls_share_one_connection_and_say_what_they_should() {
     let (address, server) = serve(vec![result(&Value::Int(5)), result(&Value::from("é"))]);
-    let client = Client::builder(&format!("http://{address}")).basic("ann", "pass:word").build().unwrap();
+    let client =
+        Client::builder(&format!("http://{address}")).basic("ann", "pass:word").build().unwrap();
     assert_eq!(client.call::<Value>("add", [Value::Int(2), Value::Int(3)]).unwrap(), Value::Int(5));
     let exchange = client.exchange("name", &[]).unwrap();
     assert_eq!(exchange.result().unwrap(), Value::from("é"));
@@ -50,8 +51,8 @@ fn one_client_serves_many_threads() {
     assert!((1..=8).contains(&connections), "{connections}");
 }
 
-/// Answers each call with its first parameter, on any number of connections at once. The function that it gives stops
-/// it and tells how many there were.
+/// Answers each call with its first parameter, on any number of connections at once. The function
+/// that it gives stops it and tells how many there were.
 fn echo_server() -> (SocketAddr, impl FnOnce() -> usize) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -100,7 +101,9 @@ fn faults_are_errors() {
 #[test]
 fn pages_of_other_servers_are_named() {
     let page = b"<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n</body></html>";
-    let moved = b"HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let moved =
+        b"HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n"
+            .to_vec();
     for (answer, expected) in [
         (answer("404 Not Found", page), "the server answered HTTP status 404: 404 Not Found"),
         (
@@ -114,16 +117,21 @@ fn pages_of_other_servers_are_named() {
             "the server answered HTTP status 200 and an HTML page: Welcome",
         ),
         (
-            answer("200 OK", b"<?xml version='1.0'?>\n<!DOCTYPE HTML><HTML><title>Down</title></HTML>"),
+            answer(
+                "200 OK",
+                b"<?xml version='1.0'?>\n<!DOCTYPE HTML><HTML><title>Down</title></HTML>",
+            ),
             "the server answered HTTP status 200 and an HTML page: Down",
         ),
         (
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/HTML\r\nContent-Length: 7\r\n\r\nSorry.\n".to_vec(),
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/HTML\r\nContent-Length: 7\r\n\r\nSorry.\n"
+                .to_vec(),
             "the server answered HTTP status 200 and an HTML page: Sorry.",
         ),
         (
             answer("200 OK", b"Sorry.\n"),
-            "the answer is not XML-RPC: line 1, column 1: Unexpected characters outside the root element: S; it begins: Sorry.",
+            "the answer is not XML-RPC: line 1, column 1: Unexpected characters outside the root \
+             element: S; it begins: Sorry.",
         ),
     ] {
         let (address, server) = serve(vec![answer]);
@@ -159,8 +167,8 @@ fn who_has_answered_in_http_does_not_want_tls() {
     assert_eq!(
         error.to_string(),
         format!(
-            "the exchange with {address} broke off: the connection ended without an answer; whether the call was \
-             executed is not known"
+            "the exchange with {address} broke off: the connection ended without an answer; \
+             whether the call was executed is not known"
         )
     );
     server.join().unwrap();
@@ -169,7 +177,8 @@ fn who_has_answered_in_http_does_not_want_tls() {
 #[test]
 fn an_answer_past_the_limit_is_refused() {
     let (address, server) = serve(vec![result(&Value::from("x".repeat(2_000)))]);
-    let client = Client::builder(&format!("http://{address}")).response_bytes_max(1_000).build().unwrap();
+    let client =
+        Client::builder(&format!("http://{address}")).response_bytes_max(1_000).build().unwrap();
     let error = client.call::<Value>("m", []).unwrap_err();
     assert!(matches!(error, Error::Transport { cause: Cause::TooLarge, .. }), "{error:?}");
     server.join().unwrap();
@@ -233,11 +242,13 @@ fn where_nobody_listens_is_unreachable() {
 
 #[test]
 fn what_cannot_be_sent_is_said_before_sending() {
-    let error = client(([127, 0, 0, 1], 1).into()).call::<Value>("m", [Value::from("\u{1}")]).unwrap_err();
+    let error =
+        client(([127, 0, 0, 1], 1).into()).call::<Value>("m", [Value::from("\u{1}")]).unwrap_err();
     assert!(matches!(error, Error::Params(_)), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "the parameters of m cannot be sent: the call holds U+0001, which XML cannot carry; send it as base64"
+        "the parameters of m cannot be sent: the call holds U+0001, which XML cannot carry; send \
+         it as base64"
     );
 }
 
@@ -251,7 +262,9 @@ fn addresses_and_credentials_are_checked_first() {
         ("https://a b/", "is not a URL"),
         ("https://ann:secret@localhost/", "a user name does not belong in the URL"),
     ] {
-        let Err(Error::Url(message)) = Client::builder(url).build() else { panic!("{url} was taken") };
+        let Err(Error::Url(message)) = Client::builder(url).build() else {
+            panic!("{url} was taken")
+        };
         assert!(message.contains(expected), "{message}");
         assert!(!message.contains("secret"), "{message}");
     }
@@ -261,7 +274,8 @@ fn addresses_and_credentials_are_checked_first() {
     };
     let builder = || Client::builder("https://localhost");
     assert!(
-        refused(builder().ca_file("/nonexistent/ca.pem")).starts_with("cannot read /nonexistent/ca.pem: ")
+        refused(builder().ca_file("/nonexistent/ca.pem"))
+            .starts_with("cannot read /nonexistent/ca.pem: ")
     );
     assert!(refused(builder().ca_pem("hello")).contains("holds no certificate"));
     assert!(refused(builder().basic("a:b", "c")).contains("colon"));
@@ -294,7 +308,8 @@ fn headers_are_sent_unless_they_are_the_clients_own() {
         let Err(Error::Header(message)) = builder.build() else { panic!("{name} was taken") };
         assert!(message.contains(expected) && !message.contains("secret"), "{message}");
     }
-    let many = (0..65).fold(Client::builder("http://localhost"), |builder, _| builder.header("x", "y"));
+    let many =
+        (0..65).fold(Client::builder("http://localhost"), |builder, _| builder.header("x", "y"));
     assert!(matches!(many.build(), Err(Error::Header(_))));
 }
 
@@ -354,7 +369,8 @@ fn a_silent_unix_socket_is_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let client = Client::builder(&format!("unix:{}", path.display())).timeout(Duration::from_millis(50));
+    let client =
+        Client::builder(&format!("unix:{}", path.display())).timeout(Duration::from_millis(50));
     let why = client.build().unwrap().call::<Value>("m", []).unwrap_err();
     assert!(matches!(why, Error::Transport { cause: Cause::Timeout, .. }), "{why}");
 }
@@ -363,10 +379,14 @@ fn a_silent_unix_socket_is_given_up() {
 fn the_first_line_of_a_page_is_its_cause() {
     for (page, line) in [
         (
-            "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title><style>body{color:red}</style></head><body><h1>Bad",
+            "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title>\
+             <style>body{color:red}</style></head><body><h1>Bad",
             "502 Bad Gateway",
         ),
-        ("<html><STYLE type='x'>\nbody{a</b}\n</STYLE><title>502  Bad\tGateway</title>", "502 Bad Gateway"),
+        (
+            "<html><STYLE type='x'>\nbody{a</b}\n</STYLE><title>502  Bad\tGateway</title>",
+            "502 Bad Gateway",
+        ),
         ("<script>if (a < b) {}</script>down for now\nsorry", "down for now"),
         ("<fault><name>faultCode</name><int>4</int></fault>", "faultCode 4"),
         ("plain\r\ntext", "plain"),
@@ -379,9 +399,11 @@ fn the_first_line_of_a_page_is_its_cause() {
 
 #[test]
 fn the_charset_of_an_answer_counts() {
-    let body = b"<?xml version='1.0'?><methodResponse><params><param><value>caf\xE9</value></param></params></methodResponse>";
+    let body = b"<?xml version='1.0'?><methodResponse>\
+                 <params><param><value>caf\xE9</value></param></params></methodResponse>";
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/xml; charset=iso-8859-1\r\nContent-Length: {}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: text/xml; charset=iso-8859-1\r\n\
+         Content-Length: {}\r\n\r\n",
         body.len()
     );
     let (address, server) = serve(vec![[head.as_bytes(), body].concat()]);
@@ -402,7 +424,8 @@ fn an_answer_is_read_within_its_limits() {
         (values, many(4), many(5), "more than 5 values"),
     ] {
         // Some servers call it HTML whatever it is.
-        let past = String::from_utf8(result(&past)).unwrap().replace("text/xml", "text/html").into_bytes();
+        let past =
+            String::from_utf8(result(&past)).unwrap().replace("text/xml", "text/html").into_bytes();
         let (address, server) = serve(vec![result(&within), past]);
         let client = limit(Client::builder(&format!("http://{address}"))).build().unwrap();
         assert_eq!(client.call::<Value>("m", ()).unwrap(), within);

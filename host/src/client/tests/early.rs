@@ -8,15 +8,16 @@ fn large() -> String {
     "x".repeat(16 << 20)
 }
 
-/// The next connection. What is written to it leaves at once, because what waits in a socket is lost when that is closed on unread
-/// bytes.
+/// The next connection. What is written to it leaves at once, because what waits in a socket is
+/// lost when that is closed on unread bytes.
 fn accept(listener: &TcpListener) -> TcpStream {
     let (stream, _) = listener.accept().unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
 
-/// Answers to a request's head, and closes the connection on what follows it. How many bytes of the answer come is told.
+/// Answers to a request's head, and closes the connection on what follows it. How many bytes of the
+/// answer come is told.
 fn refuse(mut stream: impl Read + Write, bytes: usize) {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -30,7 +31,9 @@ fn refuse(mut stream: impl Read + Write, bytes: usize) {
 
 fn is_told(call: Result<Value, Error>) {
     match call {
-        Err(Error::Http { status: 413, first_line }) => assert_eq!(first_line, "Too large: at most 5 bytes."),
+        Err(Error::Http { status: 413, first_line }) => {
+            assert_eq!(first_line, "Too large: at most 5 bytes.")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -73,7 +76,8 @@ fn it_is_the_same_over_tls() {
         refuse(kept, usize::MAX);
         listener
     });
-    let client = Client::builder(&url).ca_pem(identity.certificate.to_pem().unwrap()).build().unwrap();
+    let client =
+        Client::builder(&url).ca_pem(identity.certificate.to_pem().unwrap()).build().unwrap();
     is_told(client.call("m", large()));
     assert_eq!(client.call::<String>("m", ()).unwrap(), "");
     is_told(client.call("m", large()));

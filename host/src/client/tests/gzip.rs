@@ -14,7 +14,9 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn coded(status: &str, coding: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\nContent-Encoding: {coding}\r\nContent-Length: {length}\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Encoding: {coding}\r\nContent-Length: {length}\r\n\r\n"
+    );
     [head.as_bytes(), body].concat()
 }
 
@@ -51,8 +53,14 @@ fn compressed_answers_are_read_unasked_and_their_errors_named() {
     for (answer, expected) in [
         (coded("200 OK", "x-gzip", &whole), "Ok(\"x\")"),
         (coded("200 OK", "identity", &document(&Value::from("x"))), "Ok(\"x\")"),
-        (coded("404 Not Found", "gzip", &gzip(page)), "the server answered HTTP status 404: No such page"),
-        (coded("200 OK", "br", &whole), "answered in the content coding \"br\", which was not asked for"),
+        (
+            coded("404 Not Found", "gzip", &gzip(page)),
+            "the server answered HTTP status 404: No such page",
+        ),
+        (
+            coded("200 OK", "br", &whole),
+            "answered in the content coding \"br\", which was not asked for",
+        ),
         (coded("200 OK", "gzip", &whole[..whole.len() / 2]), "broke off"),
         (coded("200 OK", "gzip", &damaged), "broke off"),
         (coded("200 OK", "gzip", b"<?xml not compressed"), "its gzip data is damaged"),
@@ -72,7 +80,8 @@ fn the_limit_holds_while_inflating() {
     let bomb = gzip(&document(&Value::from("0".repeat(32 << 20))));
     assert!(bomb.len() < 200_000);
     let (address, server) = serve(vec![coded("200 OK", "gzip", &bomb)]);
-    let client = Client::builder(&format!("http://{address}")).response_bytes_max(200_000).build().unwrap();
+    let client =
+        Client::builder(&format!("http://{address}")).response_bytes_max(200_000).build().unwrap();
     let error = client.call::<Value>("m", ()).unwrap_err();
     assert_eq!(cause(&error), Cause::TooLarge, "{error}");
     drop(client);
@@ -81,7 +90,8 @@ fn the_limit_holds_while_inflating() {
     // Members without content inflate to nothing, however many there are.
     let empty = gzip(b"").repeat(20_000);
     let (address, server) = serve(vec![coded("200 OK", "gzip", &empty)]);
-    let client = Client::builder(&format!("http://{address}")).response_bytes_max(200_000).build().unwrap();
+    let client =
+        Client::builder(&format!("http://{address}")).response_bytes_max(200_000).build().unwrap();
     let error = client.call::<Value>("m", ()).unwrap_err();
     assert_eq!(cause(&error), Cause::TooLarge, "{error}");
     drop(client);

@@ -18,7 +18,8 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Answers one connection's requests with these bytes, one after the other, and returns what it read.
+/// Answers one connection's requests with these bytes, one after the other, and returns what it
+/// read.
 fn serve(answers: Vec<Vec<u8>>) -> (SocketAddr, JoinHandle<Vec<Request>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -71,8 +72,10 @@ fn read_head(reader: &mut impl BufRead) -> String {
 }
 
 fn answer(status: &str, body: &[u8]) -> Vec<u8> {
-    let head =
-        format!("HTTP/1.1 {status}\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 

@@ -3,7 +3,8 @@
 use super::*;
 use std::{io, iter};
 
-/// Makes a tunnel to `server`, whatever name it is asked for, on so many connections. Returns what it was asked.
+/// Makes a tunnel to `server`, whatever name it is asked for, on so many connections. Returns what
+/// it was asked.
 fn tunnels(server: SocketAddr, connections: usize) -> (SocketAddr, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -50,7 +51,9 @@ fn calls_go_through_one_tunnel_and_what_is_the_servers_goes_there_only() {
     // Of "bob:proxy secret".
     assert!(
         head.contains(
-            "\r\nproxy-authorization: basic ym9iOnByb3h5IHNlY3JldA==\r\n".to_ascii_lowercase().as_str()
+            "\r\nproxy-authorization: basic ym9iOnByb3h5IHNlY3JldA==\r\n"
+                .to_ascii_lowercase()
+                .as_str()
         ),
         "{head}"
     );
@@ -92,12 +95,18 @@ fn a_proxy_that_refuses_or_is_away_is_named() {
         (address, refusing)
     };
     let through = |proxy: SocketAddr| {
-        let client = Client::builder("http://server.test").proxy(&format!("http://{proxy}")).build().unwrap();
+        let client = Client::builder("http://server.test")
+            .proxy(&format!("http://{proxy}"))
+            .build()
+            .unwrap();
         client.call::<Value>("m", ()).unwrap_err()
     };
     let error = through(proxy);
     assert_eq!(cause(&error), Cause::Proxy, "{error}");
-    assert!(error.to_string().contains("403") && error.to_string().contains("server.test"), "{error}");
+    assert!(
+        error.to_string().contains("403") && error.to_string().contains("server.test"),
+        "{error}"
+    );
     refusing.join().unwrap();
     let error = through(proxy);
     assert_eq!(cause(&error), Cause::Unreachable, "{error}");
@@ -119,7 +128,10 @@ fn a_proxy_that_closes_without_an_answer_is_the_cause() {
 
 /// A proxy that reads `CONNECT` and then writes these pieces, with a pause after each. It ends with
 /// its client.
-fn talks(pieces: impl IntoIterator<Item = Vec<u8>> + Send + 'static, pause: Duration) -> SocketAddr {
+fn talks(
+    pieces: impl IntoIterator<Item = Vec<u8>> + Send + 'static,
+    pause: Duration,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -157,7 +169,8 @@ fn the_proxys_answer_is_bounded_in_bytes() {
     let header = [b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 32 << 10]].concat();
     let silence = iter::repeat_n(Vec::new(), 500);
     let proxy = talks(iter::once(header).chain(silence), Duration::from_millis(10));
-    let client = Client::builder("http://server.test").proxy(&format!("http://{proxy}")).build().unwrap();
+    let client =
+        Client::builder("http://server.test").proxy(&format!("http://{proxy}")).build().unwrap();
     let error = client.call::<Value>("m", ()).unwrap_err();
     assert_eq!(cause(&error), Cause::Proxy, "{error}");
     assert!(error.to_string().contains("16384 bytes"), "{error}");
@@ -176,8 +189,10 @@ fn a_call_through_a_proxy_is_never_repeated() {
         read_head(&mut reader);
     });
     let (proxy_address, proxy) = tunnels(server_address, 1);
-    let client =
-        Client::builder("http://server.test").proxy(&format!("http://{proxy_address}")).build().unwrap();
+    let client = Client::builder("http://server.test")
+        .proxy(&format!("http://{proxy_address}"))
+        .build()
+        .unwrap();
     assert_eq!(client.call::<i32>("m", ()).unwrap(), 1);
     let error = client.call::<Value>("m", "x".repeat(8 << 20)).unwrap_err();
     assert_eq!(cause(&error), Cause::Broken, "{error}");
@@ -191,6 +206,9 @@ fn a_unix_socket_has_no_proxy() {
     let refused = Client::builder("unix:/run/x").proxy("http://p:1").build();
     assert!(matches!(refused, Err(Error::Proxy(_))));
     assert!(Client::builder("unix:/run/x").build().is_ok());
-    assert!(matches!(Client::builder("http://x").proxy("socks5://p").build(), Err(Error::Proxy(_))));
+    assert!(matches!(
+        Client::builder("http://x").proxy("socks5://p").build(),
+        Err(Error::Proxy(_))
+    ));
     assert!(Client::builder("http://x").no_proxy().build().is_ok());
 }

@@ -15,9 +15,9 @@ fn large() -> String {
     "x".repeat(16 << 20)
 }
 
-/// Answers one call on a connection, and does something else with the next; what the client makes of the second. The
-/// server then waits for one more connection, if it is to come, and answers one call there. Returns the bodies of all
-/// calls that were read whole, with the second call's end.
+/// Answers one call on a connection, and does something else with the next; what the client makes
+/// of the second. The server then waits for one more connection, if it is to come, and answers one
+/// call there. Returns the bodies of all calls that were read whole, with the second call's end.
 fn second_call(then: Then, text: &str, comes_again: bool) -> (Result<i32, Error>, usize) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -149,7 +149,8 @@ fn nor_does_one_that_ends_tls_first() {
             stream.shutdown().unwrap();
         }
     });
-    let client = Client::builder(&url).ca_pem(identity.certificate.to_pem().unwrap()).build().unwrap();
+    let client =
+        Client::builder(&url).ca_pem(identity.certificate.to_pem().unwrap()).build().unwrap();
     for _ in 0..CALLS {
         assert_eq!(client.call::<String>("m", ()).unwrap(), "");
     }
@@ -254,9 +255,11 @@ fn a_call_is_sent_again_once_and_on_a_new_connection() {
     let client = client(listener.local_addr().unwrap());
     let server = thread::spawn(move || {
         // Two calls at once make two connections that are kept.
-        let mut kept: Vec<_> = (0..2).map(|_| BufReader::new(listener.accept().unwrap().0)).collect();
+        let mut kept: Vec<_> =
+            (0..2).map(|_| BufReader::new(listener.accept().unwrap().0)).collect();
         kept.iter_mut().for_each(|reader| drop(read_request(reader)));
-        kept.iter_mut().for_each(|reader| reader.get_mut().write_all(&result(&Value::Int(1))).unwrap());
+        kept.iter_mut()
+            .for_each(|reader| reader.get_mut().write_all(&result(&Value::Int(1))).unwrap());
         // Whichever is used is closed in the midst of the call, and so is the new one.
         let readers: Vec<_> = kept
             .into_iter()
@@ -362,7 +365,10 @@ fn the_kernel_tells_a_call_that_was_taken_from_one_that_was_not() {
             server(theirs);
         }
         assert_eq!(ours.read(&mut [0]).unwrap(), 0);
-        socket::is_reset(&ours.into(), if before { Duration::from_secs(20) } else { Duration::ZERO })
+        socket::is_reset(
+            &ours.into(),
+            if before { Duration::from_secs(20) } else { Duration::ZERO },
+        )
     };
     assert!(ends(drop, true), "closed, then called");
     assert!(!ends(drop, false), "read, then closed");
@@ -375,5 +381,8 @@ fn the_kernel_tells_a_call_that_was_taken_from_one_that_was_not() {
     ours.read_exact(&mut [0; 3]).unwrap();
     theirs.peek(&mut [0]).unwrap();
     drop(theirs);
-    assert!(socket::is_reset(&ours.into(), Duration::from_secs(20)), "closed on a call that nobody read");
+    assert!(
+        socket::is_reset(&ours.into(), Duration::from_secs(20)),
+        "closed on a call that nobody read"
+    );
 }

@@ -51,7 +51,8 @@ pub(super) fn acceptor(identity: &Identity, client_ca: Option<&X509>) -> SslAcce
     acceptor.build()
 }
 
-/// Takes one connection over TLS and answers one call, if it comes to that, with the caller's common name.
+/// Takes one connection over TLS and answers one call, if it comes to that, with the caller's
+/// common name.
 pub(super) fn serve(identity: &Identity, client_ca: Option<&X509>) -> (u16, JoinHandle<()>) {
     let acceptor = acceptor(identity, client_ca);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -91,7 +92,8 @@ fn a_self_signed_certificate_is_trusted_when_it_is_named() {
     let pem = identity.certificate.to_pem().unwrap();
     for host in ["127.0.0.1", "localhost"] {
         let (port, server) = serve(&identity, None);
-        let client = Client::builder(&format!("https://{host}:{port}")).ca_pem(pem.clone()).build().unwrap();
+        let client =
+            Client::builder(&format!("https://{host}:{port}")).ca_pem(pem.clone()).build().unwrap();
         assert_eq!(client.call::<Value>("m", []).unwrap(), Value::from(""), "{host}");
         server.join().unwrap();
     }
@@ -110,7 +112,8 @@ fn nobody_is_trusted_unasked() {
 
     let (port, server) = serve(&identity, None);
     let url = format!("https://127.0.0.1:{port}");
-    let error = Client::builder(&url).ca_pem(other).build().unwrap().call::<Value>("m", []).unwrap_err();
+    let error =
+        Client::builder(&url).ca_pem(other).build().unwrap().call::<Value>("m", []).unwrap_err();
     assert!(matches!(error, Error::Transport { cause: Cause::Untrusted, .. }), "{error:?}");
     server.join().unwrap();
 

@@ -12,7 +12,10 @@ struct Point {
 }
 
 /// A call's result, and the parameters that went out.
-fn exchange<T: for<'a> FromValue<'a>>(answer: &Value, params: impl Params) -> (Result<T, Error>, Vec<Value>) {
+fn exchange<T: for<'a> FromValue<'a>>(
+    answer: &Value,
+    params: impl Params,
+) -> (Result<T, Error>, Vec<Value>) {
     let (address, server) = serve(vec![result(answer)]);
     let got = client(address).call("m", params);
     (got, sent(&server.join().unwrap()[0]))
@@ -33,8 +36,14 @@ fn parameters_are_tuples_values_and_single_ones() {
     assert_eq!(sent(vec![Value::Int(1), "x".into()]), [Value::Int(1), "x".into()]);
     let (int, text) = (Value::Int(2), Value::from("x"));
     assert_eq!(exchange::<()>(&Value::Nil, (2, "x")).1, [int.clone(), text.clone()]);
-    assert_eq!(exchange::<()>(&Value::Nil, [int.clone(), text.clone()]).1, [int.clone(), text.clone()]);
-    assert_eq!(exchange::<()>(&Value::Nil, std::slice::from_ref(&int)).1, std::slice::from_ref(&int));
+    assert_eq!(
+        exchange::<()>(&Value::Nil, [int.clone(), text.clone()]).1,
+        [int.clone(), text.clone()]
+    );
+    assert_eq!(
+        exchange::<()>(&Value::Nil, std::slice::from_ref(&int)).1,
+        std::slice::from_ref(&int)
+    );
     assert_eq!(exchange::<()>(&Value::Nil, "x").1, [text]);
     assert_eq!(exchange::<()>(&Value::Nil, 1_i64 << 40).1, [Value::Long(1 << 40)]);
     assert_eq!(exchange::<()>(&Value::Nil, Value::Array(vec![])).1, [Value::Array(vec![])]);
@@ -87,7 +96,10 @@ fn a_result_that_does_not_fit_says_method_types_and_place() {
     assert_eq!(got.unwrap_err().to_string(), "the result of m wants int from -128 to 127, got 500");
     let points = Value::Array(vec![Value::Struct(vec![pair("x", Value::Bool(true))])]);
     let (got, _) = exchange::<Vec<Point>>(&points, ());
-    assert_eq!(got.unwrap_err().to_string(), "the result of m, item 1, member x: wants int, got boolean");
+    assert_eq!(
+        got.unwrap_err().to_string(),
+        "the result of m, item 1, member x: wants int, got boolean"
+    );
 }
 
 fn fault(code: Value, message: &str) -> Value {
@@ -105,7 +117,14 @@ fn a_batch_is_split_and_its_results_stand_in_order() {
     let (address, server) = serve(vec![result(&first), result(&second)]);
     let client = client(address);
     let mut batch = client.multicall();
-    batch.calls_max(2).add("add", (2, 3)).unwrap().add("bad", ()).unwrap().add("upper", "x").unwrap();
+    batch
+        .calls_max(2)
+        .add("add", (2, 3))
+        .unwrap()
+        .add("bad", ())
+        .unwrap()
+        .add("upper", "x")
+        .unwrap();
     assert_eq!(batch.len(), 3);
     let results = batch.send::<Value>().unwrap();
     assert_eq!(results, [Ok(Value::Int(5)), Err(Fault::new(4, "no")), Ok(Value::from("x"))]);
@@ -126,8 +145,14 @@ fn a_batch_is_split_and_its_results_stand_in_order() {
 fn results_without_their_arrays_and_odd_faults_are_understood() {
     let (text, double) = (fault(Value::from(" 4 "), "no"), fault(Value::Double(6.0), "no"));
     let bare = Value::Struct(vec![pair("faultCode", Value::Int(5))]);
-    let answer =
-        Value::Array(vec![Value::Int(1), Value::Struct(vec![]), one(Value::Int(2)), text, bare, double]);
+    let answer = Value::Array(vec![
+        Value::Int(1),
+        Value::Struct(vec![]),
+        one(Value::Int(2)),
+        text,
+        bare,
+        double,
+    ]);
     let (address, server) = serve(vec![result(&answer)]);
     let client = client(address);
     let mut batch = client.multicall();
@@ -153,7 +178,10 @@ fn an_answer_that_is_none_to_the_batch_is_refused() {
         (Value::Array(vec![]), "system.multicall gave 0 answers to 1 calls"),
         (one(Value::Array(vec![])), "system.multicall gave 0 results to one call"),
         (one(Value::Int(1)), "the result of call 1, upper, wants string, got int"),
-        (one(fault(Value::from("x"), "no")), "system.multicall gave neither a result nor a fault to a call"),
+        (
+            one(fault(Value::from("x"), "no")),
+            "system.multicall gave neither a result nor a fault to a call",
+        ),
         (
             one(fault(Value::Double(5.5), "no")),
             "system.multicall gave neither a result nor a fault to a call",
@@ -171,7 +199,8 @@ fn an_answer_that_is_none_to_the_batch_is_refused() {
 #[test]
 fn servers_are_asked_about_themselves() {
     let int = || Value::from("int");
-    let signatures = Value::Array(vec![Value::Array(vec![int(), int(), int()]), Value::Array(vec![int()])]);
+    let signatures =
+        Value::Array(vec![Value::Array(vec![int(), int(), int()]), Value::Array(vec![int()])]);
     let capability =
         Value::Struct(vec![pair("specUrl", "http://x".into()), pair("specVersion", Value::Int(1))]);
     let capabilities = Value::Struct(vec![pair("xmlrpc", capability), pair("odd", Value::Nil)]);
@@ -190,8 +219,10 @@ fn servers_are_asked_about_themselves() {
     let shown: Vec<_> = signatures.iter().map(Signature::to_string).collect();
     assert_eq!(shown, ["(int, int) -> int", "() -> int"]);
     assert_eq!(client.method_signatures("add").unwrap(), []);
-    let known = Capability { name: "xmlrpc".into(), spec_url: "http://x".into(), spec_version: "1".into() };
-    let odd = Capability { name: "odd".into(), spec_url: String::new(), spec_version: String::new() };
+    let known =
+        Capability { name: "xmlrpc".into(), spec_url: "http://x".into(), spec_version: "1".into() };
+    let odd =
+        Capability { name: "odd".into(), spec_url: String::new(), spec_version: String::new() };
     assert_eq!(client.capabilities().unwrap(), [known, odd]);
     server.join().unwrap();
 }

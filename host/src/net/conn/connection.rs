@@ -38,13 +38,15 @@ use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// After its last answer a client's remaining bytes are thrown away, `discard_bytes_max` of them and for
-/// `request_ms_max` at most: closing at once would reset the connection, and many clients write all of a request, however long,
-/// before they look for an answer. When none comes for so long, the client has sent what it wanted to send.
+/// After its last answer a client's remaining bytes are thrown away, `discard_bytes_max` of them
+/// and for `request_ms_max` at most: closing at once would reset the connection, and many clients
+/// write all of a request, however long, before they look for an answer. When none comes for so
+/// long, the client has sent what it wanted to send.
 const LINGER: Duration = Duration::from_secs(1);
 /// For so long handshakes may go on once the server ends.
 const DRAIN_HANDSHAKE: Duration = Duration::from_secs(1);
-/// A plugin that heeds its deadline, and a fault that says more than that it passed, get so much longer.
+/// A plugin that heeds its deadline, and a fault that says more than that it passed, get so much
+/// longer.
 const OVERDUE_GRACE: Duration = Duration::from_millis(250);
 /// Steps that one connection takes before it is others' turn.
 const STEPS_MAX: usize = 32;
@@ -228,13 +230,19 @@ impl Connection {
                 self.stream.abort();
                 Flow::Close
             }
-            // Idle clients are let go without a word: one is sent only to a client that waits for it.
+            // Idle clients are let go without a word: one is sent only to a client that waits for
+            // it.
             State::Idle | State::Lingering(_) => Flow::Close,
         }
     }
 
     /// The answer to the call with this number has come, or will never come.
-    pub(crate) fn answer(&mut self, number: u64, reply: Option<Reply>, home: &mut Home<'_>) -> Flow {
+    pub(crate) fn answer(
+        &mut self,
+        number: u64,
+        reply: Option<Reply>,
+        home: &mut Home<'_>,
+    ) -> Flow {
         match &self.state {
             State::Calling(calling) if calling.number == number => {
                 let (form, id) = (calling.form, calling.id.clone());
@@ -296,12 +304,14 @@ impl Connection {
         home.service.is_draining() || self.is_outdated()
     }
 
-    /// Whether its handshake was made with requirements for clients that are not the current ones any more.
+    /// Whether its handshake was made with requirements for clients that are not the current ones
+    /// any more.
     fn is_outdated(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_outdated())
     }
 
-    /// The server has ended. Nobody waits for what still runs. Whether the client had all that it was to have.
+    /// The server has ended. Nobody waits for what still runs. Whether the client had all that it
+    /// was to have.
     pub(crate) fn cut(&self, service: &Service) -> bool {
         match &self.state {
             State::Calling(calling) => {
@@ -451,7 +461,8 @@ impl Connection {
         let before = outgoing.written();
         if let Err(error) = outgoing.write_to(&mut self.stream) {
             let taken = outgoing.written() - before;
-            self.deadline = progress::deadline(self.deadline, home.now, taken, home.service.limits());
+            self.deadline =
+                progress::deadline(self.deadline, home.now, taken, home.service.limits());
             return Err(error);
         }
         match *then {
@@ -461,7 +472,8 @@ impl Connection {
                 self.share.give_back();
                 self.stream.finish()?;
                 let limits = home.service.limits();
-                let longest = if home.service.is_draining() { LINGER } else { limits.request_max() };
+                let longest =
+                    if home.service.is_draining() { LINGER } else { limits.request_max() };
                 self.state = State::Lingering(Lingering {
                     bytes_left: limits.discard_bytes_max(),
                     until: home.now + longest,
@@ -477,6 +489,10 @@ impl Connection {
         let count = self.stream.discard()?;
         lingering.bytes_left = lingering.bytes_left.saturating_sub(count);
         self.deadline = lingering.until.min(home.now + LINGER);
-        if count == 0 || lingering.bytes_left == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+        if count == 0 || lingering.bytes_left == 0 {
+            Err(ErrorKind::UnexpectedEof.into())
+        } else {
+            Ok(())
+        }
     }
 }

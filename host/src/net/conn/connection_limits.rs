@@ -42,16 +42,23 @@ impl ConnectionLimits {
     ///
     /// # Errors
     /// The limit that is reached.
-    pub(crate) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<ConnectionSlot, &'static str> {
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+    ) -> Result<ConnectionSlot, &'static str> {
         let address = address.map(ClientNetwork::from);
         let mut taken = self.lock();
         if taken.count >= self.connections_max {
-            return Err("connections_max, or what the limit of open files leaves of it, is reached");
+            return Err(
+                "connections_max, or what the limit of open files leaves of it, is reached",
+            );
         }
         if let Some(address) = address {
             let count = taken.by_address.entry(address).or_insert(0);
             if *count >= self.per_address_max {
-                return Err("connections_per_address_max is reached (an IPv6 /64 counts as one address)");
+                return Err(
+                    "connections_per_address_max is reached (an IPv6 /64 counts as one address)",
+                );
             }
             *count += 1;
         }
@@ -87,7 +94,8 @@ mod tests {
 
     #[test]
     fn places_are_limited_in_all_and_for_each_address() {
-        let limits = Limits { connections_max: 3, connections_per_address_max: 2, ..Limits::default() };
+        let limits =
+            Limits { connections_max: 3, connections_per_address_max: 2, ..Limits::default() };
         let slots = Arc::new(ConnectionLimits::new(&limits, 100));
         let address = |last: u8| Some(IpAddr::from([127, 0, 0, last]));
         let first = slots.take(address(1)).unwrap();
@@ -109,7 +117,9 @@ mod tests {
         let take = |address: &str| slots.take(Some(address.parse().unwrap()));
         let first = take("2001:db8::1").unwrap();
         let _second = take("2001:db8::2").unwrap();
-        assert!(take("2001:db8::ffff:ffff:ffff:ffff").is_err_and(|why| why.contains("per_address")));
+        assert!(
+            take("2001:db8::ffff:ffff:ffff:ffff").is_err_and(|why| why.contains("per_address"))
+        );
         let _neighbour = take("2001:db8:0:1::1").unwrap();
         let _v4 = take("192.0.2.1").unwrap();
         let _mapped = take("::ffff:192.0.2.1").unwrap();

@@ -84,9 +84,9 @@ mod tests {
     #[test]
     fn a_thread_is_missed_until_it_comes_round_or_ends() {
         let polls = [Poll::new().unwrap(), Poll::new().unwrap()];
-        let beat = polls
-            .each_ref()
-            .map(|poll| ThreadBeat::new("one".into(), Waker::new(poll.registry(), Token(0)).unwrap()));
+        let beat = polls.each_ref().map(|poll| {
+            ThreadBeat::new("one".into(), Waker::new(poll.registry(), Token(0)).unwrap())
+        });
         let heartbeat = Heartbeat::new(beat.iter().map(Arc::clone));
         let woken = heartbeat.wake();
         assert_eq!(heartbeat.missing(&woken).len(), 2);

@@ -12,11 +12,18 @@ use std::time::{Duration, Instant};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// The deadline of a response of which the client has just taken so many bytes, and whose deadline was `before`.
+/// The deadline of a response of which the client has just taken so many bytes, and whose deadline
+/// was `before`.
 ///
-/// Bytes earn time at `response_bytes_per_second_min`, up to `request_ms_max` from now. So a client that takes nothing has
-/// `request_ms_max`, however much it took before, and a client that takes less than the rate runs out of time.
-pub(crate) fn deadline(before: Instant, now: Instant, taken_bytes: usize, limits: &Limits) -> Instant {
+/// Bytes earn time at `response_bytes_per_second_min`, up to `request_ms_max` from now. So a client
+/// that takes nothing has `request_ms_max`, however much it took before, and a client that takes
+/// less than the rate runs out of time.
+pub(crate) fn deadline(
+    before: Instant,
+    now: Instant,
+    taken_bytes: usize,
+    limits: &Limits,
+) -> Instant {
     let latest = now + limits.request_max();
     let rate = u64::try_from(limits.response_bytes_per_second_min).unwrap_or(u64::MAX);
     let bytes = u64::try_from(taken_bytes).unwrap_or(u64::MAX);
@@ -32,9 +39,13 @@ pub(crate) fn deadline(before: Instant, now: Instant, taken_bytes: usize, limits
 mod tests {
     use super::*;
 
-    /// When the client of a response loses it, and how much it has taken until then, if it takes so many bytes in such steps. The kernel takes
-    /// the first ones at once.
-    fn lost(bytes: usize, (step_bytes, step): (usize, Duration), limits: &Limits) -> Option<(u64, usize)> {
+    /// When the client of a response loses it, and how much it has taken until then, if it takes so
+    /// many bytes in such steps. The kernel takes the first ones at once.
+    fn lost(
+        bytes: usize,
+        (step_bytes, step): (usize, Duration),
+        limits: &Limits,
+    ) -> Option<(u64, usize)> {
         const KERNEL_BYTES: usize = 2_200_000;
         let start = Instant::now();
         let (mut now, mut taken) = (start, KERNEL_BYTES.min(bytes));

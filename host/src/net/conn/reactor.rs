@@ -36,8 +36,8 @@ pub(crate) enum Message {
     Drain(Instant),
 }
 
-/// Where others leave messages. Bounded by what it is for: a connection comes once and has one call at a time, and
-/// what is asked of clients changes as often as an operator changes it.
+/// Where others leave messages. Bounded by what it is for: a connection comes once and has one call
+/// at a time, and what is asked of clients changes as often as an operator changes it.
 pub(crate) struct Inbox {
     messages: Mutex<Vec<Message>>,
     beat: Arc<ThreadBeat>,
@@ -224,7 +224,9 @@ impl Running {
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let interests = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(connection.stream(), Token(key), interests) {
+        if let Err(error) =
+            self.poll.registry().register(connection.stream(), Token(key), interests)
+        {
             return log::warn!("a connection is closed: {error}");
         }
         self.serials += 1;
@@ -236,7 +238,8 @@ impl Running {
     fn expire(&mut self) {
         let now = Instant::now();
         while let Some((moment, key, serial)) = self.timers.take(now) {
-            let Some(kept) = self.connections.get_mut(key).filter(|kept| kept.serial == serial) else {
+            let Some(kept) = self.connections.get_mut(key).filter(|kept| kept.serial == serial)
+            else {
                 continue;
             };
             if !kept.connection.alarm.ring(moment) {
@@ -252,7 +255,9 @@ impl Running {
 
     /// Has a connection go on, if it is there still, and does what follows from it.
     fn with(&mut self, key: usize, step: impl FnOnce(&mut Connection, &mut Home<'_>) -> Flow) {
-        let Some(Kept { connection, serial, is_again }) = self.connections.get_mut(key) else { return };
+        let Some(Kept { connection, serial, is_again }) = self.connections.get_mut(key) else {
+            return;
+        };
         let (service, answers, spare) = (&*self.service, &self.answers, &mut self.spare);
         match step(connection, &mut Home { service, answers, key, spare, now: Instant::now() }) {
             Flow::Close => {

@@ -75,8 +75,8 @@ impl Service {
         &self.pool
     }
 
-    /// Has a request answered: a call here and now if it is quick, else by the pool; and everything else through tiny_http.
-    /// `ticket` is for an answer that is not there at once.
+    /// Has a request answered: a call here and now if it is quick, else by the pool; and everything
+    /// else through tiny_http. `ticket` is for an answer that is not there at once.
     pub(crate) fn submit(&self, request: Request, ticket: impl FnOnce() -> Ticket) -> Submitted {
         let cancellation = request.cancellation.clone();
         let call = || Arc::new(Call::new(cancellation));
@@ -89,7 +89,11 @@ impl Service {
             Begun::Answered(response) => Submitted::Answered(response.into()),
             Begun::Unfinished(work) => {
                 let call = call();
-                self.pool.submit(Box::new(Direct { work, call: Arc::clone(&call), ticket: ticket() }));
+                self.pool.submit(Box::new(Direct {
+                    work,
+                    call: Arc::clone(&call),
+                    ticket: ticket(),
+                }));
                 Submitted::Running(call)
             }
         }

@@ -22,16 +22,19 @@ use std::time::Duration;
 
 /// What is read at once when nobody wants it.
 const DISCARD_BYTES: usize = 16 << 10;
-/// What a connection holds of an answer that is encrypted and has not gone yet: four records, which go as one.
+/// What a connection holds of an answer that is encrypted and has not gone yet: four records, which
+/// go as one.
 const HELD_BYTES_MAX: usize = 4 * (RECORD_BYTES_MAX + RECORD_ADDED_BYTES_MAX);
 
 /// A connected socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
     kind: Kind,
-    /// All that had come was read. Until something more happens, which the reactor is told, asking again would only say so.
+    /// All that had come was read. Until something more happens, which the reactor is told, asking
+    /// again would only say so.
     is_drained: bool,
-    /// The client has closed its side. No further event tells of that end, which is behind whatever is still to be read.
+    /// The client has closed its side. No further event tells of that end, which is behind whatever
+    /// is still to be read.
     is_ended: bool,
     /// There only while an answer is written: idle connections keep no memory.
     held: Option<Box<Held>>,
@@ -47,7 +50,8 @@ enum Kind {
     Unix(UnixStream),
 }
 
-/// What a connection is read from and written to. What would have to wait is an error of kind `WouldBlock`.
+/// What a connection is read from and written to. What would have to wait is an error of kind
+/// `WouldBlock`.
 pub(crate) enum Stream {
     Plain(Socket),
     Tls(SslStream<Socket>),
@@ -70,8 +74,8 @@ impl Socket {
         Self { kind, is_drained: false, is_ended: false, held: None }
     }
 
-    /// How it came here. A listener on all addresses has connections of both kinds, and so has a Unix socket whose mode lets
-    /// others in.
+    /// How it came here. A listener on all addresses has connections of both kinds, and so has a
+    /// Unix socket whose mode lets others in.
     pub(crate) fn way(&self) -> Way {
         match &self.kind {
             Kind::Unix(socket) => match socket_peercred(socket) {
@@ -85,7 +89,8 @@ impl Socket {
         }
     }
 
-    /// From now on holds what is written, until it is flushed: a record now, of so many bytes that are left.
+    /// From now on holds what is written, until it is flushed: a record now, of so many bytes that
+    /// are left.
     ///
     /// # Errors
     /// What is held already has to go first, and the socket does not take it.
@@ -95,7 +100,8 @@ impl Socket {
             self.send_held()?;
         }
         self.held.get_or_insert_with(|| {
-            let added = bytes_left.div_ceil(RECORD_BYTES_MAX).saturating_mul(RECORD_ADDED_BYTES_MAX);
+            let added =
+                bytes_left.div_ceil(RECORD_BYTES_MAX).saturating_mul(RECORD_ADDED_BYTES_MAX);
             let bytes = bytes_left.saturating_add(added).min(HELD_BYTES_MAX);
             Box::new(Held(VecDeque::with_capacity(bytes)))
         });
@@ -139,7 +145,8 @@ impl Socket {
 impl Kind {
     fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut nothing = SendAncillaryBuffer::default();
-        // Not writev, which raises SIGPIPE when the client is gone: a plugin may have had that end the process.
+        // Not writev, which raises SIGPIPE when the client is gone: a plugin may have had that end
+        // the process.
         Ok(match self {
             Self::Tcp(socket) => sendmsg(socket, parts, &mut nothing, SendFlags::NOSIGNAL),
             Self::Unix(socket) => sendmsg(socket, parts, &mut nothing, SendFlags::NOSIGNAL),
@@ -156,7 +163,8 @@ impl Read for Socket {
             Kind::Tcp(socket) => socket.read(buffer),
             Kind::Unix(socket) => socket.read(buffer),
         };
-        // A stream that gives less than there is room for has no more (epoll(7), question 9), but for its end.
+        // A stream that gives less than there is room for has no more (epoll(7), question 9), but
+        // for its end.
         self.is_drained = !self.is_ended && matches!(read, Ok(count) if count < buffer.len());
         read
     }
@@ -206,7 +214,9 @@ impl Stream {
         forget_errors();
         match tls.accept() {
             Ok(()) => Ok(true),
-            Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => Ok(false),
+            Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -232,7 +242,8 @@ impl Stream {
         self.socket().shutdown(Shutdown::Write)
     }
 
-    /// Has the connection reset once this is dropped: the kernel then frees at once what it still holds for the client.
+    /// Has the connection reset once this is dropped: the kernel then frees at once what it still
+    /// holds for the client.
     pub(crate) fn abort(&self) {
         if let Kind::Tcp(socket) = &self.socket().kind
             && let Err(error) = set_socket_linger(socket, Some(Duration::ZERO))
@@ -241,8 +252,9 @@ impl Stream {
         }
     }
 
-    /// Reads once and forgets what came; how much that was, and 0 is the connection's end. Nothing else can be read
-    /// afterwards: what TLS has encrypted is not decrypted, because that would cost the most.
+    /// Reads once and forgets what came; how much that was, and 0 is the connection's end. Nothing
+    /// else can be read afterwards: what TLS has encrypted is not decrypted, because that would
+    /// cost the most.
     pub(crate) fn discard(&mut self) -> io::Result<usize> {
         let bytes = &mut [0; DISCARD_BYTES];
         match self {
@@ -251,7 +263,8 @@ impl Stream {
         }
     }
 
-    /// Something has happened: there may be more to read. `is_ended`: the client has closed its side.
+    /// Something has happened: there may be more to read. `is_ended`: the client has closed its
+    /// side.
     pub(crate) fn hear(&mut self, is_ended: bool) {
         let socket = match self {
             Self::Plain(socket) => socket,
@@ -276,7 +289,8 @@ impl Stream {
     }
 }
 
-/// OpenSSL keeps its errors for each thread, and what one connection left there passes for an error of the next that has to wait.
+/// OpenSSL keeps its errors for each thread, and what one connection left there passes for an error
+/// of the next that has to wait.
 fn forget_errors() {
     drop(ErrorStack::get());
 }
@@ -301,7 +315,8 @@ impl Write for Stream {
         }
     }
 
-    /// With TLS it writes of the first that is not empty, and asks the others only how much follows.
+    /// With TLS it writes of the first that is not empty, and asks the others only how much
+    /// follows.
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.kind.send(parts),
@@ -320,8 +335,8 @@ impl Write for Stream {
     }
 }
 
-/// Writes one record, as OpenSSL does when it may write less than all, and each with a write of its own. So one of several waits in the
-/// socket for the others, until `flush`.
+/// Writes one record, as OpenSSL does when it may write less than all, and each with a write of its
+/// own. So one of several waits in the socket for the others, until `flush`.
 fn encrypt(tls: &mut SslStream<Socket>, bytes: &[u8], bytes_left: usize) -> io::Result<usize> {
     let socket = tls.get_mut();
     if bytes_left > RECORD_BYTES_MAX || socket.held.is_some() {
@@ -332,11 +347,21 @@ fn encrypt(tls: &mut SslStream<Socket>, bytes: &[u8], bytes_left: usize) -> io::
 }
 
 impl Source for Stream {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         self.source().register(registry, token, interests)
     }
 
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         self.source().reregister(registry, token, interests)
     }
 

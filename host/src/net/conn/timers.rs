@@ -6,8 +6,9 @@ use std::time::Instant;
 
 /// The moments at which connections are to be looked at.
 ///
-/// A deadline that is put off, as most are, costs nothing here: the connection is looked at too early, and says when to look
-/// again. So the heap has one entry for each connection, and a few that are out of date.
+/// A deadline that is put off, as most are, costs nothing here: the connection is looked at too
+/// early, and says when to look again. So the heap has one entry for each connection, and a few
+/// that are out of date.
 #[derive(Default)]
 pub(crate) struct Timers(BinaryHeap<Reverse<(Instant, usize, u64)>>);
 
@@ -16,7 +17,8 @@ pub(crate) struct Timers(BinaryHeap<Reverse<(Instant, usize, u64)>>);
 pub(crate) struct Alarm(Option<Instant>);
 
 impl Timers {
-    /// Has the connection looked at by `deadline`, if it is not anyway. `serial` is unlike that of every other which has had its key.
+    /// Has the connection looked at by `deadline`, if it is not anyway. `serial` is unlike that of
+    /// every other which has had its key.
     pub(crate) fn set(&mut self, alarm: &mut Alarm, deadline: Instant, key: usize, serial: u64) {
         if alarm.0.is_none_or(|earliest| deadline < earliest) {
             alarm.0 = Some(deadline);

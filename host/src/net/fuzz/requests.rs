@@ -17,25 +17,33 @@ use std::io;
 /// Small, so that what a fuzzer writes comes near.
 const BODY_BYTES_MAX: usize = 200;
 const HEADER_BYTES_MAX: usize = 600;
-/// What a reader holds beside a body: lines, heads and what is read at once, each twice over, as memory grows.
+/// What a reader holds beside a body: lines, heads and what is read at once, each twice over, as
+/// memory grows.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
-/// The same bytes give the same requests and the same refusal however they are split, each request is what a plain reading of
-/// its bytes says, and written anew it is the same request, within exact limits.
+/// The same bytes give the same requests and the same refusal however they are split, each request
+/// is what a plain reading of its bytes says, and written anew it is the same request, within exact
+/// limits.
 pub(crate) fn framing(bytes: &[u8]) {
     let limits = limits(HEADER_BYTES_MAX, BODY_BYTES_MAX);
     let outcome = read(bytes, &limits, |_| 1);
     let mut state = bytes.len() as u64 + 1;
     let mut random = |max: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % max + 1
     };
     assert_eq!(read(bytes, &limits, |left| left).what(), outcome.what(), "in one piece");
     assert_eq!(read(bytes, &limits, |_| random(7)).what(), outcome.what(), "in pieces");
     assert_eq!(read(bytes, &limits, |_| random(90)).what(), outcome.what(), "in larger pieces");
-    // Large limits too: whatever is declared takes no memory before it comes, which the target's own measure shows.
+    // Large limits too: whatever is declared takes no memory before it comes, which the target's
+    // own measure shows.
     let large = read(bytes, &Limits::default(), |left| left);
-    assert_eq!(read(bytes, &Limits::default(), |_| random(5_000)).what(), large.what(), "in large pieces");
+    assert_eq!(
+        read(bytes, &Limits::default(), |_| random(5_000)).what(),
+        large.what(),
+        "in large pieces"
+    );
 
     let mut start = 0;
     for Request { parsed, body, end, is_told } in &outcome.requests {
@@ -75,7 +83,8 @@ type What<'a> = (Vec<(&'a Parsed, &'a [u8])>, Option<&'a Refusal>, bool);
 impl Outcome {
     /// All but what depends on the pieces: where requests end, and who is told to go on.
     fn what(&self) -> What<'_> {
-        let requests = self.requests.iter().map(|request| (&request.parsed, request.body.as_slice()));
+        let requests =
+            self.requests.iter().map(|request| (&request.parsed, request.body.as_slice()));
         (requests.collect(), self.refusal.as_ref(), self.has_begun)
     }
 }
@@ -103,8 +112,16 @@ fn read(bytes: &[u8], limits: &Limits, mut piece: impl FnMut(usize) -> usize) ->
                     );
                 }
                 Ok(Step::Request(parsed, body)) => {
-                    assert!(body.len() <= limits.body_bytes_max && body.capacity() <= limits.body_bytes_max);
-                    outcome.requests.push(Request { parsed, body, end: bytes.len() - rest.len(), is_told });
+                    assert!(
+                        body.len() <= limits.body_bytes_max
+                            && body.capacity() <= limits.body_bytes_max
+                    );
+                    outcome.requests.push(Request {
+                        parsed,
+                        body,
+                        end: bytes.len() - rest.len(),
+                        is_told,
+                    });
                     is_told = false;
                 }
                 Err(refusal) => {
@@ -115,7 +132,10 @@ fn read(bytes: &[u8], limits: &Limits, mut piece: impl FnMut(usize) -> usize) ->
         }
         let may_hold = BUFFER_BYTES_MAX + 2 * bytes.len();
         assert!(reader.memory_bytes() <= may_hold, "{} bytes held", reader.memory_bytes());
-        assert!(reader.has_begun() || reader.memory_bytes() == 0, "an idle connection holds nothing");
+        assert!(
+            reader.has_begun() || reader.memory_bytes() == 0,
+            "an idle connection holds nothing"
+        );
     }
     outcome.has_begun = reader.has_begun();
     outcome
@@ -156,7 +176,10 @@ fn is_plain(bytes: &[u8], parsed: &Parsed, body: &[u8]) {
                     break;
                 }
                 let (name, _) = line.split_once(':').expect("a trailer field has a colon");
-                assert!(!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()), "{line:?}");
+                assert!(
+                    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()),
+                    "{line:?}"
+                );
                 assert!(!line.contains(['\0', '\r']), "{line:?}");
             }
             assert!(rest.is_empty());
@@ -173,7 +196,8 @@ fn plain_line(rest: &mut &[u8]) -> String {
     line
 }
 
-/// Written anew, with a length and in chunks, a request is the same, within limits that are just large enough.
+/// Written anew, with a length and in chunks, a request is the same, within limits that are just
+/// large enough.
 fn reads_back(parsed: &Parsed, body: &[u8]) {
     let mut parsed = parsed.clone();
     parsed.head.host.get_or_insert_default();

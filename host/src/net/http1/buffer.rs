@@ -2,20 +2,22 @@
 
 use std::io;
 
-/// The first read of a request: most are whole within it, and a connection that turns out to be idle has little to
-/// give back.
+/// The first read of a request: most are whole within it, and a connection that turns out to be
+/// idle has little to give back.
 const FIRST_BYTES: usize = 4 << 10;
 /// Further reads: a whole record of TLS.
 const READ_BYTES: usize = 16 << 10;
 
-/// Memory that many buffers use in turn: one that has bytes left over keeps it, and this gets other when it is needed.
+/// Memory that many buffers use in turn: one that has bytes left over keeps it, and this gets other
+/// when it is needed.
 #[derive(Debug, Default)]
 pub(crate) struct Spare(Vec<u8>);
 
 /// A window on memory that grows as bytes come.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
-    /// All of it has been written to once, so that room which is used again need not be zeroed again.
+    /// All of it has been written to once, so that room which is used again need not be zeroed
+    /// again.
     memory: Vec<u8>,
     start: usize,
     end: usize,
@@ -97,8 +99,8 @@ impl Buffer {
         self.memory.capacity()
     }
 
-    /// Grows, and moves what is there to the front, only when little room is left: so neither costs much for each byte,
-    /// however few come at once.
+    /// Grows, and moves what is there to the front, only when little room is left: so neither costs
+    /// much for each byte, however few come at once.
     fn make_room(&mut self) {
         if self.is_empty() {
             (self.start, self.end) = (0, 0);
@@ -162,7 +164,9 @@ mod tests {
     fn a_failed_read_changes_nothing() {
         let mut buffer = Buffer::default();
         put(&mut buffer, b"a");
-        assert!(buffer.fill(&mut Spare::default(), |_| Err(io::ErrorKind::WouldBlock.into())).is_err());
+        assert!(
+            buffer.fill(&mut Spare::default(), |_| Err(io::ErrorKind::WouldBlock.into())).is_err()
+        );
         assert_eq!(buffer.fill(&mut Spare::default(), |_| Ok(0)).unwrap(), 0);
         assert_eq!(buffer.bytes(), b"a");
     }

@@ -29,7 +29,8 @@ pub(crate) struct Reader {
 pub(crate) enum Step {
     /// More bytes are needed.
     Wanting,
-    /// The client waits to be told "100 Continue". At most once for each request, and only when its body may come.
+    /// The client waits to be told "100 Continue". At most once for each request, and only when its
+    /// body may come.
     Continue,
     /// A request is whole.
     Request(Parsed, Vec<u8>),
@@ -67,7 +68,8 @@ impl Reader {
         self.pending.is_some() || !self.buffer.is_empty()
     }
 
-    /// Reads once into room of the buffer; `read` says how many bytes it wrote there, and 0 is the connection's end.
+    /// Reads once into room of the buffer; `read` says how many bytes it wrote there, and 0 is the
+    /// connection's end.
     ///
     /// The room grows with what is there, so [`next`](Self::next) is to be asked between two reads.
     ///
@@ -93,7 +95,9 @@ impl Reader {
         let mut pending = match self.pending.take() {
             Some(pending) => pending,
             None => {
-                let Some(head) = self.head(limits.header_bytes_max)? else { return Ok(Step::Wanting) };
+                let Some(head) = self.head(limits.header_bytes_max)? else {
+                    return Ok(Step::Wanting);
+                };
                 let pending = Box::new(Pending::new(head, limits.body_bytes_max)?);
                 if pending.waits() && self.buffer.is_empty() {
                     self.pending = Some(pending);
@@ -212,8 +216,8 @@ impl Pending {
         size.ok_or_else(|| too_large(self.body_bytes_max))
     }
 
-    /// Memory is reserved for bytes that have come, not for those that were announced, and never for more than the
-    /// body may have.
+    /// Memory is reserved for bytes that have come, not for those that were announced, and never
+    /// for more than the body may have.
     fn append(&mut self, bytes: &[u8]) -> usize {
         if self.body.capacity() - self.body.len() < bytes.len() {
             let twice = bytes.len().max(self.body.len());
@@ -224,16 +228,20 @@ impl Pending {
     }
 }
 
-/// Extensions are read over: nothing here uses them. They are text, behind a semicolon (RFC 9112, section 7.1.1).
+/// Extensions are read over: nothing here uses them. They are text, behind a semicolon (RFC 9112,
+/// section 7.1.1).
 fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     check_line_end(line)?;
-    // httparse takes a line without digits for a size of 0, white space for an extension, and anything for its text.
+    // httparse takes a line without digits for a size of 0, white space for an extension, and
+    // anything for its text.
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let rest = line.strip_suffix(b"\r\n").and_then(|line| line.get(digits..)).unwrap_or_default();
     let is_extension = rest.iter().find(|byte| !matches!(byte, b' ' | b'\t')) == Some(&b';')
         && !rest.iter().any(|byte| is_control(*byte));
     match httparse::parse_chunk_size(line) {
-        Ok(httparse::Status::Complete((_, size))) if digits > 0 && (rest.is_empty() || is_extension) => {
+        Ok(httparse::Status::Complete((_, size)))
+            if digits > 0 && (rest.is_empty() || is_extension) =>
+        {
             Ok(size)
         }
         _ => Err(bad("a chunk's size is not a number")),

@@ -45,7 +45,8 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// Reads a head at the beginning of `bytes`: the head and its length, or `None` when its end has not come yet.
+/// Reads a head at the beginning of `bytes`: the head and its length, or `None` when its end has
+/// not come yet.
 ///
 /// # Errors
 /// Why the connection cannot go on.
@@ -59,14 +60,19 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Parsed, usize)>, Refusal> {
             return Err(Refusal::new(505, "HTTP version not supported: use HTTP/1.1."));
         }
         Err(httparse::Error::TooManyHeaders) => {
-            return Err(Refusal::new(431, format_args!("Too many header fields: at most {FIELDS_MAX}.")));
+            return Err(Refusal::new(
+                431,
+                format_args!("Too many header fields: at most {FIELDS_MAX}."),
+            ));
         }
         Err(error) => return Err(bad(error)),
     };
     check_line_ends(bytes.get(..length).unwrap_or_default())?;
     let fields = Fields(request.headers);
     let is_1_1 = request.version == Some(1);
-    let has = |field: &str, option: &str| fields.list(field).any(|given| given.eq_ignore_ascii_case(option));
+    let has = |field: &str, option: &str| {
+        fields.list(field).any(|given| given.eq_ignore_ascii_case(option))
+    };
     let (target, authority) = target(request.method, request.path.unwrap_or_default())?;
     let parsed = Parsed {
         framing: framing(&fields, is_1_1)?,
@@ -101,14 +107,16 @@ fn check_line_ends(head: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The path of an origin form, or of an absolute form, which a server must understand (RFC 9112, section 3.2.2), and
-/// that one's authority.
+/// The path of an origin form, or of an absolute form, which a server must understand (RFC 9112,
+/// section 3.2.2), and that one's authority.
 fn target<'a>(method: Option<&str>, given: &'a str) -> Result<(&'a str, Option<&'a str>), Refusal> {
     if !given.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(bad("the request target has other characters than visible ASCII"));
     }
-    let is_web = |scheme: &str| ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme));
-    let absolute = given.split_once("://").filter(|(scheme, _)| is_web(scheme)).map(|(_, rest)| rest);
+    let is_web =
+        |scheme: &str| ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    let absolute =
+        given.split_once("://").filter(|(scheme, _)| is_web(scheme)).map(|(_, rest)| rest);
     let (path, authority) = match absolute {
         Some(rest) => {
             let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -133,7 +141,9 @@ fn framing(fields: &Fields<'_>, is_1_1: bool) -> Result<Framing, Refusal> {
             return Err(bad("both Content-Length and Transfer-Encoding"));
         }
         let is_chunked = codings == 1
-            && fields.all("transfer-encoding").all(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+            && fields
+                .all("transfer-encoding")
+                .all(|coding| coding.eq_ignore_ascii_case(b"chunked"));
         return match is_chunked && is_1_1 {
             true => Ok(Framing::Chunked),
             false => Err(bad("the only transfer coding understood is chunked, in HTTP/1.1")),
@@ -142,8 +152,9 @@ fn framing(fields: &Fields<'_>, is_1_1: bool) -> Result<Framing, Refusal> {
     match (length, another) {
         (None, _) => Ok(Framing::Length(0)),
         (Some(length), None) => {
-            let digits =
-                std::str::from_utf8(length).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            let digits = std::str::from_utf8(length)
+                .ok()
+                .filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
             let length = digits.and_then(|digits| digits.parse().ok());
             length.map(Framing::Length).ok_or_else(|| bad("Content-Length is not a number"))
         }
@@ -151,11 +162,13 @@ fn framing(fields: &Fields<'_>, is_1_1: bool) -> Result<Framing, Refusal> {
     }
 }
 
-/// Without a length there is no body (RFC 9112, section 6.3), but a POST without one is that of a client which sends its
-/// body all the same, and means it to end with the connection: it would be taken for the next request.
+/// Without a length there is no body (RFC 9112, section 6.3), but a POST without one is that of a
+/// client which sends its body all the same, and means it to end with the connection: it would be
+/// taken for the next request.
 fn check_length(method: &str, fields: &Fields<'_>) -> Result<(), Refusal> {
-    let has_length =
-        ["content-length", "transfer-encoding"].iter().any(|name| fields.all(name).next().is_some());
+    let has_length = ["content-length", "transfer-encoding"]
+        .iter()
+        .any(|name| fields.all(name).next().is_some());
     if method == "POST" && !has_length {
         let why = "Length required: a POST says where its body ends, by Content-Length or chunks.";
         return Err(Refusal::new(411, why));
@@ -185,8 +198,10 @@ fn accepts_gzip(fields: &Fields<'_>) -> bool {
     let weight_of = |coding: &str| {
         fields.list("accept-encoding").find_map(|item| {
             let (name, weight) = item.split_once(';').unwrap_or((item, ""));
-            let weight =
-                weight.trim().strip_prefix(['q', 'Q']).and_then(|rest| rest.trim_start().strip_prefix('='));
+            let weight = weight
+                .trim()
+                .strip_prefix(['q', 'Q'])
+                .and_then(|rest| rest.trim_start().strip_prefix('='));
             let weight = weight.map_or(Ok(1.0), |weight| weight.trim().parse::<f32>());
             name.trim().eq_ignore_ascii_case(coding).then(|| weight.unwrap_or(0.0))
         })
@@ -197,13 +212,15 @@ fn accepts_gzip(fields: &Fields<'_>) -> bool {
         .is_some_and(|weight| weight > 0.0)
 }
 
-/// Only its charset will matter, so a strange one is no reason to refuse: old clients send all kinds, or none.
+/// Only its charset will matter, so a strange one is no reason to refuse: old clients send all
+/// kinds, or none.
 fn content_type(fields: &Fields<'_>) -> Option<SmolStr> {
     let mut given = fields.all("content-type");
     let (value, another) = (given.next()?, given.next());
     let is_plain = value.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
     let text = std::str::from_utf8(value).ok()?;
-    (another.is_none() && is_plain && (1..=TYPE_BYTES_MAX).contains(&text.len())).then(|| text.into())
+    (another.is_none() && is_plain && (1..=TYPE_BYTES_MAX).contains(&text.len()))
+        .then(|| text.into())
 }
 
 #[cfg(test)]
@@ -261,10 +278,14 @@ mod tests {
                 .head
                 .accepts_gzip
         };
-        for taken in ["gzip", "deflate, GZIP;q=0.5", "x-gzip", "*", "br;q=1, *; q=0.1", "gzip; Q = 1"] {
+        for taken in
+            ["gzip", "deflate, GZIP;q=0.5", "x-gzip", "*", "br;q=1, *; q=0.1", "gzip; Q = 1"]
+        {
             assert!(accepts(taken), "{taken}");
         }
-        for refused in ["", "identity", "gzip;q=0", "*;q=0", "gzip;q=0, *", "gzip;q=nonsense", "gzipped"] {
+        for refused in
+            ["", "identity", "gzip;q=0", "*;q=0", "gzip;q=0, *", "gzip;q=nonsense", "gzipped"]
+        {
             assert!(!accepts(refused), "{refused}");
         }
     }
@@ -280,13 +301,17 @@ mod tests {
         assert_eq!(content_type("Content-Type:\r\n"), None);
         assert_eq!(content_type("Content-Type: a\r\nContent-Type: b\r\n"), None);
         assert_eq!(content_type("Content-Type: caf\u{e9}\r\n"), None);
-        assert_eq!(content_type(&format!("Content-Type: {}\r\n", "x".repeat(TYPE_BYTES_MAX + 1))), None);
+        assert_eq!(
+            content_type(&format!("Content-Type: {}\r\n", "x".repeat(TYPE_BYTES_MAX + 1))),
+            None
+        );
     }
 
     #[test]
     fn targets_are_paths() {
         let target = |given: &str| {
-            read(&format!("GET {given} HTTP/1.1\r\nHost: h:80\r\n\r\n")).map(|parsed| parsed.head.target)
+            read(&format!("GET {given} HTTP/1.1\r\nHost: h:80\r\n\r\n"))
+                .map(|parsed| parsed.head.target)
         };
         assert_eq!(target("/a?b").as_deref(), Ok("/a?b"));
         assert_eq!(target("http://h:80/RPC2").as_deref(), Ok("/RPC2"));

@@ -32,8 +32,9 @@ pub(crate) fn host(
         return Err(bad("HTTP/1.1 wants one Host field"));
     }
     let host = fields.all("host").next();
-    let host =
-        host.map(|host| plain(host, HOST_BYTES_MAX).ok_or_else(|| bad("Host is not the name of a host")));
+    let host = host.map(|host| {
+        plain(host, HOST_BYTES_MAX).ok_or_else(|| bad("Host is not the name of a host"))
+    });
     let host = match (authority, host.transpose()?) {
         (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
             return Err(bad("the request target names another host than Host does"));
@@ -50,12 +51,14 @@ pub(crate) fn origin(fields: &Fields<'_>) -> Option<SmolStr> {
 
 /// `Sec-Fetch-Site`.
 pub(crate) fn fetch_site(fields: &Fields<'_>) -> Option<SmolStr> {
-    only(fields, "sec-fetch-site", FETCH_SITE_BYTES_MAX).map(|site| site.unwrap_or("cross-site").into())
+    only(fields, "sec-fetch-site", FETCH_SITE_BYTES_MAX)
+        .map(|site| site.unwrap_or("cross-site").into())
 }
 
 /// `Authorization`.
 pub(crate) fn authorization(fields: &Fields<'_>) -> Option<SmolStr> {
-    only(fields, "authorization", AUTHORIZATION_BYTES_MAX).map(|given| given.unwrap_or(UNREADABLE).into())
+    only(fields, "authorization", AUTHORIZATION_BYTES_MAX)
+        .map(|given| given.unwrap_or(UNREADABLE).into())
 }
 
 /// A field that stands once at most; `Some(None)` when it stands more often or is no plain text.
@@ -78,13 +81,15 @@ mod tests {
 
     fn read(line: &str, fields: &str) -> Result<Head, u16> {
         let head = format!("GET {line}\r\n{fields}\r\n");
-        parse(head.as_bytes()).map(|parsed| parsed.unwrap().0.head).map_err(|refusal| refusal.status)
+        parse(head.as_bytes())
+            .map(|parsed| parsed.unwrap().0.head)
+            .map_err(|refusal| refusal.status)
     }
 
     #[test]
     fn what_is_given_is_read() {
-        let fields =
-            "Host: h:1\r\nOrigin: http://o\r\nSec-Fetch-Site: same-site\r\nAuthorization: Basic YTpi\r\n";
+        let fields = "Host: h:1\r\nOrigin: http://o\r\nSec-Fetch-Site: same-site\r\n\
+                      Authorization: Basic YTpi\r\n";
         let some = |text: &str| Some(SmolStr::new(text));
         let head = Head { method: "GET".into(), target: "/".into(), ..Head::default() };
         let expected = Head {
@@ -100,7 +105,10 @@ mod tests {
 
     #[test]
     fn a_target_s_authority_is_the_host() {
-        assert_eq!(read("http://a:2/x HTTP/1.1", "Host: A:2\r\n").unwrap().host.as_deref(), Some("a:2"));
+        assert_eq!(
+            read("http://a:2/x HTTP/1.1", "Host: A:2\r\n").unwrap().host.as_deref(),
+            Some("a:2")
+        );
         assert_eq!(read("http://a:2/x HTTP/1.1", "Host: h\r\n"), Err(400));
         assert_eq!(read("http://a:2/x HTTP/1.1", "Host: a\r\n"), Err(400));
         assert_eq!(read("https://a HTTP/1.0", "").unwrap().host.as_deref(), Some("a"));
@@ -108,9 +116,12 @@ mod tests {
 
     #[test]
     fn hosts_are_one_and_text() {
-        for fields in
-            ["", "Host: a\r\nHost: a\r\n", "Host: \u{e9}\r\n", &format!("Host: {}\r\n", "x".repeat(301))]
-        {
+        for fields in [
+            "",
+            "Host: a\r\nHost: a\r\n",
+            "Host: \u{e9}\r\n",
+            &format!("Host: {}\r\n", "x".repeat(301)),
+        ] {
             assert_eq!(read("/ HTTP/1.1", fields), Err(400), "{fields}");
         }
         assert_eq!(read("/ HTTP/1.0", "Host: a\r\nHost: b\r\n"), Err(400));
@@ -118,8 +129,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_excludes_instead_of_counting_as_nothing() {
-        let twice =
-            |name: &str| read("/ HTTP/1.1", &format!("Host: h\r\n{name}: a\r\n{name}: b\r\n")).unwrap();
+        let twice = |name: &str| {
+            read("/ HTTP/1.1", &format!("Host: h\r\n{name}: a\r\n{name}: b\r\n")).unwrap()
+        };
         assert_eq!(twice("Origin").origin.as_deref(), Some("null"));
         assert_eq!(twice("Sec-Fetch-Site").fetch_site.as_deref(), Some("cross-site"));
         assert_eq!(twice("Authorization").authorization.as_deref(), Some("Basic"));

@@ -10,19 +10,23 @@ pub(crate) fn overload() -> Response {
 
 /// What is answered when as many calls wait for a plugin that is being replaced as may.
 pub(crate) fn waiting() -> Response {
-    let why = "Overloaded: too many calls wait for a plugin that is being replaced. Try again in a moment.";
+    let why = "Overloaded: too many calls wait for a plugin that is being replaced. Try again in a \
+               moment.";
     Response::text(503, why).with_header("Retry-After", "1")
 }
 
 /// What is answered when the requirements for clients changed while this one shook hands.
 pub(crate) fn outdated() -> Response {
-    let why = "Unavailable: what is asked of clients changed during the TLS handshake. Connect again.";
+    let why =
+        "Unavailable: what is asked of clients changed during the TLS handshake. Connect again.";
     Response::text(503, why).with_header("Retry-After", "1")
 }
 
 /// The answer when the relay or a worker has failed.
 pub(crate) fn broken(id: &str) -> Response {
     log::error!("request {id}: no answer from within");
-    let why = format!("Overloaded: the request could not be answered; the server's log has it under {id}.");
+    let why = format!(
+        "Overloaded: the request could not be answered; the server's log has it under {id}."
+    );
     Response::text(503, why).with_header("Retry-After", "1")
 }

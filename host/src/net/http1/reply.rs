@@ -11,7 +11,8 @@ use std::fmt;
 use std::io::{self, IoSlice, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Up to here a body is copied behind its head, because a TLS record is made from one piece of memory.
+/// Up to here a body is copied behind its head, because a TLS record is made from one piece of
+/// memory.
 const JOINED_BYTES_MAX: usize = RECORD_BYTES_MAX;
 /// Most heads are shorter.
 const HEAD_BYTES: usize = 256;
@@ -38,7 +39,8 @@ impl Reply {
         {
             *minor = b'0';
         }
-        let connection = if is_kept { "Connection: keep-alive\r\n\r\n" } else { "Connection: close\r\n\r\n" };
+        let connection =
+            if is_kept { "Connection: keep-alive\r\n\r\n" } else { "Connection: close\r\n\r\n" };
         head.extend_from_slice(connection.as_bytes());
         let room = JOINED_BYTES_MAX.saturating_sub(head.len());
         match body.split_at_checked(room) {
@@ -87,7 +89,8 @@ impl From<Refusal> for Reply {
 /// This second, as a `Date` field has it (RFC 9110, section 6.6.1).
 fn date() -> SmolStr {
     thread_local! {
-        static WRITTEN: RefCell<(u64, SmolStr)> = const { RefCell::new((0, SmolStr::new_static(""))) };
+        static WRITTEN: RefCell<(u64, SmolStr)> =
+            const { RefCell::new((0, SmolStr::new_static(""))) };
     }
     let now = SystemTime::now();
     let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -115,7 +118,8 @@ impl Outgoing {
         self.written
     }
 
-    /// Writes what is left, as far as the stream takes it, which is offered all of it each time. Done when the stream holds none back.
+    /// Writes what is left, as far as the stream takes it, which is offered all of it each time.
+    /// Done when the stream holds none back.
     ///
     /// # Errors
     /// What the stream says: of kind `WouldBlock` when it takes no more now.
@@ -182,7 +186,8 @@ mod tests {
 
     #[test]
     fn the_client_s_version_and_wish_stand_in_the_head() {
-        let reply = || Reply { head: b"HTTP/1.1 200 OK\r\nA: b\r\n".to_vec(), body: b"body".to_vec() };
+        let reply =
+            || Reply { head: b"HTTP/1.1 200 OK\r\nA: b\r\n".to_vec(), body: b"body".to_vec() };
         assert_eq!(
             written(reply(), Version::Http10, false),
             "HTTP/1.0 200 OK\r\nA: b\r\nConnection: close\r\n\r\nbody"
@@ -205,8 +210,8 @@ mod tests {
         }
     }
 
-    /// Takes so many bytes at a time, of whatever pieces, and each other time none. Holds all back until it is flushed, which it
-    /// refuses once.
+    /// Takes so many bytes at a time, of whatever pieces, and each other time none. Holds all back
+    /// until it is flushed, which it refuses once.
     struct Narrow {
         room: usize,
         come: Vec<u8>,
@@ -240,7 +245,9 @@ mod tests {
     #[test]
     fn what_is_left_is_offered_whole_each_time_and_is_gone_when_it_is_flushed() {
         let body = vec![b'x'; 3 * JOINED_BYTES_MAX];
-        for room in [1_000, JOINED_BYTES_MAX - 1, JOINED_BYTES_MAX, JOINED_BYTES_MAX + 1, usize::MAX] {
+        for room in
+            [1_000, JOINED_BYTES_MAX - 1, JOINED_BYTES_MAX, JOINED_BYTES_MAX + 1, usize::MAX]
+        {
             let reply = Reply { head: b"HTTP/1.1 200 OK\r\n".to_vec(), body: body.clone() };
             let mut outgoing = reply.framed(Version::Http11, false);
             let mut narrow =

@@ -79,10 +79,15 @@ impl Listener {
             inherited::Socket::Https(socket, address) => {
                 Self::https((TcpListener::from_std(socket), address))
             }
-            inherited::Socket::Http(socket, address) => Self::http((TcpListener::from_std(socket), address)),
+            inherited::Socket::Http(socket, address) => {
+                Self::http((TcpListener::from_std(socket), address))
+            }
             inherited::Socket::Unix(socket, path) => {
                 let url = format!("unix:{}", path.display());
-                Self { url, socket: Bound::Unix { socket: UnixListener::from_std(socket), _file: None } }
+                Self {
+                    url,
+                    socket: Bound::Unix { socket: UnixListener::from_std(socket), _file: None },
+                }
             }
         }
     }
@@ -112,7 +117,9 @@ impl Listener {
                     Ok((Socket::from(socket), Some(canonical(address))))
                 })
             }
-            Bound::Unix { socket, .. } => socket.accept().map(|(socket, _)| (Socket::from(socket), None)),
+            Bound::Unix { socket, .. } => {
+                socket.accept().map(|(socket, _)| (Socket::from(socket), None))
+            }
         };
         match accepted {
             Ok(accepted) => Ok(Some(accepted)),
@@ -124,7 +131,8 @@ impl Listener {
 
 fn bind_tcp(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let bound = TcpListener::bind(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-    let (local, socket) = bound.map_err(|source| Error::Bind { what: address.to_string(), source })?;
+    let (local, socket) =
+        bound.map_err(|source| Error::Bind { what: address.to_string(), source })?;
     Ok((socket, local))
 }
 
@@ -138,7 +146,8 @@ impl Acceptor {
         service: Arc<Service>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let beat = ThreadBeat::new("the accepting thread".into(), Waker::new(poll.registry(), STOP)?);
+        let beat =
+            ThreadBeat::new("the accepting thread".into(), Waker::new(poll.registry(), STOP)?);
         let stop = Arc::new(AtomicBool::new(false));
         let mut accepting = Accepting {
             poll,
@@ -187,7 +196,8 @@ struct Accepting {
     stop: Arc<AtomicBool>,
     /// Whose turn it is to get a connection.
     turn: usize,
-    /// Given up for a moment when no descriptor is left, so that who waits can be turned away instead of waiting for ever.
+    /// Given up for a moment when no descriptor is left, so that who waits can be turned away
+    /// instead of waiting for ever.
     reserve: Option<File>,
     complaints: Seldom,
 }
@@ -206,7 +216,8 @@ impl Accepting {
 
     fn run(mut self) {
         let mut events = Events::with_capacity(self.listeners.len() + 1);
-        // An event comes once for however many connections, so a listener that failed is asked again without one.
+        // An event comes once for however many connections, so a listener that failed is asked
+        // again without one.
         let mut has_failed = false;
         loop {
             let wait = has_failed.then_some(ACCEPT_RETRY_WAIT);
@@ -254,15 +265,19 @@ impl Accepting {
             Ok(slot) => slot,
             Err(why) => {
                 drop(socket);
-                let from = address.map_or_else(String::new, |address| format!(" from {}", address.ip()));
+                let from =
+                    address.map_or_else(String::new, |address| format!(" from {}", address.ip()));
                 return self.complain(&format!("a connection{from} is closed: {why}"));
             }
         };
         let tls = match self.listeners.get(number) {
             Some(listener) if listener.needs_tls() => match &self.tls {
                 Some(tls) => Some(tls.context()),
-                // `start` has refused that; nothing is ever served without the TLS that it should have.
-                None => return self.complain("a connection is closed: there is no certificate for it"),
+                // `start` has refused that; nothing is ever served without the TLS that it should
+                // have.
+                None => {
+                    return self.complain("a connection is closed: there is no certificate for it");
+                }
             },
             _ => None,
         };
@@ -309,7 +324,8 @@ impl Accepting {
     }
 }
 
-/// A client by IPv4 has one address, whatever kind of socket it came to: nobody past this sees IPv4 written in IPv6.
+/// A client by IPv4 has one address, whatever kind of socket it came to: nobody past this sees IPv4
+/// written in IPv6.
 const fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

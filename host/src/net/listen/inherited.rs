@@ -72,7 +72,10 @@ fn must_listen(socket: impl AsFd) -> io::Result<()> {
     if socket_acceptconn(socket)? {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen; a socket unit needs Accept=no"))
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it does not listen; a socket unit needs Accept=no",
+    ))
 }
 
 /// An abstract socket's name is shown as others show it, with an @.

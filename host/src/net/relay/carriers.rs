@@ -90,7 +90,8 @@ struct Carried {
     handler: Arc<dyn Handler>,
 }
 
-/// Starts tiny_http behind `carriers` threads. `private` is a directory to which only this server's user may write.
+/// Starts tiny_http behind `carriers` threads. `private` is a directory to which only this server's
+/// user may write.
 pub(crate) fn start(
     private: &Path,
     carriers: usize,
@@ -120,8 +121,10 @@ pub(crate) fn start(
             calls: Arc::clone(&calls),
         };
         let carry = move || carrier.carry();
-        let thread =
-            thread::Builder::new().name(format!("relay-{number}")).spawn(carry).map_err(Error::Thread)?;
+        let thread = thread::Builder::new()
+            .name(format!("relay-{number}"))
+            .spawn(carry)
+            .map_err(Error::Thread)?;
         threads.carriers.push(thread);
     }
     Ok((Relay { exchanges, exchanges_max }, threads))
@@ -129,7 +132,13 @@ pub(crate) fn start(
 
 impl Relay {
     /// Has a request answered through tiny_http.
-    pub(crate) fn submit(&self, request: Request, call: Arc<Call>, ticket: Ticket, deadline: Instant) {
+    pub(crate) fn submit(
+        &self,
+        request: Request,
+        call: Arc<Call>,
+        ticket: Ticket,
+        deadline: Instant,
+    ) {
         if self.exchanges.len() >= self.exchanges_max {
             return ticket.answer(overload().into());
         }
@@ -141,7 +150,8 @@ impl Relay {
 }
 
 impl Threads {
-    /// Ends them once the [`Relay`] is gone. `false` when some still waited for a response at the deadline.
+    /// Ends them once the [`Relay`] is gone. `false` when some still waited for a response at the
+    /// deadline.
     pub(crate) fn stop(self, deadline: Instant) -> bool {
         let are_done = join_all(self.carriers, deadline);
         self.stop.store(true, Ordering::Release);
@@ -175,7 +185,8 @@ impl Carrier {
             match (exchanged, call.take_pause()) {
                 (Some(Ok(_)), Some(pause)) => {
                     let exchanges = Weak::clone(&self.exchanges);
-                    pause.then(self.parked_max, move |resumed| exchange.resume(resumed, &exchanges));
+                    pause
+                        .then(self.parked_max, move |resumed| exchange.resume(resumed, &exchanges));
                 }
                 (Some(Ok(reply)), None) => exchange.ticket.answer(reply),
                 // Without an answer the ticket says so.
@@ -217,7 +228,8 @@ fn receive(
             Ok(Some(request)) => request,
             Ok(None) if stop.load(Ordering::Acquire) => return,
             Ok(None) => continue,
-            // Only the accept thread reports errors, and then it has ended: what is connected is served on.
+            // Only the accept thread reports errors, and then it has ended: what is connected is
+            // served on.
             Err(error) => {
                 log::error!("no further connections within: {error}");
                 continue;
@@ -282,8 +294,14 @@ fn framed(response: Response) -> tiny_http::Response<Cursor<Vec<u8>>> {
         .collect();
     let length = response.body.len();
     // Always with a Content-Length: some clients cannot read chunks.
-    tiny_http::Response::new(response.status.into(), headers, Cursor::new(response.body), Some(length), None)
-        .with_chunked_threshold(usize::MAX)
+    tiny_http::Response::new(
+        response.status.into(),
+        headers,
+        Cursor::new(response.body),
+        Some(length),
+        None,
+    )
+    .with_chunked_threshold(usize::MAX)
 }
 
 fn respond<R: io::Read>(request: tiny_http::Request, response: tiny_http::Response<R>) {

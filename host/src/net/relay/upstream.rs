@@ -35,7 +35,8 @@ const FIELDS_MAX: usize = 32;
 
 /// The way to tiny_http.
 pub(crate) struct Upstream {
-    /// Kept open: the socket is reached through it, because a path of a socket is at most 107 bytes long.
+    /// Kept open: the socket is reached through it, because a path of a socket is at most 107 bytes
+    /// long.
     _directory: File,
     path: PathBuf,
     opening: Mutex<()>,
@@ -48,7 +49,8 @@ impl Upstream {
         static SERVERS: AtomicU32 = AtomicU32::new(0);
         let number = SERVERS.fetch_add(1, Ordering::Relaxed);
         let name = format!("http-{}-{number}.sock", std::process::id());
-        let failed = |source| Error::Bind { what: private.join(&name).display().to_string(), source };
+        let failed =
+            |source| Error::Bind { what: private.join(&name).display().to_string(), source };
         remove_stale(private);
         let directory = File::open(private).map_err(failed)?;
         let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()));
@@ -76,8 +78,8 @@ impl Drop for Upstream {
     }
 }
 
-/// Has tiny_http answer a request, unless nobody waits for that any more. The connection is in step afterwards unless this
-/// fails.
+/// Has tiny_http answer a request, unless nobody waits for that any more. The connection is in step
+/// afterwards unless this fails.
 pub(crate) fn exchange(
     stream: &mut UnixStream,
     request: &Request,
@@ -118,13 +120,17 @@ fn read_reply(stream: &mut impl Read, has_no_body: bool) -> io::Result<Reply> {
         let mut response = httparse::Response::new(&mut fields);
         let parsed = response.parse(&bytes).map_err(|error| broken(&error.to_string()))?;
         if let httparse::Status::Complete(length) = parsed {
-            let given =
-                response.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
-            let given = given.and_then(|field| std::str::from_utf8(field.value).ok()?.parse::<usize>().ok());
+            let given = response
+                .headers
+                .iter()
+                .find(|field| field.name.eq_ignore_ascii_case("content-length"));
+            let given = given
+                .and_then(|field| std::str::from_utf8(field.value).ok()?.parse::<usize>().ok());
             let body_length = if has_no_body { 0 } else { given.unwrap_or(0) };
             let mut body = bytes.split_off(length);
-            let missing =
-                body_length.checked_sub(body.len()).ok_or_else(|| broken("more than the body came"))?;
+            let missing = body_length
+                .checked_sub(body.len())
+                .ok_or_else(|| broken("more than the body came"))?;
             stream.take(missing as u64).read_to_end(&mut body)?;
             if body.len() != body_length {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -161,8 +167,11 @@ fn remove_stale(private: &Path) {
     let Ok(entries) = fs::read_dir(private) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_ours = name.starts_with("http-") && path.extension().is_some_and(|end| end == "sock");
-        if is_ours && UnixStream::connect(&path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+        let is_ours =
+            name.starts_with("http-") && path.extension().is_some_and(|end| end == "sock");
+        if is_ours
+            && UnixStream::connect(&path)
+                .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
         {
             drop(fs::remove_file(&path));
         }

@@ -43,7 +43,8 @@ impl Hosts {
         Ok(Self { default, named })
     }
 
-    /// That of the host's name, else that of a wildcard for its first label (RFC 6125, 6.4.3), else the default one.
+    /// That of the host's name, else that of a wildcard for its first label (RFC 6125, 6.4.3), else
+    /// the default one.
     fn find(&self, host: Option<&str>) -> &SslContext {
         let find = |host: &str| {
             let host = host.to_ascii_lowercase();
@@ -54,9 +55,13 @@ impl Hosts {
     }
 }
 
-/// Shakes hands with whatever `hosts` has for the host that a client names. What is asked of clients stays as it is here, and so
-/// no session lets anybody in who would not be let in by a new one.
-pub(super) fn acceptor(clients: Option<&Clients>, hosts: Arc<ArcSwap<Hosts>>) -> io::Result<SslAcceptor> {
+/// Shakes hands with whatever `hosts` has for the host that a client names. What is asked of
+/// clients stays as it is here, and so no session lets anybody in who would not be let in by a new
+/// one.
+pub(super) fn acceptor(
+    clients: Option<&Clients>,
+    hosts: Arc<ArcSwap<Hosts>>,
+) -> io::Result<SslAcceptor> {
     let mut builder = builder(clients)?;
     builder.set_servername_callback(move |ssl, _| {
         let hosts = hosts.load();
@@ -82,8 +87,8 @@ fn builder(clients: Option<&Clients>) -> io::Result<SslAcceptorBuilder> {
     // Resumption needs a name when certificates of clients are asked for.
     builder.set_session_id_context(b"hotcall")?;
     builder.set_session_cache_size(SESSIONS_MAX);
-    // Mozilla's intermediate profile leaves the order to clients. Here the server's counts, but for clients that put ChaCha20 first,
-    // because they have no AES in hardware.
+    // Mozilla's intermediate profile leaves the order to clients. Here the server's counts, but for
+    // clients that put ChaCha20 first, because they have no AES in hardware.
     let order = SslOptions::CIPHER_SERVER_PREFERENCE | SslOptions::PRIORITIZE_CHACHA;
     builder.set_options(SslOptions::NO_RENEGOTIATION | order);
     // Idle connections keep no buffers.

@@ -50,7 +50,9 @@ pub fn development_certificate(state_dir: &Path) -> Result<CertificateFiles, Err
         path: files.cert.clone(),
         why: format!("cannot be made: {error}"),
     })?;
-    for (path, bytes, mode) in [(&files.key, &key, KEY_MODE), (&files.cert, &certificate, CERTIFICATE_MODE)] {
+    for (path, bytes, mode) in
+        [(&files.key, &key, KEY_MODE), (&files.cert, &certificate, CERTIFICATE_MODE)]
+    {
         replace(path, bytes, mode).map_err(|error| unwritable(path, &error))?;
     }
     Ok(files)
@@ -67,7 +69,8 @@ fn lasts(certificate: &X509Ref) -> bool {
     Asn1Time::days_from_now(DAYS_LEFT_MIN).is_ok_and(|limit| certificate.not_after() > limit)
 }
 
-/// A leaf that is its own anchor, and its key, both PEM. It is no CA, so its key can sign no other name.
+/// A leaf that is its own anchor, and its key, both PEM. It is no CA, so its key can sign no other
+/// name.
 fn self_signed() -> Result<(Vec<u8>, Vec<u8>), ErrorStack> {
     /// RFC 5280, 4.1.2.2: at most 20 octets, and positive.
     const SERIAL_BITS: i32 = 159;
@@ -94,7 +97,8 @@ fn self_signed() -> Result<(Vec<u8>, Vec<u8>), ErrorStack> {
     builder.append_extension(ExtendedKeyUsage::new().server_auth().build()?)?;
     let context = builder.x509v3_context(None, None);
     let identifier = SubjectKeyIdentifier::new().build(&context)?;
-    let names = SubjectAlternativeName::new().dns("localhost").ip("127.0.0.1").ip("::1").build(&context)?;
+    let names =
+        SubjectAlternativeName::new().dns("localhost").ip("127.0.0.1").ip("::1").build(&context)?;
     builder.append_extension(identifier)?;
     builder.append_extension(names)?;
     builder.sign(&key, MessageDigest::sha256())?;

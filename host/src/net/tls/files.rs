@@ -27,7 +27,8 @@ pub(super) fn read_secret(path: &Path) -> Result<Vec<u8>, Error> {
     if mode.intersects(SECRET_MODE_REFUSED) {
         let shown = path.display();
         return Err(Error::Tls(format!(
-            "{shown} is a secret, and its mode {:03o} lets others read or change it: chmod g-w,o= {shown}",
+            "{shown} is a secret, and its mode {:03o} lets others read or change it: chmod g-w,o= \
+             {shown}",
             found & 0o777
         )));
     }
@@ -36,7 +37,8 @@ pub(super) fn read_secret(path: &Path) -> Result<Vec<u8>, Error> {
 
 /// What is no file of bytes, such as a pipe, would have to be waited for.
 fn open(path: &Path) -> Result<File, Error> {
-    let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+    let opened =
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
     let file = File::from(opened.map_err(|error| unreadable(path, &error.into()))?);
     let meta = file.metadata().map_err(|error| unreadable(path, &error))?;
     if meta.is_file() {
@@ -49,9 +51,14 @@ fn open(path: &Path) -> Result<File, Error> {
 fn read_open(path: &Path, file: &File) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     // One byte past the limit shows that there is more.
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(path, &error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(Error::Tls(format!("{} is larger than {FILE_BYTES_MAX} bytes", path.display())));
+        return Err(Error::Tls(format!(
+            "{} is larger than {FILE_BYTES_MAX} bytes",
+            path.display()
+        )));
     }
     Ok(bytes)
 }

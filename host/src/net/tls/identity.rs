@@ -20,14 +20,15 @@ impl Identity {
     /// Reads one.
     ///
     /// # Errors
-    /// A file that cannot be read or is not PEM, a key that others may read, that needs another passphrase or that is not
-    /// the certificate's.
+    /// A file that cannot be read or is not PEM, a key that others may read, that needs another
+    /// passphrase or that is not the certificate's.
     pub(super) fn read(files: &CertificateFiles) -> Result<Self, Error> {
         let path = files.cert.display();
         let mut chain = X509::stack_from_pem(&files::read(&files.cert)?)
             .map_err(|error| Error::Tls(format!("{path} is no PEM certificate: {error}")))?
             .into_iter();
-        let leaf = chain.next().ok_or_else(|| Error::Tls(format!("{path} is no PEM certificate")))?;
+        let leaf =
+            chain.next().ok_or_else(|| Error::Tls(format!("{path} is no PEM certificate")))?;
         let key = read_key(&files.key, files.key_passphrase_file.as_deref())?;
         match leaf.public_key() {
             Ok(public) if public.public_eq(&key) => Ok(Self { leaf, chain: chain.collect(), key }),
@@ -47,7 +48,8 @@ impl Identity {
         (self.leaf.not_before() > now).then_some("is not valid yet")
     }
 
-    /// The host names that it is for, in small letters: those of its subjectAltName, else its common name (RFC 6125, 6.4.4).
+    /// The host names that it is for, in small letters: those of its subjectAltName, else its
+    /// common name (RFC 6125, 6.4.4).
     pub(super) fn hosts(&self) -> Vec<String> {
         let names: Vec<_> = self.leaf.subject_alt_names().into_iter().flatten().collect();
         let hosts: Vec<_> =
@@ -64,11 +66,13 @@ fn common_name(certificate: &X509Ref) -> Option<String> {
 fn read_key(path: &Path, passphrase_file: Option<&Path>) -> Result<PKey<Private>, Error> {
     let pem = files::read_secret(path)?;
     let Some(passphrase_file) = passphrase_file else {
-        // Without the callback, OpenSSL would ask for an encrypted key's passphrase on the terminal.
+        // Without the callback, OpenSSL would ask for an encrypted key's passphrase on the
+        // terminal.
         return PKey::private_key_from_pem_callback(&pem, |_| Ok(0)).map_err(|error| {
             let shown = path.display();
             Error::Tls(format!(
-                "{shown} is no PEM private key, or an encrypted one, which needs key_passphrase_file: {error}"
+                "{shown} is no PEM private key, or an encrypted one, which needs \
+                 key_passphrase_file: {error}"
             ))
         });
     };
@@ -108,7 +112,8 @@ mod tests {
         assert!(why(&with(&one.cert, &dir.path().join("none.pem"))).contains("cannot read"));
         assert!(why(&with(&one.key, &one.key)).contains("no PEM certificate"));
         fs::write(dir.path().join("text.pem"), "text").unwrap();
-        fs::set_permissions(dir.path().join("text.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(dir.path().join("text.pem"), fs::Permissions::from_mode(0o600))
+            .unwrap();
         assert!(why(&with(&one.cert, &dir.path().join("text.pem"))).contains("no PEM private key"));
     }
 
@@ -116,9 +121,14 @@ mod tests {
     fn a_key_that_others_may_read_is_refused_with_what_mends_it() {
         let dir = tempfile::tempdir().unwrap();
         let files = Made::new("one").write(dir.path(), "one");
-        for (mode, is_taken) in
-            [(0o600, true), (0o400, true), (0o640, true), (0o604, false), (0o660, false), (0o644, false)]
-        {
+        for (mode, is_taken) in [
+            (0o600, true),
+            (0o400, true),
+            (0o640, true),
+            (0o604, false),
+            (0o660, false),
+            (0o644, false),
+        ] {
             fs::set_permissions(&files.key, fs::Permissions::from_mode(mode)).unwrap();
             match Identity::read(&files) {
                 Ok(_) => assert!(is_taken, "{mode:o}"),

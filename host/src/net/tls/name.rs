@@ -93,7 +93,9 @@ fn common_name(subject: AnyRef<'_>) -> Result<&str, Unnamed> {
         _ => return Err("its subject has more than one common name"),
     };
     match name.tag() {
-        Tag::Utf8String => std::str::from_utf8(name.value()).map_err(|_| "its common name is not UTF-8"),
+        Tag::Utf8String => {
+            std::str::from_utf8(name.value()).map_err(|_| "its common name is not UTF-8")
+        }
         Tag::PrintableString | Tag::Ia5String => {
             ascii(name).ok_or("its common name is not ASCII, as its string type wants")
         }
@@ -120,8 +122,10 @@ fn alternative<'a>(optional: &[AnyRef<'a>], kind: TagNumber) -> Result<&'a str, 
         _ => return Err("it has two lists of alternative names"),
     };
     let names = elements(AnyRef::from_der(value.value()).map_err(malformed)?)?;
-    let of_kind =
-        |name: &&AnyRef<'_>| matches!(name.tag(), Tag::ContextSpecific { number, .. } if number == kind);
+    let of_kind = |name: &&AnyRef<'_>| {
+        let tag = name.tag();
+        matches!(tag, Tag::ContextSpecific { number, .. } if number == kind)
+    };
     let name = *names.iter().find(of_kind).ok_or(none)?;
     if name.tag().is_constructed() {
         return Err(MALFORMED);
@@ -155,7 +159,8 @@ fn ascii(value: AnyRef<'_>) -> Option<&str> {
 /// Whether this names one host: no wildcard, no empty label, no dot at the end.
 fn is_host(name: &str) -> bool {
     let is_label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     name.split('.').all(is_label)
 }

@@ -60,7 +60,9 @@ impl Clients {
         let anchors = X509::stack_from_pem(&files::read(&settings.ca)?)
             .map_err(|error| Error::Tls(format!("{path} is no PEM certificate: {error}")))?;
         if anchors.is_empty() {
-            return Err(Error::Tls(format!("{path} has no PEM certificate: no client could be believed")));
+            return Err(Error::Tls(format!(
+                "{path} has no PEM certificate: no client could be believed"
+            )));
         }
         let crl = settings.crl.as_deref().map(read_crl).transpose()?;
         Ok(Self { anchors, crl, is_required: settings.is_required, name: settings.name })
@@ -85,7 +87,9 @@ impl Clients {
             SslVerifyMode::PEER
         };
         let kind = self.name;
-        builder.set_verify_callback(mode, move |is_valid, context| is_valid && has_name(context, kind));
+        builder.set_verify_callback(mode, move |is_valid, context| {
+            is_valid && has_name(context, kind)
+        });
         Ok(())
     }
 }
@@ -98,8 +102,12 @@ pub(super) fn caller_name(ssl: &SslRef, kind: ClientName) -> Result<String, &'st
             Err("the client's certificate is not verified")
         }
         // OpenSSL looks at it in a session's first handshake only.
-        Some(certificate) if has_expired(&certificate) => Err("the client's certificate has expired"),
-        Some(certificate) => name_of(&certificate, kind).map_err(|_| "the client's certificate names nobody"),
+        Some(certificate) if has_expired(&certificate) => {
+            Err("the client's certificate has expired")
+        }
+        Some(certificate) => {
+            name_of(&certificate, kind).map_err(|_| "the client's certificate names nobody")
+        }
     }
 }
 
@@ -129,21 +137,24 @@ fn read_crl(path: &Path) -> Result<Vec<u8>, Error> {
     if lists.peek().is_none() {
         return Err(Error::Tls(format!("{shown} has no PEM list of revoked certificates")));
     }
-    let now = Asn1Time::days_from_now(0).map_err(|error| Error::Tls(format!("no time: {error}")))?;
+    let now =
+        Asn1Time::days_from_now(0).map_err(|error| Error::Tls(format!("no time: {error}")))?;
     for list in lists {
         let list = X509Crl::from_pem(format!("{CRL_BEGIN}{list}").as_bytes()).map_err(|error| {
             Error::Tls(format!("{shown} is no PEM list of revoked certificates: {error}"))
         })?;
         if list.next_update().is_some_and(|next| next < now) {
             log::warn!(
-                "{shown} should have been replaced before now: certificates by its issuer are refused until it is"
+                "{shown} should have been replaced before now: certificates by its issuer are \
+                 refused until it is"
             );
         }
     }
     Ok(bytes)
 }
 
-/// The binding reads lists from files only, so these bytes become one: what was checked is what is used.
+/// The binding reads lists from files only, so these bytes become one: what was checked is what is
+/// used.
 fn add_crl(store: &mut X509StoreBuilderRef, crl: &[u8]) -> io::Result<()> {
     let mut file = File::from(rustix::fs::memfd_create("crl", MemfdFlags::CLOEXEC)?);
     file.write_all(crl)?;

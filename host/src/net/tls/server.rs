@@ -40,7 +40,8 @@ pub struct Ready {
     context: Context,
 }
 
-/// What handshakes are made with. Its certificates change; what it asks of clients, and its sessions, do not.
+/// What handshakes are made with. Its certificates change; what it asks of clients, and its
+/// sessions, do not.
 pub(in crate::net) struct Context {
     acceptor: SslAcceptor,
     hosts: Arc<ArcSwap<Hosts>>,
@@ -82,7 +83,11 @@ impl Tls {
     pub fn new(ready: Ready) -> Self {
         let Ready { settings, seen, material, context } = ready;
         let state = State { settings, material, seen, keyed: Instant::now() };
-        Self { current: ArcSwap::from_pointee(context), state: Mutex::new(state), tell: OnceLock::new() }
+        Self {
+            current: ArcSwap::from_pointee(context),
+            state: Mutex::new(state),
+            tell: OnceLock::new(),
+        }
     }
 
     /// Has this called whenever contexts become outdated. The first who asks is told.
@@ -100,8 +105,8 @@ impl Tls {
         self.current.load_full()
     }
 
-    /// Reads the files when they have changed since they were read and rest since the `last` look: certificate and key
-    /// come one after the other. What they look like now is for the next look.
+    /// Reads the files when they have changed since they were read and rest since the `last` look:
+    /// certificate and key come one after the other. What they look like now is for the next look.
     pub(super) fn look(&self, last: Option<Stamps>) -> Stamps {
         let mut state = self.lock();
         let now = Stamps::of(&state.settings);
@@ -109,7 +114,9 @@ impl Tls {
             match Ready::new(state.settings.clone()) {
                 Ok(ready) => {
                     self.take(&mut state, ready);
-                    log::info!("the certificates have changed, and new handshakes get the new ones");
+                    log::info!(
+                        "the certificates have changed, and new handshakes get the new ones"
+                    );
                 }
                 Err(error) => {
                     // One line for each change.
@@ -143,7 +150,8 @@ impl Tls {
         state.material = material;
     }
 
-    /// The same certificates with new keys for tickets. The files may be out of this server's reach by now.
+    /// The same certificates with new keys for tickets. The files may be out of this server's reach
+    /// by now.
     pub(super) fn renew(&self, state: &mut State) -> Result<(), Error> {
         // Also when it fails: the next try is not at the next look.
         state.keyed = Instant::now();
@@ -166,10 +174,14 @@ impl State {
 
 impl Material {
     fn read(settings: &Settings) -> Result<Self, Error> {
-        let identities = settings.certificates.iter().map(Identity::read).collect::<Result<Vec<_>, _>>()?;
+        let identities =
+            settings.certificates.iter().map(Identity::read).collect::<Result<Vec<_>, _>>()?;
         for (files, identity) in settings.certificates.iter().zip(&identities) {
             if let Some(complaint) = identity.complaint() {
-                log::warn!("the certificate {} {complaint}; it is served all the same", files.cert.display());
+                log::warn!(
+                    "the certificate {} {complaint}; it is served all the same",
+                    files.cert.display()
+                );
             }
         }
         let clients = settings.clients.as_ref().map(Clients::read).transpose()?;
@@ -193,7 +205,8 @@ impl Context {
         &self.acceptor
     }
 
-    /// Whether something else is asked of clients by now: who was let in might not be, or under another name.
+    /// Whether something else is asked of clients by now: who was let in might not be, or under
+    /// another name.
     pub(in crate::net) fn is_outdated(&self) -> bool {
         self.is_outdated.load(Ordering::Acquire)
     }
@@ -201,8 +214,8 @@ impl Context {
     /// The client's name after a handshake: from its verified certificate, or `None` without one.
     ///
     /// # Errors
-    /// A certificate that does not name anybody now. A handshake lets it through only when it resumes a session that began
-    /// before the certificate expired.
+    /// A certificate that does not name anybody now. A handshake lets it through only when it
+    /// resumes a session that began before the certificate expired.
     pub(in crate::net) fn caller_name(&self, ssl: &SslRef) -> Result<String, &'static str> {
         self.client_name.map_or_else(|| Ok(String::new()), |kind| peer::caller_name(ssl, kind))
     }

@@ -28,9 +28,9 @@ pub fn files<'a>(
     certificates: &'a [CertificateFiles],
     clients: Option<&'a ClientAuth>,
 ) -> impl Iterator<Item = &'a Path> {
-    let certificates = certificates
-        .iter()
-        .flat_map(|files| [Some(&files.cert), Some(&files.key), files.key_passphrase_file.as_ref()]);
+    let certificates = certificates.iter().flat_map(|files| {
+        [Some(&files.cert), Some(&files.key), files.key_passphrase_file.as_ref()]
+    });
     let clients = clients.into_iter().flat_map(|clients| [Some(&clients.ca), clients.crl.as_ref()]);
     certificates.chain(clients).flatten().map(AsRef::as_ref)
 }

@@ -1,4 +1,5 @@
-//! Handshakes with what [`Tls`] gives, over a pair of sockets. How sessions are resumed is tested from outside.
+//! Handshakes with what [`Tls`] gives, over a pair of sockets. How sessions are resumed is tested
+//! from outside.
 
 use super::name::ClientName;
 use super::peer::ClientAuth;
@@ -6,7 +7,9 @@ use super::server::{Ready, Tls};
 use super::settings::{CertificateFiles, Settings};
 use super::stamps::Stamps;
 use super::trials::Made;
-use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslStream, SslVerifyMode, SslVersion};
+use openssl::ssl::{
+    SslConnector, SslConnectorBuilder, SslMethod, SslStream, SslVerifyMode, SslVersion,
+};
 use openssl::x509::X509;
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -33,7 +36,8 @@ fn shake(
     configure(&mut builder);
     let (ours, theirs) = UnixStream::pair().unwrap();
     let context = tls.context();
-    let server = thread::spawn(move || context.acceptor().accept(ours).map_err(|error| error.to_string()));
+    let server =
+        thread::spawn(move || context.acceptor().accept(ours).map_err(|error| error.to_string()));
     let stream = builder.build().connect(host, theirs).map_err(|error| error.to_string());
     server.join().unwrap().and(stream)
 }
@@ -71,7 +75,8 @@ fn old_versions_are_refused_and_the_protocol_is_http_1_1() {
 fn a_client_gets_the_certificate_for_the_host_that_it_names() {
     let dir = tempfile::tempdir().unwrap();
     let first = Made::new("first.example").write(dir.path(), "first");
-    let second = Made::new("x").host("second.example").host("*.w.example").write(dir.path(), "second");
+    let second =
+        Made::new("x").host("second.example").host("*.w.example").write(dir.path(), "second");
     let third = Made::new("x").host("a.w.example").host("First.example").write(dir.path(), "third");
     let tls = serving(&[&first, &second, &third]);
     let cases = [

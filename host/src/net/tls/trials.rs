@@ -97,13 +97,18 @@ impl Made {
         builder.set_version(2).unwrap();
         builder.set_serial_number(&serial.to_asn1_integer().unwrap()).unwrap();
         builder.set_subject_name(&name).unwrap();
-        builder.set_issuer_name(issuer.map_or(&name, |issuer| issuer.certificate.subject_name())).unwrap();
-        let (from, to) = if self.is_expired { (1_000_000, 2_000_000) } else { (1_000_000, 4_000_000_000) };
+        builder
+            .set_issuer_name(issuer.map_or(&name, |issuer| issuer.certificate.subject_name()))
+            .unwrap();
+        let (from, to) =
+            if self.is_expired { (1_000_000, 2_000_000) } else { (1_000_000, 4_000_000_000) };
         builder.set_not_before(&Asn1Time::from_unix(from).unwrap()).unwrap();
         builder.set_not_after(&Asn1Time::from_unix(to).unwrap()).unwrap();
         builder.set_pubkey(&key).unwrap();
         if self.is_authority {
-            builder.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
+            builder
+                .append_extension(BasicConstraints::new().critical().ca().build().unwrap())
+                .unwrap();
         }
         if !(self.hosts.is_empty() && self.emails.is_empty() && self.uris.is_empty()) {
             let mut names = SubjectAlternativeName::new();
@@ -122,7 +127,9 @@ impl Made {
         for der in &self.alternatives {
             let kind = Asn1Object::from_str("subjectAltName").unwrap();
             let der = Asn1OctetString::new_from_bytes(der).unwrap();
-            builder.append_extension(X509Extension::new_from_der(&kind, false, &der).unwrap()).unwrap();
+            builder
+                .append_extension(X509Extension::new_from_der(&kind, false, &der).unwrap())
+                .unwrap();
         }
         builder.sign(issuer.map_or(&key, |issuer| &issuer.key), MessageDigest::sha256()).unwrap();
         Pair { certificate: builder.build(), key }

@@ -43,7 +43,8 @@ impl Call {
         self.state.swap(ENDED, Ordering::AcqRel) == STUCK
     }
 
-    /// Its worker leaves it, because it has to wait. `false` when nobody waits for it any more: the worker is to end it then.
+    /// Its worker leaves it, because it has to wait. `false` when nobody waits for it any more: the
+    /// worker is to end it then.
     pub(crate) fn leave(&self) -> bool {
         self.change(RUNNING, WAITING)
     }

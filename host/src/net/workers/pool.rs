@@ -41,13 +41,15 @@ struct Counts {
 impl Pool {
     /// Starts workers: `freely` of them as soon as they are needed, and `most` at most.
     pub(crate) fn start([freely, most]: [usize; 2], limits: &Limits) -> Result<Self, Error> {
-        let stuck = Arc::new(Stuck { replaced_max: limits.stuck_workers_max, counts: Mutex::default() });
+        let stuck =
+            Arc::new(Stuck { replaced_max: limits.stuck_workers_max, counts: Mutex::default() });
         let parking = Parking::new(limits.queue_len_max);
         let work = {
             let (stuck, parking) = (Arc::clone(&stuck), Arc::clone(&parking));
             move |job| run(job, &parking) && stuck.is_back()
         };
-        let threads = ThreadPool::start(freely, most, limits.queue_len_max, work).map_err(Error::Thread)?;
+        let threads =
+            ThreadPool::start(freely, most, limits.queue_len_max, work).map_err(Error::Thread)?;
         parking.return_to(&threads);
         Ok(Self(Arc::new(Entrance { threads, stuck })))
     }
@@ -79,7 +81,8 @@ impl Drop for Entrance {
 }
 
 impl Workers {
-    /// Waits for all workers, once every [`Pool`] is gone. `false` when calls were still running at the deadline.
+    /// Waits for all workers, once every [`Pool`] is gone. `false` when calls were still running at
+    /// the deadline.
     pub(crate) fn join(&self, deadline: Instant) -> bool {
         self.0.join(deadline)
     }
@@ -100,7 +103,8 @@ fn run(job: Box<dyn Job>, parking: &Arc<Parking>) -> bool {
 }
 
 impl Stuck {
-    /// Nobody waits for the call any more. Whether another worker may run, in place of one that is stuck with it.
+    /// Nobody waits for the call any more. Whether another worker may run, in place of one that is
+    /// stuck with it.
     fn abandon(&self, call: &Call) -> bool {
         let mut counts = self.lock();
         if !call.abandon() {
@@ -113,11 +117,13 @@ impl Stuck {
         drop(counts);
         if is_replaced {
             log::warn!(
-                "a worker is stuck in a call past its deadline, as {stuck} in all; another takes its place"
+                "a worker is stuck in a call past its deadline, as {stuck} in all; another takes \
+                 its place"
             );
         } else {
             log::error!(
-                "{stuck} workers are stuck in calls past their deadlines; stuck_workers_max of them have been replaced, and this one is not"
+                "{stuck} workers are stuck in calls past their deadlines; stuck_workers_max of \
+                 them have been replaced, and this one is not"
             );
         }
         is_replaced

@@ -20,7 +20,8 @@ use std::{io, mem};
 
 /// A backlog from which no job was taken for so long is a stall.
 const STALL: Duration = Duration::from_millis(2);
-/// A monitor that wakes later than this was short of processors itself, so more threads would not help.
+/// A monitor that wakes later than this was short of processors itself, so more threads would not
+/// help.
 const STALL_SEEN_MAX: Duration = Duration::from_millis(3);
 /// How often a thread without a job looks again before it sleeps.
 const SEARCHES: usize = 8;
@@ -254,8 +255,10 @@ impl<J: Send + 'static> ThreadPool<J> {
                 continue;
             }
             let (taken, began) = (state.taken, Instant::now());
-            (state, _) = self.has_backlog.wait_timeout(state, STALL).unwrap_or_else(PoisonError::into_inner);
-            let is_stalled = state.taken == taken && (STALL..STALL_SEEN_MAX).contains(&began.elapsed());
+            (state, _) =
+                self.has_backlog.wait_timeout(state, STALL).unwrap_or_else(PoisonError::into_inner);
+            let is_stalled =
+                state.taken == taken && (STALL..STALL_SEEN_MAX).contains(&began.elapsed());
             if is_stalled && state.is_short() {
                 let started = self.start_thread(&mut state);
                 state.report(started);
@@ -288,10 +291,12 @@ impl<J> State<J> {
         self.jobs.len() + self.resumed.len()
     }
 
-    /// Whether more jobs wait than threads are free and another thread may run. A closed pool starts
-    /// none, because nobody would wait for it.
+    /// Whether more jobs wait than threads are free and another thread may run. A closed pool
+    /// starts none, because nobody would wait for it.
     fn is_short(&self) -> bool {
-        self.waiting() > self.idle + self.starting && self.running < self.running_max && !self.is_closed
+        self.waiting() > self.idle + self.starting
+            && self.running < self.running_max
+            && !self.is_closed
     }
 
     fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -325,7 +330,8 @@ mod tests {
         ThreadPool::start(2, threads_max, queue_len_max, |job: Job| job()).unwrap()
     }
 
-    /// A job that says that it runs and then waits for a word, whether from then on one thread less may run.
+    /// A job that says that it runs and then waits for a word, whether from then on one thread less
+    /// may run.
     fn waiting(began: &Sender<()>, word: &Receiver<bool>) -> Job {
         let (began, word) = (began.clone(), word.clone());
         Box::new(move || {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 /// Takes the replies to calls.
 pub(crate) trait AnswerTo: Send + Sync {
-    /// Takes the reply to the call with this number of this connection. `None` when there will be none.
+    /// Takes the reply to the call with this number of this connection. `None` when there will be
+    /// none.
     fn answer(&self, connection: usize, number: u64, reply: Option<Reply>);
 }
 
-/// The right to answer one call of one connection. A ticket that is dropped unused says that there will
-/// be no answer.
+/// The right to answer one call of one connection. A ticket that is dropped unused says that there
+/// will be no answer.
 pub(crate) struct Ticket {
     to: Arc<dyn AnswerTo>,
     connection: usize,

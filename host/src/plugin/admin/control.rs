@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
-/// Reloads that are waited for at one time. Who waits occupies one of the server's workers, for as long as a plugin takes to
-/// be made, and a plugin that takes its time must not take the workers from everyone else's calls. The server keeps
-/// so many workers more as it was told, so that even one worker is free for calls.
+/// Reloads that are waited for at one time. Who waits occupies one of the server's workers, for as
+/// long as a plugin takes to be made, and a plugin that takes its time must not take the workers
+/// from everyone else's calls. The server keeps so many workers more as it was told, so that even
+/// one worker is free for calls.
 pub const RELOADS_AWAITED_MAX: usize = 1;
 
 /// A handle to the running life cycle that asks and reads.
@@ -35,7 +36,8 @@ impl Control for Controller {
                 "the call's deadline passed before the reload could begin",
             ));
         }
-        // Before it is asked for: what is answered with a fault was not done, and may be asked for again.
+        // Before it is asked for: what is answered with a fault was not done, and may be asked for
+        // again.
         let Some(_turn) = Turn::take(&self.shared.reloads_awaited) else {
             return Err(Fault::new(
                 code::OVERLOADED,
@@ -47,7 +49,10 @@ impl Control for Controller {
         };
         let (reply, replied) = bounded(1);
         if !self.mailbox.reload(Reload { wanted: wanted.to_owned(), reply }) {
-            return Err(Fault::new(code::OVERLOADED, "too many reloads wait, or the server is stopping"));
+            return Err(Fault::new(
+                code::OVERLOADED,
+                "too many reloads wait, or the server is stopping",
+            ));
         }
         match replied.recv_deadline(deadline) {
             Ok(Ok(())) => self.served(wanted),
@@ -142,13 +147,15 @@ fn number(number: u64) -> Value {
     i32::try_from(long).map_or(Value::Long(long), Value::Int)
 }
 
-/// A moment as a date and time with the offset of UTC, to the second. None outside of the years that XML-RPC can write.
+/// A moment as a date and time with the offset of UTC, to the second. None outside of the years
+/// that XML-RPC can write.
 fn utc(moment: SystemTime) -> Option<DateTime> {
     let moment = Offset::UTC.to_datetime(moment.try_into().ok()?);
     let year = u16::try_from(moment.year()).ok()?;
     let small = |number: i8| u8::try_from(number).ok();
     let (month, day) = (small(moment.month())?, small(moment.day())?);
-    let (hour, minute, second) = (small(moment.hour())?, small(moment.minute())?, small(moment.second())?);
+    let (hour, minute, second) =
+        (small(moment.hour())?, small(moment.minute())?, small(moment.second())?);
     DateTime::new(year, month, day, hour, minute, second)?.with_offset_minutes(0)
 }
 

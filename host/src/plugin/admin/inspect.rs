@@ -44,8 +44,9 @@ pub struct Report {
 pub const STEPS: [&str; 10] =
     ["permissions", "read", "trust", "elf", "copy", "probe", "load", "table", "create", "destroy"];
 
-/// Takes each file through the steps on this thread, as a server with this configuration would. Plugins' data
-/// directories are scratch ones, and the configured plugins directory is not looked at.
+/// Takes each file through the steps on this thread, as a server with this configuration would.
+/// Plugins' data directories are scratch ones, and the configured plugins directory is not looked
+/// at.
 ///
 /// # Errors
 /// The state directory cannot be used. A refused file is not an error but a [`Report`].
@@ -88,7 +89,9 @@ impl Report {
             (Step::Trust, config.trust.is_open()),
             (Step::Probe, config.probe.is_none()),
         ];
-        self.off.extend(is_off.into_iter().filter(|(_, is_off)| *is_off).map(|(step, _)| step_name(&step)));
+        self.off.extend(
+            is_off.into_iter().filter(|(_, is_off)| *is_off).map(|(step, _)| step_name(&step)),
+        );
         let limits = &config.limits;
         listing::check_name(self.file.file_name().unwrap_or_default())?;
         let file = permissions::open(&self.file, config.policy())?;

@@ -44,8 +44,12 @@ impl Arrivals {
         };
         let mut names = self.lock();
         match arrival {
-            Some(arrival) if names.len() < NAMES_MAX => drop(names.insert(name.to_owned(), arrival)),
-            _ => drop(names.remove(name)),
+            Some(arrival) if names.len() < NAMES_MAX => {
+                names.insert(name.to_owned(), arrival);
+            }
+            _ => {
+                names.remove(name);
+            }
         }
     }
 
@@ -122,7 +126,8 @@ mod tests {
         assert_eq!(after(&[renamed, written]), None);
         assert_eq!(after(&[created, opened, closed]), None);
         assert_eq!(after(&[created, closed, renamed]), Some(Arrival::Renamed));
-        (0..2 * NAMES_MAX).for_each(|n| arrivals.note(renamed, Path::new(&format!("/plugins/{n}.so"))));
+        (0..2 * NAMES_MAX)
+            .for_each(|n| arrivals.note(renamed, Path::new(&format!("/plugins/{n}.so"))));
         assert_eq!(arrivals.take().len(), NAMES_MAX);
     }
 

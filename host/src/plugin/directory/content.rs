@@ -35,7 +35,8 @@ impl ContentHash {
         if pairs.len() != hash.len() {
             return None;
         }
-        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let digit =
+            |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
         for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
             *byte = digit(*high)? << 4 | digit(*low)?;
         }
@@ -107,7 +108,10 @@ mod tests {
         let (content, is_whole) = read(&file, policy, 5, None).unwrap();
         assert!(!is_whole, "nothing shows it");
         assert_eq!(content.bytes, b"12345");
-        assert_eq!(content.hash.hex(), "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5");
+        assert_eq!(
+            content.hash.hex(),
+            "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"
+        );
         assert_eq!(ContentHash::from_hex(&content.hash.hex().to_uppercase()), Some(content.hash));
         assert_eq!(ContentHash::from_hex("5994"), None);
         assert_eq!(ContentHash::from_hex(&"g".repeat(64)), None);

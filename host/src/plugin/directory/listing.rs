@@ -40,8 +40,8 @@ pub(crate) struct Listing {
     pub(crate) is_missing: bool,
 }
 
-/// Lists the regular files and symbolic links named `*.so` directly inside; hidden ones and others are
-/// passed over.
+/// Lists the regular files and symbolic links named `*.so` directly inside; hidden ones and others
+/// are passed over.
 ///
 /// # Errors
 /// The directory cannot be read, for another reason than that there is none.
@@ -84,8 +84,9 @@ pub(crate) fn list(directory: &Path, attention: Attention) -> io::Result<Listing
     Ok(listing)
 }
 
-/// What a name stands for, and whether it is a symbolic link. One that leads nowhere is not found, as a file that is
-/// removed; one that cannot be followed stands for itself and says so when it is read.
+/// What a name stands for, and whether it is a symbolic link. One that leads nowhere is not found,
+/// as a file that is removed; one that cannot be followed stands for itself and says so when it is
+/// read.
 fn look(path: &Path, follows_links: bool) -> io::Result<(Metadata, bool)> {
     let meta = fs::symlink_metadata(path)?;
     if !meta.is_symlink() || !follows_links {

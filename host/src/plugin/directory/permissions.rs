@@ -52,8 +52,8 @@ pub(crate) fn open(path: &Path, policy: Policy) -> Result<File, Refusal> {
     Ok(file)
 }
 
-/// Checks a directory that only the server's user should write to, and all that leads to it. What is not there yet is
-/// safe when its place is: only who may write there can make it.
+/// Checks a directory that only the server's user should write to, and all that leads to it. What
+/// is not there yet is safe when its place is: only who may write there can make it.
 ///
 /// A user who could rename a directory above could put another one in its place at any time,
 /// whatever its own mode. If all are safe, nobody can: this path later leads to what was checked,
@@ -72,7 +72,9 @@ pub(crate) fn open_at(path: &Path, follows_links: bool) -> Result<File, Refusal>
     let flags = (nofollow | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits();
     let opened = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path);
     opened.map_err(|error| match error.raw_os_error() {
-        Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() && !follows_links => Refusal::Symlink,
+        Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() && !follows_links => {
+            Refusal::Symlink
+        }
         _ => Refusal::Io { what: "open it", source: error },
     })
 }
@@ -136,7 +138,9 @@ impl Walk {
     fn check_directory(mut self) -> Result<(), Refusal> {
         while let Some(name) = self.next() {
             let (path, meta) = match self.look_at(&name, true) {
-                Err(Refusal::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(Refusal::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    return Ok(());
+                }
                 found => found?,
             };
             if meta.is_symlink() {
@@ -161,7 +165,8 @@ impl Walk {
 
     /// What has this name here, in a directory that is safe.
     fn look_at(&self, name: &OsStr, may_be_sticky: bool) -> Result<(PathBuf, Metadata), Refusal> {
-        let directory = fs::symlink_metadata(&self.at).map_err(Refusal::io("look at its directory"))?;
+        let directory =
+            fs::symlink_metadata(&self.at).map_err(Refusal::io("look at its directory"))?;
         safe(&self.at, &directory, may_be_sticky)?;
         let path = self.at.join(name);
         let meta = fs::symlink_metadata(&path).map_err(Refusal::io("look at it"))?;
@@ -194,7 +199,11 @@ fn safe(path: &Path, meta: &Metadata, may_be_sticky: bool) -> Result<(), Refusal
         _ => ("its group and others", "go-w"),
     };
     Err(Refusal::Unsafe {
-        what: format!("{} is writable by {who} (mode {:04o})", path.display(), meta.mode() & 0o7777),
+        what: format!(
+            "{} is writable by {who} (mode {:04o})",
+            path.display(),
+            meta.mode() & 0o7777
+        ),
         remedy: format!("chmod {flags} {}", quoted(path)),
     })
 }
@@ -209,7 +218,11 @@ fn owned(path: &Path, meta: &Metadata, ours: u32) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::Unsafe {
-        what: format!("{} belongs to user {}, not to the server's user {ours}", path.display(), meta.uid()),
+        what: format!(
+            "{} belongs to user {}, not to the server's user {ours}",
+            path.display(),
+            meta.uid()
+        ),
         remedy: format!("chown -h {ours} {}", quoted(path)),
     })
 }
@@ -288,7 +301,8 @@ mod tests {
         let given_away = std::os::unix::fs::chown(&file, Some(4242), None).is_ok();
         let (owner, ours) = if given_away { (4242, ROOT) } else { (server_user(), 4243) };
         let refused = owned(&file, &fs::metadata(&file).unwrap(), ours).unwrap_err().to_string();
-        let begins = format!("{} belongs to user {owner}, not to the server's user {ours}", file.display());
+        let begins =
+            format!("{} belongs to user {owner}, not to the server's user {ours}", file.display());
         assert!(refused.starts_with(&begins) && refused.contains("chown -h "), "{refused}");
         assert_eq!(refusal(&file, CHECKED).is_empty(), !given_away);
     }
@@ -324,11 +338,13 @@ mod tests {
         let (root, _) = scene();
         let above = root.path().join("above");
         let state = above.join("state");
-        let says = || check_private(&state).err().map(|refusal| refusal.to_string()).unwrap_or_default();
+        let says =
+            || check_private(&state).err().map(|refusal| refusal.to_string()).unwrap_or_default();
         assert_eq!(says(), "", "its place is safe");
         fs::create_dir(&above).unwrap();
         chmod(&above, 0o777);
-        let unsafe_above = format!("{} is writable by its group and others (mode 0777)", above.display());
+        let unsafe_above =
+            format!("{} is writable by its group and others (mode 0777)", above.display());
         assert!(says().starts_with(&unsafe_above), "before it is made: {}", says());
         chmod(&above, 0o1777);
         fs::create_dir(&state).unwrap();
@@ -342,7 +358,8 @@ mod tests {
         // By a link: what it leads through counts, and whose it is.
         let link = root.path().join("link");
         symlink("above/state", &link).unwrap();
-        let says = || check_private(&link).err().map(|refusal| refusal.to_string()).unwrap_or_default();
+        let says =
+            || check_private(&link).err().map(|refusal| refusal.to_string()).unwrap_or_default();
         assert!(says().starts_with(&unsafe_above), "{}", says());
         chmod(&above, 0o755);
         assert_eq!(says(), "");

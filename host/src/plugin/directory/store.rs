@@ -32,17 +32,20 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Makes the directory, tests that code in it can be loaded, and removes what dead servers left.
+    /// Makes the directory, tests that code in it can be loaded, and removes what dead servers
+    /// left.
     pub(crate) fn open(state_dir: &Path, is_checked: bool) -> Result<Self, Error> {
         let state_dir = std::path::absolute(state_dir).map_err(Error::state(state_dir))?;
         make_state_dir(&state_dir, is_checked)?;
-        // Held until this run's own lock is taken: another server starting now would else take it for stale.
+        // Held until this run's own lock is taken: another server starting now would else take it
+        // for stale.
         let _starting = lock_state(&state_dir)?;
         remove_stale(&state_dir);
         let run = make_run(&state_dir).map_err(Error::state(&state_dir))?;
         let lock = lock_run(&run).map_err(Error::state(&run))?;
         let store = Self { run, data: state_dir.join("data"), _lock: lock };
-        let mount = rustix::fs::statvfs(&store.run).map_err(|e| Error::state(&state_dir)(e.into()))?;
+        let mount =
+            rustix::fs::statvfs(&store.run).map_err(|e| Error::state(&state_dir)(e.into()))?;
         if mount.f_flag.contains(StatVfsMountFlags::NOEXEC) {
             return Err(Error::NoExec(state_dir));
         }
@@ -50,7 +53,12 @@ impl Store {
     }
 
     /// Writes a generation's private copy.
-    pub(crate) fn copy(&self, generation: u64, hash: &ContentHash, bytes: &[u8]) -> Result<PathBuf, Refusal> {
+    pub(crate) fn copy(
+        &self,
+        generation: u64,
+        hash: &ContentHash,
+        bytes: &[u8],
+    ) -> Result<PathBuf, Refusal> {
         let path = self.run.join(format!("{generation:06}-{:.16}.so", hash.hex()));
         let opened = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&path);
         let written = opened.and_then(|mut file| file.write_all(bytes));
@@ -85,7 +93,8 @@ impl Store {
     /// An empty directory of a probe.
     pub(crate) fn scratch(&self, generation: u64) -> Result<Scratch, Refusal> {
         let path = self.run.join(format!("probe-{generation:06}"));
-        make_directory(&path).map_err(Refusal::io("make a scratch directory in the state directory"))?;
+        make_directory(&path)
+            .map_err(Refusal::io("make a scratch directory in the state directory"))?;
         Ok(Scratch(path))
     }
 
@@ -121,13 +130,14 @@ impl Drop for Scratch {
     }
 }
 
-/// Makes a directory that only this user may enter, and those above it. One that is there stays as it is.
+/// Makes a directory that only this user may enter, and those above it. One that is there stays as
+/// it is.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes the state directory if there is none, and checks that only this user can change what is reached by its path, if
-/// `is_checked`: private copies of plugins are loaded from there.
+/// Makes the state directory if there is none, and checks that only this user can change what is
+/// reached by its path, if `is_checked`: private copies of plugins are loaded from there.
 ///
 /// # Errors
 /// [`Error::State`] or [`Error::UnsafeState`].
@@ -140,8 +150,8 @@ pub fn make_state_dir(path: &Path, is_checked: bool) -> Result<(), Error> {
     if !is_checked {
         return make_directory(path).map_err(Error::state(path));
     }
-    // Before, so that nothing is made in a place that is not safe; and after, because in a sticky directory somebody else
-    // can have made it meanwhile.
+    // Before, so that nothing is made in a place that is not safe; and after, because in a sticky
+    // directory somebody else can have made it meanwhile.
     check()?;
     make_directory(path).map_err(Error::state(path))?;
     check()
@@ -156,7 +166,9 @@ fn lock_state(state_dir: &Path) -> Result<File, Error> {
             Err(TryLockError::Error(error)) => return Err(Error::state(state_dir)(error)),
         }
     }
-    Err(Error::state(state_dir)(io::Error::other("another server holds its lock file all the time")))
+    Err(Error::state(state_dir)(io::Error::other(
+        "another server holds its lock file all the time",
+    )))
 }
 
 fn lock_run(run: &Path) -> io::Result<File> {
@@ -181,7 +193,8 @@ fn make_run(state_dir: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other(format!("{RUNS_MAX} run directories of this process are in use")))
 }
 
-/// A run directory is stale when nobody holds its lock. What cannot be removed is left: it harms nobody.
+/// A run directory is stale when nobody holds its lock. What cannot be removed is left: it harms
+/// nobody.
 fn remove_stale(state_dir: &Path) {
     let Ok(entries) = fs::read_dir(state_dir) else { return };
     for entry in entries.flatten() {
@@ -246,6 +259,9 @@ mod tests {
         let file = state.path().join("file");
         fs::write(&file, "").unwrap();
         let error = Store::open(&file.join("state"), true).err().unwrap().to_string();
-        assert!(error.contains("--state-dir") && error.contains(&file.display().to_string()), "{error}");
+        assert!(
+            error.contains("--state-dir") && error.contains(&file.display().to_string()),
+            "{error}"
+        );
     }
 }

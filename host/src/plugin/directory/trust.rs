@@ -34,16 +34,20 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Trust in contents with one of these SHA-256 (64 hexadecimal digits each), and in those signed with one of these
-    /// minisign public keys (the second line of a `minisign.pub`). What is None is not configured; an empty list is,
-    /// and trusts nothing.
+    /// Trust in contents with one of these SHA-256 (64 hexadecimal digits each), and in those
+    /// signed with one of these minisign public keys (the second line of a `minisign.pub`). What is
+    /// None is not configured; an empty list is, and trusts nothing.
     ///
     /// # Errors
     /// What is not a digest or not a key, as text.
-    pub fn new(sha256: Option<&[String]>, minisign_keys: Option<&[String]>) -> Result<Self, String> {
+    pub fn new(
+        sha256: Option<&[String]>,
+        minisign_keys: Option<&[String]>,
+    ) -> Result<Self, String> {
         let pin = |text: &String| {
-            ContentHash::from_hex(text)
-                .ok_or_else(|| format!("trust.sha256 has {text:?}, which is not 64 hexadecimal digits"))
+            ContentHash::from_hex(text).ok_or_else(|| {
+                format!("trust.sha256 has {text:?}, which is not 64 hexadecimal digits")
+            })
         };
         let key = |text: &String| {
             PublicKey::from_base64(text).map_err(|_| {
@@ -55,7 +59,9 @@ impl Trust {
         };
         Ok(Self {
             pins: sha256.map(|all| all.iter().map(pin).collect::<Result<_, _>>()).transpose()?,
-            keys: minisign_keys.map(|all| all.iter().map(key).collect::<Result<_, _>>()).transpose()?,
+            keys: minisign_keys
+                .map(|all| all.iter().map(key).collect::<Result<_, _>>())
+                .transpose()?,
         })
     }
 
@@ -73,7 +79,12 @@ impl Trust {
     ///
     /// # Errors
     /// [`Refusal::Untrusted`]. Never of the content alone: a signature may still come.
-    pub(crate) fn check(&self, file: &Path, content: &Content, follows_links: bool) -> Result<(), Refusal> {
+    pub(crate) fn check(
+        &self,
+        file: &Path,
+        content: &Content,
+        follows_links: bool,
+    ) -> Result<(), Refusal> {
         if self.is_open() || self.pins.as_ref().is_some_and(|pins| pins.contains(&content.hash)) {
             return Ok(());
         }
@@ -87,7 +98,8 @@ impl Trust {
             Some(_) => format!("its SHA-256 {} is not in trust.sha256, and ", content.hash.hex()),
             None => String::new(),
         };
-        let signed = read_signature(file, follows_links).and_then(|text| verify(keys, &text, &content.bytes));
+        let signed = read_signature(file, follows_links)
+            .and_then(|text| verify(keys, &text, &content.bytes));
         signed.map_err(|why| Refusal::Untrusted(format!("{pinned}{why}")))
     }
 }
@@ -135,7 +147,8 @@ fn verify(keys: &[PublicKey], text: &str, bytes: &[u8]) -> Result<(), String> {
                        make it with minisign 0.8 or newer, without -l";
             }
             Err(_) => {
-                why = "its signature does not fit its content; sign this file, or put the signed one there"
+                why = "its signature does not fit its content; sign this file, or put the signed \
+                       one there"
             }
         }
     }

@@ -20,7 +20,8 @@ pub(crate) struct Watcher {
     directory: PathBuf,
     /// What is watched under the two names: device and inode.
     watched: [Option<(u64, u64)>; 2],
-    /// Set when a name may lead to another directory than before, even one with the same inode number.
+    /// Set when a name may lead to another directory than before, even one with the same inode
+    /// number.
     stale: Arc<AtomicBool>,
     arrivals: Arc<Arrivals>,
     was_warned: bool,
@@ -31,7 +32,10 @@ impl Watcher {
     ///
     /// # Errors
     /// The kernel has no more watchers to give.
-    pub(crate) fn start(directory: &Path, hint: impl Fn() + Send + 'static) -> notify::Result<Self> {
+    pub(crate) fn start(
+        directory: &Path,
+        hint: impl Fn() + Send + 'static,
+    ) -> notify::Result<Self> {
         let stale = Arc::new(AtomicBool::new(false));
         let arrivals = Arc::new(Arrivals::new());
         let (is_stale, watched) = (Arc::clone(&stale), directory.to_owned());
@@ -81,7 +85,10 @@ impl Watcher {
                 Ok(()) => *watched = Some(identity),
                 Err(error) if !self.was_warned => {
                     self.was_warned = true;
-                    log::warn!("cannot watch {}: {error}; changes there are seen late", path.display());
+                    log::warn!(
+                        "cannot watch {}: {error}; changes there are seen late",
+                        path.display()
+                    );
                 }
                 Err(_) => {}
             }
@@ -105,7 +112,8 @@ fn note(event: &Event, directory: &Path, arrivals: &Arrivals) {
     }
 }
 
-/// Whether it may tell of a change. The loader's own reading causes events too: those must not wake it.
+/// Whether it may tell of a change. The loader's own reading causes events too: those must not wake
+/// it.
 fn is_hint(event: &Event, directory: &Path) -> bool {
     let is_change = match event.kind {
         EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),

@@ -225,7 +225,13 @@ impl Breaker {
     }
 
     /// Records the end of a call.
-    pub(crate) fn ended(&self, caller: Caller, entry: Entry, is_panic: bool, now: Instant) -> Option<Change> {
+    pub(crate) fn ended(
+        &self,
+        caller: Caller,
+        entry: Entry,
+        is_panic: bool,
+        now: Instant,
+    ) -> Option<Change> {
         let mut state = self.lock();
         state.prune(self.rules.window, now);
         let change = if is_panic {
@@ -245,7 +251,8 @@ impl Breaker {
 
     /// Stores what calls read without the lock.
     fn publish(&self, state: &State) {
-        let is_calm = state.panics.is_empty() && state.culprits.is_empty() && state.outage.is_none();
+        let is_calm =
+            state.panics.is_empty() && state.culprits.is_empty() && state.outage.is_none();
         self.is_calm.store(is_calm, Ordering::Relaxed);
         self.is_open.store(state.outage.is_some(), Ordering::Relaxed);
     }
@@ -303,7 +310,13 @@ impl Outage {
 }
 
 impl State {
-    fn panicked(&mut self, rules: &Rules, known: &Known, panic: Panic, entry: Entry) -> Option<Change> {
+    fn panicked(
+        &mut self,
+        rules: &Rules,
+        known: &Known,
+        panic: Panic,
+        entry: Entry,
+    ) -> Option<Change> {
         let now = panic.at;
         let refused = self.accuse(rules, &panic.caller, entry, now);
         if let Some(outage) = &mut self.outage {
@@ -340,7 +353,13 @@ impl State {
     }
 
     /// Counts a panic against its caller. Returns the change if the caller is refused from now on.
-    fn accuse(&mut self, rules: &Rules, caller: &Caller, entry: Entry, now: Instant) -> Option<Change> {
+    fn accuse(
+        &mut self,
+        rules: &Rules,
+        caller: &Caller,
+        entry: Entry,
+        now: Instant,
+    ) -> Option<Change> {
         if !rules.tells_apart() {
             return None;
         }
@@ -357,12 +376,17 @@ impl State {
         let panics = culprit.panics;
         // Calls that were let in before the caller was refused may panic later: they change
         // nothing.
-        let is_news = panics == rules.caller_panics_max || entry != Entry::Usual && !culprit.wait.is_zero();
+        let is_news =
+            panics == rules.caller_panics_max || entry != Entry::Usual && !culprit.wait.is_zero();
         if is_news {
             culprit.wait = (culprit.wait * 2).max(rules.first_wait).min(rules.longest_wait);
             culprit.due = now + culprit.wait;
         }
-        is_news.then(|| Change::CallerRefused { caller: caller.clone(), panics, wait: culprit.wait })
+        is_news.then(|| Change::CallerRefused {
+            caller: caller.clone(),
+            panics,
+            wait: culprit.wait,
+        })
     }
 
     /// Forgets what is over, now and then.

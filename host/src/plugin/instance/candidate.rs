@@ -192,7 +192,8 @@ impl Candidate {
         // Also when `create` fails: its threads may be there nevertheless.
         let bytes = memory.bytes();
         self.table.image.keep(Box::new(memory), bytes);
-        let context = CallContext::of_the_server("create", later(Instant::now(), limits.call_max()));
+        let context =
+            CallContext::of_the_server("create", later(Instant::now(), limits.call_max()));
         let (live, ending) = Live::create(self.table, name, host, &context, limits)?;
         Ok((self.descriptor, live, ending))
     }

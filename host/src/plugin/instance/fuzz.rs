@@ -12,9 +12,10 @@ use std::ptr;
 
 const LARGE: ReadLimits = ReadLimits { depth_max: 100, values_max: 100_000, bytes_max: usize::MAX };
 
-/// A value that is lent to a plugin comes back the same, within exact limits; and a tree in which a plugin was careless is
-/// refused for the first mistake in it. The bytes are a value in `notation`, and after `!` mistakes: a letter of [`Careless`]'s,
-/// the number of a node in reading order, and after a point another number.
+/// A value that is lent to a plugin comes back the same, within exact limits; and a tree in which a
+/// plugin was careless is refused for the first mistake in it. The bytes are a value in `notation`,
+/// and after `!` mistakes: a letter of [`Careless`]'s, the number of a node in reading order, and
+/// after a point another number.
 pub(crate) fn abi(bytes: &[u8]) {
     let (written, mistakes) =
         bytes.split_at(bytes.iter().position(|byte| *byte == b'!').unwrap_or(bytes.len()));
@@ -28,11 +29,12 @@ pub(crate) fn abi(bytes: &[u8]) {
     }
     reads_as(Tree::from(&value), Ok(&value));
 
-    let mut careless = Careless { arena: &arena, mistakes: Mistake::list(mistakes), node: 0, defect: None };
+    let mut careless =
+        Careless { arena: &arena, mistakes: Mistake::list(mistakes), node: 0, defect: None };
     let (raw, expected) = careless.make(&value);
     let expected = careless.defect.map_or(Ok(&expected), Err);
-    // SAFETY: every pointer of the tree that is not NULL is of memory of `arena` or `value` of its length, but where the
-    // reader checks that it is aligned and that the length can be.
+    // SAFETY: every pointer of the tree that is not NULL is of memory of `arena` or `value` of its
+    // length, but where the reader checks that it is aligned and that the length can be.
     reads_as(unsafe { Tree::new(&raw) }, expected);
 }
 
@@ -134,7 +136,10 @@ impl<'a> Careless<'a> {
         if let Some(variant) = self.spoils(b't', node) {
             let tag = [10, 11, 255, u32::MAX][variant % 4];
             self.defect.get_or_insert(Defect::Tag(tag));
-            return (abi::Value { tag, reserved: 0, payload: abi::Payload { long: -1 } }, Value::Nil);
+            return (
+                abi::Value { tag, reserved: 0, payload: abi::Payload { long: -1 } },
+                Value::Nil,
+            );
         }
         let (tag, payload, read) = match value {
             Value::Nil => (abi::NIL, abi::Payload { long: -1 }, Value::Nil),
@@ -150,9 +155,11 @@ impl<'a> Careless<'a> {
                 let (string, read) = self.text(text, node, u8::to_ascii_lowercase);
                 (abi::STRING, abi::Payload { string }, Value::String(read))
             }
-            Value::DateTime(date) => {
-                (abi::DATETIME, abi::Payload { datetime: self.date((*date).into(), node) }, value.clone())
-            }
+            Value::DateTime(date) => (
+                abi::DATETIME,
+                abi::Payload { datetime: self.date((*date).into(), node) },
+                value.clone(),
+            ),
             Value::Binary(bytes) => {
                 let spoilt = self.slice(bytes.len(), node, u8::to_ascii_lowercase);
                 let (ptr, len) = spoilt.unwrap_or((bytes.as_ptr(), bytes.len()));
@@ -165,13 +172,18 @@ impl<'a> Careless<'a> {
             }
             Value::Struct(members) => {
                 let ((ptr, len), read) = self.all(members, node, Self::member);
-                (abi::STRUCT, abi::Payload { structure: abi::Members { ptr, len } }, Value::Struct(read))
+                (
+                    abi::STRUCT,
+                    abi::Payload { structure: abi::Members { ptr, len } },
+                    Value::Struct(read),
+                )
             }
         };
         (abi::Value { tag, reserved: u32::MAX, payload }, read)
     }
 
-    /// The items of an array or the members of a struct: pointer and length are read before what they lead to.
+    /// The items of an array or the members of a struct: pointer and length are read before what
+    /// they lead to.
     fn all<T, M: Copy, R>(
         &mut self,
         items: &'a [T],
@@ -198,7 +210,8 @@ impl<'a> Careless<'a> {
             return (abi::Str { ptr, len }, String::new());
         }
         if let Some(variant) = self.spoils(letter(&b'u'), node) {
-            let endings: [&[u8]; 5] = [b"\xFF", b"\xC3", b"\xC0\x80", b"\xED\xA0\x80", b"\xF4\x90\x80\x80"];
+            let endings: [&[u8]; 5] =
+                [b"\xFF", b"\xC3", b"\xC0\x80", b"\xED\xA0\x80", b"\xF4\x90\x80\x80"];
             let bytes = [text.as_bytes(), endings[variant % 5]].concat();
             let bytes = self.arena.alloc_slice_copy(&bytes);
             self.defect.get_or_insert(Defect::Utf8);
@@ -208,7 +221,12 @@ impl<'a> Careless<'a> {
     }
 
     /// A pointer and a length that are wrong, or strange and empty.
-    fn slice<T>(&mut self, len: usize, node: usize, letter: fn(&u8) -> u8) -> Option<(*const T, usize)> {
+    fn slice<T>(
+        &mut self,
+        len: usize,
+        node: usize,
+        letter: fn(&u8) -> u8,
+    ) -> Option<(*const T, usize)> {
         let nowhere = |address| ptr::without_provenance(address);
         if self.spoils(letter(&b'z'), node).is_some() {
             return Some((ptr::null(), 0));
@@ -250,7 +268,8 @@ impl<'a> Careless<'a> {
     }
 
     fn spoils(&self, kind: u8, node: usize) -> Option<usize> {
-        let mistake = self.mistakes.iter().find(|mistake| mistake.kind == kind && mistake.node == node)?;
+        let mistake =
+            self.mistakes.iter().find(|mistake| mistake.kind == kind && mistake.node == node)?;
         Some(mistake.variant)
     }
 }

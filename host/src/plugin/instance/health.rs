@@ -91,7 +91,12 @@ impl Health {
 
     /// Counts a call that was let in. Returns what its end changes for later calls.
     #[inline]
-    pub(crate) fn ended(&self, outcome: Outcome, entry: Entry, context: &CallContext) -> Option<Change> {
+    pub(crate) fn ended(
+        &self,
+        outcome: Outcome,
+        entry: Entry,
+        context: &CallContext,
+    ) -> Option<Change> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         if outcome != Outcome::Result {
             self.faults.fetch_add(1, Ordering::Relaxed);

@@ -48,9 +48,9 @@ impl Frame<'_> {
     }
 }
 
-/// What an instance is given for its life: its host table and what that points to. To be kept as long
-/// as the library is mapped: a thread that a plugin left behind then finds its logger, not freed
-/// memory.
+/// What an instance is given for its life: its host table and what that points to. To be kept as
+/// long as the library is mapped: a thread that a plugin left behind then finds its logger, not
+/// freed memory.
 pub(crate) struct HostMemory {
     arena: Bump,
     config: Value,
@@ -128,7 +128,8 @@ unsafe fn frame<'a>(call: *const abi::Call) -> &'a Frame<'a> {
 unsafe extern "C" fn alloc(call: *mut abi::Call, size: usize, align: usize) -> *mut u8 {
     // SAFETY: called by a plugin with its call, while that runs, on its thread.
     let frame = unsafe { frame(call) };
-    let layout = Layout::from_size_align(size, align).ok().filter(|layout| layout.align() <= ALIGN_MAX);
+    let layout =
+        Layout::from_size_align(size, align).ok().filter(|layout| layout.align() <= ALIGN_MAX);
     let Some(layout) = layout else { return ptr::null_mut() };
     match frame.arena.try_alloc_layout(layout) {
         Ok(memory) => memory.as_ptr(),
@@ -161,10 +162,11 @@ unsafe extern "C" fn log(call: *const abi::Call, level: u32, message: abi::Str) 
 }
 
 unsafe extern "C" fn host_log(host: *const abi::Host, level: u32, message: abi::Str) {
-    // SAFETY: the plugin passes the host table that it was given, which lives as long as its library.
+    // SAFETY: the plugin passes the host table that it was given, which lives as long as its
+    // library.
     let data = unsafe { (*host).host_data };
-    // SAFETY: `HostMemory::new` put the address of an `abi::Str` there, which lives as long and is not
-    // written.
+    // SAFETY: `HostMemory::new` put the address of an `abi::Str` there, which lives as long and is
+    // not written.
     let target: abi::Str = unsafe { *data.cast_const().cast() };
     // SAFETY: it is of a `str` in the same memory.
     let target = unsafe { tree::slice_of(target.ptr, target.len) }.unwrap_or_default();
@@ -186,7 +188,10 @@ unsafe fn log_line(message: abi::Str) -> String {
     let len = message.len.min(LOG_BYTES_MAX + 1);
     // SAFETY: passed on; the length is not longer than the plugin's.
     let bytes = unsafe { tree::slice_of(message.ptr, len) };
-    bytes.map_or_else(|defect| format!("(a log message with {defect})"), |b| text::line_of(b, LOG_BYTES_MAX))
+    bytes.map_or_else(
+        |defect| format!("(a log message with {defect})"),
+        |b| text::line_of(b, LOG_BYTES_MAX),
+    )
 }
 
 const fn log_level(level: u32) -> Level {

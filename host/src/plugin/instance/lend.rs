@@ -27,7 +27,8 @@ pub(crate) fn one<'a>(arena: &'a Bump, value: &'a Value) -> Result<abi::Value, A
     Ok(lent)
 }
 
-/// Writes field by field: to copy a whole value right after its parts were written would wait for each of them.
+/// Writes field by field: to copy a whole value right after its parts were written would wait for
+/// each of them.
 #[inline]
 fn put<'a>(arena: &'a Bump, place: &mut abi::Value, value: &'a Value) -> Result<(), AllocErr> {
     let abi::Value { tag, payload, .. } = place;
@@ -75,7 +76,10 @@ fn put<'a>(arena: &'a Bump, place: &mut abi::Value, value: &'a Value) -> Result<
     Ok(())
 }
 
-fn lend_members<'a>(arena: &'a Bump, members: &'a [(String, Value)]) -> Result<&'a [abi::Member], AllocErr> {
+fn lend_members<'a>(
+    arena: &'a Bump,
+    members: &'a [(String, Value)],
+) -> Result<&'a [abi::Member], AllocErr> {
     let empty = abi::Member { name: abi::Str::EMPTY, value: abi::Value::NIL };
     let lent = arena.try_alloc_slice_fill_copy(members.len(), empty)?;
     for (place, (name, value)) in lent.iter_mut().zip(members) {

@@ -35,8 +35,8 @@ pub(crate) struct Live {
     limits: ReadLimits,
 }
 
-/// The right and the duty to end an instance after its last call, on any thread. There is one for each
-/// instance.
+/// The right and the duty to end an instance after its last call, on any thread. There is one for
+/// each instance.
 pub(crate) struct Ending {
     /// Until the plugin is told.
     quiesce: Option<Quiesce>,
@@ -77,8 +77,8 @@ pub(crate) struct Saved {
 #[derive(Clone, Copy)]
 struct Handle(*mut c_void);
 
-// SAFETY: the header says that an instance is shared between threads, guards its own state, and may be created,
-// called and destroyed on different ones. The host never looks behind the pointer.
+// SAFETY: the header says that an instance is shared between threads, guards its own state, and may
+// be created, called and destroyed on different ones. The host never looks behind the pointer.
 unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
@@ -113,9 +113,10 @@ impl Live {
                 arena.set_allocation_limit(Some(limits.bytes_max));
                 let frame = Frame { arena, exhausted: Cell::new(false), target: &target, context };
                 let (mut call, mut fault) = (frame.table(), empty_fault());
-                // SAFETY: the table was checked; `host` is what the image of this table keeps, the rest
-                // outlives the call; this is the loader thread.
-                let status = unsafe { create(host, &raw mut call, &raw mut instance, &raw mut fault) };
+                // SAFETY: the table was checked; `host` is what the image of this table keeps, the
+                // rest outlives the call; this is the loader thread.
+                let status =
+                    unsafe { create(host, &raw mut call, &raw mut instance, &raw mut fault) };
                 match status {
                     abi::OK => Ok(()),
                     abi::PANIC => Err(Refusal::CreatePanicked(said(&fault))),
@@ -142,19 +143,24 @@ impl Live {
         context: &CallContext,
     ) -> Result<Tree<'a>, Failure> {
         let Some(invoke) = self.table.invokes.get(index) else {
-            return Err(self.internal(method, context, &format!("there is no method {index}")).into());
+            return Err(self
+                .internal(method, context, &format!("there is no method {index}"))
+                .into());
         };
         let params = params.as_abi().or_else(|values| lend::lend(arena, values));
         let (Ok(params), Ok(result)) = (params, arena.try_alloc(abi::Value::NIL)) else {
             return Err(self.internal(method, context, "no memory for the parameters").into());
         };
-        // The parameters are bounded by what a request may hold; the limit is for what the plugin asks for.
-        arena.set_allocation_limit(Some(arena.allocated_bytes().saturating_add(self.limits.bytes_max)));
+        // The parameters are bounded by what a request may hold; the limit is for what the plugin
+        // asks for.
+        arena.set_allocation_limit(Some(
+            arena.allocated_bytes().saturating_add(self.limits.bytes_max),
+        ));
         let frame = Frame { arena, exhausted: Cell::new(false), target: &self.target, context };
         let (mut call, mut fault) = (frame.table(), empty_fault());
-        // SAFETY: the table was checked and its library is mapped; the instance was made by this table's
-        // `create` and is not destroyed while its generation holds its gate or, without a gate, while `self` lives; all
-        // pointers outlive the call.
+        // SAFETY: the table was checked and its library is mapped; the instance was made by this
+        // table's `create` and is not destroyed while its generation holds its gate or, without a
+        // gate, while `self` lives; all pointers outlive the call.
         let status = unsafe {
             invoke(
                 self.instance.0,
@@ -175,7 +181,9 @@ impl Live {
             abi::FAULT => Fault::new(fault.code, said(&fault)),
             abi::ERROR if frame.exhausted.get() => self.too_large(method),
             abi::ERROR => Fault::new(code::APPLICATION, said(&fault)),
-            other => self.internal(method, context, &format!("it returned the unknown status {other}")),
+            other => {
+                self.internal(method, context, &format!("it returned the unknown status {other}"))
+            }
         }
         .into())
     }
@@ -212,7 +220,8 @@ impl Live {
         self.table.load_state.is_some()
     }
 
-    /// Its state for the next generation, copied; None when it gives none. Calls may still run. Loader thread only.
+    /// Its state for the next generation, copied; None when it gives none. Calls may still run.
+    /// Loader thread only.
     ///
     /// # Errors
     /// The plugin's own words, that it panicked, or why what it gave is no state.
@@ -223,18 +232,25 @@ impl Live {
             let frame = Frame { arena, exhausted: Cell::new(false), target: &self.target, context };
             let (mut call, mut fault) = (frame.table(), empty_fault());
             let (mut version, mut state) = (0, abi::Value::NIL);
-            // SAFETY: the table was checked and its library is mapped; the instance is not destroyed while `self`
-            // lives; all pointers outlive the call; the caller is the loader thread.
+            // SAFETY: the table was checked and its library is mapped; the instance is not
+            // destroyed while `self` lives; all pointers outlive the call; the caller is the loader
+            // thread.
             let status = unsafe {
-                save_state(self.instance.0, &raw mut call, &raw mut version, &raw mut state, &raw mut fault)
+                save_state(
+                    self.instance.0,
+                    &raw mut call,
+                    &raw mut version,
+                    &raw mut state,
+                    &raw mut fault,
+                )
             };
             match status {
                 abi::OK => {}
                 _ if frame.exhausted.get() => return Err(self.state_too_large()),
                 status => return Err(failed(status, &fault)),
             }
-            // SAFETY: with `OK` the plugin promises a tree in the call's arena or static data, which both live until
-            // this call's arena is reset.
+            // SAFETY: with `OK` the plugin promises a tree in the call's arena or static data,
+            // which both live until this call's arena is reset.
             let tree = unsafe { Tree::new(&state) };
             match tree.to_value(self.limits) {
                 Ok(state) => Ok(Saved { version, state }),
@@ -251,14 +267,24 @@ impl Live {
     pub(crate) fn load_state(&self, saved: &Saved, context: &CallContext) -> Result<(), String> {
         let Some(load_state) = self.table.load_state else { return Ok(()) };
         arena::with(|arena| {
-            let state = lend::one(arena, &saved.state).map_err(|_| "no memory for the state".to_owned())?;
-            arena.set_allocation_limit(Some(arena.allocated_bytes().saturating_add(self.limits.bytes_max)));
+            let state =
+                lend::one(arena, &saved.state).map_err(|_| "no memory for the state".to_owned())?;
+            arena.set_allocation_limit(Some(
+                arena.allocated_bytes().saturating_add(self.limits.bytes_max),
+            ));
             let frame = Frame { arena, exhausted: Cell::new(false), target: &self.target, context };
             let (mut call, mut fault) = (frame.table(), empty_fault());
-            // SAFETY: the table was checked and its library is mapped; the instance is not destroyed while `self`
-            // lives; all pointers outlive the call; the caller is the loader thread.
+            // SAFETY: the table was checked and its library is mapped; the instance is not
+            // destroyed while `self` lives; all pointers outlive the call; the caller is the loader
+            // thread.
             let status = unsafe {
-                load_state(self.instance.0, &raw mut call, saved.version, &raw const state, &raw mut fault)
+                load_state(
+                    self.instance.0,
+                    &raw mut call,
+                    saved.version,
+                    &raw const state,
+                    &raw mut fault,
+                )
             };
             if status == abi::OK { Ok(()) } else { Err(failed(status, &fault)) }
         })
@@ -279,29 +305,40 @@ impl Live {
     }
 
     fn panicked(&self, method: &str, context: &CallContext, fault: &abi::Fault) -> Fault {
-        let (id, text) = (&context.request_id, text::line_of(said(fault).as_bytes(), LOG_BYTES_MAX));
+        let (id, text) =
+            (&context.request_id, text::line_of(said(fault).as_bytes(), LOG_BYTES_MAX));
         log::error!(target: &self.target, "[{id}] {method} panicked: {text}");
-        let public = format!("method {method} panicked; the server's log has the details under request {id}");
+        let public = format!(
+            "method {method} panicked; the server's log has the details under request {id}"
+        );
         Fault::new(code::PLUGIN_PANICKED, public)
     }
 
     fn internal(&self, method: &str, context: &CallContext, what: &str) -> Fault {
         let id = &context.request_id;
-        log::error!(target: &self.target, "[{id}] {method} broke the plugin ABI: {what}; correct the plugin");
-        let public =
-            format!("internal error in method {method}; the server's log has the details under request {id}");
+        log::error!(
+            target: &self.target,
+            "[{id}] {method} broke the plugin ABI: {what}; correct the plugin"
+        );
+        let public = format!(
+            "internal error in method {method}; the server's log has the details under request {id}"
+        );
         Fault::new(code::INTERNAL, public)
     }
 
     fn too_large(&self, method: &str) -> Fault {
         let max = self.limits.bytes_max;
-        Fault::new(code::RESPONSE_TOO_LARGE, format!("the result of {method} is larger than {max} bytes"))
+        Fault::new(
+            code::RESPONSE_TOO_LARGE,
+            format!("the result of {method} is larger than {max} bytes"),
+        )
     }
 }
 
 impl Ending {
     fn new(table: &Table, instance: Handle) -> Self {
-        let remains = Remains { image: Arc::clone(&table.image), leaves_nothing: table.leaves_nothing };
+        let remains =
+            Remains { image: Arc::clone(&table.image), leaves_nothing: table.leaves_nothing };
         let quiesce = table.quiesce.map(|quiesce| Quiesce { quiesce, instance });
         Self { quiesce, destroy: table.destroy, instance, remains }
     }
@@ -321,10 +358,10 @@ impl Ending {
     /// Destroys the instance.
     pub(crate) fn destroy(self) -> Remains {
         if let Some(destroy) = self.destroy {
-            // SAFETY: there is one `Ending` for each instance and it is consumed here, so this happens
-            // once; its owner parts with it when the last reference to the instance goes, or when its
-            // gate is drained, so no call runs and none will; the library is mapped until its remains
-            // are unmapped.
+            // SAFETY: there is one `Ending` for each instance and it is consumed here, so this
+            // happens once; its owner parts with it when the last reference to the instance goes,
+            // or when its gate is drained, so no call runs and none will; the library is mapped
+            // until its remains are unmapped.
             unsafe { destroy(self.instance.0) }
         }
         self.remains
@@ -335,8 +372,9 @@ impl Quiesce {
     /// Tells the plugin.
     pub(crate) fn tell(self) {
         let Handle(instance) = self.instance;
-        // SAFETY: this is consumed, so it happens once, after the last call was started; who has it keeps
-        // the instance from being destroyed meanwhile, by a reference to its generation or its gate.
+        // SAFETY: this is consumed, so it happens once, after the last call was started; who has it
+        // keeps the instance from being destroyed meanwhile, by a reference to its generation or
+        // its gate.
         unsafe { (self.quiesce)(instance) }
     }
 }
@@ -352,18 +390,19 @@ impl Remains {
         &self.image
     }
 
-    /// Gives back what the library does not need while nobody uses it: memory, and disk space. It stays
-    /// mapped.
+    /// Gives back what the library does not need while nobody uses it: memory, and disk space. It
+    /// stays mapped.
     pub(crate) fn rest(&self) {
         self.image.rest();
         self.image.shrink();
     }
 
-    /// Unmaps the library if the plugin declares that it left nothing. Whether it is gone. Loader thread only.
+    /// Unmaps the library if the plugin declares that it left nothing. Whether it is gone. Loader
+    /// thread only.
     pub(crate) fn unmap(self) -> bool {
-        // SAFETY: remains are what `destroy` gives, once, when no reference to the instance and its table is left; all
-        // that the host took from the library it copied; that nothing else uses it the plugin declares, and plugins are
-        // trusted code.
+        // SAFETY: remains are what `destroy` gives, once, when no reference to the instance and its
+        // table is left; all that the host took from the library it copied; that nothing else uses
+        // it the plugin declares, and plugins are trusted code.
         self.leaves_nothing && unsafe { self.image.close() }
     }
 }
@@ -391,10 +430,13 @@ fn failed(status: abi::Status, fault: &abi::Fault) -> String {
 fn said(fault: &abi::Fault) -> String {
     // One byte more than is shown, so that the cut is marked.
     let len = fault.message.len.min(FAULT_BYTES_MAX + 1);
-    // SAFETY: the header requires the message to live in the call's arena, which is not reset yet, or to be static.
+    // SAFETY: the header requires the message to live in the call's arena, which is not reset yet,
+    // or to be static.
     let bytes = unsafe { tree::slice_of(fault.message.ptr, len) };
-    bytes
-        .map_or_else(|_| "(the plugin's message could not be read)".into(), |b| text::cut(b, FAULT_BYTES_MAX))
+    bytes.map_or_else(
+        |_| "(the plugin's message could not be read)".into(),
+        |b| text::cut(b, FAULT_BYTES_MAX),
+    )
 }
 
 #[cfg(test)]

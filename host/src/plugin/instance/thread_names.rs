@@ -26,7 +26,8 @@ use std::thread;
 pub(crate) const LOADER: &str = "hotcall-loader";
 /// A thread on which a generation ends.
 pub(crate) const ENDING: &str = "hotcall-ending";
-/// The kernel keeps 15 bytes of a name: so many digits are left for the loader's number and the generation's.
+/// The kernel keeps 15 bytes of a name: so many digits are left for the loader's number and the
+/// generation's.
 const LOADERS: u32 = 100;
 const GENERATIONS: u64 = 100_000;
 
@@ -34,7 +35,8 @@ const GENERATIONS: u64 = 100_000;
 #[derive(Clone, Copy)]
 pub(crate) struct Names(u32);
 
-/// A thread's name while it runs a generation's code. Must be dropped on the same thread, which then has its own again.
+/// A thread's name while it runs a generation's code. Must be dropped on the same thread, which
+/// then has its own again.
 pub(crate) struct Named(());
 
 impl Names {
@@ -73,7 +75,8 @@ pub(crate) struct Moment(u64);
 impl Moment {
     pub(crate) fn now() -> Self {
         const SECOND_NANOSECONDS: u64 = 1_000_000_000;
-        let (ticks, now) = (rustix::param::clock_ticks_per_second().max(1), clock_gettime(ClockId::Boottime));
+        let (ticks, now) =
+            (rustix::param::clock_ticks_per_second().max(1), clock_gettime(ClockId::Boottime));
         let part = |number: i64| u64::try_from(number).unwrap_or(0);
         Self(part(now.tv_sec) * ticks + part(now.tv_nsec) / (SECOND_NANOSECONDS / ticks).max(1))
     }
@@ -136,7 +139,8 @@ fn name_of(id: u32) -> Option<String> {
     Some(name.trim_end().to_owned())
 }
 
-/// See proc(5): `starttime` is the 22nd field of `stat`. The second is the name, which may hold anything, in parentheses.
+/// See proc(5): `starttime` is the 22nd field of `stat`. The second is the name, which may hold
+/// anything, in parentheses.
 fn began(id: u32) -> Option<Moment> {
     const FIELDS_BETWEEN: usize = 19;
     let stat = fs::read_to_string(format!("/proc/self/task/{id}/stat")).ok()?;
@@ -146,7 +150,9 @@ fn began(id: u32) -> Option<Moment> {
 
 fn rename(name: &str) {
     if let Err(error) = fs::write("/proc/thread-self/comm", name) {
-        log::debug!("the loader cannot be named {name}: {error}; threads that plugins leave are not seen");
+        log::debug!(
+            "the loader cannot be named {name}: {error}; threads that plugins leave are not seen"
+        );
     }
 }
 

@@ -26,7 +26,11 @@ const SIGNS: [Sign; 7] = [
             "MDB_MAP_FULL: Environment mapsize limit reached",
         ],
     },
-    Sign { name: "libmdbx", function: "mdbx_env_open", texts: &["MDBX_KEYEXIST: ", "MDBX_MAP_FULL: "] },
+    Sign {
+        name: "libmdbx",
+        function: "mdbx_env_open",
+        texts: &["MDBX_KEYEXIST: ", "MDBX_MAP_FULL: "],
+    },
     Sign { name: "LevelDB", function: "leveldb_open", texts: &[] },
     Sign { name: "RocksDB", function: "rocksdb_open", texts: &[] },
     Sign { name: "DuckDB", function: "duckdb_open", texts: &[] },
@@ -48,9 +52,9 @@ pub(crate) fn of_texts(bytes: &[u8]) -> Option<&'static str> {
 /// What an operator should know of a file that holds one, unless it is replaced exclusively.
 pub(crate) fn warning(name: &str, plugin: &str) -> String {
     format!(
-        "it holds its own copy of {name}; while it is reloaded two copies use the same files and do not see each other's locks, \
-         which can lose committed data: set reload = \"exclusive\" under [plugin_options.{plugin}], have the plugin declare it, \
-         or link the system's library"
+        "it holds its own copy of {name}; while it is reloaded two copies use the same files and \
+         do not see each other's locks, which can lose committed data: set reload = \"exclusive\" \
+         under [plugin_options.{plugin}], have the plugin declare it, or link the system's library"
     )
 }
 
@@ -61,8 +65,15 @@ mod tests {
     #[test]
     fn one_text_alone_shows_nothing() {
         let text = |texts: &[&str]| of_texts(texts.join("-").as_bytes());
-        assert_eq!(text(&["SQLite format 3\0"]), None, "programs that detect file types contain it");
+        assert_eq!(
+            text(&["SQLite format 3\0"]),
+            None,
+            "programs that detect file types contain it"
+        );
         assert_eq!(text(SIGNS[0].texts), Some("SQLite"));
-        assert_eq!((of_function(b"mdb_env_open"), of_function(b"sqlite3_open")), (Some("LMDB"), None));
+        assert_eq!(
+            (of_function(b"mdb_env_open"), of_function(b"sqlite3_open")),
+            (Some("LMDB"), None)
+        );
     }
 }

@@ -81,7 +81,16 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Facts, Refusal> {
     let (table_address, warnings) = symbols(&sections, bytes)?;
     let file_bytes = bytes.len() as u64;
     let database = database_symbol(&sections, bytes).or_else(|| database::of_texts(bytes));
-    Ok(Facts { abi, table_address, segments, written, file_bytes, loaded_bytes, database, warnings })
+    Ok(Facts {
+        abi,
+        table_address,
+        segments,
+        written,
+        file_bytes,
+        loaded_bytes,
+        database,
+        warnings,
+    })
 }
 
 fn header(bytes: &[u8]) -> Result<&Header, Refusal> {
@@ -120,8 +129,9 @@ struct Segments {
 fn segments(header: &Header, bytes: &[u8]) -> Result<Segments, Refusal> {
     let table = (u64::from(header.e_phnum(LE))).saturating_mul(u64::from(header.e_phentsize(LE)));
     within(bytes, header.e_phoff(LE).saturating_add(table))?;
-    let headers =
-        header.program_headers(LE, bytes).map_err(|_| Refusal::NotElf("its program headers are damaged"))?;
+    let headers = header
+        .program_headers(LE, bytes)
+        .map_err(|_| Refusal::NotElf("its program headers are damaged"))?;
     let relocates_code = headers.iter().any(|header| relocates_code(header, bytes));
     let (mut all, mut written, mut loaded_bytes) = (Vec::new(), Vec::new(), 0);
     for segment in headers.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD) {
@@ -132,7 +142,9 @@ fn segments(header: &Header, bytes: &[u8]) -> Result<Segments, Refusal> {
             return Err(Refusal::NotElf("a segment is larger in the file than in memory"));
         }
         let start = segment.p_vaddr(LE);
-        let end = start.checked_add(segment.p_memsz(LE)).ok_or(Refusal::NotElf("a segment wraps around"))?;
+        let end = start
+            .checked_add(segment.p_memsz(LE))
+            .ok_or(Refusal::NotElf("a segment wraps around"))?;
         all.push(start..end);
         if relocates_code || segment.p_flags(LE).contains(elf::PF_W) {
             written.push(start..end);
@@ -157,7 +169,10 @@ fn relocates_code(header: &elf::ProgramHeader64<LittleEndian>, bytes: &[u8]) -> 
     header.dynamic(LE, bytes).map_or(true, |entries| entries.is_some_and(has))
 }
 
-fn sections<'data>(header: &Header, bytes: &'data [u8]) -> Result<SectionTable<'data, Header>, Refusal> {
+fn sections<'data>(
+    header: &Header,
+    bytes: &'data [u8],
+) -> Result<SectionTable<'data, Header>, Refusal> {
     if header.e_shoff(LE) == 0 {
         return Err(Refusal::NotElf("its section table was stripped"));
     }
@@ -174,7 +189,8 @@ fn within(bytes: &[u8], end: u64) -> Result<(), Refusal> {
 fn note(sections: &SectionTable<'_, Header>, bytes: &[u8]) -> Result<(u32, u32), Refusal> {
     let (_, section) = sections.section_by_name(LE, NOTE_SECTION).ok_or(Refusal::NoNote)?;
     let data = section.data(LE, bytes).map_err(|_| Refusal::BadNote)?;
-    let (note, _) = data.split_first_chunk::<{ size_of::<abi::Note>() }>().ok_or(Refusal::BadNote)?;
+    let (note, _) =
+        data.split_first_chunk::<{ size_of::<abi::Note>() }>().ok_or(Refusal::BadNote)?;
     let mut words = note.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
     let mut word = || words.next().unwrap_or_default();
     let lengths_and_type = (word(), word(), word());
@@ -197,7 +213,10 @@ fn note(sections: &SectionTable<'_, Header>, bytes: &[u8]) -> Result<(u32, u32),
 }
 
 /// Where the table stands, and warnings.
-fn symbols(sections: &SectionTable<'_, Header>, bytes: &[u8]) -> Result<(u64, Vec<String>), Refusal> {
+fn symbols(
+    sections: &SectionTable<'_, Header>,
+    bytes: &[u8],
+) -> Result<(u64, Vec<String>), Refusal> {
     let damaged = |_| Refusal::NotElf("its dynamic symbols are damaged");
     let symbols = sections.symbols(LE, bytes, elf::SHT_DYNSYM).map_err(damaged)?;
     let mut table = None;

@@ -70,12 +70,18 @@ mod tests {
         for image in [&a, &b, &c] {
             footprint.map(Arc::clone(image));
         }
-        assert_eq!(footprint.kept(c.count()), Count { generations: 2, bytes: 30, file_bytes: 3_000 });
+        assert_eq!(
+            footprint.kept(c.count()),
+            Count { generations: 2, bytes: 30, file_bytes: 3_000 }
+        );
         footprint.retire("p", Arc::clone(&a));
         assert_eq!(footprint.kept_of("p"), Count::one(10, 1_000));
         a.shrink_nothing();
         assert_eq!(footprint.kept_of("p"), Count::one(10, 300));
-        assert_eq!(footprint.kept(c.count()), Count { generations: 2, bytes: 30, file_bytes: 2_300 });
+        assert_eq!(
+            footprint.kept(c.count()),
+            Count { generations: 2, bytes: 30, file_bytes: 2_300 }
+        );
         a.keep(Box::new(()), 5);
         assert_eq!(footprint.kept_of("p"), Count::one(15, 300));
         footprint.unmap("p", &a);

@@ -50,8 +50,8 @@ pub(crate) struct Image {
     kept: Mutex<Kept>,
 }
 
-/// What must live as long as the library is mapped. It is not dropped before that, whatever becomes of
-/// the image.
+/// What must live as long as the library is mapped. It is not dropped before that, whatever becomes
+/// of the image.
 #[derive(Debug, Default)]
 struct Kept {
     memory: ManuallyDrop<Vec<Box<dyn Any + Send>>>,
@@ -84,7 +84,8 @@ pub(crate) fn map(copy: &Path, facts: &Facts) -> Result<Mapped, Refusal> {
     let handle = Handle(library.into_raw());
     let table = table.map_err(|_| Refusal::NoSymbol)?;
 
-    let base = usize::try_from(facts.table_address).ok().and_then(|address| table.checked_sub(address));
+    let base =
+        usize::try_from(facts.table_address).ok().and_then(|address| table.checked_sub(address));
     let base = base.ok_or(Refusal::NoSymbol)?;
     let placed = |range: &Range<u64>| -> Option<Range<usize>> {
         let place = |address: u64| base.checked_add(usize::try_from(address).ok()?);
@@ -140,7 +141,11 @@ impl Image {
     pub(crate) fn count(&self) -> Count {
         let is_shrunk = self.is_shrunk.load(Ordering::Relaxed);
         let file_bytes = if is_shrunk { self.loaded_bytes } else { self.whole.file_bytes };
-        Count { bytes: self.whole.bytes.saturating_add(self.kept().bytes), file_bytes, ..self.whole }
+        Count {
+            bytes: self.whole.bytes.saturating_add(self.kept().bytes),
+            file_bytes,
+            ..self.whole
+        }
     }
 
     /// Keeps memory that the library may use for as long as it is mapped.
@@ -167,7 +172,10 @@ impl Image {
             return;
         }
         if let Err(error) = punch(&self.copy, self.loaded_bytes, spare) {
-            log::debug!("cannot give back {spare} bytes of {} on disk: {error}", self.copy.display());
+            log::debug!(
+                "cannot give back {spare} bytes of {} on disk: {error}",
+                self.copy.display()
+            );
             return;
         }
         self.is_shrunk.store(true, Ordering::Relaxed);
@@ -182,16 +190,17 @@ impl Image {
             // SAFETY: the pages are mapped from the copy and nobody has written to them, so that
             // the kernel may drop them at any time, as it does when memory is short; the copy
             // outlives the mapping and never changes.
-            let dropped = unsafe { rustix::mm::madvise(start, bytes, rustix::mm::Advice::LinuxDontNeed) };
+            let dropped =
+                unsafe { rustix::mm::madvise(start, bytes, rustix::mm::Advice::LinuxDontNeed) };
             if let Err(error) = dropped {
                 log::debug!("cannot give back {bytes} bytes of {}: {error}", self.copy.display());
             }
         }
     }
 
-    /// Unmaps the library, removes its private copy and drops what was kept for it. False when the dynamic loader keeps it
-    /// nevertheless, as it does for thread-locals with destructors and for symbols that are unique
-    /// in the process.
+    /// Unmaps the library, removes its private copy and drops what was kept for it. False when the
+    /// dynamic loader keeps it nevertheless, as it does for thread-locals with destructors and for
+    /// symbols that are unique in the process.
     ///
     /// # Safety
     /// To be called once, when nothing of the library is used any more: no thread runs its code or
@@ -264,7 +273,10 @@ mod tests {
         let constant = |segments, written| constant_pages(segments, written, 0x1000);
         let both = [code.clone(), data.clone()];
         assert_eq!(constant(&both, slice::from_ref(&data)), slice::from_ref(&(0x1000..0x3000)));
-        assert!(constant(&both, slice::from_ref(&(0x2fff..0x3900))).is_empty(), "they share a page");
+        assert!(
+            constant(&both, slice::from_ref(&(0x2fff..0x3900))).is_empty(),
+            "they share a page"
+        );
         assert!(constant(&both, &both).is_empty());
     }
 }

@@ -55,10 +55,16 @@ impl Mapped {
         let plugin = self.one(self.table as *const abi::Plugin, "the table")?;
         check_size(plugin.struct_size, PLUGIN_SIZE_MIN, "the table")?;
         if plugin.abi_major != abi::ABI_MAJOR {
-            return Err(format!("abi_major is {} and must be {}", plugin.abi_major, abi::ABI_MAJOR));
+            return Err(format!(
+                "abi_major is {} and must be {}",
+                plugin.abi_major,
+                abi::ABI_MAJOR
+            ));
         }
         let name = self.text(plugin.name, "its name", NAME_BYTES_MAX)?;
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+        if name.is_empty()
+            || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        {
             return Err(format!("its name {name:?} must be of ASCII letters, digits, - and _"));
         }
         let version = self.line(plugin.version, "its version")?;
@@ -67,7 +73,10 @@ impl Mapped {
             return Err("it has no methods".into());
         }
         if plugin.methods_len > methods_max {
-            return Err(format!("it has {} methods and may have {methods_max}", plugin.methods_len));
+            return Err(format!(
+                "it has {} methods and may have {methods_max}",
+                plugin.methods_len
+            ));
         }
         let mut descriptor = Descriptor {
             name: name.into(),
@@ -77,8 +86,11 @@ impl Mapped {
             names: BTreeSet::new(),
         };
         let mut invokes = Vec::new();
-        for (index, method) in self.many(plugin.methods, plugin.methods_len, "methods")?.iter().enumerate() {
-            let (info, invoke) = self.method(*method).map_err(|what| format!("method {index}: {what}"))?;
+        for (index, method) in
+            self.many(plugin.methods, plugin.methods_len, "methods")?.iter().enumerate()
+        {
+            let (info, invoke) =
+                self.method(*method).map_err(|what| format!("method {index}: {what}"))?;
             if !descriptor.names.insert(info.name.clone()) {
                 return Err(format!("it exports {} twice", info.name));
             }
@@ -93,7 +105,9 @@ impl Mapped {
             destroy: plugin.destroy,
             image: Arc::clone(&self.image),
             leaves_nothing: plugin.flags & abi::PLUGIN_LEAVES_NOTHING != 0,
-            is_exclusive: plugin.extension.is_some_and(|extension| has(extension, c"hotcall.exclusive", 1)),
+            is_exclusive: plugin
+                .extension
+                .is_some_and(|extension| has(extension, c"hotcall.exclusive", 1)),
             invokes,
         };
         Ok((descriptor, table))
@@ -134,7 +148,8 @@ impl Mapped {
         }
         let tags = self.many(signature.types, signature.types_len, "a signature")?;
         let unknown = |tag| format!("a signature has the unknown type {tag}");
-        let name = |tag: &_| Type::of_tag(u32::from(*tag)).map(Type::name).ok_or_else(|| unknown(*tag));
+        let name =
+            |tag: &_| Type::of_tag(u32::from(*tag)).map(Type::name).ok_or_else(|| unknown(*tag));
         tags.iter().map(name).collect()
     }
 
@@ -150,7 +165,8 @@ impl Mapped {
         if text.len > bytes_max {
             return Err(format!("{what} has {} bytes and may have {bytes_max}", text.len));
         }
-        std::str::from_utf8(self.many(text.ptr, text.len, what)?).map_err(|_| format!("{what} is not UTF-8"))
+        std::str::from_utf8(self.many(text.ptr, text.len, what)?)
+            .map_err(|_| format!("{what} is not UTF-8"))
     }
 
     fn one<T>(&self, ptr: *const T, what: &str) -> Result<&T, String> {
@@ -161,7 +177,8 @@ impl Mapped {
     /// invalid bits. What outlives `self` is copied from them: the library may be unmapped once its
     /// generation is over.
     fn many<T>(&self, ptr: *const T, len: usize, what: &str) -> Result<&[T], String> {
-        let bytes = len.checked_mul(size_of::<T>()).ok_or_else(|| format!("{what} is impossibly long"))?;
+        let bytes =
+            len.checked_mul(size_of::<T>()).ok_or_else(|| format!("{what} is impossibly long"))?;
         if bytes > 0 && !self.holds(ptr as usize, bytes) {
             return Err(format!("{what} is at {ptr:p}, which is not in the library"));
         }
@@ -180,7 +197,12 @@ impl Mapped {
 /// A table of an older minor is shorter than this host's type: fields past `struct_size` must not
 /// be read. ABI 1.0 has no older minor, so today the least size is the whole type.
 fn check_size(struct_size: u32, needs: usize, what: &str) -> Result<(), String> {
-    const { assert!(PLUGIN_SIZE_MIN == size_of::<abi::Plugin>() && METHOD_SIZE_MIN == size_of::<abi::Method>()) };
+    const {
+        assert!(
+            PLUGIN_SIZE_MIN == size_of::<abi::Plugin>()
+                && METHOD_SIZE_MIN == size_of::<abi::Method>()
+        )
+    };
     match usize::try_from(struct_size) {
         Ok(size) if size >= needs => Ok(()),
         _ => Err(format!("{what} says struct_size {struct_size} and needs {needs}")),
@@ -204,7 +226,9 @@ fn check_method_name(name: &str) -> Result<(), String> {
         return Err(format!("its name {name:?} must be of ASCII letters, digits and _ . : /"));
     }
     if name.starts_with("system.") || name.starts_with("hotcall.") {
-        return Err(format!("its name {name} is the server's own: system. and hotcall. are reserved"));
+        return Err(format!(
+            "its name {name} is the server's own: system. and hotcall. are reserved"
+        ));
     }
     Ok(())
 }

@@ -150,7 +150,11 @@ pub(super) fn serve(attempt: Attempt, slots: &mut Slots, context: &Context) -> V
             }
         }
         Err(refusal) => {
-            log::debug!("generation {} of content {} was not made", candidate.id, candidate.hash.hex());
+            log::debug!(
+                "generation {} of content {} was not made",
+                candidate.id,
+                candidate.hash.hex()
+            );
             slots.refuse(name, &refusal, context);
         }
     }
@@ -184,13 +188,18 @@ pub(super) fn next_conflicting(slots: &mut Slots, context: &Context) -> Option<V
 
 /// The files whose contents need wait no longer for a state or for an instance's end. A state has
 /// nothing to wait for when its owner has gone meanwhile; `has_room` tells of ends.
-pub(super) fn done_waiting(slots: &Slots, has_room: impl Fn(&OsStr, &str) -> bool) -> Vec<OsString> {
+pub(super) fn done_waiting(
+    slots: &Slots,
+    has_room: impl Fn(&OsStr, &str) -> bool,
+) -> Vec<OsString> {
     let now = Instant::now();
     let waiting = slots.iter().filter(|(name, slot)| match &slot.state {
         SlotState::Waiting { due: Some(due), candidate, .. } => {
             *due <= now || slots.forerunner(name, &candidate.descriptor.name).is_none()
         }
-        SlotState::Waiting { due: None, candidate, .. } => has_room(name, &candidate.descriptor.name),
+        SlotState::Waiting { due: None, candidate, .. } => {
+            has_room(name, &candidate.descriptor.name)
+        }
         _ => false,
     });
     waiting.map(|(name, _)| name.clone()).collect()
@@ -220,8 +229,8 @@ fn tell_of_trust(name: &OsStr, content: &Content, slots: &Slots, context: &Conte
     let plugin = slots.get(name).and_then(|slot| slot.running.as_ref());
     if let Some(plugin) = plugin.map(|running| &running.descriptor.name) {
         log::warn!(
-            "plugin {plugin} of {} serves although {refusal}; it could not be loaded again: remove the \
-             file if it should not serve",
+            "plugin {plugin} of {} serves although {refusal}; it could not be loaded again: remove \
+             the file if it should not serve",
             path.display()
         );
     }

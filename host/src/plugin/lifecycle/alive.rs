@@ -30,7 +30,10 @@ impl Alive {
 
     /// The instances of one plugin, by their generations.
     pub(super) fn of(&self, plugin: &str) -> impl Iterator<Item = (u64, &Living)> {
-        self.0.iter().filter(move |(_, living)| living.plugin == plugin).map(|(id, living)| (*id, living))
+        self.0
+            .iter()
+            .filter(move |(_, living)| living.plugin == plugin)
+            .map(|(id, living)| (*id, living))
     }
 
     /// The plugins that live, by their names, with whether one of their instances declares that no

@@ -52,7 +52,12 @@ impl Context {
     }
 
     /// To be called before a generation's code runs on this thread.
-    pub(super) fn begin_task(&self, name: &OsStr, generation: u64, step: &'static str) -> TaskGuard {
+    pub(super) fn begin_task(
+        &self,
+        name: &OsStr,
+        generation: u64,
+        step: &'static str,
+    ) -> TaskGuard {
         self.shared.current_task.begin(self.path(name), step, self.thread_names.bear(generation))
     }
 }

@@ -27,8 +27,8 @@ pub(super) fn create(
     let directory = context.store.data_directory(&plugin)?;
     let mut warnings = candidate.warnings.clone();
     if context.unload_of(&plugin) == Unload::Close && !candidate.leaves_nothing() {
-        let what =
-            "it stays mapped although unload is \"close\": it does not declare that it leaves nothing behind";
+        let what = "it stays mapped although unload is \"close\": it does not declare that it \
+                    leaves nothing behind";
         log::warn!("plugin {plugin}: {what}");
         warnings.push(what.to_owned());
     }
@@ -36,7 +36,8 @@ pub(super) fn create(
     let is_gated = context.reload_of(&plugin, candidate.is_exclusive()) == ReloadMode::Exclusive;
     let origin = Origin { id: candidate.id, hash: candidate.hash, settings, warnings };
     let limits = &context.config.limits;
-    let (descriptor, live, ending) = candidate.create(&directory, origin.settings.clone(), limits)?;
+    let (descriptor, live, ending) =
+        candidate.create(&directory, origin.settings.clone(), limits)?;
     match give_state(&live, &task) {
         Ok(is_handed_over) => {
             let (health, mailbox) = (Health::new(limits), Arc::clone(&context.mailbox));

@@ -145,8 +145,8 @@ impl Mailbox {
         });
     }
 
-    /// Hands a generation's parts to the loader. Once the loader has ended they stay here: destroying them
-    /// elsewhere is not allowed, and the process ends.
+    /// Hands a generation's parts to the loader. Once the loader has ended they stay here:
+    /// destroying them elsewhere is not allowed, and the process ends.
     pub(crate) fn ended(&self, ended: Ended) {
         self.put(|inbox| inbox.ended.push(ended));
     }
@@ -174,7 +174,9 @@ impl Mailbox {
             }
             inbox = match left {
                 None => self.news.wait(inbox).unwrap_or_else(PoisonError::into_inner),
-                Some(left) => self.news.wait_timeout(inbox, left).unwrap_or_else(PoisonError::into_inner).0,
+                Some(left) => {
+                    self.news.wait_timeout(inbox, left).unwrap_or_else(PoisonError::into_inner).0
+                }
             };
         }
     }

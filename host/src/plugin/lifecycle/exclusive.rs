@@ -102,7 +102,8 @@ impl Exclusive {
             return vec![Action::Create(attempt)];
         }
         let old = slots.forerunner(&attempt.file, &plugin);
-        let other = living().map(|(id, _)| id).find(|id| old.as_ref().is_none_or(|old| old.id != *id));
+        let other =
+            living().map(|(id, _)| id).find(|id| old.as_ref().is_none_or(|old| old.id != *id));
         match (old, other) {
             (None, None) => vec![Action::Create(attempt)],
             (_, Some(generation)) => {
@@ -124,7 +125,12 @@ impl Exclusive {
     }
 
     /// Begins a replacement, once the registry has the old generation's gate.
-    pub(super) fn begin(&mut self, wish: Wish, slots: &mut Slots, context: &Context) -> Vec<Action> {
+    pub(super) fn begin(
+        &mut self,
+        wish: Wish,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Vec<Action> {
         let Wish { attempt, old, is_gate_new } = wish;
         let (file, plugin) = (&attempt.file, attempt.candidate.descriptor.name.clone());
         let holder = slots.predecessor(file, &plugin).unwrap_or_else(|| file.clone());
@@ -151,7 +157,12 @@ impl Exclusive {
     }
 
     /// Closes the gate once every call is in it.
-    fn close_when_gated(&mut self, plugin: &str, slots: &mut Slots, context: &Context) -> Vec<Action> {
+    fn close_when_gated(
+        &mut self,
+        plugin: &str,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Vec<Action> {
         let limits = &context.config.limits;
         let Some(replacement) = self.replacements.get_mut(plugin) else { return Vec::new() };
         let Step::Gating { before, due } = &mut replacement.step else { return Vec::new() };
@@ -194,7 +205,8 @@ impl Exclusive {
         Some(match save(&replacement, context) {
             Ok(saved) => {
                 let old = Arc::clone(&replacement.old);
-                self.replacements.insert(plugin, Replacement { saved, step: Step::Ending, ..replacement });
+                self.replacements
+                    .insert(plugin, Replacement { saved, step: Step::Ending, ..replacement });
                 vec![Action::End(old)]
             }
             Err(why) => {
@@ -218,17 +230,25 @@ impl Exclusive {
         let is_it = |replacement: &&mut Replacement| {
             replacement.old.id == gone.generation && matches!(replacement.step, Step::Ending)
         };
-        let Some(replacement) = self.replacements.values_mut().find(is_it) else { return Err(gone) };
+        let Some(replacement) = self.replacements.values_mut().find(is_it) else {
+            return Err(gone);
+        };
         let plugin = gone.plugin.clone();
         replacement.remains = Some(gone);
         Ok(self.try_with_create(&plugin, slots, context))
     }
 
     /// Has the new content's `create` tried in a child process, now that no instance lives.
-    fn try_with_create(&mut self, plugin: &str, slots: &mut Slots, context: &Context) -> Vec<Action> {
+    fn try_with_create(
+        &mut self,
+        plugin: &str,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Vec<Action> {
         let Some(replacement) = self.replacements.get_mut(plugin) else { return Vec::new() };
         replacement.step = Step::Trying;
-        let (id, copy) = (replacement.attempt.candidate.id, replacement.attempt.candidate.copy().to_owned());
+        let (id, copy) =
+            (replacement.attempt.candidate.id, replacement.attempt.candidate.copy().to_owned());
         let Some(program) = context.config.probe.clone() else {
             return self.replace(plugin, slots, context);
         };
@@ -255,7 +275,8 @@ impl Exclusive {
         let is_it = |(_, replacement): &(&String, &Replacement)| {
             replacement.attempt.candidate.id == id && matches!(replacement.step, Step::Trying)
         };
-        let Some(plugin) = self.replacements.iter().find(is_it).map(|(plugin, _)| plugin.clone()) else {
+        let Some(plugin) = self.replacements.iter().find(is_it).map(|(plugin, _)| plugin.clone())
+        else {
             return Vec::new();
         };
         match verdict.outcome {
@@ -292,9 +313,15 @@ impl Exclusive {
         let Attempt { file, candidate, .. } = attempt;
         let is_current = is_state_of(&file, candidate.id, slots);
         // Its file may have another content by now.
-        let state = slots.get_mut(&file).map(|slot| mem::replace(&mut slot.state, SlotState::Refused));
+        let state =
+            slots.get_mut(&file).map(|slot| mem::replace(&mut slot.state, SlotState::Refused));
         slots.alive.add(generation.id, generation.living());
-        slots.swap(&file, Some(holder.as_os_str()).filter(|holder| *holder != file), generation, context);
+        slots.swap(
+            &file,
+            Some(holder.as_os_str()).filter(|holder| *holder != file),
+            generation,
+            context,
+        );
         if let (Some(slot), Some(state), false) = (slots.get_mut(&file), state, is_current) {
             slot.state = state;
         }
@@ -310,10 +337,14 @@ impl Exclusive {
             let Some(replacement) = self.replacements.get(&plugin) else { continue };
             let is_late = replacement.until(&context.config) <= now && !replacement.is_late_told;
             actions.extend(match replacement.step {
-                Step::Gating { due, .. } if due <= now => self.close_when_gated(&plugin, slots, context),
+                Step::Gating { due, .. } if due <= now => {
+                    self.close_when_gated(&plugin, slots, context)
+                }
                 Step::Draining { due } if due <= now => self.give_up(&plugin, slots, context),
                 Step::Ending if is_late => self.tell_of_late_end(&plugin, slots, context),
-                Step::Down { due, .. } if due <= now => self.make_old_again(&plugin, slots, context),
+                Step::Down { due, .. } if due <= now => {
+                    self.make_old_again(&plugin, slots, context)
+                }
                 _ => Vec::new(),
             });
         }
@@ -323,7 +354,9 @@ impl Exclusive {
     /// When [`Exclusive::attend`] is wanted.
     pub(super) fn due(&self, context: &Context) -> Option<Instant> {
         let due = |replacement: &Replacement| match &replacement.step {
-            Step::Gating { due, .. } | Step::Draining { due } | Step::Down { due, .. } => Some(*due),
+            Step::Gating { due, .. } | Step::Draining { due } | Step::Down { due, .. } => {
+                Some(*due)
+            }
             Step::Ending if !replacement.is_late_told => Some(replacement.until(&context.config)),
             Step::Ending | Step::Trying => None,
         };
@@ -344,14 +377,20 @@ impl Exclusive {
     }
 
     /// The old instance is neither alive nor dead, and nothing else may live beside it.
-    fn tell_of_late_end(&mut self, plugin: &str, slots: &mut Slots, context: &Context) -> Vec<Action> {
+    fn tell_of_late_end(
+        &mut self,
+        plugin: &str,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Vec<Action> {
         let ms_max = context.config.limits.exclusive_ms_max;
         let Some(replacement) = self.replacements.get_mut(plugin) else { return Vec::new() };
         replacement.is_late_told = true;
         let generation = replacement.old.id;
         let text = format!(
-            "no version serves: the destroy of generation {generation} has not returned in {ms_max} ms, \
-             and no two versions may live at once; if it never returns, restart the server"
+            "no version serves: the destroy of generation {generation} has not returned in \
+             {ms_max} ms, and no two versions may live at once; if it never returns, restart the \
+             server"
         );
         log::error!("plugin {plugin}: {text}");
         slots.set_error(&replacement.attempt.file, text);
@@ -394,7 +433,15 @@ fn wait_for(generation: u64, attempt: Attempt, slots: &mut Slots, context: &Cont
 }
 
 /// Runs one trial with `create` on a thread of its own.
-fn try_alone(id: u64, program: &Path, copy: &Path, scratch: &Path, config: &Config, mailbox: &Mailbox) {
-    let verdict = trial::run(program, copy, scratch, config, &BTreeMap::new(), &AtomicBool::new(false));
+fn try_alone(
+    id: u64,
+    program: &Path,
+    copy: &Path,
+    scratch: &Path,
+    config: &Config,
+    mailbox: &Mailbox,
+) {
+    let verdict =
+        trial::run(program, copy, scratch, config, &BTreeMap::new(), &AtomicBool::new(false));
     mailbox.tried(Tried { id, verdict, settings: None });
 }

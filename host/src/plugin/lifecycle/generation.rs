@@ -69,7 +69,8 @@ impl Generation {
         let Origin { id, hash, settings, warnings } = origin;
         let (loaded_at, health) = (SystemTime::now(), Arc::new(health));
         let (since, until) = (Moment::now(), OnceLock::new());
-        let promises = descriptor.methods.iter().map(|info| Arc::new(Promise::new(info.quick))).collect();
+        let promises =
+            descriptor.methods.iter().map(|info| Arc::new(Promise::new(info.quick))).collect();
         Self {
             id,
             hash,
@@ -89,7 +90,8 @@ impl Generation {
         }
     }
 
-    /// What calls enter. Calls of snapshots that were published before the first time are not seen by it.
+    /// What calls enter. Calls of snapshots that were published before the first time are not seen
+    /// by it.
     pub(super) fn make_gate(&self) -> &Arc<Gate> {
         let (id, mailbox) = (self.id, &self.mailbox);
         self.gate.get_or_init(|| {
@@ -118,8 +120,8 @@ impl Generation {
         self.is_over.load(Ordering::Acquire)
     }
 
-    /// What is left to do, for the first who asks. To be asked for when no call runs and none will: when the gate is drained,
-    /// or by the last reference.
+    /// What is left to do, for the first who asks. To be asked for when no call runs and none will:
+    /// when the gate is drained, or by the last reference.
     pub(super) fn end(&self) -> Option<Ended> {
         let ending = self.ending().take()?;
         self.is_over.store(true, Ordering::Release);
@@ -148,7 +150,8 @@ impl Generation {
         self.since
     }
 
-    /// What calls start from here on belongs to its successor. To be called once, when the registry no longer has it.
+    /// What calls start from here on belongs to its successor. To be called once, when the registry
+    /// no longer has it.
     pub(super) fn close(&self, now: Moment) {
         self.until.get_or_init(|| now);
     }
@@ -178,15 +181,15 @@ impl Generation {
 
     /// Its entries in the registry.
     pub(super) fn methods(self: &Arc<Self>) -> impl Iterator<Item = Method> {
-        self.descriptor.methods.iter().zip(&self.promises).enumerate().map(|(index, (info, promise))| {
-            Method {
+        self.descriptor.methods.iter().zip(&self.promises).enumerate().map(
+            |(index, (info, promise))| Method {
                 info: Arc::clone(info),
                 instance: Arc::<Self>::clone(self),
                 index,
                 promise: Arc::clone(promise),
                 gate: self.gate.get().cloned(),
-            }
-        })
+            },
+        )
     }
 }
 
@@ -236,8 +239,9 @@ impl Instance for Generation {
 impl Generation {
     fn ended(&self) -> Fault {
         let plugin = &self.descriptor.name;
-        let why =
-            format!("plugin {plugin} is being replaced, and no version of it serves; try again in a moment");
+        let why = format!(
+            "plugin {plugin} is being replaced, and no version of it serves; try again in a moment"
+        );
         Fault::new(code::OVERLOADED, why)
     }
 
@@ -246,11 +250,13 @@ impl Generation {
         let plugin = &self.descriptor.name;
         let why = match closed {
             Closed::ToAll { wait } => format!(
-                "plugin {plugin} is out of service: its calls panicked too often in a row; try again in {} s",
+                "plugin {plugin} is out of service: its calls panicked too often in a row; try \
+                 again in {} s",
                 seconds(wait)
             ),
             Closed::ToCaller { panics, wait } => format!(
-                "{method} was not called: {panics} calls of this caller panicked in a row in plugin {plugin}; try again in {} s",
+                "{method} was not called: {panics} calls of this caller panicked in a row in \
+                 plugin {plugin}; try again in {} s",
                 seconds(wait)
             ),
         };
@@ -266,13 +272,14 @@ impl Generation {
                 seconds(*wait)
             ),
             Change::Opened { wait } => log::error!(
-                "{whose} is out of service: its calls panicked, {} in a row; one call is tried in {} s; \
-                 put a corrected version into the plugins directory",
+                "{whose} is out of service: its calls panicked, {} in a row; one call is tried in \
+                 {} s; put a corrected version into the plugins directory",
                 self.health.panics_max(),
                 seconds(*wait)
             ),
             Change::StaysOpen { wait } => log::warn!(
-                "{whose} stays out of service: the call that was tried panicked too; the next is tried in {} s",
+                "{whose} stays out of service: the call that was tried panicked too; the next is \
+                 tried in {} s",
                 seconds(*wait)
             ),
             Change::Closed => {

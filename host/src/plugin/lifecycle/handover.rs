@@ -26,7 +26,8 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// move.
 ///
 /// # Errors
-/// [`Refusal::Save`] when `before` does not give its state, [`Refusal::State`] when `after` does not take it.
+/// [`Refusal::Save`] when `before` does not give its state, [`Refusal::State`] when `after` does
+/// not take it.
 pub(super) fn hand_over(
     before: &Generation,
     after: &Live,
@@ -38,13 +39,15 @@ pub(super) fn hand_over(
         (true, true) => {}
         (true, false) => {
             log::info!(
-                "plugin {plugin}: the new version takes no state; that of generation {generation} is given up"
+                "plugin {plugin}: the new version takes no state; that of generation {generation} \
+                 is given up"
             );
             return Ok(false);
         }
         (false, true) => {
             log::info!(
-                "plugin {plugin}: generation {generation} has no state to give; the new version starts afresh"
+                "plugin {plugin}: generation {generation} has no state to give; the new version \
+                 starts afresh"
             );
             return Ok(false);
         }
@@ -56,7 +59,8 @@ pub(super) fn hand_over(
         // It answers no call as it is: nothing is gained by keeping it.
         Some(Err(why)) if before.health.is_poisoned() => {
             log::warn!(
-                "plugin {plugin}: the state of generation {generation}, which is out of service, is lost: {why}"
+                "plugin {plugin}: the state of generation {generation}, which is out of service, \
+                 is lost: {why}"
             );
             return Ok(false);
         }

@@ -92,8 +92,12 @@ impl Loader {
 
     /// When [`Loader::attend`] is wanted.
     fn due(&self) -> Option<Instant> {
-        let parts =
-            [self.look_due(), self.retirement.due(), self.exclusive.due(&self.context), self.trials.due()];
+        let parts = [
+            self.look_due(),
+            self.retirement.due(),
+            self.exclusive.due(&self.context),
+            self.trials.due(),
+        ];
         parts.into_iter().flatten().min()
     }
 
@@ -132,10 +136,17 @@ impl Loader {
                     left_out += 1;
                     continue;
                 }
-                let Some(content) = looks::read(entry, &mut self.slots, &self.context) else { continue };
+                let Some(content) = looks::read(entry, &mut self.slots, &self.context) else {
+                    continue;
+                };
                 let is_pinned = |file: &OsStr| self.exclusive.is_pinned(file);
-                let actions =
-                    admission::settled(&entry.name, &content, &mut self.slots, &self.context, is_pinned);
+                let actions = admission::settled(
+                    &entry.name,
+                    &content,
+                    &mut self.slots,
+                    &self.context,
+                    is_pinned,
+                );
                 self.do_all(actions);
             }
             self.retry_waiting();
@@ -232,7 +243,8 @@ impl Loader {
 
     /// Tries again what has waited for a state or for an instance's end.
     fn retry_waiting(&mut self) {
-        let has_room = |name: &OsStr, plugin: &str| self.exclusive.has_room(name, plugin, &self.slots);
+        let has_room =
+            |name: &OsStr, plugin: &str| self.exclusive.has_room(name, plugin, &self.slots);
         for name in admission::done_waiting(&self.slots, has_room) {
             let action = admission::retry(name, &mut self.slots);
             self.do_all(action.into_iter().collect());
@@ -242,14 +254,20 @@ impl Loader {
     /// Serves what waited for a name, now that it may be free.
     fn retry_conflicting(&mut self) {
         for _ in 0..self.slots.len() {
-            let Some(actions) = admission::next_conflicting(&mut self.slots, &self.context) else { return };
+            let Some(actions) = admission::next_conflicting(&mut self.slots, &self.context) else {
+                return;
+            };
             self.do_all(actions);
         }
     }
 
     /// An instance has ended, or a replacement: what waits for that is looked at again.
     fn wake_waiting(&mut self) {
-        if self.slots.values().any(|slot| matches!(slot.state, SlotState::Waiting { due: None, .. })) {
+        if self
+            .slots
+            .values()
+            .any(|slot| matches!(slot.state, SlotState::Waiting { due: None, .. }))
+        {
             self.looks.look_soon();
         }
     }
@@ -290,8 +308,9 @@ impl Loader {
         let row = |(name, slot): (&OsString, &Slot)| {
             let mut row = slot.status(&self.context.path(name));
             let plugin = row.status.name.clone().unwrap_or_default();
-            row.status.reload =
-                slot.is_exclusive().map(|is_exclusive| self.context.reload_of(&plugin, is_exclusive));
+            row.status.reload = slot
+                .is_exclusive()
+                .map(|is_exclusive| self.context.reload_of(&plugin, is_exclusive));
             self.retirement.add_past(&plugin, row)
         };
         let rows = self.slots.iter().map(row).collect();

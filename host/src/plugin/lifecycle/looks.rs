@@ -48,7 +48,8 @@ impl Looks {
         match Watcher::start(&context.config.directory, move || mailbox.hint()) {
             Ok(watcher) => self.watcher = Some(watcher),
             Err(error) => log::warn!(
-                "cannot watch {}: {error}; looking every {} ms instead (raise fs.inotify.max_user_instances)",
+                "cannot watch {}: {error}; looking every {} ms instead (raise \
+                 fs.inotify.max_user_instances)",
                 context.config.directory.display(),
                 context.config.limits.rescan_ms
             ),
@@ -85,8 +86,9 @@ impl Looks {
         // What is due in a slot cannot be done while the directory cannot be read.
         let slots = slots.iter().filter(|_| !self.is_blind);
         // One whose file is gone stays until its replacement is done.
-        let is_held =
-            |name: &OsStr, slot: &Slot| matches!(slot.state, SlotState::Missing { .. }) && is_pinned(name);
+        let is_held = |name: &OsStr, slot: &Slot| {
+            matches!(slot.state, SlotState::Missing { .. }) && is_pinned(name)
+        };
         let slots = slots.filter(|(name, slot)| !is_held(name, slot));
         let due = slots.filter_map(|(_, slot)| slot.due()).chain(self.next).min();
         // Files that fall due one by one share a look.
@@ -123,8 +125,10 @@ impl Looks {
                 Some(listing)
             }
             Err(error) => {
-                let text =
-                    format!("cannot read {}: {error}; its plugins stay as they are", directory.display());
+                let text = format!(
+                    "cannot read {}: {error}; its plugins stay as they are",
+                    directory.display()
+                );
                 self.say_once(text, log::Level::Error);
                 None
             }
@@ -138,23 +142,30 @@ impl Looks {
     }
 
     /// One line for a missing, empty or overfull directory, again only when that changes.
-    pub(super) fn tell_of_directory(&mut self, listing: &Listing, left_out: usize, context: &Context) {
+    pub(super) fn tell_of_directory(
+        &mut self,
+        listing: &Listing,
+        left_out: usize,
+        context: &Context,
+    ) {
         let directory = context.config.directory.display();
         if left_out > 0 {
             let max = context.config.limits.plugin_files_max;
             let text = format!(
-                "{directory} has {left_out} plugin files more than {max}, which are not served; raise \
-                 plugin_files_max"
+                "{directory} has {left_out} plugin files more than {max}, which are not served; \
+                 raise plugin_files_max"
             );
             return self.say_once(text, log::Level::Warn);
         }
         match (listing.is_missing, listing.entries.is_empty()) {
             (true, _) => {
-                let text = format!("there is no directory {directory}; plugins put there will be served");
+                let text =
+                    format!("there is no directory {directory}; plugins put there will be served");
                 self.say_once(text, log::Level::Info);
             }
             (_, true) => {
-                let text = format!("{directory} has no plugins; *.so files put there will be served");
+                let text =
+                    format!("{directory} has no plugins; *.so files put there will be served");
                 self.say_once(text, log::Level::Info);
             }
             _ => self.said = None,
@@ -194,7 +205,8 @@ pub(super) fn note_missing(
 ) -> Vec<String> {
     let now = Instant::now();
     let due = later(now, Duration::from_millis(context.config.limits.removal_ms));
-    let is_listed = |name: &OsString| listing.entries.binary_search_by(|entry| entry.name.cmp(name)).is_ok();
+    let is_listed =
+        |name: &OsString| listing.entries.binary_search_by(|entry| entry.name.cmp(name)).is_ok();
     let gone = |slot: &Slot| match slot.state {
         SlotState::Missing { due } => due <= now,
         _ => slot.running.is_none(),
@@ -237,7 +249,9 @@ pub(super) fn read(entry: &Entry, slots: &mut Slots, context: &Context) -> Optio
             }
             None
         }
-        SlotState::Retrying { hash, due, .. } if due <= Instant::now() => Some((entry.stamp, Some(hash))),
+        SlotState::Retrying { hash, due, .. } if due <= Instant::now() => {
+            Some((entry.stamp, Some(hash)))
+        }
         SlotState::Blocked { hash, due: Some(due), .. } if due <= Instant::now() => {
             hash.map(|hash| (entry.stamp, Some(hash)))
         }
@@ -267,7 +281,13 @@ pub(super) fn read(entry: &Entry, slots: &mut Slots, context: &Context) -> Optio
     None
 }
 
-fn settle(name: &OsStr, stamp: Stamp, hash: Option<ContentHash>, slots: &mut Slots, context: &Context) {
+fn settle(
+    name: &OsStr,
+    stamp: Stamp,
+    hash: Option<ContentHash>,
+    slots: &mut Slots,
+    context: &Context,
+) {
     let due = later(Instant::now(), settle_time(context));
     slots.set_state(name, SlotState::Settling { stamp, hash, due });
 }

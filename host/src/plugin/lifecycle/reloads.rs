@@ -59,9 +59,11 @@ impl Pending {
         let meant = || slots.meant(&self.wanted);
         // The previous version may have been created again, under another number.
         let is_refused = |slot: &Slot| {
-            slot.running.is_some() && matches!(slot.state, SlotState::Refused | SlotState::Waiting { .. })
+            slot.running.is_some()
+                && matches!(slot.state, SlotState::Refused | SlotState::Waiting { .. })
         };
-        let is_new = running(slots, &self.wanted).is_some_and(|running| Some(running) != self.before);
+        let is_new =
+            running(slots, &self.wanted).is_some_and(|running| Some(running) != self.before);
         if is_new && !meant().any(is_refused) {
             return Some(Ok(()));
         }
@@ -104,7 +106,8 @@ pub(super) fn reconfigure(settings: PluginSettings, slots: &mut Slots, context: 
         log::info!("[trust] changed: every plugin file is checked again");
         slots.look_again_at_all();
     }
-    let names: BTreeSet<String> = context.config.settings.keys().chain(settings.keys()).cloned().collect();
+    let names: BTreeSet<String> =
+        context.config.settings.keys().chain(settings.keys()).cloned().collect();
     let before: Vec<Value> = names.iter().map(|name| context.settings_of(name)).collect();
     context.config.settings = settings;
     for (name, before) in names.iter().zip(before) {

@@ -128,7 +128,9 @@ impl Retirement {
     /// A generation that nobody replaces has no calls any more, even if references to it remain.
     pub(super) fn drained(&mut self, generation: u64, context: &Context) {
         let draining = self.draining.iter().find(|draining| draining.id == generation);
-        let Some(drained) = draining.and_then(|draining| draining.generation.upgrade()) else { return };
+        let Some(drained) = draining.and_then(|draining| draining.generation.upgrade()) else {
+            return;
+        };
         let is_drained = drained.gate().is_some_and(|gate| gate.is_drained());
         if let Some(ended) = is_drained.then(|| drained.end()).flatten() {
             self.end(ended, context);
@@ -138,10 +140,12 @@ impl Retirement {
     /// Destroys a generation whose last call has returned, and tells it before if it was not told.
     pub(super) fn end(&mut self, ended: Ended, context: &Context) {
         self.draining.retain(|draining| draining.id != ended.generation);
-        if self.destroying.iter().filter(|other| other.plugin == ended.plugin).count() >= DESTROYING_MAX {
+        if self.destroying.iter().filter(|other| other.plugin == ended.plugin).count()
+            >= DESTROYING_MAX
+        {
             log::warn!(
-                "plugin {}: generation {} waits for its destroy, since {DESTROYING_MAX} others have not \
-                 returned from theirs",
+                "plugin {}: generation {} waits for its destroy, since {DESTROYING_MAX} others \
+                 have not returned from theirs",
                 ended.plugin,
                 ended.generation
             );
@@ -149,7 +153,12 @@ impl Retirement {
         }
         let Ended { generation, plugin, is_suspect, served, mut ending } = ended;
         let due = Some(later(Instant::now(), context.config.limits.drain_max()));
-        self.destroying.push(Destroying { generation, plugin: plugin.clone(), served: served.clone(), due });
+        self.destroying.push(Destroying {
+            generation,
+            plugin: plugin.clone(),
+            served: served.clone(),
+            due,
+        });
         let (names, mailbox) = (context.thread_names, Arc::clone(&context.mailbox));
         let is_begun = apart(move || {
             let named = names.bear(generation);
@@ -216,8 +225,8 @@ impl Retirement {
         let max = context.config.limits.generations_kept_max;
         if kept.generations > max && !self.kept_was_warned {
             log::warn!(
-                "{} retired plugin generations stay mapped ({} bytes, and {} bytes on disk in the state \
-                 directory), more than {max}; restart when convenient",
+                "{} retired plugin generations stay mapped ({} bytes, and {} bytes on disk in the \
+                 state directory), more than {max}; restart when convenient",
                 kept.generations,
                 kept.bytes,
                 kept.file_bytes
@@ -229,13 +238,20 @@ impl Retirement {
     /// Logs what the end of the server leaves.
     pub(super) fn tell_what_is_left(&self) {
         for left in &self.draining {
-            log::warn!("plugin {} is not destroyed: calls of it, or its quiesce, still run", left.plugin);
+            log::warn!(
+                "plugin {} is not destroyed: calls of it, or its quiesce, still run",
+                left.plugin
+            );
         }
         for left in &self.undestroyed {
             log::warn!("plugin {}: generation {} is not destroyed", left.plugin, left.generation);
         }
         for left in &self.destroying {
-            log::warn!("plugin {}: the destroy of generation {} still runs", left.plugin, left.generation);
+            log::warn!(
+                "plugin {}: the destroy of generation {} still runs",
+                left.plugin,
+                left.generation
+            );
         }
     }
 
@@ -244,7 +260,8 @@ impl Retirement {
         let Destroyed { generation, plugin, remains, is_suspect, .. } = destroyed;
         if let Some(what) = what {
             log::warn!(
-                "plugin {plugin}: {what}; end them in destroy, or they keep their code and memory for ever"
+                "plugin {plugin}: {what}; end them in destroy, or they keep their code and memory \
+                 for ever"
             );
             self.left_behind.insert(plugin, what);
             return;
@@ -261,19 +278,27 @@ impl Retirement {
         } else {
             let what = format!("generation {generation} could not be unmapped");
             log::warn!(
-                "plugin {plugin}: {what}: the dynamic loader keeps it, as for a thread-local's destructor"
+                "plugin {plugin}: {what}: the dynamic loader keeps it, as for a thread-local's \
+                 destructor"
             );
             self.left_behind.insert(plugin, what);
         }
     }
 
     /// The threads that still run a generation's code, or may.
-    fn left_threads(&self, destroyed: &Destroyed, slots: &Slots, context: &Context) -> Option<String> {
+    fn left_threads(
+        &self,
+        destroyed: &Destroyed,
+        slots: &Slots,
+        context: &Context,
+    ) -> Option<String> {
         let Destroyed { generation, plugin, served, .. } = destroyed;
         let mut left = Vec::new();
         let threads = context.thread_names.count(*generation);
         if threads > 0 {
-            left.push(format!("generation {generation} left {threads} threads running after its destroy"));
+            left.push(format!(
+                "generation {generation} left {threads} threads running after its destroy"
+            ));
         }
         let strays = thread_names::strays(served);
         if strays > 0 {
@@ -283,7 +308,8 @@ impl Retirement {
                 ""
             };
             left.push(format!(
-                "{strays} threads that calls started while generation {generation} served still run{or}"
+                "{strays} threads that calls started while generation {generation} served still \
+                 run{or}"
             ));
         }
         (!left.is_empty()).then(|| left.join("; "))
@@ -293,8 +319,14 @@ impl Retirement {
     fn others_served(&self, plugin: &str, served: &Range<Moment>, slots: &Slots) -> bool {
         slots.running().any(|other| other.descriptor.name != plugin && other.since() < served.end)
             || self.draining.iter().any(|other| other.plugin != plugin)
-            || self.destroying.iter().any(|other| other.plugin != plugin && other.served.end > served.start)
-            || self.destroyed.iter().any(|other| other.plugin != plugin && other.served.end > served.start)
+            || self
+                .destroying
+                .iter()
+                .any(|other| other.plugin != plugin && other.served.end > served.start)
+            || self
+                .destroyed
+                .iter()
+                .any(|other| other.plugin != plugin && other.served.end > served.start)
     }
 
     /// Whether there was something to warn of.

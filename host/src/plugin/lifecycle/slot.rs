@@ -20,18 +20,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// What is known of the file's present content. What serves is apart from it: an older generation serves on
-/// through every state.
+/// What is known of the file's present content. What serves is apart from it: an older generation
+/// serves on through every state.
 pub(super) enum SlotState {
-    /// To be read at `due`, and loaded if the first reading gave `hash` too. Without one there was no first reading
-    /// yet: a file that is being written is not read again and again.
+    /// To be read at `due`, and loaded if the first reading gave `hash` too. Without one there was
+    /// no first reading yet: a file that is being written is not read again and again.
     Settling { stamp: Stamp, hash: Option<ContentHash>, due: Instant },
     /// This content serves.
     Serving,
     /// Ready to serve but for a name that another file's plugin has; waits for that to go.
     Conflicting(Box<Candidate>),
-    /// Ready to serve but for the running generation, which could not give way `tries` times; the next try is at `due`.
-    /// None: when an instance of its plugin has ended.
+    /// Ready to serve but for the running generation, which could not give way `tries` times; the
+    /// next try is at `due`. None: when an instance of its plugin has ended.
     Waiting { candidate: Box<Candidate>, tries: u32, due: Option<Instant> },
     /// The content of this number replaces an instance that must end first.
     Replacing { id: u64 },
@@ -61,7 +61,9 @@ impl SlotState {
             Self::Waiting { .. } => FileState::Waiting,
             Self::Replacing { .. } => FileState::Replacing,
             Self::Conflicting(_) => FileState::Conflicting,
-            Self::Refused | Self::Retrying { .. } | Self::Blocked { .. } | Self::New => FileState::Refused,
+            Self::Refused | Self::Retrying { .. } | Self::Blocked { .. } | Self::New => {
+                FileState::Refused
+            }
             Self::Missing { .. } => FileState::Missing,
         }
     }
@@ -109,13 +111,16 @@ impl Slot {
 
     /// Whether its present content is what serves for it.
     pub(super) fn is_served_by_its_content(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| Some(running.hash) == self.hash && !running.is_over())
+        self.running
+            .as_ref()
+            .is_some_and(|running| Some(running.hash) == self.hash && !running.is_over())
     }
 
-    /// Whether `hash` serves here although the file is gone or has another content now: then it may move to the
-    /// file that has it, as when files are renamed.
+    /// Whether `hash` serves here although the file is gone or has another content now: then it may
+    /// move to the file that has it, as when files are renamed.
     pub(super) fn could_give_up(&self, hash: ContentHash) -> bool {
-        let serves = self.running.as_ref().is_some_and(|running| running.hash == hash && !running.is_over());
+        let serves =
+            self.running.as_ref().is_some_and(|running| running.hash == hash && !running.is_over());
         let content_is_other = match self.state {
             SlotState::Missing { .. } => true,
             SlotState::Settling { .. } => false,
@@ -127,7 +132,8 @@ impl Slot {
     /// Delays the next try, twice as long as the last time; without a watch until an operator asks.
     pub(super) fn block(&mut self, limits: &Limits, watch: Watch, bytes_free_min: Option<u64>) {
         let (first, longest) = (limits.plugin_retry_ms, limits.plugin_retry_ms_max);
-        self.wait = (self.wait * 2).max(Duration::from_millis(first)).min(Duration::from_millis(longest));
+        self.wait =
+            (self.wait * 2).max(Duration::from_millis(first)).min(Duration::from_millis(longest));
         self.is_blocked = true;
         let due = (watch != Watch::Off).then(|| later(Instant::now(), self.wait));
         self.state = SlotState::Blocked { hash: self.hash, due, bytes_free_min };
@@ -154,7 +160,8 @@ impl Slot {
         SystemTime::now().checked_add(due.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether what serves, or else what waits to serve, declares that no two instances of it may live at the same time.
+    /// Whether what serves, or else what waits to serve, declares that no two instances of it may
+    /// live at the same time.
     pub(super) fn is_exclusive(&self) -> Option<bool> {
         let waiting = || match &self.state {
             SlotState::Conflicting(candidate) | SlotState::Waiting { candidate, .. } => {
@@ -177,7 +184,9 @@ impl Slot {
         let descriptor = running.map(|running| &running.descriptor).or(candidate);
         let methods = running.into_iter().flat_map(|running| running.descriptor.names());
         let status = PluginStatus {
-            name: descriptor.map(|descriptor| descriptor.name.clone()).or_else(|| self.plugin.clone()),
+            name: descriptor
+                .map(|descriptor| descriptor.name.clone())
+                .or_else(|| self.plugin.clone()),
             version: descriptor.map(|descriptor| descriptor.version.clone()),
             description: descriptor.and_then(Descriptor::description),
             file: file.to_owned(),
@@ -189,7 +198,10 @@ impl Slot {
             calls: 0,
             faults: 0,
             // A content that is being tried again has no verdict yet.
-            last_error: self.last_error.clone().filter(|_| !matches!(self.state, SlotState::Probing { .. })),
+            last_error: self
+                .last_error
+                .clone()
+                .filter(|_| !matches!(self.state, SlotState::Probing { .. })),
             warnings: running.map(|running| running.warnings.clone()).unwrap_or_default(),
             reload: None,
             loaded_at: running.map(|running| running.loaded_at),

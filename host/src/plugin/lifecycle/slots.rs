@@ -100,7 +100,8 @@ impl Slots {
 
     /// Forgets all files: the server ends.
     pub(super) fn clear(&mut self) {
-        self.replaced.extend(mem::take(&mut self.by_name).into_values().filter_map(|slot| slot.running));
+        self.replaced
+            .extend(mem::take(&mut self.by_name).into_values().filter_map(|slot| slot.running));
     }
 
     /// The registry is to be published again.
@@ -194,7 +195,9 @@ impl Slots {
     pub(super) fn predecessor(&self, name: &OsStr, plugin: &str) -> Option<OsString> {
         let is_it = |(other, slot): &(&OsString, &Slot)| {
             let is_gone = matches!(slot.state, SlotState::Missing { .. });
-            *other != name && is_gone && slot.running.as_ref().is_some_and(|r| r.descriptor.name == plugin)
+            *other != name
+                && is_gone
+                && slot.running.as_ref().is_some_and(|r| r.descriptor.name == plugin)
         };
         self.iter().find(is_it).map(|(other, _)| other.clone())
     }
@@ -215,11 +218,16 @@ impl Slots {
         context: &Context,
     ) -> Option<Refusal> {
         let wanted = &candidate.descriptor;
-        let others = self.iter().filter(|(other, _)| *other != name && Some(other.as_os_str()) != heir_of);
-        for (other, owner) in others.filter_map(|(other, slot)| Some((other, slot.running.as_ref()?))) {
+        let others =
+            self.iter().filter(|(other, _)| *other != name && Some(other.as_os_str()) != heir_of);
+        for (other, owner) in
+            others.filter_map(|(other, slot)| Some((other, slot.running.as_ref()?)))
+        {
             let owner = &owner.descriptor;
             let same_plugin = (owner.name == wanted.name).then_some(wanted.name.as_str());
-            if let Some(taken) = same_plugin.or_else(|| wanted.names().find(|method| owner.has(method))) {
+            if let Some(taken) =
+                same_plugin.or_else(|| wanted.names().find(|method| owner.has(method)))
+            {
                 return Some(Refusal::Conflict {
                     name: taken.to_owned(),
                     plugin: wanted.name.clone(),
@@ -249,7 +257,8 @@ impl Slots {
         self.is_status_stale = true;
         if refusal.may_pass() {
             // Where there is room already, free bytes do not tell when a retry succeeds.
-            let bytes_free_min = slot.stamp.filter(|_| refusal.is_of_a_full_disk()).map(Stamp::size);
+            let bytes_free_min =
+                slot.stamp.filter(|_| refusal.is_of_a_full_disk()).map(Stamp::size);
             let bytes_free_min = bytes_free_min.filter(|&min| context.store.bytes_free() < min);
             slot.block(&context.config.limits, context.config.watch, bytes_free_min);
         } else {
@@ -261,7 +270,9 @@ impl Slots {
     /// Retries blocked files at the next look, because an operator asks or may have removed the
     /// cause.
     pub(super) fn unblock(&mut self) {
-        for slot in self.by_name.values_mut().filter(|slot| matches!(slot.state, SlotState::Blocked { .. })) {
+        for slot in
+            self.by_name.values_mut().filter(|slot| matches!(slot.state, SlotState::Blocked { .. }))
+        {
             slot.stamp = None;
         }
     }
@@ -301,7 +312,8 @@ impl Slots {
     pub(super) fn renew(&mut self, wanted: &str, change: impl Fn(&mut Slot)) -> bool {
         self.quarantine.forgive(wanted);
         let mut is_found = false;
-        for (_, slot) in self.by_name.iter_mut().filter(|(name, slot)| is_meant(name, slot, wanted)) {
+        for (_, slot) in self.by_name.iter_mut().filter(|(name, slot)| is_meant(name, slot, wanted))
+        {
             is_found = true;
             slot.stamp = None;
             if let Some(hash) = slot.hash {
@@ -345,5 +357,8 @@ fn tell_refusal(name: &OsStr, slot: &Slot, refusal: &Refusal, text: &String, con
             format!("; version {version}, generation {generation}, keeps serving")
         }
     };
-    log::error!("plugin file {} is not served: {text}{again}{meanwhile}", context.path(name).display());
+    log::error!(
+        "plugin file {} is not served: {text}{again}{meanwhile}",
+        context.path(name).display()
+    );
 }

@@ -35,7 +35,12 @@ pub(crate) struct TaskGuard {
 
 impl CurrentTask {
     /// To be called before a generation's code runs on this thread.
-    pub(crate) fn begin(self: &Arc<Self>, file: PathBuf, step: &'static str, named: Named) -> TaskGuard {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        file: PathBuf,
+        step: &'static str,
+        named: Named,
+    ) -> TaskGuard {
         *self.lock() = Some(Task { file, step, since: Instant::now() });
         TaskGuard { current_task: Arc::clone(self), _named: named }
     }
@@ -86,13 +91,21 @@ impl CurrentTask {
 impl Task {
     fn text(&self) -> String {
         let (step, seconds) = (self.step, self.since.elapsed().as_secs());
-        format!("{step} has run for {seconds} s; nothing is loaded, replaced or removed before it returns")
+        format!(
+            "{step} has run for {seconds} s; nothing is loaded, replaced or removed before it \
+             returns"
+        )
     }
 }
 
 /// Says which plugin holds up the loader, once for each function that does, and ends the pauses
 /// that last too long meanwhile, until the loader has ended.
-pub(crate) fn watch(current_task: &CurrentTask, pauses: &Pauses, loader: &Receiver<()>, patience: Duration) {
+pub(crate) fn watch(
+    current_task: &CurrentTask,
+    pauses: &Pauses,
+    loader: &Receiver<()>,
+    patience: Duration,
+) {
     let mut told: Option<Task> = None;
     while loader.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
         pauses.end_overdue();
@@ -101,11 +114,16 @@ pub(crate) fn watch(current_task: &CurrentTask, pauses: &Pauses, loader: &Receiv
             continue;
         }
         if let Some(task) = told.take() {
-            log::info!("plugin file {}: {} has returned; the loader goes on", task.file.display(), task.step);
+            log::info!(
+                "plugin file {}: {} has returned; the loader goes on",
+                task.file.display(),
+                task.step
+            );
         }
         if let Some(task) = &late {
             log::error!(
-                "plugin file {} holds up the loader: {}; if it never does, restart without that file",
+                "plugin file {} holds up the loader: {}; if it never does, restart without that \
+                 file",
                 task.file.display(),
                 task.text()
             );

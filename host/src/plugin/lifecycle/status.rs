@@ -112,9 +112,11 @@ impl Row {
             if status.state == FileState::Serving {
                 status.state = FileState::Poisoned;
             }
-            let why = || format!("out of service: its calls panicked, {} in a row", health.panics_max());
+            let why =
+                || format!("out of service: its calls panicked, {} in a row", health.panics_max());
             status.last_error.get_or_insert_with(why);
-            status.retry_at = health.next_try().and_then(|wait| SystemTime::now().checked_add(wait));
+            status.retry_at =
+                health.next_try().and_then(|wait| SystemTime::now().checked_add(wait));
         }
         status.callers_refused = health.callers_refused();
         status

@@ -98,7 +98,9 @@ impl Trials {
     pub(super) fn tell_late(&self) {
         let late = self.running.len() + self.waiting.len();
         if late > 0 {
-            log::warn!("the start does not wait for {late} plugin files that are still being tried");
+            log::warn!(
+                "the start does not wait for {late} plugin files that are still being tried"
+            );
         }
     }
 
@@ -152,7 +154,12 @@ impl Trials {
     }
 
     /// Takes the verdicts of trials that have ended.
-    pub(super) fn tried(&mut self, tried: Vec<Tried>, slots: &mut Slots, context: &Context) -> Vec<Action> {
+    pub(super) fn tried(
+        &mut self,
+        tried: Vec<Tried>,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Vec<Action> {
         let mut actions = Vec::new();
         for Tried { id, verdict, settings } in tried {
             let Some(trial) = self.running.remove(&id) else {
@@ -175,7 +182,9 @@ impl Trials {
                 (Err(refusal), _) => trial.failed(refusal, slots, context),
                 (Ok(warnings), Some(starting)) => {
                     starting.due = later(Instant::now(), context.config.limits.probe_max());
-                    starting.passed.insert(trial.file.clone(), Passed { trial, warnings, tried_as });
+                    starting
+                        .passed
+                        .insert(trial.file.clone(), Passed { trial, warnings, tried_as });
                 }
                 (Ok(warnings), None) => self.passed.push_back(Passed { trial, warnings, tried_as }),
             }
@@ -186,7 +195,11 @@ impl Trials {
     }
 
     /// What becomes of the next content that has passed, as far as that still says something.
-    pub(super) fn next_passed(&mut self, slots: &mut Slots, context: &Context) -> Option<Vec<Action>> {
+    pub(super) fn next_passed(
+        &mut self,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Option<Vec<Action>> {
         let Passed { trial, warnings, tried_as } = self.passed.pop_front()?;
         if !trial.is_of(slots) {
             trial.copied.discard();
@@ -215,7 +228,8 @@ impl Trials {
         if busy >= BUSY_MAX || self.running.len() >= RUNNING_MAX {
             return None;
         }
-        let next = self.waiting.iter().min_by_key(|(id, trial)| (trial.tries, **id)).map(|(id, _)| *id)?;
+        let next =
+            self.waiting.iter().min_by_key(|(id, trial)| (trial.tries, **id)).map(|(id, _)| *id)?;
         self.waiting.remove(&next)
     }
 }
@@ -229,9 +243,11 @@ impl Trial {
         let living = slots.alive.plugins();
         // On a thread that lives until the child is gone: the child is killed when it ends.
         let trial = move || {
-            let verdict = trial::run(&program, &copy, scratch.path(), &config, &living, &is_cancelled);
+            let verdict =
+                trial::run(&program, &copy, scratch.path(), &config, &living, &is_cancelled);
             drop(scratch);
-            let settings = verdict.plugin.as_ref().and_then(|plugin| config.settings.get(plugin).cloned());
+            let settings =
+                verdict.plugin.as_ref().and_then(|plugin| config.settings.get(plugin).cloned());
             mailbox.tried(Tried { id, verdict, settings });
         };
         let started = thread::Builder::new().name("hotcall-probe".into()).spawn(trial);
@@ -257,7 +273,14 @@ impl Trial {
 
 /// A trial took too long, as `tries` of this content did by now. That is the content's fault only
 /// if it happens again.
-fn overran(name: &OsStr, hash: ContentHash, what: String, tries: u32, slots: &mut Slots, context: &Context) {
+fn overran(
+    name: &OsStr,
+    hash: ContentHash,
+    what: String,
+    tries: u32,
+    slots: &mut Slots,
+    context: &Context,
+) {
     let path = context.path(name);
     let tries_left = trial::TRIES_MAX.saturating_sub(tries);
     slots.refuse(name, &Refusal::Overran { what, tries_left }, context);
@@ -266,11 +289,15 @@ fn overran(name: &OsStr, hash: ContentHash, what: String, tries: u32, slots: &mu
     } else {
         let after = trial::RETRY_AFTER * tries;
         log::info!("{} is tried again in {} s", path.display(), after.as_secs());
-        slots.set_state(name, SlotState::Retrying { hash, tries, due: later(Instant::now(), after) });
+        slots.set_state(
+            name,
+            SlotState::Retrying { hash, tries, due: later(Instant::now(), after) },
+        );
     }
 }
 
 /// Whether the plugin's configuration is another one by now than it was tried with.
 fn is_outdated(tried_as: Option<&(String, Option<Value>)>, context: &Context) -> bool {
-    tried_as.is_some_and(|(plugin, settings)| context.config.settings.get(plugin) != settings.as_ref())
+    tried_as
+        .is_some_and(|(plugin, settings)| context.config.settings.get(plugin) != settings.as_ref())
 }

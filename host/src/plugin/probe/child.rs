@@ -10,7 +10,9 @@ use crate::plugin::directory::content::ContentHash;
 use crate::plugin::instance::candidate::Candidate;
 use crate::plugin::library::{elf, image};
 use crate::plugin::refusal::Refusal;
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
+};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
@@ -18,13 +20,13 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// How often it is looked whether threads have ended, and the wait in between: a thread that was joined stays listed
-/// for a moment.
+/// How often it is looked whether threads have ended, and the wait in between: a thread that was
+/// joined stays listed for a moment.
 const THREADS_LOOKS_MAX: u32 = 10;
 const THREADS_WAIT: Duration = Duration::from_millis(5);
 
-/// Tries the plugin and tells each step on what was standard output. The plugin's own output goes to standard error. For a
-/// process that does nothing else, and has done nothing before.
+/// Tries the plugin and tells each step on what was standard output. The plugin's own output goes
+/// to standard error. For a process that does nothing else, and has done nothing before.
 ///
 /// # Errors
 /// The report cannot be written, or the process cannot be confined.
@@ -35,12 +37,19 @@ pub fn run(copy: &Path, data_directory: &Path, limits: &Limits) -> io::Result<()
     report.say(&Line::Ready)?;
     match attempt(copy, data_directory, limits, &mut report) {
         Ok(()) => Ok(()),
-        Err(refusal) if refusal.is_of_the_content() => report.say(&Line::Refused(refusal.to_string())),
+        Err(refusal) if refusal.is_of_the_content() => {
+            report.say(&Line::Refused(refusal.to_string()))
+        }
         Err(refusal) => report.say(&Line::Failed(refusal.to_string())),
     }
 }
 
-fn attempt(copy: &Path, data_directory: &Path, limits: &Limits, report: &mut Report) -> Result<(), Refusal> {
+fn attempt(
+    copy: &Path,
+    data_directory: &Path,
+    limits: &Limits,
+    report: &mut Report,
+) -> Result<(), Refusal> {
     let bytes = fs::read(copy).map_err(Refusal::io("read its private copy"))?;
     let facts = elf::read(&bytes)?;
     let hash = ContentHash::of(&bytes);
@@ -92,12 +101,14 @@ impl Report {
     }
 }
 
-/// Bounds what a plugin can do to the machine, and lets the process end with the thread that started it.
+/// Bounds what a plugin can do to the machine, and lets the process end with the thread that
+/// started it.
 fn confine(limits: &Limits) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     lower(Resource::As, limits.probe_address_space_bytes_max)?;
     lower(Resource::Core, 0)?;
-    // A busy plugin has the time limit on each core; the clock of the server is the one that counts.
+    // A busy plugin has the time limit on each core; the clock of the server is the one that
+    // counts.
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
     lower(Resource::Cpu, (limits.probe_ms_max / 1_000).saturating_add(1).saturating_mul(cores))
 }
@@ -109,7 +120,8 @@ fn lower(resource: Resource, to: u64) -> io::Result<()> {
 
 /// How many threads there are besides this one.
 fn threads_left() -> Option<usize> {
-    let count = || fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count().saturating_sub(1));
+    let count =
+        || fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count().saturating_sub(1));
     for _ in 0..THREADS_LOOKS_MAX {
         if count() == 0 {
             return None;

@@ -6,7 +6,9 @@
 //! guard is no child of the probe, so a plugin that waits for its own children never meets it. A
 //! process that leaves the group on purpose is not reached. Knows no plugin.
 
-use rustix::process::{Pid, Signal, getpgrp, getpid, kill_current_process_group, kill_process_group};
+use rustix::process::{
+    Pid, Signal, getpgrp, getpid, kill_current_process_group, kill_process_group,
+};
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -26,8 +28,8 @@ impl Guard {
         Ok(Self(command.spawn()?))
     }
 
-    /// The group, for what is to be ended with it. Nobody else can have its id while this lives, because the guard is not
-    /// waited for before.
+    /// The group, for what is to be ended with it. Nobody else can have its id while this lives,
+    /// because the guard is not waited for before.
     pub(super) fn group(&self) -> Pid {
         Pid::from_child(&self.0)
     }
@@ -59,8 +61,11 @@ pub fn run() -> io::Result<()> {
         return Err(io::Error::other("it is for servers to start, in a process group of its own"));
     }
     let mut nothing = [0; 1];
-    // The server writes nothing; whatever else than an interruption ends the wait, the server is not there any more.
-    while matches!(io::stdin().read(&mut nothing), Err(error) if error.kind() == io::ErrorKind::Interrupted) {
-    }
+    // The server writes nothing; whatever else than an interruption ends the wait, the server is
+    // not there any more.
+    while matches!(
+        io::stdin().read(&mut nothing),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted
+    ) {}
     Ok(kill_current_process_group(Signal::KILL)?)
 }

@@ -71,8 +71,13 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_one_line_that_is_understood() {
-        let lines = [Line::Ready, Line::Loaded, Line::Named("sums".into()), Line::Created, Line::Destroyed];
-        let texts = [Line::Warning("a b".into()), Line::Refused("no: ü".into()), Line::Failed(String::new())];
+        let lines =
+            [Line::Ready, Line::Loaded, Line::Named("sums".into()), Line::Created, Line::Destroyed];
+        let texts = [
+            Line::Warning("a b".into()),
+            Line::Refused("no: ü".into()),
+            Line::Failed(String::new()),
+        ];
         for line in lines.into_iter().chain(texts) {
             assert_eq!(Line::parse(line.print().as_bytes()), Some(line));
         }

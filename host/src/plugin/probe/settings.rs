@@ -22,7 +22,8 @@ pub(super) fn encode(value: &Value) -> io::Result<Vec<u8>> {
 /// # Errors
 /// It is not a document of [`encode`], or is nested deeper than serde_json reads.
 pub(super) fn decode(document: &[u8]) -> io::Result<Value> {
-    from_json(&serde_json::from_slice(document)?).ok_or_else(|| io::Error::other("the settings are damaged"))
+    from_json(&serde_json::from_slice(document)?)
+        .ok_or_else(|| io::Error::other("the settings are damaged"))
 }
 
 fn to_json(value: &Value) -> Json {
@@ -60,7 +61,9 @@ fn from_json(json: &Json) -> Option<Value> {
                 "double" => Value::Double(f64::from_bits(content.as_u64()?)),
                 "date" => Value::DateTime(parse_date_time(content.as_str()?)?),
                 "binary" => Value::Binary(STANDARD.decode(content.as_str()?).ok()?),
-                "struct" => Value::Struct(content.as_array()?.iter().map(member).collect::<Option<_>>()?),
+                "struct" => {
+                    Value::Struct(content.as_array()?.iter().map(member).collect::<Option<_>>()?)
+                }
                 _ => return None,
             }
         }
@@ -81,12 +84,18 @@ mod tests {
     fn every_value_arrives_as_it_was() {
         let date = DateTime::new(2026, 1, 31, 12, 0, 0).unwrap().with_nanosecond(5).unwrap();
         let value = Value::Struct(vec![
-            ("b".into(), Value::Array(vec![Value::Nil, Value::Bool(true), Value::from("a\u{1}\"ü\0")])),
+            (
+                "b".into(),
+                Value::Array(vec![Value::Nil, Value::Bool(true), Value::from("a\u{1}\"ü\0")]),
+            ),
             ("a".into(), Value::Int(i32::MIN)),
             ("a".into(), Value::Long(i64::MAX)),
             (String::new(), Value::DateTime(date.with_offset_minutes(-90).unwrap())),
             ("binary".into(), Value::Binary(vec![0, 255])),
-            ("doubles".into(), Value::Array([0.1, -0.0, f64::INFINITY].map(Value::Double).to_vec())),
+            (
+                "doubles".into(),
+                Value::Array([0.1, -0.0, f64::INFINITY].map(Value::Double).to_vec()),
+            ),
             ("empty".into(), Value::Struct(vec![])),
         ]);
         assert_eq!(decode(&encode(&value).unwrap()).unwrap(), value);

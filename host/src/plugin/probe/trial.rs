@@ -29,8 +29,9 @@ use std::{env, thread};
 pub const COMMAND: &str = "probe-plugin";
 /// What a probe finds set in its environment.
 const MARK: &str = "HOTCALL_PROBE";
-/// All that a probe gets of the environment, with `LC_*`: what finds and loads libraries, and what decides about
-/// languages, times and places. Neither the service manager's sockets nor anybody's secrets.
+/// All that a probe gets of the environment, with `LC_*`: what finds and loads libraries, and what
+/// decides about languages, times and places. Neither the service manager's sockets nor anybody's
+/// secrets.
 const KEPT_VARIABLES: [&str; 14] = [
     "GLIBC_TUNABLES",
     "HOME",
@@ -56,8 +57,8 @@ const OUTPUT_BYTES_MAX: usize = 4 << 10;
 const SAID_BYTES_MAX: usize = 200;
 /// The longest wait between two looks whether the child has ended.
 const TICK: Duration = Duration::from_millis(5);
-/// How often a content is tried in all while its probe takes too long: a machine that is overloaded for a moment makes
-/// any plugin slow.
+/// How often a content is tried in all while its probe takes too long: a machine that is overloaded
+/// for a moment makes any plugin slow.
 pub(crate) const TRIES_MAX: u32 = 3;
 /// From the first try to the second; twice as long to the third.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -69,9 +70,9 @@ pub fn this_program() -> PathBuf {
     PathBuf::from("/proc/self/exe")
 }
 
-/// Loads, creates and destroys the plugin in a child process, and waits for that; not for long once `is_cancelled`, and
-/// then the verdict says nothing of the plugin. A plugin is not created when one of those that live must not be met: they
-/// are by their names, with whether they declare that.
+/// Loads, creates and destroys the plugin in a child process, and waits for that; not for long once
+/// `is_cancelled`, and then the verdict says nothing of the plugin. A plugin is not created when
+/// one of those that live must not be met: they are by their names, with whether they declare that.
 pub(crate) fn run(
     program: &Path,
     copy: &Path,
@@ -102,7 +103,8 @@ struct Trial {
     report: Option<ChildStdout>,
     output: Option<ChildStderr>,
     input: Option<ChildStdin>,
-    /// What is still to be written to `input`, which is closed after it; None before the child has named its plugin.
+    /// What is still to be written to `input`, which is closed after it; None before the child has
+    /// named its plugin.
     unsent: Option<Vec<u8>>,
     /// It has been told its plugin's settings.
     is_answered: bool,
@@ -158,7 +160,8 @@ impl Trial {
             .stderr(Stdio::piped())
             .spawn()?;
         let exit = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok();
-        let (report, output, input) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
+        let (report, output, input) =
+            (child.stdout.take(), child.stderr.take(), child.stdin.take());
         let (partial, printed) = (Vec::new(), Vec::new());
         let trial = Self {
             guard,
@@ -249,7 +252,8 @@ impl Trial {
                 self.report = None;
             }
         }
-        // As much at once as a full pipe has, so that a plugin that prints without end does not hold up the clock.
+        // As much at once as a full pipe has, so that a plugin that prints without end does not
+        // hold up the clock.
         for _ in 0..16 {
             let Some(count) = take(&mut self.output, &mut buffer) else { break };
             self.printed.extend(buffer.iter().take(count));
@@ -265,12 +269,16 @@ impl Trial {
             let settings = config.settings.get(name).unwrap_or(&empty);
             let must_not_meet = living.get(name).is_some_and(|is_exclusive| {
                 let mode = config.options.get(name).and_then(|options| options.reload);
-                mode.map_or(self.story.is_exclusive || *is_exclusive, |mode| mode == ReloadMode::Exclusive)
+                mode.map_or(self.story.is_exclusive || *is_exclusive, |mode| {
+                    mode == ReloadMode::Exclusive
+                })
             });
             let document = if must_not_meet { Vec::new() } else { settings::encode(settings)? };
             (self.unsent, self.is_answered) = (Some(document), true);
         }
-        let (Some(input), Some(unsent)) = (&mut self.input, &mut self.unsent) else { return Ok(()) };
+        let (Some(input), Some(unsent)) = (&mut self.input, &mut self.unsent) else {
+            return Ok(());
+        };
         while !unsent.is_empty() {
             match input.write(unsent) {
                 Ok(count) => drop(unsent.drain(..count)),
@@ -294,13 +302,19 @@ impl Trial {
         let patience = Instant::now() + KILL_WAIT;
         while !matches!(self.child.try_wait(), Ok(Some(_))) {
             if Instant::now() >= patience {
-                log::warn!("probe process {} does not end though it was killed; it is left", self.child.id());
+                log::warn!(
+                    "probe process {} does not end though it was killed; it is left",
+                    self.child.id()
+                );
                 break;
             }
             thread::sleep(TICK);
         }
         self.read();
-        log::debug!("the probe's output ended with: {}", text::line_of(&self.printed, OUTPUT_BYTES_MAX));
+        log::debug!(
+            "the probe's output ended with: {}",
+            text::line_of(&self.printed, OUTPUT_BYTES_MAX)
+        );
     }
 
     fn verdict(mut self, ended: Option<&WaitIdStatus>, limits: &Limits) -> Verdict {
@@ -312,7 +326,11 @@ impl Trial {
         Verdict { plugin, outcome }
     }
 
-    fn outcome(self, ended: Option<&WaitIdStatus>, limits: &Limits) -> Result<Vec<String>, Refusal> {
+    fn outcome(
+        self,
+        ended: Option<&WaitIdStatus>,
+        limits: &Limits,
+    ) -> Result<Vec<String>, Refusal> {
         let at = self.story.at;
         let how = how_it_ended(ended, at, limits.probe_ms_max);
         let is_orderly = ended.is_some_and(|status| status.exit_status() == Some(0));
@@ -335,8 +353,11 @@ impl Trial {
 
     /// The last line that was printed, which often is why.
     fn last_words(&self) -> String {
-        let last = self.printed.rsplit(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
-        last.map_or_else(String::new, |line| format!(", saying \"{}\"", text::line_of(line, SAID_BYTES_MAX)))
+        let last =
+            self.printed.rsplit(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
+        last.map_or_else(String::new, |line| {
+            format!(", saying \"{}\"", text::line_of(line, SAID_BYTES_MAX))
+        })
     }
 }
 
@@ -352,7 +373,8 @@ impl Story {
             Some(Line::Warning(text)) => self.warnings.push(text),
             Some(Line::Refused(text)) => self.refusal = Some(Refusal::Probe(text)),
             Some(Line::Failed(text)) => {
-                self.refusal = Some(Refusal::Io { what: "probe it", source: io::Error::other(text) });
+                self.refusal =
+                    Some(Refusal::Io { what: "probe it", source: io::Error::other(text) });
             }
             None => log::debug!("a probe wrote a line that is not understood"),
         }
@@ -399,7 +421,8 @@ fn how_it_ended(ended: Option<&WaitIdStatus>, at: At, ms_max: u64) -> String {
 fn take(pipe: &mut Option<impl Read>, buffer: &mut [u8]) -> Option<usize> {
     match pipe.as_mut()?.read(buffer) {
         Ok(count @ 1..) => return Some(count),
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
         Ok(_) | Err(_) => *pipe = None,
     }
     None

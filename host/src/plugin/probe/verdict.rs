@@ -7,8 +7,8 @@ use std::io;
 pub(crate) struct Verdict {
     /// The plugin's name, if it came to that.
     pub(crate) plugin: Option<String>,
-    /// The probe's warnings; or what the child refused, or how the plugin ended or held up the child; or
-    /// [`Refusal::Io`] when there could be no probe.
+    /// The probe's warnings; or what the child refused, or how the plugin ended or held up the
+    /// child; or [`Refusal::Io`] when there could be no probe.
     pub(crate) outcome: Result<Vec<String>, Refusal>,
 }
 

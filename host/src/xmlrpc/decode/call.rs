@@ -55,7 +55,9 @@ impl Params<'_> {
     pub fn into_values(self) -> Vec<Value> {
         match self.0 {
             // What was decoded has none of the defects that a plugin's values may have.
-            Held::Borrowed(items) => items.iter().map(|item| owned(item).unwrap_or_default()).collect(),
+            Held::Borrowed(items) => {
+                items.iter().map(|item| owned(item).unwrap_or_default()).collect()
+            }
             Held::Owned(values) => values,
         }
     }

@@ -6,7 +6,9 @@ use crate::xmlrpc::{Counted, Fault, Store, code};
 const EX: &str = "xmlns:ex='http://ws.apache.org/xmlrpc/namespaces/extensions'";
 
 fn document(value: &str) -> String {
-    format!("<methodCall><methodName>m</methodName><params><param>{value}</param></params></methodCall>")
+    format!(
+        "<methodCall><methodName>m</methodName><params><param>{value}</param></params></methodCall>"
+    )
 }
 
 fn array(items: &str) -> String {
@@ -47,16 +49,21 @@ fn namespaces_that_clients_declare_are_accepted() {
     let nested = (0..6).fold(nil.clone(), |inside, _| {
         format!("<value {EX}><array {EX}><data>{inside}</data></array></value>")
     });
-    let soap = "<methodCall xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' xmlns:xsd='http://www.w3.org/2001/XMLSchema' \
-        xmlns:SOAP-ENV='http://schemas.xmlsoap.org/soap/envelope/' xmlns:SOAP-ENC='http://schemas.xmlsoap.org/soap/encoding/' \
-        xmlns:ns1='urn:ns1' xmlns='urn:default'>";
+    let soap = "<methodCall xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' \
+                xmlns:xsd='http://www.w3.org/2001/XMLSchema' \
+                xmlns:SOAP-ENV='http://schemas.xmlsoap.org/soap/envelope/' \
+                xmlns:SOAP-ENC='http://schemas.xmlsoap.org/soap/encoding/' xmlns:ns1='urn:ns1' \
+                xmlns='urn:default'>";
     for document in [
         document(&array(&nil.repeat(1_000))),
         document(&nested),
         document(&nil).replace("<methodCall>", soap),
         document(&nil).replace("<methodCall>", &format!("<methodCall {EX}>")),
         // Text, comments and attribute values are no declarations.
-        document(&array(&format!("<value a='{0}' xmlns:b=\"{0}\"/>", "http://xmlns.a/".repeat(20)))),
+        document(&array(&format!(
+            "<value a='{0}' xmlns:b=\"{0}\"/>",
+            "http://xmlns.a/".repeat(20)
+        ))),
         document(&array(&format!(
             " <!-- {0} --> <value/><![CDATA[]]><!-- {0} --><?p {0} ?>",
             "xmlns ".repeat(20)
@@ -83,22 +90,30 @@ fn decoding_stops_at_the_deadline() {
         (for_xml_rs(&document(&format!("<value>{}</value>", "&lt;".repeat(2 * many)))), 8 << 10),
         (format!("<!--{}-->{}", "x".repeat(8 * many), document("<value/>")), 8 << 10),
         (format!("<?p {}?>{}", "x".repeat(8 * many), document("<value/>")), 8 << 10),
-        (format!("<!DOCTYPE m [<!--{}-->]>{}", "x".repeat(8 * many), document("<value/>")), 8 << 10),
+        (
+            format!("<!DOCTYPE m [<!--{}-->]>{}", "x".repeat(8 * many), document("<value/>")),
+            8 << 10,
+        ),
         (document(&array(&format!("<value a='{}'/>", " ".repeat(4_000)).repeat(200))), 8 << 10),
     ] {
         let counted = Counted::new(usize::MAX).late_after(CHECKS);
         let stopped = Store::with(|store| {
-            decode_call_in(&document, &DecodeLimits::default(), store, &counted).map(|call| call.method.len())
+            decode_call_in(&document, &DecodeLimits::default(), store, &counted)
+                .map(|call| call.method.len())
         });
         let shown = &document[..100];
         assert_eq!(stopped.map_err(|fault| fault.code), Err(code::DEADLINE), "{shown}");
         assert_eq!(counted.checks(), CHECKS + 1, "no work follows: {shown}");
         let counted = Counted::new(usize::MAX);
         let _ = Store::with(|store| {
-            decode_call_in(&document, &DecodeLimits::default(), store, &counted).map(|call| call.method.len())
+            decode_call_in(&document, &DecodeLimits::default(), store, &counted)
+                .map(|call| call.method.len())
         });
         let checks_min = document.len() / bytes_each;
-        assert!((checks_min.saturating_sub(2)..=checks_min + 2).contains(&counted.checks()), "{shown}");
+        assert!(
+            (checks_min.saturating_sub(2)..=checks_min + 2).contains(&counted.checks()),
+            "{shown}"
+        );
     }
 }
 
@@ -111,7 +126,8 @@ fn small_documents_read_no_clock() {
         for_xml_rs(&document("<value/>")),
     ] {
         let _ = Store::with(|store| {
-            decode_call_in(&document, &DecodeLimits::default(), store, &counted).map(|call| call.method.len())
+            decode_call_in(&document, &DecodeLimits::default(), store, &counted)
+                .map(|call| call.method.len())
         });
         assert_eq!(counted.checks(), 0);
     }
@@ -136,7 +152,8 @@ fn conversion_stops_at_the_deadline() {
         for checks_max in [1, checks_each_pass + 1] {
             let late = Counted::new(usize::MAX).late_after(checks_max);
             let stopped = Store::with(|store| {
-                decode_call_in(document, &DecodeLimits::default(), store, &late).map(|call| call.method.len())
+                decode_call_in(document, &DecodeLimits::default(), store, &late)
+                    .map(|call| call.method.len())
             });
             assert_eq!(stopped.map_err(|fault| fault.code), Err(code::DEADLINE), "{encoding}");
             assert_eq!(late.checks(), checks_max + 1);
@@ -164,7 +181,8 @@ fn decoding_stops_when_memory_runs_out() {
         (members(|n| n % 100), false),
     ] {
         let document = document(&inside);
-        let latin1 = document.replace("<methodCall>", "<?xml version='1.0' encoding='latin1'?><methodCall>");
+        let latin1 =
+            document.replace("<methodCall>", "<?xml version='1.0' encoding='latin1'?><methodCall>");
         let latin1: Vec<u8> = latin1.replace("text", "\u{e9}").chars().map(|c| c as u8).collect();
         for bytes in [document.clone().into_bytes(), for_xml_rs(&document).into_bytes(), latin1] {
             let decode = |counted: &Counted| {

@@ -28,7 +28,8 @@ pub(super) struct Search {
 /// What the bytes so far end in.
 #[derive(Clone, Copy, Default)]
 enum Place {
-    /// Before the root, outside of all markup. What else than markup stands here, the parser refuses.
+    /// Before the root, outside of all markup. What else than markup stands here, the parser
+    /// refuses.
     #[default]
     Prolog,
     /// `<`.
@@ -79,10 +80,12 @@ impl Refusal {
     pub(super) const fn message(self) -> &'static str {
         match self {
             Self::Entity => {
-                "a DOCTYPE that declares entities is not accepted, nor one with a percent sign that would use one"
+                "a DOCTYPE that declares entities is not accepted, nor one with a percent sign \
+                 that would use one"
             }
             Self::Malformed => {
-                "this DOCTYPE is not well-formed: between '[' and ']' belong declarations, comments and processing instructions"
+                "this DOCTYPE is not well-formed: between '[' and ']' belong declarations, \
+                 comments and processing instructions"
             }
         }
     }
@@ -108,14 +111,20 @@ impl Search {
             (Place::Comment(0..2), _) => Place::Comment(0),
             (Place::Comment(_), b'>') | (Place::Instruction(true), b'>') => self.outside(),
             (Place::Instruction(_), _) => Place::Instruction(byte == b'?'),
-            (Place::Opened | Place::Exclaimed | Place::Dashed | Place::Comment(_), _) => self.unknown()?,
+            (Place::Opened | Place::Exclaimed | Place::Dashed | Place::Comment(_), _) => {
+                self.unknown()?
+            }
             (Place::Doctype | Place::Subset | Place::SubsetEnd, _) => self.doctype(byte)?,
             (Place::DoctypeLiteral(quote), _) if quote == byte => Place::Doctype,
             (Place::ElementOrEntity, b'L') => Place::Declaration,
-            (Place::ElementOrEntity, b'N') | (Place::Declaration, b'%') => return Err(Refusal::Entity),
+            (Place::ElementOrEntity, b'N') | (Place::Declaration, b'%') => {
+                return Err(Refusal::Entity);
+            }
             (Place::Declaration, b'"' | b'\'') => Place::Literal(byte),
             (Place::Declaration, b'>') => Place::Subset,
-            (Place::ElementOrEntity, _) | (Place::Declaration, b'<') => return Err(Refusal::Malformed),
+            (Place::ElementOrEntity, _) | (Place::Declaration, b'<') => {
+                return Err(Refusal::Malformed);
+            }
             (Place::Literal(quote), _) if quote == byte => Place::Declaration,
             (
                 place @ (Place::Prolog
@@ -144,7 +153,9 @@ impl Search {
             (Place::Subset, b']') => Place::SubsetEnd,
             (Place::Subset, b'%') => return Err(Refusal::Entity),
             (place @ (Place::Subset | Place::SubsetEnd), b' ' | b'\t' | b'\r' | b'\n') => place,
-            (Place::Subset | Place::SubsetEnd, _) | (Place::Doctype, b'<') => return Err(Refusal::Malformed),
+            (Place::Subset | Place::SubsetEnd, _) | (Place::Doctype, b'<') => {
+                return Err(Refusal::Malformed);
+            }
             (place, _) => place,
         })
     }
@@ -154,7 +165,8 @@ impl Search {
         if self.in_subset { Place::Subset } else { Place::Prolog }
     }
 
-    /// Behind markup that is none: outside of a DOCTYPE the parser has words for that, and does not go on.
+    /// Behind markup that is none: outside of a DOCTYPE the parser has words for that, and does not
+    /// go on.
     const fn unknown(&self) -> Result<Place, Refusal> {
         if self.in_subset { Err(Refusal::Malformed) } else { Ok(Place::Prolog) }
     }
@@ -177,7 +189,9 @@ mod tests {
     fn expands(document: &str) -> bool {
         let config = ParserConfig::new().coalesce_characters(false);
         let events = config.create_reader(document.as_bytes()).into_iter();
-        events.map_while(Result::ok).any(|event| matches!(event, XmlEvent::Characters(text) if text == "x"))
+        events
+            .map_while(Result::ok)
+            .any(|event| matches!(event, XmlEvent::Characters(text) if text == "x"))
     }
 
     const ROOT: &str = "<a>&e;</a>";
@@ -321,7 +335,8 @@ mod tests {
             after in text_without(&["?>"]),
         ) {
             let subset = declarations.concat();
-            let document = format!("<!--{before}--><!DOCTYPE a [{subset}]\n><?p {after}?><a b='%p;'>x</a>");
+            let document = format!("<!--{before}--><!DOCTYPE a [{subset}]\n><?p {after}?>\
+                                    <a b='%p;'>x</a>");
             prop_assert_eq!(search(&document), Ok(()), "{}", document);
             prop_assert!(expands(&document), "{}", document);
         }

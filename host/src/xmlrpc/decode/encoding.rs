@@ -25,7 +25,8 @@ const UTF_32_BOMS: [&[u8]; 2] = [b"\xFF\xFE\0\0", b"\0\0\xFE\xFF"];
 /// # Examples
 /// ```
 /// use hotcall::xmlrpc::{DecodeLimits, Document, Value, decode_response};
-/// let bytes = b"<methodResponse><params><param><value>\x80 5</value></param></params></methodResponse>";
+/// let bytes =
+///     b"<methodResponse><params><param><value>\x80 5</value></param></params></methodResponse>";
 /// let document = Document::from(bytes).with_content_type("text/xml; charset=windows-1252");
 /// assert_eq!(decode_response(document, &DecodeLimits::default()), Ok(Ok(Value::from("€ 5"))));
 /// ```
@@ -52,7 +53,8 @@ impl<'a> Document<'a> {
         self.bytes.len()
     }
 
-    /// The document in UTF-8, without byte order mark. What already is UTF-8 is neither copied nor checked.
+    /// The document in UTF-8, without byte order mark. What already is UTF-8 is neither copied nor
+    /// checked.
     ///
     /// # Errors
     /// The encoding is unknown, the bytes are not valid in it, or there is no memory for the copy.
@@ -103,7 +105,8 @@ fn is_utf_16(name: &str) -> bool {
     ["utf-16", "utf16"].iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The encoding that the prolog declares. White space within the quotation marks is no part of any name.
+/// The encoding that the prolog declares. White space within the quotation marks is no part of any
+/// name.
 fn declared(bytes: &[u8]) -> Result<Charset, DecodeError> {
     let Some(name) = prolog(bytes).and_then(|prolog| pseudo_attribute(prolog, b"encoding")) else {
         return Ok(Charset::UTF_8);
@@ -130,14 +133,16 @@ fn prolog(bytes: &[u8]) -> Option<&[u8]> {
 /// The value of ` name = "value"`. The name counts in capitals too: Frontier writes it so.
 fn pseudo_attribute<'a>(prolog: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let at = prolog.windows(name.len()).position(|part| part.eq_ignore_ascii_case(name))?;
-    let rest = prolog.get(at + name.len()..)?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+    let rest =
+        prolog.get(at + name.len()..)?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
     let (quote, rest) = rest.split_first().filter(|(quote, _)| matches!(quote, b'"' | b'\''))?;
     rest.get(..rest.iter().position(|byte| byte == quote)?)
 }
 
 /// The `charset` of a `Content-Type`, when it says one (RFC 9110, section 8.3.1).
 fn charset(content_type: &str) -> Option<&str> {
-    let mut parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let mut parameters =
+        content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
     let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
     let name = value.trim().trim_matches(['"', '\'']).trim();
     (!name.is_empty()).then_some(name)
@@ -149,7 +154,8 @@ fn unsupported(name: &str) -> DecodeError {
 }
 
 fn not_utf_16(name: &str) -> DecodeError {
-    let message = format!("line 1, column 1: Declared encoding {}, but the prolog is not in it", shown(name));
+    let message =
+        format!("line 1, column 1: Declared encoding {}, but the prolog is not in it", shown(name));
     DecodeError { code: code::UNSUPPORTED_ENCODING, message }
 }
 
@@ -158,8 +164,9 @@ fn not_utf_16(name: &str) -> DecodeError {
 fn not_of_it(before: &str) -> DecodeError {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
-    let message =
-        format!("line {line}, column {column}: the bytes after here are not of the document's encoding");
+    let message = format!(
+        "line {line}, column {column}: the bytes after here are not of the document's encoding"
+    );
     DecodeError { code: code::INVALID_CHARACTER, message }
 }
 
@@ -208,8 +215,11 @@ mod tests {
     #[test]
     fn who_is_believed_has_an_order() {
         let read = |bytes: &[u8], content_type: &str| {
-            let text = Document::from(bytes).with_content_type(content_type).to_utf8(&Meter::new(&Unlimited));
-            text.map(|text| String::from_utf8(text.into_owned()).unwrap()).map_err(|error| error.code)
+            let text = Document::from(bytes)
+                .with_content_type(content_type)
+                .to_utf8(&Meter::new(&Unlimited));
+            text.map(|text| String::from_utf8(text.into_owned()).unwrap())
+                .map_err(|error| error.code)
         };
         let latin1 = b"<?xml version='1.0' encoding='iso-8859-1'?><a>\xE9</a>";
         assert!(read(latin1, "text/xml").unwrap().ends_with("<a>é</a>"));
@@ -218,8 +228,13 @@ mod tests {
         assert_eq!(read(both, ""), Err(code::UNSUPPORTED_ENCODING));
         let blanks = b"<?xml version='1.0' encoding=' iso-8859-1\n'?><a>\xE9</a>";
         assert!(read(blanks, "").unwrap().ends_with("<a>é</a>"));
-        assert!(read(blanks, "text/xml; charset=\" windows-1252 \"").unwrap().ends_with("<a>é</a>"));
-        assert_eq!(read(b"<?xml version='1.0' encoding=' '?><a/>", ""), Err(code::UNSUPPORTED_ENCODING));
+        assert!(
+            read(blanks, "text/xml; charset=\" windows-1252 \"").unwrap().ends_with("<a>é</a>")
+        );
+        assert_eq!(
+            read(b"<?xml version='1.0' encoding=' '?><a/>", ""),
+            Err(code::UNSUPPORTED_ENCODING)
+        );
         let marked = b"\xEF\xBB\xBF<?xml version='1.0' encoding='latin1'?><a>\xC3\xA9</a>";
         assert!(read(marked, "text/xml; charset=iso-8859-15").unwrap().ends_with("<a>é</a>"));
         assert_eq!(read(b"<\0a\0/\0>\0", "text/xml; charset=utf-16").as_deref(), Ok("<a/>"));

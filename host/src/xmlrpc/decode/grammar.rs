@@ -80,14 +80,16 @@ fn params(decoder: &mut Decoder<'_>) -> Result<Vec<Value>, DecodeError> {
 }
 
 fn fault(decoder: &Decoder<'_>, value: &Value) -> Result<Fault, DecodeError> {
-    fault_of(value).ok_or_else(|| decoder.invalid("<fault> has no faultCode that is a number of 32 bits"))
+    fault_of(value)
+        .ok_or_else(|| decoder.invalid("<fault> has no faultCode that is a number of 32 bits"))
 }
 
 fn root(decoder: &mut Decoder<'_>, expected: &str) -> Result<(), DecodeError> {
     match decoder.reader.tag("the document")? {
         Event::Open(name) if name == expected => Ok(()),
         Event::Open(name) => {
-            Err(decoder.invalid(format!("the document is a <{}>, not a <{expected}>", shown(&name))))
+            Err(decoder
+                .invalid(format!("the document is a <{}>, not a <{expected}>", shown(&name))))
         }
         _ => Err(decoder.invalid(format!("the document has no <{expected}>"))),
     }

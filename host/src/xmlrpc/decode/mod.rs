@@ -35,4 +35,6 @@ pub(crate) use fault::fault_of;
 pub use limits::DecodeLimits;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use ways::{call_both_ways, response_both_ways};
-pub use ways::{decode_call, decode_call_in, decode_call_quickly, decode_response, decode_response_in};
+pub use ways::{
+    decode_call, decode_call_in, decode_call_quickly, decode_response, decode_response_in,
+};

@@ -62,7 +62,9 @@ impl Namespaces {
 /// other markup as an event of its own, and ends comments and CDATA sections at the same bytes.
 fn without_comments(markup: &[u8]) -> &[u8] {
     let mut rest = markup.trim_ascii_start();
-    while let Some(after) = behind(rest, b"<!--", b"-->").or_else(|| behind(rest, b"<![CDATA[", b"]]>")) {
+    while let Some(after) =
+        behind(rest, b"<!--", b"-->").or_else(|| behind(rest, b"<![CDATA[", b"]]>"))
+    {
         rest = after.trim_ascii_start();
     }
     rest
@@ -124,12 +126,15 @@ mod tests {
         assert!(!namespaces.open(tag(DECLARATIONS_BYTES_MAX / 2).as_bytes()));
         namespaces.close();
         // Comments and attribute values do not count, whatever they are about.
-        let mentions = format!("<value a='{0}' b=\"'{0}\"{1}>", "xmlns ".repeat(2_000), &tag(100)[6..]);
+        let mentions =
+            format!("<value a='{0}' b=\"'{0}\"{1}>", "xmlns ".repeat(2_000), &tag(100)[6..]);
         assert!(namespaces.open(mentions.as_bytes()));
         namespaces.close();
-        for comments in
-            ["<!-- -->".repeat(10_000), "<!--xmlns-->\n<![CDATA[]]>".repeat(100), "<!--->-->".into()]
-        {
+        for comments in [
+            "<!-- -->".repeat(10_000),
+            "<!--xmlns-->\n<![CDATA[]]>".repeat(100),
+            "<!--->-->".into(),
+        ] {
             assert!(namespaces.open(format!("{comments}{}", tag(100)).as_bytes()), "{comments}");
             namespaces.close();
         }

@@ -8,17 +8,19 @@ use super::limits::DecodeLimits;
 /// How far the parser reads past what it judges: it must see `]]>` and `-->` to know them.
 const LOOKAHEAD_BYTES: usize = 2;
 
-/// In words, the limit that was passed at the end of what was `read`, which begins with no part of a DOCTYPE, unless
-/// it ends in that.
+/// In words, the limit that was passed at the end of what was `read`, which begins with no part of
+/// a DOCTYPE, unless it ends in that.
 pub(super) fn limit_passed(read: &[u8], limits: &DecodeLimits) -> String {
     let DecodeLimits { text_bytes_max, element_name_bytes_max: name_bytes_max, .. } = limits;
     match markup_at_end(read) {
         Some(markup) if markup.starts_with(b"<?") => format!(
-            "a processing instruction is longer than {text_bytes_max} bytes, or its name is longer than {name_bytes_max}"
+            "a processing instruction is longer than {text_bytes_max} bytes, or its name is longer \
+             than {name_bytes_max}"
         ),
         Some(markup) if is_doctype(markup) => {
             format!(
-                "a DOCTYPE is longer than {text_bytes_max} bytes, or a name in it is longer than {name_bytes_max}"
+                "a DOCTYPE is longer than {text_bytes_max} bytes, or a name in it is longer than \
+                 {name_bytes_max}"
             )
         }
         Some(tag) if !tag.starts_with(b"<!") => {
@@ -48,7 +50,8 @@ pub(super) fn attribute_too_long(
     if name_bytes > name_max {
         return Some(format!("the name of an attribute is longer than {name_max} bytes"));
     }
-    (value_bytes > value_max).then(|| format!("the value of an attribute is longer than {value_max} bytes"))
+    (value_bytes > value_max)
+        .then(|| format!("the value of an attribute is longer than {value_max} bytes"))
 }
 
 /// The tag or other markup that what was read ends in, from its `<` on; `None` when that is text.

@@ -44,7 +44,8 @@ const PROLOG_BYTES_MAX: usize = 256;
 
 /// One XML event, reduced to what XML-RPC needs: attributes carry nothing.
 pub(super) enum Event {
-    /// A start tag, with the element's name. It has a prefix only if that stands for a namespace that is not known here.
+    /// A start tag, with the element's name. It has a prefix only if that stands for a namespace
+    /// that is not known here.
     Open(String),
     /// An end tag: XML makes sure that it ends the element opened last.
     Close,
@@ -119,7 +120,8 @@ impl<'a> Reader<'a> {
                     let markup = self.document.get(before..self.after_event).unwrap_or_default();
                     if !self.namespaces.open(markup) {
                         let what = format!(
-                            "more than {DECLARATIONS_MAX} namespace declarations are in force here, or more than {DECLARATIONS_BYTES_MAX} bytes of them"
+                            "more than {DECLARATIONS_MAX} namespace declarations are in force \
+                             here, or more than {DECLARATIONS_BYTES_MAX} bytes of them"
                         );
                         return Err(self.error(code::INVALID_REQUEST, what));
                     }
@@ -133,10 +135,14 @@ impl<'a> Reader<'a> {
                     self.namespaces.close();
                     return Ok(Event::Close);
                 }
-                Ok(XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text)) => {
+                Ok(
+                    XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text),
+                ) => {
                     // xml-rs lets a few more bytes through.
                     if text.len() > self.limits.text_bytes_max {
-                        return Err(self.error(code::INVALID_REQUEST, passed::text_too_long(&self.limits)));
+                        return Err(
+                            self.error(code::INVALID_REQUEST, passed::text_too_long(&self.limits))
+                        );
                     }
                     self.has_text = true;
                     return Ok(Event::Text(text));
@@ -149,7 +155,11 @@ impl<'a> Reader<'a> {
                 }
                 Ok(XmlEvent::StartDocument { .. }) => {
                     // The event may come with the start of a comment, which belongs to the comment.
-                    if self.document.get(..self.after_event).is_some_and(|read| read.ends_with(b"<!--")) {
+                    if self
+                        .document
+                        .get(..self.after_event)
+                        .is_some_and(|read| read.ends_with(b"<!--"))
+                    {
                         self.after_event -= "<!--".len();
                     }
                 }
@@ -188,10 +198,11 @@ impl<'a> Reader<'a> {
         self.prefix_undeclared
     }
 
-    /// A document that differs from this one in a declaration of `ex`, when that is what this one lacked.
+    /// A document that differs from this one in a declaration of `ex`, when that is what this one
+    /// lacked.
     ///
-    /// The prefix is that of Apache's extensions (`<ex:nil/>`, `<ex:i8>`); parsers without namespaces, and so the
-    /// clients written against them, never asked for the declaration.
+    /// The prefix is that of Apache's extensions (`<ex:nil/>`, `<ex:i8>`); parsers without
+    /// namespaces, and so the clients written against them, never asked for the declaration.
     pub(super) fn with_prefix_declared(&self, document: &[u8]) -> Option<Vec<u8>> {
         let bytes_after_root_tag =
             self.events.source().bytes_after_root_tag.filter(|_| self.prefix_undeclared)?;
@@ -224,9 +235,10 @@ impl<'a> Reader<'a> {
                     reason.starts_with("Element ex:") && reason.ends_with("prefix is unbound");
                 self.error_at(error.position(), syntax_code(reason), cut(reason, REASON_CHARS_MAX))
             }
-            ErrorKind::Utf8(_) | ErrorKind::Io(_) => {
-                self.error(code::INVALID_CHARACTER, "the bytes after here are not of the document's encoding")
-            }
+            ErrorKind::Utf8(_) | ErrorKind::Io(_) => self.error(
+                code::INVALID_CHARACTER,
+                "the bytes after here are not of the document's encoding",
+            ),
             _ => self.error(code::NOT_WELL_FORMED, "the document ends too early"),
         }
     }
@@ -248,7 +260,11 @@ impl<'a> Reader<'a> {
 }
 
 /// What of a start tag passes its limit. xml-rs lets a byte more through than its limits say.
-fn too_long(name: &OwnedName, attributes: &[OwnedAttribute], limits: &DecodeLimits) -> Option<String> {
+fn too_long(
+    name: &OwnedName,
+    attributes: &[OwnedAttribute],
+    limits: &DecodeLimits,
+) -> Option<String> {
     if name_len(name) > limits.element_name_bytes_max {
         return Some(passed::element_name_too_long(limits));
     }
@@ -263,10 +279,13 @@ fn name_len(name: &OwnedName) -> usize {
     name.local_name.len() + name.prefix.as_ref().map_or(0, |prefix| prefix.len() + 1)
 }
 
-/// A name without prefix, if what the prefix stands for is known. A default namespace, which a few clients declare, says nothing.
+/// A name without prefix, if what the prefix stands for is known. A default namespace, which a few
+/// clients declare, says nothing.
 fn known_name(OwnedName { local_name, namespace, prefix }: OwnedName) -> String {
     match prefix {
-        Some(prefix) if namespace.as_deref() != Some(EX_NAMESPACE) => format!("{prefix}:{local_name}"),
+        Some(prefix) if namespace.as_deref() != Some(EX_NAMESPACE) => {
+            format!("{prefix}:{local_name}")
+        }
         _ => local_name,
     }
 }
@@ -286,9 +305,14 @@ fn cut(text: &str, chars_max: usize) -> String {
     shown
 }
 
-/// The code for a syntax error of xml-rs, which tells them apart by its words only; a test holds them fast.
+/// The code for a syntax error of xml-rs, which tells them apart by its words only; a test holds
+/// them fast.
 fn syntax_code(reason: &str) -> i32 {
-    if reason.starts_with("Invalid character") { code::INVALID_CHARACTER } else { code::NOT_WELL_FORMED }
+    if reason.starts_with("Invalid character") {
+        code::INVALID_CHARACTER
+    } else {
+        code::NOT_WELL_FORMED
+    }
 }
 
 /// Frontier writes `<?XML VERSION="1.0"?>`: such a prolog in small letters, and what follows it.
@@ -354,7 +378,11 @@ impl<'a> Guard<'a> {
         self.meter.check()?;
         let read = self.unchecked.get(..self.unchecked.len() - self.rest.len()).unwrap_or_default();
         // A text about namespaces reserves too much, until it has been read.
-        let each = if self.bytes_after_root_tag.is_none() { PROLOG_HELD_BYTES_EACH } else { HELD_BYTES_EACH };
+        let each = if self.bytes_after_root_tag.is_none() {
+            PROLOG_HELD_BYTES_EACH
+        } else {
+            HELD_BYTES_EACH
+        };
         let more = each * read.len() + DECLARATION_HELD_BYTES * namespaces::declarations(read);
         self.unchecked = self.rest;
         self.check_below = self.rest.len().saturating_sub(UNCHECKED_BYTES_MAX);

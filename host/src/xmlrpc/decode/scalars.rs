@@ -32,8 +32,8 @@ pub(super) fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\r', '\n'])
 }
 
-/// `<int>` and `<i4>` are 32 bits, but clients of languages with one type for whole numbers write larger ones too:
-/// npm's xmlrpc as `<int>`, Ruby's as `<i4>`.
+/// `<int>` and `<i4>` are 32 bits, but clients of languages with one type for whole numbers write
+/// larger ones too: npm's xmlrpc as `<int>`, Ruby's as `<i4>`.
 pub(super) fn int(text: &str) -> Result<Value, &'static str> {
     whole(text).map(int_or_long)
 }
@@ -77,8 +77,9 @@ pub(super) fn double(text: &str) -> Result<Value, &'static str> {
 
 /// A decimal number of any length, when a double can stand for it without becoming another number.
 ///
-/// Senders disagree on which number a double is. Java's `new BigDecimal(0.1)` writes all 55 digits of the double's exact value,
-/// `BigDecimal.valueOf(0.1)` the shortest decimal that reads as it, and so `0.1`: each means that double.
+/// Senders disagree on which number a double is. Java's `new BigDecimal(0.1)` writes all 55 digits
+/// of the double's exact value, `BigDecimal.valueOf(0.1)` the shortest decimal that reads as it,
+/// and so `0.1`: each means that double.
 fn big_decimal(text: &str) -> Result<Value, &'static str> {
     const EXPECTED: &str =
         "a decimal number that a double holds exactly, nor the shortest one that reads as a double";
@@ -94,11 +95,12 @@ fn big_decimal(text: &str) -> Result<Value, &'static str> {
 const DIGITS_MAX: usize = 767;
 /// Digits past the point in the exact value of a double: 2^-1074 is the last bit of the smallest.
 const FRACTION_DIGITS_MAX: usize = 1074;
-/// Of the first significant digit of a double, which is less than 1e309 and not less than 4e-324: a place for each digit to the left
-/// of the point, less one for each zero between the point and it.
+/// Of the first significant digit of a double, which is less than 1e309 and not less than 4e-324: a
+/// place for each digit to the left of the point, less one for each zero between the point and it.
 const PLACES: std::ops::RangeInclusive<i64> = -323..=309;
 
-/// A decimal number that a double may be: no zero at either end of its digits, so that equal numbers are equal here.
+/// A decimal number that a double may be: no zero at either end of its digits, so that equal
+/// numbers are equal here.
 #[derive(PartialEq, Eq)]
 struct Decimal {
     is_negative: bool,
@@ -108,18 +110,19 @@ struct Decimal {
 }
 
 impl Decimal {
-    /// Reads a number that was written with or without exponent, in time and memory of its length at most; `None` if it is none, or has
-    /// more digits or another size than any double.
+    /// Reads a number that was written with or without exponent, in time and memory of its length
+    /// at most; `None` if it is none, or has more digits or another size than any double.
     fn read(text: &str) -> Option<Self> {
         let is_negative = text.starts_with('-');
         let text = text.strip_prefix(['+', '-']).unwrap_or(text);
         let (number, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         let all = whole.bytes().chain(fraction.bytes());
-        let is_number = all.clone().all(|byte| byte.is_ascii_digit()) && whole.len() + fraction.len() > 0;
+        let is_number =
+            all.clone().all(|byte| byte.is_ascii_digit()) && whole.len() + fraction.len() > 0;
         let exponent_digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-        let is_exponent =
-            !exponent_digits.is_empty() && exponent_digits.bytes().all(|byte| byte.is_ascii_digit());
+        let is_exponent = !exponent_digits.is_empty()
+            && exponent_digits.bytes().all(|byte| byte.is_ascii_digit());
         if !is_number || !is_exponent {
             return None;
         }
@@ -134,7 +137,8 @@ impl Decimal {
             return None;
         }
         let places = i64::try_from(whole.len()).ok()?.checked_sub(i64::try_from(zeros).ok()?)?;
-        let places = places.checked_add(exponent.parse().ok()?).filter(|places| PLACES.contains(places))?;
+        let places =
+            places.checked_add(exponent.parse().ok()?).filter(|places| PLACES.contains(places))?;
         let digits = all.skip(zeros).take(digits).map(char::from).collect();
         Some(Self { is_negative, digits, places })
     }
@@ -146,8 +150,9 @@ impl Decimal {
     }
 }
 
-/// The text as [`parse_date_time`] has it: a fraction and an offset are kept, because a [`DateTime`](crate::xmlrpc::DateTime)
-/// holds both. Nothing is converted: without an offset, the clock that was read is the sender's business.
+/// The text as [`parse_date_time`] has it: a fraction and an offset are kept, because a
+/// [`DateTime`](crate::xmlrpc::DateTime) holds both. Nothing is converted: without an offset, the
+/// clock that was read is the sender's business.
 pub(super) fn date_time(text: &str) -> Result<Value, &'static str> {
     let date = parse_date_time(trim(text));
     date.map(Value::DateTime).ok_or("a date and time like 19980717T14:08:55")
@@ -155,7 +160,8 @@ pub(super) fn date_time(text: &str) -> Result<Value, &'static str> {
 
 /// Decodes base64. `None`: the text is something else.
 pub(super) fn base64(text: &str, meter: &Meter<'_>) -> Result<Option<Vec<u8>>, Stop> {
-    /// Padding and the unused bits of the last character carry nothing, and encoders differ in them.
+    /// Padding and the unused bits of the last character carry nothing, and encoders differ in
+    /// them.
     const ENGINE: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
         GeneralPurposeConfig::new()

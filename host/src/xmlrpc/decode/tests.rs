@@ -1,5 +1,7 @@
 //! Tables of documents: what real clients send, and what is refused and how.
 
+mod limits;
+
 use super::*;
 use crate::xmlrpc::{Fault, Value, code, parse_date_time};
 
@@ -10,7 +12,8 @@ fn read(document: impl AsRef<[u8]>) -> Result<Call, Fault> {
 /// Reads one value by way of a whole call.
 fn value(xml: &str) -> Result<Value, Fault> {
     let call = read(format!(
-        "<?xml version='1.0'?><methodCall><methodName>m</methodName><params><param>{xml}</param></params></methodCall>"
+        "<?xml version='1.0'?><methodCall><methodName>m</methodName>\
+         <params><param>{xml}</param></params></methodCall>"
     ))?;
     assert_eq!(call.params.len(), 1, "{xml}");
     Ok(call.params.into_iter().next().unwrap())
@@ -64,7 +67,10 @@ fn scalars_are_read_as_clients_write_them() {
         ("<value>a<![CDATA[b]]>c<!-- d -->e<?f?>g</value>", Value::from("abceg")),
         ("<value>&lt;&#60;&#x3C;&amp;&apos;&quot;&gt;&#13;</value>", Value::from("<<<&'\">\r")),
         ("<value>a\r\nb\rc</value>", Value::from("a\nb\nc")),
-        ("<value><dateTime.iso8601>19980717T14:08:55</dateTime.iso8601></value>", date("19980717T14:08:55")),
+        (
+            "<value><dateTime.iso8601>19980717T14:08:55</dateTime.iso8601></value>",
+            date("19980717T14:08:55"),
+        ),
         (
             "<value><dateTime.iso8601> 1998-07-17T14:08:55.5Z\n</dateTime.iso8601></value>",
             date("19980717T14:08:55.5Z"),
@@ -87,7 +93,8 @@ fn scalars_are_read_as_clients_write_them() {
     assert!(number.is_nan());
 }
 
-/// More digits than any double has, and places that the digits' count makes up for, cost no more than reading them.
+/// More digits than any double has, and places that the digits' count makes up for, cost no more
+/// than reading them.
 #[test]
 fn decimals_of_any_length_are_read_or_refused() {
     let zeros = "0".repeat(200_000);
@@ -113,15 +120,16 @@ fn containers_are_read_as_clients_write_them() {
         ("<value><array/></value>", Value::Array(vec![])),
         ("<value><array><data/></array></value>", Value::Array(vec![])),
         (
-            "<value>\n<array>\n<data>\n<value>a</value> <!-- c -->\n<value><array><data><value/></data></array></value>\
-             </data>\r\n</array>\n</value>",
+            "<value>\n<array>\n<data>\n<value>a</value> <!-- c -->\n\
+             <value><array><data><value/></data></array></value></data>\r\n</array>\n</value>",
             Value::Array(vec![Value::from("a"), Value::Array(vec![Value::from("")])]),
         ),
         ("<value><struct/></value>", Value::Struct(vec![])),
         ("<value><struct> \n </struct>\n</value>", Value::Struct(vec![])),
         (
             "<value><struct><member><value><i4>1</i4></value><name>b</name></member>\n\
-             <member><name> a </name><value>2</value></member><member><name/><value/></member></struct></value>",
+             <member><name> a </name><value>2</value></member><member><name/><value/></member>\
+             </struct></value>",
             Value::Struct(vec![
                 member("b", Value::Int(1)),
                 member(" a ", Value::from("2")),
@@ -129,8 +137,9 @@ fn containers_are_read_as_clients_write_them() {
             ]),
         ),
         (
-            "<value><struct><member><name>a</name><value>1</value></member><member><name>b</name><value>2</value>\
-             </member><member><name>a</name><value>3</value></member></struct></value>",
+            "<value><struct><member><name>a</name><value>1</value></member>\
+             <member><name>b</name><value>2</value></member>\
+             <member><name>a</name><value>3</value></member></struct></value>",
             Value::Struct(vec![member("a", Value::from("3")), member("b", Value::from("2"))]),
         ),
     ] {
@@ -142,7 +151,8 @@ fn containers_are_read_as_clients_write_them() {
 fn the_prefix_of_extensions_needs_no_declaration() {
     for root in ["<methodCall>", "<methodCall a='>' >", "\n<?XML VERSION='1.0'?>\n<methodCall\n>"] {
         let document = format!(
-            "{root}<methodName>m</methodName><params><param><value><ex:nil/></value></param></params></methodCall>"
+            "{root}<methodName>m</methodName><params><param><value><ex:nil/></value></param>\
+             </params></methodCall>"
         );
         assert_eq!(read(&document).map(|call| call.params), Ok(vec![Value::Nil]), "{document}");
     }
@@ -152,9 +162,11 @@ fn the_prefix_of_extensions_needs_no_declaration() {
 
 #[test]
 fn many_members_with_one_name_are_one_member() {
-    let member_xml = |n: usize| format!("<member><name>{}</name><value>{n}</value></member>", n % 50);
+    let member_xml =
+        |n: usize| format!("<member><name>{}</name><value>{n}</value></member>", n % 50);
     let xml: String = (0..1_000).map(member_xml).collect();
-    let Ok(Value::Struct(members)) = value(&format!("<value><struct>{xml}</struct></value>")) else {
+    let Ok(Value::Struct(members)) = value(&format!("<value><struct>{xml}</struct></value>"))
+    else {
         panic!("not a struct")
     };
     let expected: Vec<_> =
@@ -164,8 +176,8 @@ fn many_members_with_one_name_are_one_member() {
 
 #[test]
 fn calls_are_read_however_they_are_wrapped() {
-    let plain =
-        "<methodCall><methodName>m</methodName><params><param><value>é</value></param></params></methodCall>";
+    let plain = "<methodCall><methodName>m</methodName>\
+                 <params><param><value>é</value></param></params></methodCall>";
     let call = Call { method: "m".into(), params: vec![Value::from("é")] };
     let none = Call { method: "m".into(), params: vec![] };
     let latin1: Vec<u8> = plain.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
@@ -175,7 +187,12 @@ fn calls_are_read_however_they_are_wrapped() {
     let text = |xml: &str| xml.as_bytes().to_vec();
     for (document, expected) in [
         (text(plain), &call),
-        (text(&format!("<?xml version=\"1.0\" encoding=\"utf-8\" standalone='yes'?>\n{plain}\n\n")), &call),
+        (
+            text(&format!(
+                "<?xml version=\"1.0\" encoding=\"utf-8\" standalone='yes'?>\n{plain}\n\n"
+            )),
+            &call,
+        ),
         (text(&format!("\r\n <?xml version='1.0'?>{plain}")), &call),
         (text(&format!("\u{FEFF}<?xml version='1.0' encoding='UTF-8'?>{plain}")), &call),
         (text(&format!("\u{FEFF}\n{plain}")), &call),
@@ -193,17 +210,32 @@ fn calls_are_read_however_they_are_wrapped() {
         (text("<methodCall><methodName>m</methodName><params/></methodCall>"), &none),
         (
             text(
-                "<methodCall><params><param><value>é</value></param></params><methodName>m</methodName></methodCall>",
+                "<methodCall><params><param><value>é</value></param></params>\
+                 <methodName>m</methodName></methodCall>",
             ),
             &call,
         ),
         ([b"<?xml version='1.0' encoding='iso-8859-1'?>", latin1.as_slice()].concat(), &call),
         ([b"<?XML VERSION='1.0' ENCODING='ISO-8859-1'?>", latin1.as_slice()].concat(), &call),
-        (text(&format!("<?xml version='1.0' encoding='US-ASCII'?>{}", plain.replace('é', "&#233;"))), &call),
-        (utf16(&format!("<?xml version='1.0' encoding='UTF-16'?>{plain}"), u16::to_be_bytes), &call),
+        (
+            text(&format!(
+                "<?xml version='1.0' encoding='US-ASCII'?>{}",
+                plain.replace('é', "&#233;")
+            )),
+            &call,
+        ),
+        (
+            utf16(&format!("<?xml version='1.0' encoding='UTF-16'?>{plain}"), u16::to_be_bytes),
+            &call,
+        ),
         (utf16(plain, u16::to_le_bytes), &call),
     ] {
-        assert_eq!(read(&document).as_ref(), Ok(expected), "{}", String::from_utf8_lossy(&document));
+        assert_eq!(
+            read(&document).as_ref(),
+            Ok(expected),
+            "{}",
+            String::from_utf8_lossy(&document)
+        );
     }
 }
 
@@ -226,9 +258,21 @@ fn assert_refused(document: &[u8], code: i32, message: &str) {
 #[test]
 fn what_is_no_xml_is_refused_with_its_code_and_place() {
     for (document, code, message) in [
-        (String::new(), -32700, "line 1, column 1: Unexpected end of stream: no root element found"),
-        ("  \n".into(), -32700, "line 2, column 1: Unexpected end of stream: no root element found"),
-        ("hello".into(), -32700, "line 1, column 1: Unexpected characters outside the root element: h"),
+        (
+            String::new(),
+            -32700,
+            "line 1, column 1: Unexpected end of stream: no root element found",
+        ),
+        (
+            "  \n".into(),
+            -32700,
+            "line 2, column 1: Unexpected end of stream: no root element found",
+        ),
+        (
+            "hello".into(),
+            -32700,
+            "line 1, column 1: Unexpected characters outside the root element: h",
+        ),
         ("<methodCall>".into(), -32700, "still inside the root element"),
         (call("<params>"), -32700, "Unexpected closing tag"),
         (
@@ -238,7 +282,11 @@ fn what_is_no_xml_is_refused_with_its_code_and_place() {
         ),
         (format!("{}<more/>", call("")), -32700, "Unexpected token: <"),
         (param("<value>&unknown;</value>"), -32700, "Unexpected entity: unknown"),
-        ("<?xml version='1.0' encoding='EBCDIC'?><a/>".into(), -32701, "Unsupported encoding: EBCDIC"),
+        (
+            "<?xml version='1.0' encoding='EBCDIC'?><a/>".into(),
+            -32701,
+            "Unsupported encoding: EBCDIC",
+        ),
         (
             "<?xml version='1.0' encoding='ISO-2022-KR'?><a/>".into(),
             -32701,
@@ -258,7 +306,10 @@ fn what_is_no_xml_is_refused_with_its_code_and_place() {
 #[test]
 fn xml_that_is_no_call_is_refused_with_its_place() {
     for (document, message) in [
-        ("<html><p>hi</p></html>".into(), "line 1, column 6: the document is a <html>, not a <methodCall>"),
+        (
+            "<html><p>hi</p></html>".into(),
+            "line 1, column 6: the document is a <html>, not a <methodCall>",
+        ),
         ("<methodCall/>".into(), "<methodCall> has no <methodName>"),
         ("<methodCall><methodName/></methodCall>".into(), "<methodName> is empty"),
         (call("<methodName>n</methodName>"), "<methodName> does not belong in <methodCall> here"),
@@ -266,6 +317,19 @@ fn xml_that_is_no_call_is_refused_with_its_place() {
         (call("<params><value/></params>"), "<value> does not belong in <params> here"),
         (call("<params>\n  <param/></params>"), "line 2, column 3: <param> holds no <value>"),
         (param("<value/><value/>"), "<value> does not belong in <param> here"),
+        (
+            format!("<!DOCTYPE a [<!ENTITY b \"c\">]>{}", call("")),
+            "a DOCTYPE that declares entities is not accepted",
+        ),
+        (format!("<!DOCTYPE a SYSTEM 'b' [%c;]>{}", call("")), "a DOCTYPE that declares entities"),
+    ] {
+        assert_refused(document.as_bytes(), code::INVALID_REQUEST, message);
+    }
+}
+
+#[test]
+fn xml_that_is_no_value_is_refused() {
+    for (document, message) in [
         (param("<value>a<int>1</int></value>"), "<value> holds both text and an element"),
         (param("<value><int>1</int>a</value>"), "<value> holds the text \"a\""),
         (param("<value><int>1</int><int>1</int></value>"), "<int> does not belong in <value> here"),
@@ -281,9 +345,15 @@ fn xml_that_is_no_call_is_refused_with_its_place() {
         ),
         (param("<value><bigdecimal>1e400</bigdecimal></value>"), "a double holds exactly"),
         (param("<value><bigdecimal>.</bigdecimal></value>"), "a double holds exactly"),
-        (param("<value><biginteger>9223372036854775808</biginteger></value>"), "whole number of 64 bits"),
+        (
+            param("<value><biginteger>9223372036854775808</biginteger></value>"),
+            "whole number of 64 bits",
+        ),
         (param("<value><money>1</money></value>"), "<money> is not a type of XML-RPC"),
-        (param("<value><int>five</int></value>"), "<int> holds \"five\", which is not a whole number"),
+        (
+            param("<value><int>five</int></value>"),
+            "<int> holds \"five\", which is not a whole number",
+        ),
         (param("<value><int>9223372036854775808</int></value>"), "whole number of 64 bits"),
         (param("<value><int/></value>"), "<int> holds \"\""),
         (param("<value><i4>9223372036854775808</i4></value>"), "whole number of 64 bits"),
@@ -294,20 +364,30 @@ fn xml_that_is_no_call_is_refused_with_its_place() {
         (param("<value><base64>a*b</base64></value>"), "not base64"),
         (param("<value><dateTime.iso8601>now</dateTime.iso8601></value>"), "not a date and time"),
         (param("<value><nil>0</nil></value>"), "<nil> holds the text \"0\""),
-        (param("<value><array><value/></array></value>"), "<value> does not belong in <array> here"),
-        (param("<value><array><data><int/></data></array></value>"), "<int> does not belong in <data>"),
-        (param("<value><array><data/><data/></array></value>"), "<data> does not belong in <array> here"),
-        (param("<value><struct><member/></struct></value>"), "<member> has no <name>"),
-        (param("<value><struct><member><name>a</name></member></struct></value>"), "<member> has no <value>"),
         (
-            param("<value><struct><member><name>a</name><name>b</name><value/></member></struct></value>"),
+            param("<value><array><value/></array></value>"),
+            "<value> does not belong in <array> here",
+        ),
+        (
+            param("<value><array><data><int/></data></array></value>"),
+            "<int> does not belong in <data>",
+        ),
+        (
+            param("<value><array><data/><data/></array></value>"),
+            "<data> does not belong in <array> here",
+        ),
+        (param("<value><struct><member/></struct></value>"), "<member> has no <name>"),
+        (
+            param("<value><struct><member><name>a</name></member></struct></value>"),
+            "<member> has no <value>",
+        ),
+        (
+            param(
+                "<value><struct><member><name>a</name><name>b</name><value/></member></struct>\
+                 </value>",
+            ),
             "<name> does not belong in <member> here",
         ),
-        (
-            format!("<!DOCTYPE a [<!ENTITY b \"c\">]>{}", call("")),
-            "a DOCTYPE that declares entities is not accepted",
-        ),
-        (format!("<!DOCTYPE a SYSTEM 'b' [%c;]>{}", call("")), "a DOCTYPE that declares entities"),
     ] {
         assert_refused(document.as_bytes(), code::INVALID_REQUEST, message);
     }
@@ -326,136 +406,6 @@ fn internal_subsets_are_refused_in_utf_16_too() {
 }
 
 #[test]
-fn every_limit_holds() {
-    let limits = DecodeLimits {
-        bytes_max: 11_000,
-        depth_max: 3,
-        values_max: 5,
-        text_bytes_max: 100,
-        method_bytes_max: 4,
-        name_bytes_max: 3,
-        ..DecodeLimits::default()
-    };
-    let read = |inside: &str| decode_call(format!("<methodCall>{inside}</methodCall>").as_bytes(), &limits);
-    let nested = |depth: usize| {
-        let open = "<value><array><data>".repeat(depth);
-        let close = "</data></array></value>".repeat(depth);
-        format!("<methodName>m</methodName><params><param>{open}{close}</param></params>")
-    };
-    let params = |n: usize| {
-        format!("<methodName>m</methodName><params>{}</params>", "<param><value/></param>".repeat(n))
-    };
-    let text = |n: usize| {
-        format!("<methodName>m</methodName><params><param><value>{}</value></param></params>", "x".repeat(n))
-    };
-    assert!(read(&nested(3)).is_ok());
-    assert!(read(&nested(4)).unwrap_err().message.contains("nested deeper than 3"));
-    assert!(read(&params(5)).is_ok());
-    assert!(read(&params(6)).unwrap_err().message.contains("more than 5 values"));
-    assert!(read(&text(100)).is_ok());
-    assert!(read(&text(101)).unwrap_err().message.contains("a text is longer than 100 bytes"));
-    assert!(read(&text(12_000)).unwrap_err().message.contains("the document is larger than 11000 bytes"));
-    let named = |name: &str| {
-        let member = format!("<member><name>{name}</name><value/></member>");
-        read(&format!(
-            "<methodName>m</methodName><params><param><value><struct>{member}</struct></value></param></params>"
-        ))
-    };
-    assert!(named("abc").is_ok());
-    assert!(named("abcd").unwrap_err().message.contains("<name> is longer than 3 bytes"));
-    assert!(read("<methodName>abcd</methodName>").is_ok());
-    assert!(read("<methodName>abcde</methodName>").unwrap_err().message.contains("longer than 4 bytes"));
-}
-
-#[test]
-fn each_limit_of_xml_has_its_own_message() {
-    let limits = DecodeLimits {
-        element_name_bytes_max: 20,
-        attribute_bytes_max: 30,
-        attributes_max: 2,
-        text_bytes_max: 40,
-        ..DecodeLimits::default()
-    };
-    let (element, attribute) =
-        ("the name of an element is longer than 20", "the name of an attribute is longer than 20");
-    let (value, count) =
-        ("the value of an attribute is longer than 30", "an element has more than 2 attributes");
-    let (text, doctype) = ("a text is longer than 40", "a DOCTYPE is longer than 40");
-    let instruction = "a processing instruction is longer than 40";
-    let x = |count| "x".repeat(count);
-    let within = format!("<methodCall xmlns='{}' {}='{}' b='>'>", x(20), x(20), x(30));
-    assert!(
-        decode_call(format!("{within}<methodName>m</methodName></methodCall>").as_bytes(), &limits).is_ok()
-    );
-    for (document, limit) in [
-        (format!("<{}/>", x(21)), element),
-        (format!("<{}>", x(200)), element),
-        (format!("<a:{} xmlns:a='u'>", x(19)), element),
-        (format!("<{}-><b/>", x(25)), element),
-        (format!("<methodCall></{}>", x(30)), element),
-        (format!("<methodCall {}='1'/>", x(21)), attribute),
-        (format!("<methodCall b='>' {}='1'/>", x(200)), attribute),
-        (format!("<methodCall b='{}'/>", x(31)), value),
-        (format!("<methodCall b='{}'/>", x(200)), value),
-        (format!("<methodCall b='<![CDATA[{}'/>", x(200)), value),
-        (format!("<methodCall b='>>{}'/>", x(200)), value),
-        (format!("<methodCall b='{}/'/>", x(40)), value),
-        (format!("<methodCall b='{}'/>", "&lt;".repeat(60)), value),
-        ("<methodCall a='' b='' c=''/>".into(), count),
-        ("<methodCall a='' xmlns='u' b='' xmlns:d='u' c=''>text".into(), count),
-        (format!("<methodCall a='' b=''>{}</methodCall>", x(41)), text),
-        (format!("<methodCall a='>' b='\"'>{}", x(200)), text),
-        (format!("<methodCall><![CDATA[<{}]]></methodCall>", x(200)), text),
-        (format!("<methodCall><![CDATA[<a b='{}]]></methodCall>", x(200)), text),
-        (format!("<methodCall>{}<!-- <{} -->{}", x(30), x(30), x(30)), text),
-        (format!("<!DOCTYPE methodCall [<!-- ' -->]><methodCall>{}", x(200)), text),
-        (format!("<!DOCTYPE methodCall><{}/>", x(200)), element),
-        (format!("<!DOCTYPE {}><a/>", x(200)), doctype),
-        (format!("<!DOCTYPE a SYSTEM '{}'><a/>", x(200)), doctype),
-        (format!("<methodCall><?a {}?>", x(200)), instruction),
-        (format!("<methodCall><?{} b?>", x(200)), instruction),
-    ] {
-        let fault = decode_call(document.as_bytes(), &limits).unwrap_err();
-        assert!(fault.message.contains(limit), "{document}\n{fault}");
-        assert_eq!(fault.code, code::INVALID_REQUEST, "{document}\n{fault}");
-    }
-}
-
-#[test]
-fn no_limit_lets_a_document_exhaust_the_stack() {
-    let limits = DecodeLimits { depth_max: usize::MAX, ..DecodeLimits::default() };
-    let nested = "<value><array><data>".repeat(100_000);
-    let document = format!("<methodCall><methodName>m</methodName><params><param>{nested}");
-    let fault = decode_call(document.as_bytes(), &limits).unwrap_err();
-    assert!(fault.message.ends_with("values are nested deeper than 2000"), "{fault}");
-}
-
-/// xml-rs copies all namespaces for each element: without a limit this document would take hours.
-#[test]
-fn many_namespaces_are_refused_at_once() {
-    let declarations: String = (0..10_000).map(|n| format!(" xmlns:n{n}='u'")).collect();
-    let document = format!("<methodCall{declarations}>{}</methodCall>", "<a/>".repeat(100_000));
-    assert!(read(&document).unwrap_err().message.contains("namespace declarations"));
-}
-
-#[test]
-fn messages_stay_small() {
-    let huge = "y".repeat(1_000_000);
-    for document in [
-        format!("<methodCall><methodName>m</methodName>{huge}</methodCall>"),
-        format!(
-            "<methodCall><methodName>m</methodName><params><param><value><int>{huge}</int></value></param></params></methodCall>"
-        ),
-        format!("<methodCall>&{huge};</methodCall>"),
-        format!("<?xml version='1.0' encoding='{}'?><a/>", "z".repeat(4_000)),
-        format!("<{}/>", "w".repeat(200)),
-    ] {
-        let fault = read(&document).unwrap_err();
-        assert!(fault.message.len() < 300, "{fault}");
-    }
-}
-
-#[test]
 fn responses_are_results_or_faults() {
     let read = |inside: &str| {
         let document = format!("<?xml version='1.0'?><methodResponse>{inside}</methodResponse>");
@@ -464,10 +414,14 @@ fn responses_are_results_or_faults() {
     let fault = |code: &str, text: &str| {
         format!(
             "<fault><value><struct><member><name>faultCode</name><value>{code}</value></member>\
-             <member><name>faultString</name><value>{text}</value></member></struct></value></fault>"
+             <member><name>faultString</name><value>{text}</value></member></struct></value>\
+             </fault>"
         )
     };
-    assert_eq!(read("<params><param><value><i4>1</i4></value></param></params>"), Ok(Ok(Value::Int(1))));
+    assert_eq!(
+        read("<params><param><value><i4>1</i4></value></param></params>"),
+        Ok(Ok(Value::Int(1)))
+    );
     assert_eq!(read("<params/>"), Ok(Ok(Value::Nil)));
     assert_eq!(read(&fault("<int>4</int>", "too many")), Ok(Err(Fault::new(4, "too many"))));
     assert_eq!(read(&fault("<i8>-501</i8>", "<string/>")), Ok(Err(Fault::new(-501, ""))));
@@ -476,7 +430,10 @@ fn responses_are_results_or_faults() {
     assert_eq!(read(&fault("<double>-3.2601e4</double>", "x")), Ok(Err(Fault::new(-32601, "x"))));
     for code in ["5.5", "1e10", "-2147483649", "NaN", "inf"] {
         let error = read(&fault(&format!("<double>{code}</double>"), "x")).unwrap_err();
-        assert!(error.message.contains("no faultCode that is a number of 32 bits"), "{code}: {error}");
+        assert!(
+            error.message.contains("no faultCode that is a number of 32 bits"),
+            "{code}: {error}"
+        );
     }
     for (inside, message) in [
         ("", "neither <params> nor <fault>"),

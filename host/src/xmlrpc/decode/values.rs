@@ -65,11 +65,14 @@ impl Decoder<'_> {
         }
     }
 
-    /// Reads the start of what a `<value>` holds; all of it, its end tag included, when it is a scalar.
+    /// Reads the start of what a `<value>` holds; all of it, its end tag included, when it is a
+    /// scalar.
     fn start(&mut self) -> Result<Started, DecodeError> {
         self.values_read += 1;
         if self.values_read > self.limits.values_max {
-            return Err(self.invalid(format!("there are more than {} values", self.limits.values_max)));
+            return Err(
+                self.invalid(format!("there are more than {} values", self.limits.values_max))
+            );
         }
         let mut text = String::new();
         loop {
@@ -165,7 +168,8 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    /// Reads on within a container: true just inside its next `<value>`, false past its own end tag.
+    /// Reads on within a container: true just inside its next `<value>`, false past its own end
+    /// tag.
     fn has_another(&mut self, container: &mut Container) -> Result<bool, DecodeError> {
         match container {
             Container::Array(_) => match self.child("data")?.as_deref() {
@@ -183,7 +187,9 @@ impl Decoder<'_> {
             match (members.in_member, self.child(parent)?.as_deref()) {
                 (false, Some("member")) => members.in_member = true,
                 (false, None) => return Ok(false),
-                (true, Some("name")) if members.name.is_none() => members.name = Some(self.member_name()?),
+                (true, Some("name")) if members.name.is_none() => {
+                    members.name = Some(self.member_name()?)
+                }
                 (true, Some("value")) if members.value.is_none() => return Ok(true),
                 (true, None) => match (members.name.take(), members.value.take()) {
                     (Some(name), Some(value)) => {

@@ -21,14 +21,20 @@ use hotcall_plugin::Value;
 /// ```
 /// use hotcall::xmlrpc::{DecodeLimits, Value, decode_call};
 /// let document = b"<methodCall><methodName>add</methodName><params>
-///     <param><value><int>2</int></value></param><param><value>three</value></param></params></methodCall>";
+///     <param><value><int>2</int></value></param>\
+///     <param><value>three</value></param></params></methodCall>";
 /// let call = decode_call(document, &DecodeLimits::default()).unwrap();
 /// assert_eq!(call.method, "add");
 /// assert_eq!(call.params, [Value::Int(2), Value::from("three")]);
 /// ```
-pub fn decode_call<'a>(document: impl Into<Document<'a>>, limits: &DecodeLimits) -> Result<Call, Fault> {
+pub fn decode_call<'a>(
+    document: impl Into<Document<'a>>,
+    limits: &DecodeLimits,
+) -> Result<Call, Fault> {
     let document = document.into();
-    Store::with(|store| decode_call_in(document, limits, store, &Unlimited).map(BorrowedCall::into_owned))
+    Store::with(|store| {
+        decode_call_in(document, limits, store, &Unlimited).map(BorrowedCall::into_owned)
+    })
 }
 
 /// As [`decode_call`], without copying what may stay in the document. The store is for the rest.
@@ -41,7 +47,8 @@ pub fn decode_call<'a>(document: impl Into<Document<'a>>, limits: &DecodeLimits)
 /// ```
 /// use hotcall::xmlrpc::{DecodeLimits, Store, Unlimited, decode_call_in};
 /// let document = b"<methodCall><methodName>add</methodName><params>
-///     <param><value><int>2</int></value></param><param><value>three</value></param></params></methodCall>";
+///     <param><value><int>2</int></value></param>\
+///     <param><value>three</value></param></params></methodCall>";
 /// Store::with(|store| {
 ///     let call = decode_call_in(document, &DecodeLimits::default(), store, &Unlimited).unwrap();
 ///     assert_eq!((&*call.method, call.params.items().len()), ("add", 2));
@@ -189,7 +196,8 @@ fn to_text<'a>(
     meter: &Meter<'_>,
 ) -> Result<&'a [u8], DecodeError> {
     if document.bytes_len() > limits.bytes_max {
-        let message = format!("line 1, column 1: the document is larger than {} bytes", limits.bytes_max);
+        let message =
+            format!("line 1, column 1: the document is larger than {} bytes", limits.bytes_max);
         return Err(DecodeError { code: code::INVALID_REQUEST, message });
     }
     Ok(store.document(document.to_utf8(meter)?))

@@ -25,14 +25,18 @@ fn wide() -> DecodeLimits {
     DecodeLimits { values_max: VALUES_MAX, ..DecodeLimits::default() }
 }
 
-/// Limits that follow from the bytes alone, so that a document is a whole case, and each change of it tries others. Tight is
-/// what documents of a few values pass, and where one decoder or the other stops.
+/// Limits that follow from the bytes alone, so that a document is a whole case, and each change of
+/// it tries others. Tight is what documents of a few values pass, and where one decoder or the
+/// other stops.
 fn limits(bytes: &[u8], round: u64) -> DecodeLimits {
     let mut dice = Dice(hash(bytes) ^ round);
     let mut limits = wide();
     for _ in 0..TIGHT {
         let (limit, edges): (_, &[usize]) = match dice.below(9) {
-            0 => (&mut limits.bytes_max, &[0, bytes.len().saturating_sub(1), bytes.len(), bytes.len() + 1]),
+            0 => (
+                &mut limits.bytes_max,
+                &[0, bytes.len().saturating_sub(1), bytes.len(), bytes.len() + 1],
+            ),
             1 => (&mut limits.depth_max, &[0, 1, 2, 3, 1_999, 2_000, 2_001, usize::MAX]),
             2 => (&mut limits.values_max, &[0, 1, 2, 3, 4, 6, 10]),
             3 => (&mut limits.text_bytes_max, &[0, 1, 2, 3, 8, 12, 63, 64, 65, usize::MAX]),
@@ -60,7 +64,8 @@ impl Dice {
     }
 }
 
-/// Panics unless both decoders make the same of the document. Whether the fast one takes it, as a call or as a response.
+/// Panics unless both decoders make the same of the document. Whether the fast one takes it, as a
+/// call or as a response.
 pub(crate) fn agree(document: Document<'_>, limits: &DecodeLimits) -> bool {
     let (fast, exact) = call_both_ways(document, limits);
     let is_call = fast.is_some();
@@ -85,7 +90,12 @@ fn same<T: Debug, E: Debug>(
 ) {
     let shown = |result: &Result<T, E>| {
         let mut bits = Vec::new();
-        result.as_ref().map(values).unwrap_or_default().iter().for_each(|value| doubles(value, &mut bits));
+        result
+            .as_ref()
+            .map(values)
+            .unwrap_or_default()
+            .iter()
+            .for_each(|value| doubles(value, &mut bits));
         (format!("{result:?}"), bits)
     };
     let exact = shown(&exact);

@@ -1,9 +1,10 @@
 //! Values in a notation that people can read and fuzzers can change: any bytes stand for a value.
 //!
-//! `n` is nil, `t` and `f` are booleans, `i-5` is an int, `l5` a long, `d1e-7` a double; ``s…` `` is a text and ``b…` ``
-//! are bytes, up to the backtick; `@1998,7,17,14,8,55,250000000,-120` is a date, whose nanoseconds and offset in minutes
-//! may be left out; `[…]` is an array and ``{name`…}`` a struct. What is none of these is passed over. A number that does not
-//! fit wraps round.
+//! `n` is nil, `t` and `f` are booleans, `i-5` is an int, `l5` a long, `d1e-7` a double;
+//! ``s…` `` is a text and ``b…` `` are bytes, up to the backtick;
+//! `@1998,7,17,14,8,55,250000000,-120` is a date, whose nanoseconds and offset in minutes may be
+//! left out; `[…]` is an array and ``{name`…}`` a struct. What is none of these is passed over. A
+//! number that does not fit wraps round.
 #![allow(clippy::cast_possible_truncation, reason = "numbers wrap round")]
 
 use super::super::{DateTime, Value};
@@ -80,7 +81,8 @@ impl<'a> Rest<'a> {
         };
         let [month, day, hour, minute, second] = [(); 5].map(|()| part().unwrap_or(1) as u8);
         let (nanosecond, offset) = (part().unwrap_or(0) as u32, part());
-        let date = DateTime::new(year, month, day, hour, minute, second)?.with_nanosecond(nanosecond)?;
+        let date =
+            DateTime::new(year, month, day, hour, minute, second)?.with_nanosecond(nanosecond)?;
         offset.map_or(Some(date), |offset| date.with_offset_minutes(offset as i16))
     }
 
@@ -138,7 +140,8 @@ mod tests {
 
     #[test]
     fn every_kind_can_be_written() {
-        let written = b"{n`n b`[tf]d`d-1e300 i`i-2147483648} l9223372036854775807 s<&>` b\xFF` @1998,7,17,14,8,55,5,-90 @0";
+        let written = b"{n`n b`[tf]d`d-1e300 i`i-2147483648} l9223372036854775807 s<&>` b\xFF` \
+                        @1998,7,17,14,8,55,5,-90 @0";
         let date = DateTime::new(1998, 7, 17, 14, 8, 55).and_then(|date| date.with_nanosecond(5));
         let expected = Value::Array(vec![
             Value::Struct(vec![

@@ -15,7 +15,8 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Fault>) -> String {
 
 #[test]
 fn the_widest_operand_decides_the_type() {
-    let operations: [(Binary, i32); 3] = [(Number::add, 8), (Number::subtract, 4), (Number::multiply, 12)];
+    let operations: [(Binary, i32); 3] =
+        [(Number::add, 8), (Number::subtract, 4), (Number::multiply, 12)];
     for (operation, expected) in operations {
         assert_eq!(operation(Int(6), Int(2)), Ok(Int(expected)));
         assert_eq!(operation(Long(6), Int(2)), Ok(Long(expected.into())));
@@ -27,7 +28,10 @@ fn the_widest_operand_decides_the_type() {
 
 #[test]
 fn a_sum_past_its_type_is_a_fault_that_says_so() {
-    assert_eq!(refused(Int(i32::MAX).add(Int(1))), "2147483647 + 1 exceeds a 32-bit int; pass i8 or double");
+    assert_eq!(
+        refused(Int(i32::MAX).add(Int(1))),
+        "2147483647 + 1 exceeds a 32-bit int; pass i8 or double"
+    );
     assert_eq!(Long(i32::MAX.into()).add(Int(1)), Ok(Long(2_147_483_648)));
     assert_eq!(
         refused(Long(i64::MAX).add(Int(1))),
@@ -35,7 +39,8 @@ fn a_sum_past_its_type_is_a_fault_that_says_so() {
     );
     assert_eq!(
         refused(Double(f64::MAX).add(Double(f64::MAX))),
-        "1.7976931348623157e308 + 1.7976931348623157e308 exceeds a double, and XML-RPC has no infinity"
+        "1.7976931348623157e308 + 1.7976931348623157e308 exceeds a double, and XML-RPC has no \
+         infinity"
     );
 }
 
@@ -149,7 +154,10 @@ fn powers_without_an_answer_are_faults() {
         refused(Double(0.0).power(Double(-0.5))),
         "0.0 to the power of -0.5: zero has no negative power"
     );
-    assert_eq!(refused(Double(-0.0).power(Int(-1))), "-0.0 to the power of -1: zero has no negative power");
+    assert_eq!(
+        refused(Double(-0.0).power(Int(-1))),
+        "-0.0 to the power of -1: zero has no negative power"
+    );
     assert_eq!(
         refused(Int(-8).power(Double(0.5))),
         "-8 to the power of 0.5: a negative number has no such power"
@@ -158,8 +166,14 @@ fn powers_without_an_answer_are_faults() {
 
 #[test]
 fn the_least_integer_has_no_counterpart() {
-    assert_eq!(refused(Int(i32::MIN).negate()), "-(-2147483648) exceeds a 32-bit int; pass i8 or double");
-    assert_eq!(refused(Int(i32::MIN).absolute()), "|-2147483648| exceeds a 32-bit int; pass i8 or double");
+    assert_eq!(
+        refused(Int(i32::MIN).negate()),
+        "-(-2147483648) exceeds a 32-bit int; pass i8 or double"
+    );
+    assert_eq!(
+        refused(Int(i32::MIN).absolute()),
+        "|-2147483648| exceeds a 32-bit int; pass i8 or double"
+    );
     assert!(refused(Long(i64::MIN).negate()).ends_with("exceeds a 64-bit i8; pass double"));
     assert!(refused(Long(i64::MIN).absolute()).ends_with("exceeds a 64-bit i8; pass double"));
 }

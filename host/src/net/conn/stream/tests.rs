@@ -1,4 +1,5 @@
-//! What a stream says of what came, and how many writes an answer is. On pairs of sockets, without threads.
+//! What a stream says of what came, and how many writes an answer is. On pairs of sockets, without
+//! threads.
 
 use super::*;
 use crate::net::http1::head::Version;
@@ -11,9 +12,11 @@ use std::os::fd::OwnedFd;
 /// More than a connection holds, with what encryption adds.
 const PACKET_BYTES_MAX: usize = 2 * HELD_BYTES_MAX;
 
-/// Two ends that keep the borders of what is written at once, so that writes can be counted, or not.
+/// Two ends that keep the borders of what is written at once, so that writes can be counted, or
+/// not.
 fn pair(kind: SocketType) -> (Socket, OwnedFd) {
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::NONBLOCK, None).unwrap();
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, kind, SocketFlags::NONBLOCK, None).unwrap();
     (Socket::from(UnixStream::from_std(ours.into())), theirs)
 }
 
@@ -103,7 +106,9 @@ fn all(mut from: impl Read) -> Vec<u8> {
 
 #[test]
 fn an_answer_is_one_write() {
-    for body_bytes in [0, 1_000, RECORD_BYTES_MAX - 1, RECORD_BYTES_MAX, RECORD_BYTES_MAX + 1, 40_000] {
+    for body_bytes in
+        [0, 1_000, RECORD_BYTES_MAX - 1, RECORD_BYTES_MAX, RECORD_BYTES_MAX + 1, 40_000]
+    {
         let (mut outgoing, whole) = answer(body_bytes);
         let (ours, theirs) = pair(SocketType::SEQPACKET);
         let (mut ours, mut theirs) = (Stream::Plain(ours), Client::new(theirs));
@@ -180,7 +185,10 @@ fn a_socket_that_gave_less_than_there_was_room_for_is_not_asked_again_before_it_
     let (mut ours, theirs) = pair(SocketType::STREAM);
     let mut theirs = Client::new(theirs);
     let buffer = &mut [0; 4];
-    assert!(is_wait(ours.read(buffer)) && !ours.is_drained, "that nothing has come says nothing of an event");
+    assert!(
+        is_wait(ours.read(buffer)) && !ours.is_drained,
+        "that nothing has come says nothing of an event"
+    );
 
     theirs.write_all(b"abcd").unwrap();
     assert_eq!(ours.read(buffer).unwrap(), 4);

@@ -52,9 +52,9 @@ fn refusal(bytes: &str) -> (u16, String) {
 #[test]
 fn requests_follow_each_other() {
     let requests = format!(
-        "{POST}Content-Length: 3\r\n\r\none{CHUNKED}2;a=b\r\nth\r\n3 ;c\r\nree\r\n0\r\nA: b\r\nC: d\r\n\r\n\
-         GET / HTTP/1.1\r\nHost: h\r\n\r\n\r\n{POST}Content-Length: 0\r\n\r\n{CHUNKED}0\r\n\r\n\
-         {POST}Content-Length: 4\r\n\r\nlast"
+        "{POST}Content-Length: 3\r\n\r\none{CHUNKED}2;a=b\r\nth\r\n3 ;c\r\nree\r\n0\r\nA: b\r\n\
+         C: d\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n\r\n{POST}Content-Length: 0\r\n\r\n\
+         {CHUNKED}0\r\n\r\n{POST}Content-Length: 4\r\n\r\nlast"
     );
     let (bodies, refusal) = read_in_pieces(&requests);
     assert_eq!(bodies, ["one", "three", "", "", "", "last"]);
@@ -85,7 +85,11 @@ fn a_post_says_where_its_body_ends() {
     assert!(status == 411 && why.starts_with("Length required: "), "{status} {why}");
     assert_eq!(refusal("POST / HTTP/1.0\r\n\r\n").0, 411);
     for method in ["GET", "HEAD", "OPTIONS", "PUT", "post"] {
-        assert_eq!(read_in_pieces(&format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n")).0, [""], "{method}");
+        assert_eq!(
+            read_in_pieces(&format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n")).0,
+            [""],
+            "{method}"
+        );
     }
 }
 
@@ -97,9 +101,14 @@ fn heads_lines_and_trailers_have_limits() {
     };
     assert_eq!(read_in_pieces(&head(500)).0, [""]);
     assert_eq!(refusal(&head(501)).0, 431);
-    assert_eq!(refusal(&format!("{POST}A: {}\0\r\n\r\n", "x".repeat(600))).0, 431, "the first reason counts");
-    let size_line =
-        |count: usize| format!("{CHUNKED}1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(count - "1;\r\n".len()));
+    assert_eq!(
+        refusal(&format!("{POST}A: {}\0\r\n\r\n", "x".repeat(600))).0,
+        431,
+        "the first reason counts"
+    );
+    let size_line = |count: usize| {
+        format!("{CHUNKED}1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(count - "1;\r\n".len()))
+    };
     assert_eq!(read_in_pieces(&size_line(CHUNK_LINE_BYTES_MAX)).0, ["x"]);
     assert_eq!(refusal(&size_line(CHUNK_LINE_BYTES_MAX + 1)).0, 400);
     let trailer = |count: usize, lines: usize| {
@@ -151,7 +160,9 @@ fn a_client_that_waits_is_told_to_go_on_once() {
                 match reader.next(&limits(), &mut Spare::default()) {
                     Ok(Step::Wanting) => break,
                     Ok(Step::Continue) => steps.push_str("continue "),
-                    Ok(Step::Request(_, body)) => steps.push_str(&format!("{:?} ", String::from_utf8(body))),
+                    Ok(Step::Request(_, body)) => {
+                        steps.push_str(&format!("{:?} ", String::from_utf8(body)))
+                    }
                     Err(refusal) => {
                         steps.push_str(&refusal.status.to_string());
                         break;
@@ -170,7 +181,11 @@ fn a_client_that_waits_is_told_to_go_on_once() {
     assert_eq!(steps(&[&sized, "ab", &sized, "cd"]), r#"continue Ok("ab") continue Ok("cd") "#);
     assert_eq!(steps(&[&format!("{sized}a"), "b"]), r#"Ok("ab") "#);
     assert_eq!(steps(&[&chunked, "1\r\n", "a\r\n0\r\n\r\n"]), r#"continue Ok("a") "#);
-    assert_eq!(steps(&[&format!("{expects}Content-Length: 0\r\n\r\n")]), r#"Ok("") "#, "nothing to wait for");
+    assert_eq!(
+        steps(&[&format!("{expects}Content-Length: 0\r\n\r\n")]),
+        r#"Ok("") "#,
+        "nothing to wait for"
+    );
     assert_eq!(steps(&[&format!("{expects}Content-Length: 101\r\n\r\n")]), "413");
 }
 
@@ -181,22 +196,29 @@ fn memory_is_for_what_has_come_and_is_given_back() {
     let mut reader = Reader::new();
     assert!(reader.fill(&mut Spare::default(), |_| Err(io::ErrorKind::WouldBlock.into())).is_err());
     assert!(!reader.has_begun() && reader.memory_bytes() == 0);
-    for head in [format!("{POST}Content-Length: {}\r\n\r\n", 4 * MIB), format!("{CHUNKED}{:x}\r\n", 4 * MIB)]
-    {
+    for head in [
+        format!("{POST}Content-Length: {}\r\n\r\n", 4 * MIB),
+        format!("{CHUNKED}{:x}\r\n", 4 * MIB),
+    ] {
         fill(&mut reader, head.as_bytes());
         assert!(reader.has_begun());
         for come in 0..1024 {
             assert!(matches!(reader.next(&limits, &mut Spare::default()), Ok(Step::Wanting)));
-            assert!(reader.memory_bytes() <= (64 << 10) + 2 * (come << 12), "{}", reader.memory_bytes());
+            assert!(
+                reader.memory_bytes() <= (64 << 10) + 2 * (come << 12),
+                "{}",
+                reader.memory_bytes()
+            );
             assert!(reader.memory_bytes() <= (64 << 10) + 4 * MIB);
             fill(&mut reader, &[b'x'; 4096]);
         }
         if head.contains("chunked") {
             fill(&mut reader, b"\r\n0\r\n\r\n");
         }
-        assert!(
-            matches!(reader.next(&limits, &mut Spare::default()), Ok(Step::Request(_, body)) if body.len() == 4 * MIB)
-        );
+        assert!(matches!(
+            reader.next(&limits, &mut Spare::default()),
+            Ok(Step::Request(_, body)) if body.len() == 4 * MIB
+        ));
         assert!(!reader.has_begun() && reader.memory_bytes() == 0);
     }
 }

@@ -73,8 +73,13 @@ fn check(kind: ClientName, rows: &[(&str, Made, Result<&str, &str>)]) {
 
 #[test]
 fn the_name_is_where_the_configuration_says() {
-    let made =
-        || Made::new("Ann").host("a.example").host("b.example").email("ann@a.example").uri("spiffe://a/ann");
+    let made = || {
+        Made::new("Ann")
+            .host("a.example")
+            .host("b.example")
+            .email("ann@a.example")
+            .uri("spiffe://a/ann")
+    };
     for (kind, name) in [
         (ClientName::Cn, "Ann"),
         (ClientName::Dns, "a.example"),
@@ -147,7 +152,11 @@ fn a_common_name_is_the_only_one_wherever_it_stands() {
             ("two", of(&[&[cn(UTF8, "ann")], &[cn(UTF8, "root")]]), two),
             ("two in one set", of(&[&[cn(UTF8, "ann"), cn(UTF8, "root")]]), two),
             ("two alike", of(&[&[cn(UTF8, "ann")], &[cn(UTF8, "ann")]]), two),
-            ("one more of a type that is not read", of(&[&[cn(UTF8, "ann")], &[cn(BMP, "root")]]), two),
+            (
+                "one more of a type that is not read",
+                of(&[&[cn(UTF8, "ann")], &[cn(BMP, "root")]]),
+                two,
+            ),
             ("one more that is empty", of(&[&[cn(UTF8, "ann")], &[cn(UTF8, "")]]), two),
         ],
     );
@@ -197,13 +206,23 @@ fn a_common_name_is_clear() {
     );
 }
 
+const BAD_ALTERNATIVE: Result<&str, &str> = Err("its alternative name is malformed");
+const NO_ALTERNATIVE: Result<&str, &str> = Err("no alternative name");
+const NOT_ASCII: Result<&str, &str> = Err("not ASCII");
+
+/// A user's principal name, which is an alternative name of another kind.
+fn principal() -> Vec<u8> {
+    let upn = sequence(&[
+        tlv(6, &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 20, 2, 3]),
+        tlv(0xa0, &tlv(UTF8, b"root@a")),
+    ]);
+    upn[2..].to_vec()
+}
+
 #[test]
-fn an_alternative_name_is_one_of_its_kind() {
-    let upn =
-        sequence(&[tlv(6, &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 20, 2, 3]), tlv(0xa0, &tlv(UTF8, b"root@a"))]);
-    let other = &upn[2..];
-    let malformed = Err("its alternative name is malformed");
-    let (none, not_ascii) = (Err("no alternative name"), Err("not ASCII"));
+fn a_dns_name_is_one_of_its_kind() {
+    let (malformed, none, not_ascii) = (BAD_ALTERNATIVE, NO_ALTERNATIVE, NOT_ASCII);
+    let other = &principal();
     let long = [b"x".repeat(NAME_BYTES_MAX), b".x".to_vec()].concat();
     check(
         ClientName::Dns,
@@ -214,7 +233,11 @@ fn an_alternative_name_is_one_of_its_kind() {
                 Ok("a.example"),
             ),
             ("capitals stay", named(&[(DNS, b"A.example")]), Ok("A.example")),
-            ("an international name", named(&[(DNS, b"xn--jrg-sna.example")]), Ok("xn--jrg-sna.example")),
+            (
+                "an international name",
+                named(&[(DNS, b"xn--jrg-sna.example")]),
+                Ok("xn--jrg-sna.example"),
+            ),
             ("a dot behind", named(&[(DNS, b"root.")]), malformed),
             ("a dot alone", named(&[(DNS, b".")]), malformed),
             ("empty", named(&[(DNS, b"")]), malformed),
@@ -224,9 +247,17 @@ fn an_alternative_name_is_one_of_its_kind() {
             ("a line", named(&[(DNS, b"ann\nroot")]), malformed),
             ("very long", named(&[(DNS, &long)]), Err("longer than 256")),
             ("UTF-8", named(&[(DNS, "jörg.example".as_bytes())]), not_ascii),
-            ("Latin-1 before another", named(&[(DNS, b"j\xf6rg.example"), (DNS, b"root")]), not_ascii),
+            (
+                "Latin-1 before another",
+                named(&[(DNS, b"j\xf6rg.example"), (DNS, b"root")]),
+                not_ascii,
+            ),
             ("constructed", named(&[(CONSTRUCTED_DNS, &tlv(IA5, b"root"))]), Err("not plain DER")),
-            ("of other kinds", named(&[(OTHER_NAME, other), (EMAIL, b"root@a"), (URI, b"root:a")]), none),
+            (
+                "of other kinds",
+                named(&[(OTHER_NAME, other), (EMAIL, b"root@a"), (URI, b"root:a")]),
+                none,
+            ),
             ("an empty list", named(&[]), none),
             (
                 "two lists",
@@ -236,6 +267,12 @@ fn an_alternative_name_is_one_of_its_kind() {
             ("no list", Made::new("root"), none),
         ],
     );
+}
+
+#[test]
+fn an_email_address_or_a_uri_is_one_of_its_kind() {
+    let (malformed, none, not_ascii) = (BAD_ALTERNATIVE, NO_ALTERNATIVE, NOT_ASCII);
+    let other = &principal();
     check(
         ClientName::Email,
         &[

@@ -129,8 +129,12 @@ fn panics_of_several_callers_open_it_and_one_call_that_works_closes_it() {
         scene.now += SECOND * after;
         assert_eq!(scene.enter(caller), trial(false));
         assert_eq!(scene.enter(1), Err(Closed::ToAll { wait: SECOND * after }), "only one");
-        let change =
-            scene.breaker.ended(one(caller), Entry::PluginTrial { is_known: false }, true, scene.now);
+        let change = scene.breaker.ended(
+            one(caller),
+            Entry::PluginTrial { is_known: false },
+            true,
+            scene.now,
+        );
         assert_eq!(change, Some(Change::StaysOpen { wait: SECOND * wait }));
     }
     scene.now += SECOND * 8;
@@ -212,7 +216,8 @@ fn known_callers_have_the_first_trial_whatever_others_do() {
     }
     assert_eq!(scene.enter(2), trial(true), "at once, although others panicked just now");
     assert_eq!(scene.enter(2), Err(Closed::ToAll { wait: SECOND }));
-    let change = scene.breaker.ended(one(2), Entry::PluginTrial { is_known: true }, false, scene.now);
+    let change =
+        scene.breaker.ended(one(2), Entry::PluginTrial { is_known: true }, false, scene.now);
     assert_eq!(change, Some(Change::Closed));
     assert_eq!(scene.enter(130), Ok(Entry::Usual));
 }
@@ -308,7 +313,12 @@ fn nothing_grows_without_end() {
     let scene = Scene::new();
     for number in 0..10_000_u32 {
         let caller = Caller::Address(IpAddr::V4(number.into()).into());
-        scene.breaker.ended(caller, Entry::Usual, true, scene.now + Duration::from_micros(number.into()));
+        scene.breaker.ended(
+            caller,
+            Entry::Usual,
+            true,
+            scene.now + Duration::from_micros(number.into()),
+        );
     }
     for number in 0..10_000_u32 {
         scene.breaker.answered(&Caller::Address(IpAddr::V4(number.into()).into()));

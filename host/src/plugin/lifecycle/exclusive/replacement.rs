@@ -63,7 +63,12 @@ impl Replacement {
     }
 
     /// Gives a new instance the state that was saved, if there is any and it takes one.
-    pub(super) fn give(&self, live: &Live, task: &TaskGuard, context: &Context) -> Result<bool, Refusal> {
+    pub(super) fn give(
+        &self,
+        live: &Live,
+        task: &TaskGuard,
+        context: &Context,
+    ) -> Result<bool, Refusal> {
         let (plugin, generation) = (&self.old.descriptor.name, self.old.id);
         match &self.saved {
             Some(saved) if live.takes_state() => {
@@ -75,7 +80,8 @@ impl Replacement {
             }
             Some(_) => {
                 log::info!(
-                    "plugin {plugin}: this version takes no state; that of generation {generation} is given up"
+                    "plugin {plugin}: this version takes no state; that of generation {generation} \
+                     is given up"
                 );
                 Ok(false)
             }
@@ -94,7 +100,8 @@ pub(super) fn save(replacement: &Replacement, context: &Context) -> Result<Optio
     match old.save_state(&context.call("save_state")).transpose() {
         Err(why) if old.health.is_poisoned() => {
             log::warn!(
-                "plugin {plugin}: the state of generation {}, which is out of service, is lost: {why}",
+                "plugin {plugin}: the state of generation {}, which is out of service, is lost: \
+                 {why}",
                 old.id
             );
             Ok(None)
@@ -137,7 +144,8 @@ pub(super) fn resume_calls(file: &OsStr, pause: &Pause, slots: &mut Slots, conte
         let after = Duration::from_millis(context.config.limits.removal_ms).max(RESUMED_CALLS);
         *due = later(Instant::now(), after);
         log::info!(
-            "{} was removed while its plugin was replaced; the calls that waited are answered first",
+            "{} was removed while its plugin was replaced; the calls that waited are answered \
+             first",
             context.path(file).display()
         );
     }
@@ -151,7 +159,8 @@ pub(super) fn refuse_candidate(refused: Refused, slots: &mut Slots, context: &Co
         let path = context.path(&file);
         log::error!("a content that {} no longer has was refused: {refusal}", path.display());
         if refusal.is_of_the_content() {
-            let (hash, why, plugin) = (candidate.hash, refusal.to_string(), Some(candidate.descriptor.name));
+            let (hash, why, plugin) =
+                (candidate.hash, refusal.to_string(), Some(candidate.descriptor.name));
             slots.quarantine.put(quarantine::Entry { hash, why, plugin, beside: None });
         }
         return;

@@ -34,7 +34,8 @@ impl Exclusive {
         let Some(mut replacement) = self.replacements.remove(plugin) else { return Vec::new() };
         let generation = replacement.old.id;
         if let Step::Gating { before, .. } = &mut replacement.step {
-            self.ungated.retain(|_, before| before.iter().any(|edition| edition.strong_count() > 0));
+            self.ungated
+                .retain(|_, before| before.iter().any(|edition| edition.strong_count() > 0));
             self.ungated.insert(generation, mem::take(before));
         }
         let tries_left = handover::TRIES_MAX.saturating_sub(replacement.attempt.tries + 1);
@@ -82,7 +83,12 @@ impl Exclusive {
         }
     }
 
-    fn put_back(&mut self, plugin: &str, generation: Arc<Generation>, slots: &mut Slots) -> Vec<Action> {
+    fn put_back(
+        &mut self,
+        plugin: &str,
+        generation: Arc<Generation>,
+        slots: &mut Slots,
+    ) -> Vec<Action> {
         let Some(replacement) = self.replacements.remove(plugin) else { return Vec::new() };
         let Replacement { attempt, holder, old, pause, refusal, .. } = replacement;
         let id = generation.id;
@@ -115,8 +121,8 @@ impl Exclusive {
         let version = &replacement.old.descriptor.version;
         let refused = replacement.refusal.as_ref().map(ToString::to_string).unwrap_or_default();
         let text = format!(
-            "no version serves: the new one was refused ({refused}), and version {version} could not be \
-             made again ({why}); trying the old one again in {} s",
+            "no version serves: the new one was refused ({refused}), and version {version} could \
+             not be made again ({why}); trying the old one again in {} s",
             after.as_secs()
         );
         log::error!("plugin {plugin}: {text}");
@@ -145,7 +151,10 @@ impl Exclusive {
         match by {
             ResumedBy::New { plugin, since, remains } => {
                 resume_calls(&file, &pause, slots, context);
-                log::info!("plugin {plugin}: its calls waited for {} ms", since.elapsed().as_millis());
+                log::info!(
+                    "plugin {plugin}: its calls waited for {} ms",
+                    since.elapsed().as_millis()
+                );
                 actions.extend(remains.map(Action::Keep));
             }
             ResumedBy::Old { old, refused } => {

@@ -13,8 +13,10 @@ use hotcall_plugin::Value;
 use std::borrow::Cow;
 
 /// The start of a root element that declares Apache's extensions, from its name on.
-const DECLARATIONS: [&str; 2] =
-    [concat!(" xmlns:ex=\"", ex_namespace!(), "\">"), concat!(" xmlns:ex='", ex_namespace!(), "'>")];
+const DECLARATIONS: [&str; 2] = [
+    concat!(" xmlns:ex=\"", ex_namespace!(), "\">"),
+    concat!(" xmlns:ex='", ex_namespace!(), "'>"),
+];
 /// A prolog is looked for in so many bytes.
 const PROLOG_BYTES_MAX: usize = 128;
 

@@ -74,8 +74,8 @@ impl<'a> Scanner<'a> {
         self.take(at)
     }
 
-    /// Takes the whole number that comes next, when it is written in nothing but a minus sign and up to 18 digits,
-    /// which 64 bits always hold.
+    /// Takes the whole number that comes next, when it is written in nothing but a minus sign and
+    /// up to 18 digits, which 64 bits always hold.
     #[inline]
     pub(super) fn plain_number(&mut self) -> Option<i64> {
         const DIGITS_MAX: usize = 18;
@@ -122,7 +122,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Takes a text of so many bytes. Resolved it is no longer, so it passes no limit that these bytes do not.
+    /// Takes a text of so many bytes. Resolved it is no longer, so it passes no limit that these
+    /// bytes do not.
     fn take_text(&mut self, bytes: usize) -> Option<&'a str> {
         if bytes > self.text_bytes_max {
             return None;
@@ -137,8 +138,8 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// A text with each end of a line as one line feed (XML 1.0, section 2.11) and with its references resolved, of which
-/// `special` finds the first.
+/// A text with each end of a line as one line feed (XML 1.0, section 2.11) and with its references
+/// resolved, of which `special` finds the first.
 fn resolved(
     mut rest: &str,
     special: impl Fn(&[u8]) -> Option<usize>,
@@ -185,8 +186,8 @@ fn reference(text: &str) -> Option<(char, &str)> {
     (!forbidden(character)).then_some((character, after))
 }
 
-/// Whether control characters that XML forbids are there. Without branches within a block, so that the compiler looks at many
-/// bytes at a time.
+/// Whether control characters that XML forbids are there. Without branches within a block, so that
+/// the compiler looks at many bytes at a time.
 fn has_controls(document: &[u8]) -> bool {
     let is_control = |byte: u8| (byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r');
     document
@@ -197,7 +198,9 @@ fn has_controls(document: &[u8]) -> bool {
 /// Whether U+FFFE or U+FFFF is there, whose first byte is rare.
 fn has_noncharacters(document: &[u8]) -> bool {
     let Some(rest) = memchr(0xEF, document).and_then(|at| document.get(at..)) else { return false };
-    ["\u{FFFE}", "\u{FFFF}"].iter().any(|character| memmem::find(rest, character.as_bytes()).is_some())
+    ["\u{FFFE}", "\u{FFFF}"]
+        .iter()
+        .any(|character| memmem::find(rest, character.as_bytes()).is_some())
 }
 
 fn has_cdata_end(document: &[u8]) -> bool {

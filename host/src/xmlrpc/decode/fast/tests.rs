@@ -1,4 +1,5 @@
-//! What is taken and what is left, and that all documents of `tests/corpus` come out as xml-rs has them.
+//! What is taken and what is left, and that all documents of `tests/corpus` come out as xml-rs has
+//! them.
 
 use crate::xmlrpc::fuzz::differential::agree;
 use crate::xmlrpc::{DecodeLimits, Document, call_both_ways};
@@ -11,7 +12,9 @@ fn is_taken(document: impl AsRef<[u8]>, limits: &DecodeLimits) -> bool {
 
 /// A call with this as its only parameter.
 fn param(value: &str) -> String {
-    format!("<methodCall><methodName>m</methodName><params><param>{value}</param></params></methodCall>")
+    format!(
+        "<methodCall><methodName>m</methodName><params><param>{value}</param></params></methodCall>"
+    )
 }
 
 #[test]
@@ -41,9 +44,11 @@ fn what_clients_write_is_taken() {
         "<value><array><data/></array></value>",
         "<value><array>\n<data>\n<value/>\n<value><array/></value>\n</data>\n</array>\n</value>",
         "<value><struct/></value>",
-        "<value><struct><member><name/><value/></member>\n<member>\n<name>a&lt;</name>\n<value><nil/></value>\n</member></struct></value>",
+        "<value><struct><member><name/><value/></member>\n<member>\n<name>a&lt;</name>\n\
+         <value><nil/></value>\n</member></struct></value>",
         // The last of a name wins.
-        "<value><struct><member><name>a</name><value>1</value></member><member><name>a</name><value>2</value></member></struct></value>",
+        "<value><struct><member><name>a</name><value>1</value></member>\
+         <member><name>a</name><value>2</value></member></struct></value>",
     ] {
         assert!(is_taken(param(value), &limits), "{value}");
     }
@@ -117,7 +122,8 @@ fn a_limit_that_is_passed_is_left_to_xml_rs() {
     let open = "<value><array><data>".repeat(2_000);
     let close = "</data></array></value>".repeat(2_000);
     let deep = param(&format!("{open}{close}"));
-    let name = "<value><struct><member><name>name</name><value>text</value></member></struct></value>";
+    let name =
+        "<value><struct><member><name>name</name><value>text</value></member></struct></value>";
     let large = DecodeLimits::default();
     for (document, limits) in [
         (deep, DecodeLimits { depth_max: 2_000, ..large }),
@@ -216,13 +222,16 @@ impl Case {
     fn read(file: &'static str, text: &str) -> Self {
         let (name, mut rest) = text.split_once('\n').unwrap();
         let (mut content_type, mut is_escaped) = (String::new(), false);
-        while let Some((option, after)) = rest.strip_prefix('%').and_then(|rest| rest.split_once('\n')) {
+        while let Some((option, after)) =
+            rest.strip_prefix('%').and_then(|rest| rest.split_once('\n'))
+        {
             is_escaped |= option.trim() == "escapes";
             content_type.push_str(option.strip_prefix("content-type ").unwrap_or_default());
             rest = after;
         }
         let document = &rest[..rest.rfind("\n=").unwrap()];
-        let document = if file.starts_with("values/") { param(document) } else { document.to_owned() };
+        let document =
+            if file.starts_with("values/") { param(document) } else { document.to_owned() };
         let bytes = if is_escaped { unescaped(&document) } else { document.into_bytes() };
         Self { file, name: name.trim().to_owned(), content_type, bytes }
     }

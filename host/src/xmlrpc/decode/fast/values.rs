@@ -91,8 +91,8 @@ impl<'a, 'm> Decoder<'a, 'm> {
         }
     }
 
-    /// Reads the start of what a `<value>` holds; all of it, its end tag included, when it is no container with something
-    /// in it.
+    /// Reads the start of what a `<value>` holds; all of it, its end tag included, when it is no
+    /// container with something in it.
     fn start(&mut self) -> Option<Started<'a>> {
         self.values_read += 1;
         if self.values_read > self.limits.values_max {
@@ -129,9 +129,9 @@ impl<'a, 'm> Decoder<'a, 'm> {
                 let container = Container::Struct { members: self.store.member_list(), name: "" };
                 return self.has_room().then_some(Started::Container(container));
             }
-            b's' if self.scanner.eat("<struct/>") => {
-                self.has_room().then(|| self.store.structure(self.store.member_list(), self.meter).ok())??
-            }
+            b's' if self.scanner.eat("<struct/>") => self
+                .has_room()
+                .then(|| self.store.structure(self.store.member_list(), self.meter).ok())??,
             b'd' if self.scanner.eat("<double>") => self.scalar(scalars::double, "</double>")?,
             b'd' if self.scanner.eat("<dateTime.iso8601>") => {
                 self.scalar(scalars::date_time, "</dateTime.iso8601>")?
@@ -147,7 +147,8 @@ impl<'a, 'm> Decoder<'a, 'm> {
                 }
                 self.store.array(self.store.list(), self.meter).ok()?
             }
-            // Whether the prefix was declared makes no difference: a document without its declaration is read as if it had one.
+            // Whether the prefix was declared makes no difference: a document without its
+            // declaration is read as if it had one.
             b'e' if self.scanner.eat("<ex:nil/>") => Borrowed::NIL,
             b'e' if self.scanner.eat("<ex:i8>") => self.long("</ex:i8>")?,
             _ => return None,
@@ -157,7 +158,8 @@ impl<'a, 'm> Decoder<'a, 'm> {
         Some(Started::Whole(value))
     }
 
-    /// Reads the start of an array: `None` within when it was all of it, up to and with its end tag.
+    /// Reads the start of an array: `None` within when it was all of it, up to and with its end
+    /// tag.
     fn array(&mut self) -> Option<Option<Container<'a>>> {
         if !self.has_room() {
             return None;
@@ -181,7 +183,8 @@ impl<'a, 'm> Decoder<'a, 'm> {
         self.open.len() < self.limits.depth_max
     }
 
-    /// Reads on to the end of a string's element. Node's client sends what it would have to escape as CDATA.
+    /// Reads on to the end of a string's element. Node's client sends what it would have to escape
+    /// as CDATA.
     fn string(&mut self) -> Option<Borrowed<'a>> {
         if !self.scanner.eat("<![CDATA[") {
             return Some(Borrowed::string(self.text("</string>")?));
@@ -242,7 +245,12 @@ impl<'a, 'm> Decoder<'a, 'm> {
 impl<'a> Container<'a> {
     /// Takes the value that was read last, and reads to where it ends.
     #[inline]
-    fn put(&mut self, value: Borrowed<'a>, scanner: &mut Scanner<'a>, meter: &Meter<'_>) -> Option<()> {
+    fn put(
+        &mut self,
+        value: Borrowed<'a>,
+        scanner: &mut Scanner<'a>,
+        meter: &Meter<'_>,
+    ) -> Option<()> {
         match self {
             Self::Array(values) => values.push(value, meter).ok()?,
             Self::Struct { members, name } => {
@@ -254,7 +262,8 @@ impl<'a> Container<'a> {
         Some(())
     }
 
-    /// Reads on: true just inside the start tag of the next `<value>`, false past the end tag of the one round this.
+    /// Reads on: true just inside the start tag of the next `<value>`, false past the end tag of
+    /// the one round this.
     #[inline]
     fn has_another(
         &mut self,
@@ -298,7 +307,11 @@ impl<'a> Container<'a> {
     }
 }
 
-fn member_name<'a>(scanner: &mut Scanner<'a>, bytes_max: usize, meter: &Meter<'_>) -> Option<Cow<'a, str>> {
+fn member_name<'a>(
+    scanner: &mut Scanner<'a>,
+    bytes_max: usize,
+    meter: &Meter<'_>,
+) -> Option<Cow<'a, str>> {
     if scanner.eat("<name/>") {
         return Some(Cow::Borrowed(""));
     }

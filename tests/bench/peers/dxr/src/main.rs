@@ -40,7 +40,8 @@ struct Item {
     value: f64,
 }
 
-/// Blocks a thread for 10 ms: not one of those that serve connections, as tokio's documentation has it.
+/// Blocks a thread for 10 ms: not one of those that serve connections, as tokio's documentation has
+/// it.
 struct Block;
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -96,7 +97,8 @@ async fn listen(scheme: &str) -> Result<TcpListener, Failure> {
     Ok(listener)
 }
 
-/// Accepts as the listener does, and sets what axum's documentation leaves to `ListenerExt::tap_io`.
+/// Accepts as the listener does, and sets what axum's documentation leaves to
+/// `ListenerExt::tap_io`.
 struct NoDelay(TcpListener);
 
 impl axum::serve::Listener for NoDelay {
