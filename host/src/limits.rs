@@ -115,8 +115,8 @@ settings! {
         /// All memory that such a trial maps, code and reserved memory included.
         probe_address_space_bytes_max: u64 = 4_294_967_296;
         /// How long a plugin file must stay unchanged before it is loaded. 0: no time. A file that
-        /// comes by a rename or as a hard link needs no such time, if the server owns it and
-        /// nobody has it open for writing.
+        /// arrives by a rename, or as a hard link to a file that is older than this, needs no such
+        /// time if the server owns it and nobody has it open for writing.
         settle_ms: u64 = 100 => at_least(0);
         /// How long a plugin file waits that could not be read, copied or tried. It doubles each
         /// time.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 fn cp(from: &Path, to: &Path) {
     fs::write(to, fs::read(from).unwrap()).unwrap();
@@ -121,8 +121,25 @@ fn a_renamed_or_linked_file_does_not_settle() {
         fs::rename(scene.life("p", "m", version), scene.file("p.so")).unwrap();
         scene.until_answer("m", Some(version));
     }
-    fs::hard_link(scene.life("q", "n", 1), scene.file("q.so")).unwrap();
+    let built = scene.life("q", "n", 1);
+    age(&built);
+    fs::hard_link(built, scene.file("q.so")).unwrap();
     scene.until_answer("n", Some(1));
+}
+
+/// Makes a file older than the settle time of [`unsettled`].
+fn age(file: &Path) {
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 3_600);
+    fs::File::options().write(true).open(file).unwrap().set_modified(long_ago).unwrap();
+}
+
+#[test]
+fn a_linked_file_settles_when_it_is_new() {
+    let scene = unsettled(Watch::Auto);
+    fs::hard_link(scene.life("p", "m", 1), scene.file("p.so")).unwrap();
+    scene.until_state("p.so", FileState::Settling);
+    look_by_rename(&scene);
+    assert_eq!(scene.answer("m"), None);
 }
 
 /// Puts a file in by a rename and waits until it serves: the loader has looked at all files then.
@@ -155,6 +172,7 @@ fn a_renamed_file_settles_while_a_writer_has_it_open() {
     look_by_rename(&scene);
     assert_eq!(scene.answer("m"), None);
     drop(writer);
+    age(&scene.file("p.so"));
     fs::hard_link(scene.file("p.so"), scene.file("again.so")).unwrap();
     scene.until_answer("m", Some(1));
     assert_eq!(scene.status_of("p.so").unwrap().state, FileState::Settling);

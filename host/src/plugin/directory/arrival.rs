@@ -11,6 +11,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Names that are remembered between two looks. The files of further ones settle first.
 const NAMES_MAX: usize = 1_024;
@@ -70,31 +71,52 @@ impl Arrivals {
 }
 
 impl Arrival {
-    /// Whether the file that has the name now is whole. False when nobody can tell.
-    pub(crate) fn is_whole(self, file: &File) -> bool {
+    /// Takes a lease of the file that has the name now. `None` when somebody may still write to it,
+    /// or when nobody can tell. A hard link that is younger than `settle` is such a case: writes
+    /// through its other name send no event here.
+    pub(super) fn lease(self, file: &File, settle: Duration) -> Option<Lease<'_>> {
         let is_new = match self {
             Self::Renamed => false,
-            // A hard link gives a file another name; `open` gives a new file its only one.
-            Self::Created => !file.metadata().is_ok_and(|meta| meta.nlink() > 1),
+            Self::Created => {
+                let meta = file.metadata().ok()?;
+                let age = meta.modified().ok()?.elapsed().ok()?;
+                // A hard link gives a file another name; `open` gives a new file its only one.
+                meta.nlink() == 1 || age < settle
+            }
         };
-        !is_new && has_no_writer(file)
+        if is_new { None } else { Lease::take(file) }
     }
 }
 
-/// Whether no process has the file open for writing or mapped to be written to. The kernel tells
-/// by granting a read lease; it grants one only to the file's owner and to root, and not on every
-/// file system.
-fn has_no_writer(file: &File) -> bool {
-    let fcntl = |command, value: i32| {
-        // SAFETY: these commands take an int, and the descriptor is open while `file` is borrowed.
-        unsafe { libc::fcntl(file.as_raw_fd(), command, value) }
-    };
-    // Who opens the file for writing while the lease is held has its holder sent this signal, which
-    // is ignored by default. The default signal would end the process.
-    if fcntl(F_SETSIG, libc::SIGURG) != 0 || fcntl(libc::F_SETLEASE, libc::F_RDLCK) != 0 {
-        return false;
+/// A read lease. The kernel grants it only while no process has the file open for writing or mapped
+/// to be written to, only to the file's owner and to root, and not on every file system. Processes
+/// that open the file for writing wait until the lease is given back.
+pub(super) struct Lease<'f>(&'f File);
+
+impl<'f> Lease<'f> {
+    fn take(file: &'f File) -> Option<Self> {
+        // The kernel sends the holder this signal, which is ignored by default, when a process wants
+        // to write. The default signal would end the process.
+        let is_taken = control(file, F_SETSIG, libc::SIGURG) == 0
+            && control(file, libc::F_SETLEASE, libc::F_RDLCK) == 0;
+        is_taken.then_some(Self(file))
     }
-    fcntl(libc::F_SETLEASE, libc::F_UNLCK) == 0
+
+    /// Whether no process has wanted to write since the lease was taken.
+    pub(super) fn holds(&self) -> bool {
+        control(self.0, libc::F_GETLEASE, 0) == libc::F_RDLCK
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        control(self.0, libc::F_SETLEASE, libc::F_UNLCK);
+    }
+}
+
+fn control(file: &File, command: i32, value: i32) -> i32 {
+    // SAFETY: these commands take an int, and the descriptor is open while `file` is borrowed.
+    unsafe { libc::fcntl(file.as_raw_fd(), command, value) }
 }
 
 /// Names the signal that tells of a lease; the same number on all architectures of Linux.
@@ -105,6 +127,9 @@ mod tests {
     use super::*;
     use std::ffi::OsStr;
     use std::fs;
+    use std::io::ErrorKind;
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::time::SystemTime;
 
     #[test]
     fn a_name_is_remembered_until_its_file_is_written_to() {
@@ -132,16 +157,36 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_whole_once_nobody_writes_to_it() {
+    fn a_lease_is_taken_while_nobody_writes() {
+        const SETTLE: Duration = Duration::from_secs(3_600);
         let directory = tempfile::tempdir().unwrap();
         let (path, link) = (directory.path().join("a.so"), directory.path().join("b.so"));
         let writer = File::create(&path).unwrap();
         let file = File::open(&path).unwrap();
-        assert!(!Arrival::Renamed.is_whole(&file), "a writer has it open");
+        assert!(Arrival::Renamed.lease(&file, SETTLE).is_none(), "a writer has it open");
         drop(writer);
-        assert!(Arrival::Renamed.is_whole(&file));
-        assert!(!Arrival::Created.is_whole(&file), "it has one name");
+        assert!(Arrival::Renamed.lease(&file, SETTLE).is_some_and(|lease| lease.holds()));
+        let set_age = |age| file.set_modified(SystemTime::now() - age).unwrap();
+        set_age(2 * SETTLE);
+        assert!(Arrival::Created.lease(&file, SETTLE).is_none(), "it has one name");
         fs::hard_link(&path, &link).unwrap();
-        assert!(Arrival::Created.is_whole(&file));
+        assert!(Arrival::Created.lease(&file, SETTLE).is_some());
+        set_age(SETTLE / 2);
+        assert!(Arrival::Created.lease(&file, SETTLE).is_none(), "it was written to lately");
+    }
+
+    #[test]
+    fn a_writer_waits_for_the_lease_and_breaks_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.so");
+        fs::write(&path, "whole").unwrap();
+        let file = File::open(&path).unwrap();
+        let lease = Arrival::Renamed.lease(&file, Duration::ZERO).unwrap();
+        let without_waiting =
+            File::options().write(true).custom_flags(libc::O_NONBLOCK).open(&path);
+        assert_eq!(without_waiting.unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert!(!lease.holds());
+        drop(lease);
+        File::options().write(true).open(&path).unwrap();
     }
 }

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// A plugin's identity: the SHA-256 of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +55,8 @@ impl ContentHash {
 }
 
 /// Reads a file, so that the bytes that are checked are the bytes that are loaded. Tells also
-/// whether it is known to be whole, which only an arrival can show.
+/// whether it is known to be whole, which only an arrival can show. A file that was linked must not
+/// be younger than `settle` for that.
 ///
 /// # Errors
 /// Too large, not readable, or not to be opened by this policy.
@@ -63,13 +65,13 @@ pub(crate) fn read(
     policy: Policy,
     bytes_max: u64,
     arrival: Option<Arrival>,
+    settle: Duration,
 ) -> Result<(Content, bool), Refusal> {
     let file = permissions::open(path, policy)?;
+    let lease = arrival.and_then(|arrival| arrival.lease(&file, settle));
     let content = read_open(&file, bytes_max)?;
-    // After the reading: a writer of before has closed it by then and left another stamp.
-    let is_whole = arrival.is_some_and(|arrival| arrival.is_whole(&file))
-        && file.metadata().is_ok_and(|meta| Stamp::from(&meta) == content.stamp);
-    Ok((content, is_whole))
+    // The lease covers the reading, so that nobody wrote to the file meanwhile.
+    Ok((content, lease.is_some_and(|lease| lease.holds())))
 }
 
 /// Reads a file that is open.
@@ -103,9 +105,12 @@ mod tests {
         fs::write(&file, "12345").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let policy = Policy { is_checked: true, follows_links: false };
-        assert!(matches!(read(&link, policy, 10, None), Err(Refusal::Symlink)));
-        assert!(matches!(read(&file, policy, 4, None), Err(Refusal::TooLarge { bytes_max: 4 })));
-        let (content, is_whole) = read(&file, policy, 5, None).unwrap();
+        assert!(matches!(read(&link, policy, 10, None, Duration::ZERO), Err(Refusal::Symlink)));
+        assert!(matches!(
+            read(&file, policy, 4, None, Duration::ZERO),
+            Err(Refusal::TooLarge { bytes_max: 4 })
+        ));
+        let (content, is_whole) = read(&file, policy, 5, None, Duration::ZERO).unwrap();
         assert!(!is_whole, "nothing shows it");
         assert_eq!(content.bytes, b"12345");
         assert_eq!(

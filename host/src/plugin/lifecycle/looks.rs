@@ -266,8 +266,8 @@ pub(super) fn read(entry: &Entry, slots: &mut Slots, context: &Context) -> Optio
         return None;
     }
     log::trace!("reading {}", path.display());
-    let bytes_max = context.config.limits.plugin_bytes_max;
-    match content::read(&path, context.config.policy(), bytes_max, entry.arrival) {
+    let (bytes_max, age_min) = (context.config.limits.plugin_bytes_max, settle_time(context));
+    match content::read(&path, context.config.policy(), bytes_max, entry.arrival, age_min) {
         Ok((content, true)) => return Some(content),
         Ok((content, _)) if first_read == Some((content.stamp, Some(content.hash))) => {
             return Some(content);
