@@ -2,7 +2,7 @@
 //! reach a log or a terminal that forges a line, steers the terminal, reorders text or hides.
 
 use crate::access::passwd;
-use crate::trial;
+use crate::trial::trial;
 use hotcall::client::Client;
 use hotcall::xmlrpc::Value;
 use hotcall_tests::authority::Authority;

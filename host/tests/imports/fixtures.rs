@@ -1,6 +1,9 @@
 //! What each rule must refuse, and what it must let pass.
 
-use crate::{Source, circles, is_written, passed_on, too_long, too_wide, upward};
+use crate::circles;
+use crate::flow::{passed_on, upward};
+use crate::size::{is_written, too_long, too_wide};
+use crate::source::Source;
 use std::path::Path;
 
 /// A crate of these files.
