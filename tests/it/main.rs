@@ -22,6 +22,7 @@ mod http;
 mod killed;
 mod lanes;
 mod large;
+mod liar;
 mod log;
 mod memory;
 mod new;

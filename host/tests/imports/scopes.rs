@@ -13,7 +13,7 @@ pub(crate) struct Leaf {
 
 /// Imports that lead to imports end here: a compiler refuses longer circles, and nobody writes
 /// longer chains.
-const STEPS_MAX: usize = 16;
+const STEPS_MAX: usize = 8;
 
 /// What stands in braces, or the whole file.
 struct Block {
@@ -21,7 +21,8 @@ struct Block {
     /// From the top of the crate, inline modules counted.
     module: Vec<String>,
     is_module: bool,
-    imports: BTreeMap<String, Vec<String>>,
+    /// Each name may be imported more than once: as a module and as a function, or by conditions.
+    imports: BTreeMap<String, Vec<Vec<String>>>,
 }
 
 /// All blocks of one file.
@@ -63,7 +64,7 @@ impl<'a> Scopes<'a> {
         let is_name = |name: &&String| name.chars().all(is_word);
         if let Some(name) = leaf.name.as_ref().filter(is_name) {
             let block = &mut self.blocks[self.block_of[at]];
-            block.imports.insert(name.clone(), leaf.words.clone());
+            block.imports.entry(name.clone()).or_default().push(leaf.words.clone());
         }
     }
 
@@ -85,18 +86,14 @@ impl<'a> Scopes<'a> {
                 let Some(kept) = module.len().checked_sub(ups) else { return Some(Vec::new()) };
                 module[..kept].iter().chain(&words[all..]).cloned().collect()
             }
-            first => match self.imported(block, first) {
-                // `use access::access` imports a function beside the module.
-                Some((block, import)) if import[0] != first => {
-                    let import = self.follow(block, import, steps)?;
-                    import.into_iter().chain(words[1..].iter().cloned()).collect()
-                }
-                _ => {
-                    let child: Vec<_> = module.iter().cloned().chain([first.to_owned()]).collect();
-                    if !self.is_module(&child) {
+            first => match self.through_import(block, first, steps) {
+                Some(import) => import.into_iter().chain(words[1..].iter().cloned()).collect(),
+                None => {
+                    let child: Vec<_> = module.iter().chain(words).cloned().collect();
+                    if !self.is_module(&child[..=module.len()]) {
                         return None;
                     }
-                    child.into_iter().chain(words[1..].iter().cloned()).collect()
+                    child
                 }
             },
         };
@@ -108,22 +105,26 @@ impl<'a> Scopes<'a> {
         let own = |(at, block): (usize, &Block)| {
             let name = path.get(block.module.len())?;
             let is_in = block.is_module && path.starts_with(&block.module);
-            let import = block.imports.get(name).filter(|_| is_in)?;
-            let in_full = self.follow(at, import, steps)?;
-            let rest = path[block.module.len() + 1..].iter().cloned();
-            let in_full: Vec<_> = in_full.into_iter().chain(rest).collect();
-            (in_full != path).then_some(in_full)
+            let imports = block.imports.get(name).filter(|_| is_in)?;
+            let rest = &path[block.module.len() + 1..];
+            imports.iter().find_map(|import| {
+                let mut in_full = self.follow(at, import, steps)?;
+                in_full.extend_from_slice(rest);
+                (in_full != path).then_some(in_full)
+            })
         };
         self.blocks.iter().enumerate().find_map(own).unwrap_or(path)
     }
 
-    /// What a name is imported as where a block stands, and in which block.
-    fn imported(&self, block: usize, name: &str) -> Option<(usize, &Vec<String>)> {
+    /// What a name is imported as where a block stands, in full.
+    fn through_import(&self, block: usize, name: &str, steps: usize) -> Option<Vec<String>> {
         let mut at = Some(block);
         while let Some(block) = at {
             let Block { parent, is_module, imports, .. } = &self.blocks[block];
-            if let Some(import) = imports.get(name) {
-                return Some((block, import));
+            if let Some(imports) = imports.get(name) {
+                // `use access::access` imports a function beside the module.
+                let mut others = imports.iter().filter(|import| import[0] != name);
+                return others.find_map(|import| self.follow(block, import, steps));
             }
             at = parent.filter(|_| !is_module);
         }

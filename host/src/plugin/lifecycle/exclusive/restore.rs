@@ -1,6 +1,6 @@
 //! The end of a replacement: calls go on in the new version, or in the old one. If the new version
-//! was refused, the old one is created again with its state. Must not know how a replacement gets so
-//! far.
+//! was refused, the old one is created again with its state. Must not know how a replacement gets
+//! so far.
 
 use super::replacement::{
     Replacement, Replacements, Step, finished, refuse_candidate, resume_calls,
