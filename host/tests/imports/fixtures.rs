@@ -210,6 +210,7 @@ fn a_laundered_import_is_refused_by_whatever_name() {
         ("use crate::registry::Snapshot;\npub type P = Arc<Snapshot>;", "registry::Snapshot"),
         ("use crate::registry;\npub(super) type P<T> = Map<T, registry::X>;", "registry::X"),
         ("use crate::registry::{Snapshot as S};\npub type L = (S,);", "registry::Snapshot"),
+        ("use crate::registry::X;\npub type L = ([u8; 4], X);", "registry::X"),
     ] {
         let files = [("access.rs", ""), ("registry.rs", ""), ("lib.rs", ""), ("web.rs", web)];
         let found = passed_on(&sources(&files));

@@ -92,8 +92,19 @@ fn is_import(tokens: &[Token], at: usize) -> bool {
     is(0, "use") && !is(1, "<") || is(0, "extern") && is(1, "crate") && is(2, "self")
 }
 
+/// Where the semicolon is that is not one of an array.
 fn end_of_statement(tokens: &[Token], at: usize) -> usize {
-    (at..tokens.len()).find(|at| tokens[*at].0 == ";").unwrap_or(tokens.len())
+    let mut open = 0_usize;
+    let mut is_end = |at: &usize| {
+        match tokens[*at].0.as_str() {
+            "[" => open += 1,
+            "]" => open = open.saturating_sub(1),
+            ";" => return open == 0,
+            _ => {}
+        }
+        false
+    };
+    (at..tokens.len()).find(|at| is_end(at)).unwrap_or(tokens.len())
 }
 
 fn named_at(tokens: &[Token], at: usize, is_type: bool, scopes: &Scopes<'_>) -> Option<Named> {
