@@ -1,7 +1,7 @@
 //! What each rule must refuse, and what it must let pass.
 
 use crate::circles;
-use crate::flow::{passed_on, upward};
+use crate::flow::{globs, passed_on, upward};
 use crate::size::{is_written, too_long, too_wide};
 use crate::source::Source;
 use std::path::Path;
@@ -220,6 +220,18 @@ fn a_laundered_import_is_refused_by_whatever_name() {
     let own = "use crate::registry::Snapshot;\nuse std::fmt::Result as R;\n\
         type Private = Snapshot;\npub type Own = R;\nfn f(_: Snapshot) {}";
     assert!(passed_on(&sources(&[("registry.rs", ""), ("web.rs", own)])).is_empty());
+}
+
+#[test]
+fn a_glob_of_a_module_is_refused() {
+    for web in ["use crate::access::*;", "use super::{access::*};", "mod a { use crate::web::*; }"]
+    {
+        let found = globs(&sources(&[("access.rs", ""), ("web.rs", web)]));
+        assert_eq!(found.len(), 1, "{web}");
+    }
+    let items = "use crate::access::Way::*;\nuse std::io::*;\n#[cfg(test)] mod t { use super::*; }";
+    let free = [("lib.rs", "#[cfg(test)]\nmod costs;"), ("web.rs", items)];
+    assert!(globs(&sources(&[free[0], free[1], ("costs.rs", "use crate::web::*;")])).is_empty());
 }
 
 #[test]

@@ -146,6 +146,30 @@ pub(crate) fn passed_on(sources: &[Source]) -> Vec<String> {
     violations
 }
 
+/// Globs of modules, which hide what a file names from the other rules.
+pub(crate) fn globs(sources: &[Source]) -> Vec<String> {
+    let modules = all_modules(sources);
+    let mut violations = Vec::new();
+    for source in sources.iter().filter(|source| !is_for_tests(source, sources)) {
+        for Named { path, line, is_glob, .. } in named(&source.text, &source.module, &modules) {
+            let module = path.join("::");
+            if is_glob && modules.contains(&module) {
+                let place = source.path.display();
+                violations.push(format!("{place}:{line}: name what you use of `{module}`"));
+            }
+        }
+    }
+    violations
+}
+
+/// Whether the parent has the file for tests only.
+fn is_for_tests(source: &Source, sources: &[Source]) -> bool {
+    let (parent, name) = source.module.rsplit_once("::").unwrap_or(("", &source.module));
+    let declared = format!("#[cfg(test)]\nmod {name};");
+    let mut parents = sources.iter().filter(|source| source.module == parent);
+    source.is_test() || parents.any(|parent| parent.text.contains(&declared))
+}
+
 pub(crate) fn rule(module: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.module == module)
 }

@@ -15,7 +15,7 @@ mod size;
 mod source;
 mod tokens;
 
-use flow::{free, passed_on, rule, upward};
+use flow::{free, globs, passed_on, rule, upward};
 use size::{BUILD_STEPS, is_written, too_long, too_wide};
 use source::{Source, files, sources, top, workspace};
 use std::collections::BTreeSet;
@@ -71,6 +71,13 @@ fn no_module_names_another_against_the_flow() {
 #[test]
 fn no_module_passes_on_the_items_of_another() {
     refuse(passed_on(&sources("host/src")));
+}
+
+#[test]
+fn no_module_is_imported_by_a_glob() {
+    for root in CRATES {
+        refuse(globs(&sources(root)));
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Named {
     pub(crate) is_reexported: bool,
     /// Whether it is `extern crate self`, whose name holds in all files of the crate.
     pub(crate) is_extern: bool,
+    /// Whether it is a glob of the path.
+    pub(crate) is_glob: bool,
 }
 
 /// The paths named by the source of `module`, code under `#[cfg(test)]` left out. `modules`: all
@@ -64,7 +66,8 @@ impl Import {
     fn named(&self, scopes: &Scopes<'_>) -> Option<Named> {
         let Self { at, line, ref leaf, is_reexported, is_extern } = *self;
         let path = scopes.resolve(at, &leaf.words)?;
-        Some(Named { path, line, is_reexported, is_extern })
+        let is_glob = leaf.name.is_none();
+        Some(Named { path, line, is_reexported, is_extern, is_glob })
     }
 }
 
@@ -109,7 +112,13 @@ fn end_of_statement(tokens: &[Token], at: usize) -> usize {
 
 fn named_at(tokens: &[Token], at: usize, is_type: bool, scopes: &Scopes<'_>) -> Option<Named> {
     let path = scopes.resolve(at, &path(&tokens[at..]))?;
-    Some(Named { path, line: tokens[at].1, is_reexported: is_type, is_extern: false })
+    Some(Named {
+        path,
+        line: tokens[at].1,
+        is_reexported: is_type,
+        is_extern: false,
+        is_glob: false,
+    })
 }
 
 /// Whether the tokens end with `pub` or `pub(…)`.
