@@ -1,7 +1,7 @@
 //! Who may call, and from where.
 
 use crate::http::{connect, exchange};
-use crate::trial;
+use crate::trial::trial;
 use hotcall::client::{Client, Error};
 use hotcall_tests::{Server, Setup, artifacts, wait_until};
 use libtest_mimic::Trial;

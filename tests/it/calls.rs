@@ -1,6 +1,6 @@
 //! Calls over HTTPS as clients make them.
 
-use crate::{trial, trial_with};
+use crate::trial::{trial, trial_with};
 use hotcall::client::Error;
 use hotcall::xmlrpc::{Value, code};
 use hotcall_tests::{Setup, artifacts, foreign};

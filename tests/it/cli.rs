@@ -1,6 +1,6 @@
 //! The commands, as people type them.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::xmlrpc::Value;
 use hotcall_tests::{Server, Setup, artifacts, repository, wait_for, wait_until};
 use libtest_mimic::Trial;

@@ -1,6 +1,6 @@
 //! The client against the real server, as a library and as `hotcall call`.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::client::{Client, Error};
 use hotcall::xmlrpc::{EncodeOptions, Fault, Value, encode_fault, encode_response};
 use hotcall_tests::{Server, Setup, artifacts};

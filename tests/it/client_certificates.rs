@@ -2,7 +2,7 @@
 
 use crate::http::exchange;
 use crate::tls::address;
-use crate::trial;
+use crate::trial::trial;
 use hotcall::client::{Builder, Error};
 use hotcall::xmlrpc::Value;
 use hotcall_tests::authority::{Authority, Issued};

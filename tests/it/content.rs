@@ -1,7 +1,7 @@
 //! What HTTP says of bodies: compressed ones, none where there must be none, and the connection in
 //! step after each.
 
-use crate::trial;
+use crate::trial::trial;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::{GzEncoder, ZlibEncoder};

@@ -1,6 +1,6 @@
 //! What operators do to a running server: look at it, reload, change its configuration.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::client::{Client, Error};
 use hotcall::xmlrpc::{Value, code};
 use hotcall_tests::load::Load;

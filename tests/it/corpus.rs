@@ -1,6 +1,6 @@
 //! The documents of `tests/corpus` through Hotcall's decoder, and through Python's for comparison.
 
-use crate::{trial, trial_with};
+use crate::trial::{trial, trial_with};
 use hotcall::xmlrpc::Value;
 use hotcall_tests::corpus::{Case, Kind, Outcome, cases, root};
 use hotcall_tests::notation::value_of;

@@ -1,6 +1,6 @@
 //! Calls that take long, clients that do not wait for them, and the end of a server that is busy.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall_tests::wire::{Wire, call, post};
 use hotcall_tests::{Server, Setup, artifacts, wait_for, wait_until};
 use libtest_mimic::Trial;

@@ -1,7 +1,7 @@
 //! Tests of small requests that are expensive to decode: they are refused, or bounded in time and
 //! memory.
 
-use crate::trial;
+use crate::trial::trial;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hotcall_tests::idle::status;

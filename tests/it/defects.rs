@@ -2,7 +2,7 @@
 //! refused with one line or served with open eyes, and no call of another plugin fails before,
 //! during or after.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::client::Client;
 use hotcall::xmlrpc::Value;
 use hotcall_tests::artifacts::{self, run};

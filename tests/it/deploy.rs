@@ -1,7 +1,7 @@
 //! Under a service manager: its sockets, what it is told, and the units that the documentation has.
 //! The tests play systemd.
 
-use crate::{trial, trial_with};
+use crate::trial::{trial, trial_with};
 use hotcall::client::Client;
 use hotcall_tests::{Server, Setup, artifacts, foreign, repository, wait_for, wait_until};
 use libtest_mimic::Trial;

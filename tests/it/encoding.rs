@@ -1,6 +1,6 @@
 //! What goes over the wire byte for byte: the encoding of a request, and the style of a result.
 
-use crate::{trial, trial_with};
+use crate::trial::{trial, trial_with};
 use hotcall::xmlrpc::{
     DateTime, DecodeLimits, Document, EncodeOptions, Value, decode_response, encode_response,
 };

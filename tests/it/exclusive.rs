@@ -1,7 +1,7 @@
 //! Plugins that are replaced exclusively: no committed row is lost, no call fails, and nobody else
 //! waits.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::client::{Client, Error};
 use hotcall::xmlrpc::{Value, code};
 use hotcall_tests::load::Load;

@@ -1,7 +1,7 @@
 //! Hotcall against what others wrote: their clients call our server, and our client calls their
 //! servers.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::client::{Capability, Error};
 use hotcall::xmlrpc::{DateTime, EncodeStyle, Fault, Value, parse_date_time};
 use hotcall_plugin::{Bytes, FromValue, IntoValue};

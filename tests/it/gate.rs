@@ -1,6 +1,6 @@
 //! The gate under bad requests and bad clients: what they get, and that nobody else notices.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall_tests::requests::{BODY_BYTES_MAX, End, Row, Status, rows};
 use hotcall_tests::wire::{Answer, Wire, address, call, post};
 use hotcall_tests::{Server, Setup, artifacts, wait_for, wait_until};

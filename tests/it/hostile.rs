@@ -2,7 +2,8 @@
 //! reach a log or a terminal that forges a line, steers the terminal, reorders text or hides.
 
 use crate::access::passwd;
-use crate::trial;
+use crate::liar::{Liar, answer, array, fault, result, structure, xml};
+use crate::trial::trial;
 use hotcall::client::Client;
 use hotcall::xmlrpc::Value;
 use hotcall_tests::authority::Authority;
@@ -14,12 +15,10 @@ use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -234,87 +233,6 @@ fn hostile_signatures(folder: &Path) {
     fs::write(server.plugins().join(format!("{name}.minisig")), signature).unwrap();
     server.put(&plugin, &name);
     until_logged(&server, &["it is not trusted", MARK]);
-}
-
-/// A server whose answers are hostile.
-struct Liar {
-    url: String,
-}
-
-impl Liar {
-    /// `answer` turns a request's document into a whole response.
-    fn start(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/RPC2", listener.local_addr().unwrap());
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let document = read_document(&stream);
-                drop((&stream).write_all(&answer(&document)));
-            }
-        });
-        Self { url }
-    }
-
-    /// Always answers with this status, these header fields and this document.
-    fn of(status: &str, fields: &str, document: &str) -> Self {
-        Self::start({
-            let answer = answer(status, fields, document);
-            move |_| answer.clone()
-        })
-    }
-}
-
-fn answer(status: &str, fields: &str, document: &str) -> Vec<u8> {
-    let length = document.len();
-    format!(
-        "HTTP/1.1 {status}\r\n{fields}Content-Length: {length}\r\nConnection: close\r\n\r\n\
-         {document}"
-    )
-    .into_bytes()
-}
-
-/// Reads one request and gives its body.
-fn read_document(stream: &TcpStream) -> String {
-    let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    let mut line = String::new();
-    while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
-        if let Some(given) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = given.trim().parse().unwrap();
-        }
-        line.clear();
-    }
-    let mut body = vec![0; length];
-    drop(reader.read_exact(&mut body));
-    String::from_utf8_lossy(&body).into_owned()
-}
-
-fn xml(content: &str) -> String {
-    format!("<?xml version='1.0'?><methodResponse>{content}</methodResponse>")
-}
-
-fn result(value: &str) -> String {
-    xml(&format!("<params><param><value>{value}</value></param></params>"))
-}
-
-fn array(items: &[&str]) -> String {
-    let items = items.iter().map(|item| format!("<value>{item}</value>"));
-    format!("<array><data>{}</data></array>", items.collect::<String>())
-}
-
-fn structure(members: &[(&str, String)]) -> String {
-    let members = members
-        .iter()
-        .map(|(name, value)| format!("<member><name>{name}</name><value>{value}</value></member>"));
-    format!("<struct>{}</struct>", members.collect::<String>())
-}
-
-fn fault(text: &str) -> String {
-    let members = [
-        ("faultCode", "<int>5</int>".to_owned()),
-        ("faultString", format!("<string>{text}</string>")),
-    ];
-    xml(&format!("<fault><value>{}</value></fault>", structure(&members)))
 }
 
 /// Runs a command and gives its standard output and standard error.

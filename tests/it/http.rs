@@ -1,6 +1,6 @@
 //! What HTTP clients get that do not send a plain XML-RPC call: bytes in, bytes out.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall_tests::{Server, Setup, artifacts, wait_until};
 use libtest_mimic::Trial;
 use std::io::{ErrorKind, Read, Write};

@@ -1,7 +1,7 @@
 //! `kill -9` at any moment of a reload, then a start: the state directory of a server that was
 //! killed is no burden to the next one.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::xmlrpc::Value;
 use hotcall_tests::{Server, Setup, artifacts, repository, wait_until};
 use libtest_mimic::Trial;

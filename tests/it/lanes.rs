@@ -1,7 +1,7 @@
 //! Both lanes give the same answer to the same bytes: calls that go straight to the workers, and
 //! calls that go through tiny_http.
 
-use crate::trial;
+use crate::trial::trial;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hotcall_tests::corpus::{Case, Kind, cases};

@@ -1,7 +1,7 @@
 //! What a client hears whose request is too large: clients write all of it before they look for an
 //! answer.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::client::Error;
 use hotcall_tests::foreign::{self, Language};
 use hotcall_tests::wire::{Wire, address};

@@ -1,6 +1,6 @@
 //! The log: no thread waits for its reader, and lost lines are counted.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::xmlrpc::{Value, code};
 use hotcall_tests::wire::{Wire, address, call, post};
 use hotcall_tests::{Server, Setup, WAIT_MAX, artifacts, fill, repository, wait_for, wait_until};

@@ -22,6 +22,7 @@ mod http;
 mod killed;
 mod lanes;
 mod large;
+mod liar;
 mod log;
 mod memory;
 mod new;
@@ -35,10 +36,11 @@ mod serving;
 mod sessions;
 mod supply;
 mod tls;
+mod trial;
 mod trust;
 mod watching;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 
 /// Tests at once where the command line does not say.
 const THREADS: usize = 6;
@@ -86,17 +88,4 @@ fn main() {
         watching::trials(),
     ];
     libtest_mimic::run(&arguments, groups.into_iter().flatten().collect()).exit();
-}
-
-/// A test.
-fn trial(name: &str, test: fn()) -> Trial {
-    Trial::test(name, move || {
-        test();
-        Ok(())
-    })
-}
-
-/// A test that needs a program that may not be installed.
-fn trial_with(program: &str, name: &str, test: fn()) -> Trial {
-    trial(name, test).with_ignored_flag(hotcall_tests::foreign::is_left_out(program))
 }

@@ -1,6 +1,6 @@
 //! How much memory a request takes, and what is left of it afterwards.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall_tests::idle::status;
 use hotcall_tests::wire::{self, Wire};
 use hotcall_tests::{Server, Setup, artifacts, wait_until};

@@ -1,7 +1,7 @@
 //! `hotcall new`: what it makes builds, passes its own test, is passed by `hotcall check`, and
 //! serves.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::xmlrpc::Value;
 use hotcall_tests::artifacts::{self, run};
 use hotcall_tests::{Server, Setup, repository, wait_for};

@@ -2,7 +2,7 @@
 //! itself.
 
 use crate::access::{asked, passwd};
-use crate::trial;
+use crate::trial::trial;
 use hotcall::client::{Client, Error};
 use hotcall::xmlrpc::{Value, code};
 use hotcall_tests::load::End;

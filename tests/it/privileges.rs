@@ -2,7 +2,7 @@
 
 use crate::access::{asked, passwd};
 use crate::deploy::deployed;
-use crate::trial;
+use crate::trial::trial;
 use hotcall_tests::authority::Authority;
 use hotcall_tests::{Server, Setup, artifacts, foreign, wait_until};
 use libtest_mimic::Trial;

@@ -1,6 +1,6 @@
 //! Clients that ask for large answers and read them slowly, or not at all.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall_tests::idle::connector;
 use hotcall_tests::load::End;
 use hotcall_tests::wire::{Answer, Wire, address, call, post};

@@ -1,6 +1,6 @@
 //! README.md, run: each snippet does what the text says, so that the text stays true.
 
-use crate::{trial, trial_with};
+use crate::trial::{trial, trial_with};
 use hotcall::xmlrpc::Value;
 use hotcall_tests::artifacts::{self, run};
 use hotcall_tests::{Setup, repository, wait_for, wait_until};

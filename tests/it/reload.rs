@@ -1,6 +1,6 @@
 //! Plugins that come, change, break and go while clients call.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::client::Error;
 use hotcall::xmlrpc::{Value, code};
 use hotcall_tests::load::Load;

@@ -1,6 +1,6 @@
 //! A server's start, its signals and its end.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::xmlrpc::Value;
 use hotcall_tests::{Setup, artifacts, repository, wait_for, wait_until};
 use libtest_mimic::Trial;

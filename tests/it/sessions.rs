@@ -1,7 +1,7 @@
 //! How TLS sessions are resumed, also after certificates have changed, and when they must not be.
 
 use crate::tls::{CONFIG, HOSTS, address, served, shown};
-use crate::trial;
+use crate::trial::trial;
 use hotcall_tests::authority::{Authority, Issued};
 use hotcall_tests::{Server, WAIT_MAX, wait_for, wait_until};
 use libtest_mimic::Trial;

@@ -1,7 +1,7 @@
 //! The supply chain: builds use the versions in the lock file, and the same source gives the same
 //! bytes everywhere.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall_tests::artifacts::run;
 use hotcall_tests::repository;
 use libtest_mimic::Trial;

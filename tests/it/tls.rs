@@ -1,6 +1,6 @@
 //! Certificates: which one clients get, and how it changes under them.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::xmlrpc::Value;
 use hotcall_tests::authority::{Authority, Issued};
 use hotcall_tests::load::{End, Load};

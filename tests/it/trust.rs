@@ -1,6 +1,6 @@
 //! What an operator's mistakes and others' files may not do to a server.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::xmlrpc::Value;
 use hotcall_tests::load::Load;
 use hotcall_tests::{Server, Setup, artifacts, repository, wait_until};

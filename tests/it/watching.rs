@@ -5,7 +5,7 @@
 //! Work is counted in the log, which has a line for each look and each reading. What bounds it is
 //! the time that went by, so the bounds hold on a machine of any speed.
 
-use crate::trial;
+use crate::trial::trial;
 use hotcall::xmlrpc::Value;
 use hotcall_tests::authority::Authority;
 use hotcall_tests::load::{End, Load};

@@ -1,7 +1,7 @@
 //! What is tested, built once for each test process: the binary, the bundled plugins, and plugins
 //! in C.
 
-use crate::repository;
+use crate::shared::repository;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 //! `tests/corpus/README.md`.
 
 use crate::notation::value_of;
-use crate::repository;
+use crate::shared::repository;
 use hotcall::xmlrpc::{Call, DecodeLimits, Document, Fault, Value, decode_call, decode_response};
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! What a server holds: what the kernel says of its process, and what connections cost that do
 //! nothing.
 
-use crate::Server;
+use crate::server::Server;
 use crate::wire::{Answer, Wire, address, post};
 use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode};
 use std::fs;

@@ -1,6 +1,7 @@
 //! Clients that call one method all the time, while a test does something to the server.
 
-use crate::{Server, client, wait_until};
+use crate::server::Server;
+use crate::shared::{client, wait_until};
 use hotcall::xmlrpc::Value;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -21,9 +22,9 @@ impl Load {
     /// Runs `test` while as many clients call `method`, without parameters, each on one connection.
     ///
     /// # Panics
-    /// When a call fails, takes longer than [`crate::WAIT_MAX`], or answers anything but an int
-    /// that `is_right`. That is no bound on latency, which the bench `harm` prints, but far below
-    /// the hour for which tests have a plugin hang: a call that waits for that fails.
+    /// When a call fails, takes longer than [`WAIT_MAX`](crate::WAIT_MAX), or answers anything but
+    /// an int that `is_right`. That is no bound on latency, which the bench `harm` prints, but far
+    /// below the hour for which tests have a plugin hang: a call that waits for that fails.
     pub fn during<R>(
         server: &Server,
         clients: u64,

@@ -1,6 +1,7 @@
 //! A server under test: the real binary with directories of its own, on loopback.
 
-use crate::{WAIT_MAX, artifacts, repository, wait_for};
+use crate::artifacts;
+use crate::shared::{WAIT_MAX, client, repository, wait_for};
 use hotcall::client::Client;
 use hotcall::xmlrpc::Value;
 use rustix::fs::OFlags;
@@ -333,7 +334,7 @@ impl Server {
 
     /// A client of its own.
     pub fn client(&self) -> Client {
-        crate::client(self.url()).ca_file(self.ca()).build().expect("a client")
+        client(self.url()).ca_file(self.ca()).build().expect("a client")
     }
 
     /// Calls a method, as one client would.

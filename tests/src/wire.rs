@@ -1,7 +1,8 @@
 //! HTTP as one client's bytes: what it sends is sent as it is, and what comes back is taken apart,
 //! so that tests may send what no library would and see what a library hides.
 
-use crate::{Server, WAIT_MAX};
+use crate::server::Server;
+use crate::shared::WAIT_MAX;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,7 +1,7 @@
 //! Circles of imports between the files of one crate.
 
-use crate::source::named;
-use crate::{Source, all_modules};
+use crate::named::named;
+use crate::source::{Source, all_modules};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What one file imports: the other files' modules, each with the first line that names it.

@@ -1,6 +1,9 @@
 //! What each rule must refuse, and what it must let pass.
 
-use crate::{Source, circles, is_written, passed_on, too_long, too_wide, upward};
+use crate::circles;
+use crate::flow::{globs, passed_on, upward};
+use crate::size::{is_written, too_long, too_wide};
+use crate::source::Source;
 use std::path::Path;
 
 /// A crate of these files.
@@ -38,6 +41,61 @@ fn an_upward_import_is_refused_however_it_is_written() {
     assert!(upward(&sources(&[("main.rs", source), ("plugin.rs", ""), ("rpc.rs", "")])).is_empty());
 }
 
+/// The names that `net/http.rs` must not name, where this is its source.
+fn refused(source: &str) -> Vec<String> {
+    let others = ["lib.rs", "net/mod.rs", "plugin/mod.rs", "web/mod.rs", "web/plugin.rs"];
+    let mut files = sources(&others.map(|path| (path, "")));
+    files.push(Source::new("net/http.rs", source));
+    let name = |text: String| text.split('`').nth(3).unwrap().to_owned();
+    upward(&files).into_iter().map(name).collect()
+}
+
+#[test]
+fn an_upward_import_is_refused_by_whatever_name() {
+    for source in [
+        "mod inner { fn f(_: super::super::super::plugin::Plugins) {} }",
+        "mod a { mod b { use super::super::super::super::plugin::Plugins; } }",
+        "use crate as root;\nfn f(_: root::plugin::X) {}",
+        "fn f() { use crate::{self as root}; root::plugin::run() }",
+        "use super::super as root;\nuse root::plugin::X;",
+        "use crate as one;\nuse one as two;\nmod inner { use super::two::plugin::X; }",
+        "use crate as root;\nfn f() { self::root::plugin::run() }",
+    ] {
+        assert!(refused(source).contains(&"plugin".to_owned()), "{source}: {:?}", refused(source));
+    }
+}
+
+#[test]
+fn the_whole_crate_is_refused() {
+    for source in [
+        "use crate::*;\nfn f(_: plugin::X) {}",
+        "use super::super::*;",
+        "mod inner { use super::super::super::{*}; }",
+        "pub(super) use crate as root;",
+        "pub(super) use crate::{self as root};",
+        "use super::super::super::super::plugin::X;",
+    ] {
+        assert_eq!(refused(source), ["crate"], "{source}");
+    }
+    let renamed = [("lib.rs", "extern crate self as me;"), ("net.rs", "use me::plugin::X;")];
+    assert_eq!(upward(&sources(&renamed)), ["lib.rs:1: the crate must have no second name"]);
+    let renamed = [("net.rs", "extern crate self as me;\nfn f(_: me::plugin::X) {}")];
+    assert_eq!(upward(&sources(&renamed)).len(), 3, "the name, the crate, and the plugin");
+}
+
+#[test]
+fn what_a_file_has_itself_is_not_upward() {
+    for source in [
+        "struct Own;\nmod inner { use super::Own; mod more { use super::super::Own; } }",
+        "use crate::web;\nfn f(_: web::plugin::X) {}",
+        "use std::collections as plugin;\nfn f(_: plugin::BTreeMap) {}",
+        "use ::plugin::X;\nextern crate core;",
+        "fn f() -> impl Sized + use<> {}\nfn g(_: super::Head) {}",
+    ] {
+        assert!(refused(source).is_empty(), "{source}: {:?}", refused(source));
+    }
+}
+
 #[test]
 fn a_circle_of_files_is_refused() {
     let circle = sources(&[
@@ -66,6 +124,41 @@ fn a_child_that_imports_its_importing_parent_is_a_circle() {
     let free =
         sources(&[("a/mod.rs", map), ("a/child.rs", "pub(in crate::a) fn f(_: super::Parent) {}")]);
     assert!(circles::circles(&free).is_empty());
+}
+
+#[test]
+fn a_circle_leads_to_the_file_and_not_to_its_parent() {
+    for timers in [
+        "use crate::net::conn;\nfn f() { conn::reactor::Reactor::new() }",
+        "use super::{conn as other};\nfn f(_: other::reactor::Reactor) {}",
+        "mod inner { use super::super::conn::reactor::Reactor; }",
+    ] {
+        let circle = sources(&[
+            ("net/mod.rs", "mod conn; mod timers;"),
+            ("net/conn/mod.rs", "pub mod reactor;"),
+            ("net/conn/reactor.rs", "use crate::net::timers::Timers;"),
+            ("net/timers.rs", timers),
+        ]);
+        let found = circles::circles(&circle);
+        assert_eq!(found.len(), 1, "{timers}");
+        assert!(found[0].contains("names net::conn::reactor"), "{found:?}");
+    }
+}
+
+#[test]
+fn the_root_may_be_in_a_circle() {
+    for (root, text) in [
+        ("lib.rs", "mod a;\npub use a::A;\npub fn helper() {}"),
+        ("lib.rs", "mod a;\nfn f() { a::run() }\npub fn helper() {}"),
+        ("main.rs", "mod a;\nfn main() { crate::a::run() }\nfn helper() {}"),
+    ] {
+        for child in ["use crate::helper;", "fn f() { super::helper() }", "use super::*;"] {
+            let found = circles::circles(&sources(&[(root, text), ("a.rs", child)]));
+            assert_eq!(found.len(), 1, "{text} {child}");
+        }
+    }
+    let free = [("lib.rs", "mod a; mod b;\npub use a::A;"), ("a.rs", "use crate::b::B;")];
+    assert!(circles::circles(&sources(&[free[0], free[1], ("b.rs", "")])).is_empty());
 }
 
 #[test]
@@ -105,6 +198,43 @@ fn a_laundered_import_is_refused() {
 }
 
 #[test]
+fn a_laundered_import_is_refused_by_whatever_name() {
+    for (web, item) in [
+        ("use crate::access;\npub use access::Access as L;", "access::Access"),
+        ("use crate::access as who;\npub(crate) use who::Access;", "access::Access"),
+        ("use crate::access;\npub use self::access::Way;", "access::Way"),
+        ("use crate::access::Way;\npub use self::Way;", "access::Way"),
+        ("use crate::access::*;\npub use crate::access::*;", "access"),
+        ("mod inner { use crate::access; pub use self::access::Way; }", "access::Way"),
+        ("use crate::registry::Snapshot;\npub type L = Snapshot;", "registry::Snapshot"),
+        ("use crate::registry::Snapshot;\npub type P = Arc<Snapshot>;", "registry::Snapshot"),
+        ("use crate::registry;\npub(super) type P<T> = Map<T, registry::X>;", "registry::X"),
+        ("use crate::registry::{Snapshot as S};\npub type L = (S,);", "registry::Snapshot"),
+        ("use crate::registry::X;\npub type L = ([u8; 4], X);", "registry::X"),
+    ] {
+        let files = [("access.rs", ""), ("registry.rs", ""), ("lib.rs", ""), ("web.rs", web)];
+        let found = passed_on(&sources(&files));
+        assert_eq!(found.len(), 1, "{web}: {found:?}");
+        assert!(found[0].contains(&format!("`web` passes on `{item}`")), "{found:?}");
+    }
+    let own = "use crate::registry::Snapshot;\nuse std::fmt::Result as R;\n\
+        type Private = Snapshot;\npub type Own = R;\nfn f(_: Snapshot) {}";
+    assert!(passed_on(&sources(&[("registry.rs", ""), ("web.rs", own)])).is_empty());
+}
+
+#[test]
+fn a_glob_of_a_module_is_refused() {
+    for web in ["use crate::access::*;", "use super::{access::*};", "mod a { use crate::web::*; }"]
+    {
+        let found = globs(&sources(&[("access.rs", ""), ("web.rs", web)]));
+        assert_eq!(found.len(), 1, "{web}");
+    }
+    let items = "use crate::access::Way::*;\nuse std::io::*;\n#[cfg(test)] mod t { use super::*; }";
+    let free = [("lib.rs", "#[cfg(test)]\nmod costs;"), ("web.rs", items)];
+    assert!(globs(&sources(&[free[0], free[1], ("costs.rs", "use crate::web::*;")])).is_empty());
+}
+
+#[test]
 fn a_long_file_and_a_wide_line_are_refused() {
     let (whole, over) = ("x\n".repeat(500), "x\n".repeat(501));
     assert!(too_long(&Source::new("a.rs", whole)).is_none());
@@ -115,10 +245,30 @@ fn a_long_file_and_a_wide_line_are_refused() {
 }
 
 #[test]
+fn tables_and_urls_excuse_a_wide_line_only_where_it_cannot_be_broken() {
+    let wide = |path: &str, text: &str| !too_wide(Path::new(path), text).is_empty();
+    let cells = "| a ".repeat(30);
+    assert!(wide("a.rs", &format!("    {cells}")), "a pattern of many cases");
+    assert!(wide("run.sh", &cells), "a pipe");
+    assert!(!wide("a.rs", &format!("    /// {cells}")) && !wide("a.md", &cells));
+    let (words, long) = ("words ".repeat(16), "a".repeat(90));
+    assert!(wide("a.rs", &format!("// {words} https://a.example")));
+    assert!(wide("a.toml", &format!("# https://a.example {words}")));
+    assert!(wide("a.rs", &format!("call(\"https://a.example\", {words})")));
+    assert!(!wide("a.md", &format!("{words} https://a.example")));
+    assert!(!wide("a.rs", &format!("    // https://{long}")));
+    assert!(wide("a.rs", &format!("// see https://{}", &long[..86])), "it fits on its own line");
+}
+
+#[test]
 fn records_may_have_wide_lines() {
     for path in ["README.md", "host/src/lib.rs", "plugins/text-c/Makefile", "tests/it/main.rs"] {
         assert!(is_written(Path::new(path)), "{path}");
     }
+    for path in [".ci/run", "host/hotcall.socket", "a/notify.conf", "a/run.sh", "a/package.json"] {
+        assert!(is_written(Path::new(path)), "{path}");
+    }
+    assert!(!is_written(Path::new("tests/foreign/node/package-lock.json")));
     for path in ["tests/bench/RESULTS.md", "plugin-api/abi/1.0/hotcall_plugin.h", "Cargo.lock"] {
         assert!(!is_written(Path::new(path)), "{path}");
     }

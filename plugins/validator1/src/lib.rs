@@ -8,9 +8,11 @@
 #![forbid(unsafe_code)]
 
 mod shapes;
+mod sum;
 
 use hotcall_plugin::{DateTime, Fault, Members, method, plugin};
 use shapes::{Calendar, Curly, Entities, Multiples, Stooges};
+use sum::sum;
 
 /// Adds up the members named curly of an array of structs.
 ///
@@ -77,12 +79,6 @@ fn nested_struct(calendar: Calendar) -> Result<i32, Fault> {
 #[method(name = "validator1.simpleStructReturnTest", idempotent, quick)]
 fn simple_struct_return(number: i32) -> Result<Multiples, Fault> {
     Multiples::of(number)
-}
-
-fn sum(numbers: impl Iterator<Item = i32>) -> Result<i32, Fault> {
-    let total: i64 = numbers.map(i64::from).sum();
-    i32::try_from(total)
-        .map_err(|_| Fault::invalid_params(format!("the sum, {total}, exceeds a 32-bit int")))
 }
 
 plugin! {

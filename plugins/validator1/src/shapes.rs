@@ -1,6 +1,7 @@
 //! The structs of the suite, by the names that its clients give their members. Must not know of
 //! methods.
 
+use crate::sum::sum;
 use hotcall_plugin::{Fault, FromValue, IntoValue};
 
 /// A struct of which one member matters.
@@ -19,7 +20,7 @@ pub(crate) struct Stooges {
 
 impl Stooges {
     pub(crate) fn sum(&self) -> Result<i32, Fault> {
-        crate::sum([self.moe, self.larry, self.curly].into_iter())
+        sum([self.moe, self.larry, self.curly].into_iter())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The chart: bars of calls per second, each with its spread.
 
 use crate::plan::{ADD_16, ADD_256, NEW_FULL, PEERS, Peer, Workload};
-use crate::report::number;
 use crate::rounds::Measured;
+use crate::tables::number;
 use std::fmt::Write;
 
 const WIDTH: f64 = 820.0;

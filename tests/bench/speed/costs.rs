@@ -3,7 +3,7 @@
 use crate::allocations::PerCall;
 use crate::inside::{CALLS, Inside};
 use crate::memory::{IDLE, Memory, SETTLE, TURNS};
-use crate::report::{line, number};
+use crate::tables::{line, number};
 
 /// Where the memory of a server that does nothing is.
 pub fn idle(memory: &Memory) -> String {

@@ -35,6 +35,7 @@ mod resident;
 mod rounds;
 mod samples;
 mod shapes;
+mod tables;
 mod target;
 mod tickets;
 mod wrk;

@@ -1,7 +1,8 @@
 //! The programs, and the languages that they are written in: how each is built and run.
 
 use crate::artifacts::{run, target};
-use crate::{Server, repository};
+use crate::server::Server;
+use crate::shared::repository;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

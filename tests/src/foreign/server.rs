@@ -2,6 +2,7 @@
 
 use super::programs::{Language, compiled, python_module, script};
 use crate::artifacts::run;
+use crate::shared::client;
 use hotcall::client::{Builder, Client, Error};
 use hotcall::xmlrpc::Value;
 use std::fs::{self, File};
@@ -58,7 +59,7 @@ impl ForeignServer {
 }
 
 fn builder(url: &str, process: &Process) -> Builder {
-    let builder = crate::client(url);
+    let builder = client(url);
     match url.starts_with("https:") {
         true => builder.ca_file(process.directory.path().join(CERTIFICATE)),
         false => builder,

@@ -16,7 +16,7 @@ const CALLS_MAX: usize = 1_000_000;
 const FILE_BYTES_MAX: usize = 256 << 20;
 
 /// A method and its parameters.
-pub(super) type Line = (String, Vec<Value>);
+type Line = (String, Vec<Value>);
 
 /// The calls in a file, or on standard input if it is `-`.
 pub(super) fn read(file: &Path) -> Result<Vec<Line>, Failure> {

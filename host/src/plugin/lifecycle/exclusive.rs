@@ -28,7 +28,7 @@
 mod replacement;
 mod restore;
 
-use self::replacement::{Replacement, Step, is_state_of, put_off, save};
+use self::replacement::{Replacement, Replacements, Step, is_state_of, put_off, save};
 use super::action::{Action, Attempt, ResumedBy, Resumption, Wish};
 use super::context::Context;
 use super::create::create;
@@ -61,8 +61,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// All replacements of instances that must end before their successors begin.
 #[derive(Default)]
 pub(super) struct Exclusive {
-    /// By the plugin's name.
-    replacements: BTreeMap<String, Replacement>,
+    replacements: Replacements,
     /// Snapshots that were replaced, as long as calls have them.
     editions: Vec<Weak<Snapshot>>,
     /// Snapshots that have a generation without its gate, by its number, where a replacement gave
@@ -186,6 +185,25 @@ impl Exclusive {
         Vec::new()
     }
 
+    /// Puts a replacement off because calls that began before there was a gate do not end. The next
+    /// attempt still waits for them.
+    fn give_up_gating(
+        &mut self,
+        plugin: &str,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Vec<Action> {
+        let Some(mut replacement) = self.replacements.remove(plugin) else { return Vec::new() };
+        let generation = replacement.old.id;
+        if let Step::Gating { before, .. } = &mut replacement.step {
+            self.ungated
+                .retain(|_, before| before.iter().any(|edition| edition.strong_count() > 0));
+            self.ungated.insert(generation, mem::take(before));
+        }
+        let tries_left = handover::TRIES_MAX.saturating_sub(replacement.attempt.tries + 1);
+        put_off(replacement, Refusal::Busy { generation, tries_left }, slots, context)
+    }
+
     /// A gate is drained: no call runs in that generation. None when nothing here waits for that.
     pub(super) fn drained(
         &mut self,
@@ -260,7 +278,9 @@ impl Exclusive {
         });
         match started {
             Ok(()) => Vec::new(),
-            Err(refusal) => self.restore(plugin, refusal, slots, context),
+            Err(refusal) => {
+                restore::restore(&mut self.replacements, plugin, refusal, slots, context)
+            }
         }
     }
 
@@ -286,7 +306,9 @@ impl Exclusive {
                 }
                 self.replace(&plugin, slots, context)
             }
-            Err(refusal) => self.restore(&plugin, refusal, slots, context),
+            Err(refusal) => {
+                restore::restore(&mut self.replacements, &plugin, refusal, slots, context)
+            }
         }
     }
 
@@ -297,7 +319,9 @@ impl Exclusive {
         let give = |live: &Live, task: &TaskGuard| replacement.give(live, task, context);
         match create(file, candidate, context.settings_of(plugin), context, give) {
             Ok((generation, _)) => self.put_in_place(plugin, generation, slots, context),
-            Err(refusal) => self.restore(plugin, refusal, slots, context),
+            Err(refusal) => {
+                restore::restore(&mut self.replacements, plugin, refusal, slots, context)
+            }
         }
     }
 
@@ -343,7 +367,7 @@ impl Exclusive {
                 Step::Draining { due } if due <= now => self.give_up(&plugin, slots, context),
                 Step::Ending if is_late => self.tell_of_late_end(&plugin, slots, context),
                 Step::Down { due, .. } if due <= now => {
-                    self.make_old_again(&plugin, slots, context)
+                    restore::make_old_again(&mut self.replacements, &plugin, slots, context)
                 }
                 _ => Vec::new(),
             });
@@ -404,6 +428,25 @@ impl Exclusive {
             !is_down && (replacement.attempt.file == file || replacement.holder == file)
         };
         self.replacements.values().any(pins)
+    }
+
+    /// The file of a plugin that is down is gone, and with it what could be made again.
+    pub(super) fn forget(&mut self, plugin: &str) {
+        if let Some(Replacement { pause, saved, .. }) = self.replacements.remove(plugin) {
+            if saved.is_some() {
+                log::error!("plugin {plugin}: its saved state goes with its file");
+            }
+            pause.end();
+        }
+    }
+
+    /// Has the calls of a replacement go on, once the registry has what they go on in.
+    pub(super) fn resume(
+        resumption: Resumption,
+        slots: &mut Slots,
+        context: &Context,
+    ) -> Vec<Action> {
+        restore::resume(resumption, slots, context)
     }
 
     /// The server ends: what still lives goes the way of all others.

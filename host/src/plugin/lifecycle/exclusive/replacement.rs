@@ -15,12 +15,16 @@ use crate::plugin::lifecycle::stall_watch::TaskGuard;
 use crate::plugin::lifecycle::{handover, quarantine};
 use crate::plugin::refusal::Refusal;
 use crate::registry::Snapshot;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// A plugin whose file was removed while its calls waited serves so much longer, for these calls.
 const RESUMED_CALLS: Duration = Duration::from_secs(5);
+
+/// All replacements, by the plugin's name.
+pub(super) type Replacements = BTreeMap<String, Replacement>;
 
 /// One plugin's replacement, from the wish to the swap.
 pub(super) struct Replacement {

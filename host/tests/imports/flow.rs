@@ -1,0 +1,179 @@
+//! Which module may name which. Data flows one way, from bytes to a plugin and back as a result. A
+//! module that names one further up would bend that, so each may name only what stands beside it in
+//! [`RULES`].
+
+use crate::named::{Named, named};
+use crate::source::{Source, all_modules, top};
+
+/// What a module at the top of the crate may name, and why no more.
+pub(crate) struct Rule {
+    module: &'static str,
+    may: &'static [&'static str],
+    why: &'static str,
+}
+
+/// One row for each module of the crate but the [`FREE`] ones.
+const RULES: &[Rule] = &[
+    Rule { module: "text", may: &[], why: "text is characters, not meaning" },
+    Rule { module: "settings", may: &[], why: "how settings are declared knows no setting" },
+    Rule { module: "limits", may: &["settings"], why: "limits are numbers" },
+    Rule { module: "address", may: &[], why: "a key of counts knows nothing that is counted" },
+    Rule {
+        module: "cancellation",
+        may: &[],
+        why: "whether anybody waits says nothing of the call",
+    },
+    Rule { module: "pause", may: &[], why: "what waits does not know for what" },
+    Rule { module: "memory", may: &[], why: "a budget is numbers" },
+    Rule { module: "arena", may: &[], why: "memory does not know what is in it" },
+    Rule { module: "stamp", may: &[], why: "whether a file changed says nothing of what is in it" },
+    Rule {
+        module: "request",
+        may: &["cancellation"],
+        why: "facts know neither who found them nor who judges them",
+    },
+    Rule {
+        module: "access",
+        may: &["address", "request", "text"],
+        why: "who may call is decided by facts, wherever they come from",
+    },
+    Rule { module: "xmlrpc", may: &[], why: "documents are pure: no I/O, no clock, no plugins" },
+    Rule {
+        module: "registry",
+        may: &["arena", "cancellation", "pause", "xmlrpc"],
+        why: "a snapshot knows no files and no limits",
+    },
+    Rule {
+        module: "rpc",
+        may: &["access", "arena", "pause", "registry", "xmlrpc", "limits", "text"],
+        why: "dispatch knows no HTTP and no plugins",
+    },
+    Rule {
+        module: "web",
+        may: &[
+            "access",
+            "arena",
+            "cancellation",
+            "limits",
+            "memory",
+            "pause",
+            "registry",
+            "request",
+            "rpc",
+            "text",
+            "xmlrpc",
+        ],
+        why: "from request to response, whatever the socket and whoever answers",
+    },
+    Rule {
+        module: "net",
+        may: &[
+            "address",
+            "cancellation",
+            "limits",
+            "memory",
+            "pause",
+            "request",
+            "stamp",
+            "text",
+            "web",
+        ],
+        why: "sockets and HTTP framing know no XML and no plugins",
+    },
+    Rule {
+        module: "plugin",
+        may: &["address", "arena", "limits", "pause", "registry", "stamp", "text", "xmlrpc"],
+        why: "the life cycle writes the registry and is asked by nobody",
+    },
+    Rule {
+        module: "client",
+        may: &["xmlrpc", "limits"],
+        why: "a client uses nothing of the server's inside",
+    },
+    Rule { module: "dev", may: &["stamp"], why: "building plugins knows cargo, make and files" },
+    Rule { module: "docs", may: &[], why: "a page holds no code" },
+    Rule {
+        module: "config",
+        may: &["access", "limits", "plugin", "settings", "xmlrpc"],
+        why: "what an operator chooses says nothing of how it is served",
+    },
+];
+
+/// Where everything is put together, or shaken.
+const FREE: &[&str] = &["", "main", "cli", "server", "fuzz"];
+
+/// Names of modules that the [`RULES`] do not allow, and names for all of the crate.
+pub(crate) fn upward(sources: &[Source]) -> Vec<String> {
+    let modules = all_modules(sources);
+    let mut violations = Vec::new();
+    for source in sources {
+        let place = source.path.display();
+        let own = top(&source.module);
+        let rule = rule(&own);
+        for Named { path, line, is_extern, .. } in named(&source.text, &source.module, &modules) {
+            if is_extern {
+                violations.push(format!("{place}:{line}: the crate must have no second name"));
+            }
+            let Some(Rule { may, why, .. }) = rule else { continue };
+            let name = path.first().map_or("crate", String::as_str);
+            if name != own && !may.contains(&name) {
+                violations.push(format!(
+                    "{place}:{line}: `{own}` must not name `{name}` (it may name {may:?}: {why})"
+                ));
+            }
+        }
+    }
+    violations
+}
+
+/// Re-exports and types by which one module hands on what is another's.
+pub(crate) fn passed_on(sources: &[Source]) -> Vec<String> {
+    let modules = all_modules(sources);
+    let mut violations = Vec::new();
+    for source in sources.iter().filter(|source| !source.module.is_empty()) {
+        let own = top(&source.module);
+        for Named { path, line, is_reexported, .. } in named(&source.text, &source.module, &modules)
+        {
+            let is_other = path.first().is_some_and(|name| *name != own && modules.contains(name));
+            if is_reexported && is_other {
+                let (place, path) = (source.path.display(), path.join("::"));
+                violations.push(format!(
+                    "{place}:{line}: `{own}` passes on `{path}`: name it where it is used"
+                ));
+            }
+        }
+    }
+    violations
+}
+
+/// Globs of modules, which hide what a file names from the other rules.
+pub(crate) fn globs(sources: &[Source]) -> Vec<String> {
+    let modules = all_modules(sources);
+    let mut violations = Vec::new();
+    for source in sources.iter().filter(|source| !is_for_tests(source, sources)) {
+        for Named { path, line, is_glob, .. } in named(&source.text, &source.module, &modules) {
+            let module = path.join("::");
+            if is_glob && modules.contains(&module) {
+                let place = source.path.display();
+                violations.push(format!("{place}:{line}: name what you use of `{module}`"));
+            }
+        }
+    }
+    violations
+}
+
+/// Whether the parent has the file for tests only.
+fn is_for_tests(source: &Source, sources: &[Source]) -> bool {
+    let (parent, name) = source.module.rsplit_once("::").unwrap_or(("", &source.module));
+    let declared = format!("#[cfg(test)]\nmod {name};");
+    let mut parents = sources.iter().filter(|source| source.module == parent);
+    source.is_test() || parents.any(|parent| parent.text.contains(&declared))
+}
+
+pub(crate) fn rule(module: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.module == module)
+}
+
+pub(crate) fn free(module: &str) -> bool {
+    FREE.contains(&module)
+}
