@@ -39,7 +39,7 @@ const HOSTILE: &str = "h4x\u{1b}[2J\u{7}\u{7f}\u{9b}31m\u{85}\u{2028}\u{2029}\
 /// The part that XML can carry.
 const IN_XML: &str =
     "h4x\u{9b}31m\u{85}\u{2028}\u{2029}\u{202e}\u{200b}\u{feff}\u{e0041}\n[forged] line";
-/// The part that the name of a plugin file can have. The server ignores names with ASCII control
+/// The part that the name of a plugin file can have. The server refuses names with ASCII control
 /// characters.
 const IN_NAME: &str = "h4x\u{9b}31m\u{85}\u{2028}\u{2029}\u{202e}\u{200b}\u{feff}\u{e0041}";
 

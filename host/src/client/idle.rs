@@ -29,7 +29,7 @@ struct Resting {
 
 /// A connection in use. It goes back when its exchange has ended well, and is closed otherwise.
 #[derive(Debug)]
-pub(super) struct Lent {
+pub(super) struct CheckedOut {
     /// None only while it is dropped.
     connection: Option<Box<Watched>>,
     idle: Arc<Idle>,
@@ -39,7 +39,7 @@ pub(super) struct Lent {
 
 impl Idle {
     /// The connection that was used last, if it is still open.
-    pub(super) fn take(self: &Arc<Self>) -> Option<Lent> {
+    pub(super) fn take(self: &Arc<Self>) -> Option<CheckedOut> {
         loop {
             let Resting { mut connection, since } = self.resting().pop()?;
             if since.elapsed() < AGE_MAX && connection.is_open() {
@@ -49,8 +49,8 @@ impl Idle {
     }
 
     /// Has this connection come back after its exchange.
-    pub(super) fn lend(self: &Arc<Self>, connection: Box<Watched>) -> Lent {
-        Lent { connection: Some(connection), idle: Arc::clone(self), has_ended: false }
+    pub(super) fn lend(self: &Arc<Self>, connection: Box<Watched>) -> CheckedOut {
+        CheckedOut { connection: Some(connection), idle: Arc::clone(self), has_ended: false }
     }
 
     fn give_back(&self, connection: Box<Watched>) {
@@ -71,13 +71,13 @@ impl Idle {
     }
 }
 
-impl Lent {
+impl CheckedOut {
     fn connection(&mut self) -> &mut Watched {
         self.connection.as_deref_mut().unwrap_or_else(|| unreachable!("it is there until the end"))
     }
 }
 
-impl Transport for Lent {
+impl Transport for CheckedOut {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.connection()
     }
@@ -102,7 +102,7 @@ impl Transport for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for CheckedOut {
     fn drop(&mut self) {
         if let Some(mut connection) = self.connection.take()
             && self.has_ended

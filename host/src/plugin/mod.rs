@@ -32,7 +32,8 @@
 //!   and the watched file itself is never mapped.
 //! - No library is unmapped, unless the plugin declares that it leaves nothing behind and the
 //!   operator allows it.
-//! - `unsafe` stands in `library` and `instance` only, and in a probe's `inherited`.
+//! - `unsafe` stands in `library` and `instance`, in a probe's `inherited`, and in `arrival` for
+//!   file leases. `host/tests/imports` lists these files.
 //! - A room names only rooms above it in the table.
 
 pub(crate) mod admin;

@@ -95,8 +95,8 @@ pub(super) struct Lease<'f>(&'f File);
 
 impl<'f> Lease<'f> {
     fn take(file: &'f File) -> Option<Self> {
-        // The kernel sends the holder this signal, which is ignored by default, when a process wants
-        // to write. The default signal would end the process.
+        // The kernel sends the holder this signal when a process wants to write. It is ignored by
+        // default; the usual signal would end the process.
         let is_taken = control(file, F_SETSIG, libc::SIGURG) == 0
             && control(file, libc::F_SETLEASE, libc::F_RDLCK) == 0;
         is_taken.then_some(Self(file))

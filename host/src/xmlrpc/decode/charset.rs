@@ -3,8 +3,9 @@
 //!
 //! `encoding_rs` has the decoders and the names of the WHATWG's Encoding Standard, which is made
 //! for web pages. Where that reads more into a name than IANA's registry does, the registry counts:
-//! ISO 8859-1, -9 and -11 are no windows code pages, and a byte that a code page does not assign
-//! is malformed. No byte becomes U+FFFD.
+//! ISO 8859-1, -9 and -11 are no windows code pages, and a byte that a code page does not assign is
+//! malformed. No byte becomes U+FFFD. GBK is the Encoding Standard's, in which 0x80 is the euro
+//! sign.
 
 use crate::xmlrpc::resources::{Meter, Stop};
 use encoding_rs::{Decoder, DecoderResult, Encoding, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE};
