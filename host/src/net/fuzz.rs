@@ -25,8 +25,8 @@ pub(crate) fn vet(mut bytes: &[u8]) -> bool {
     filled.is_ok() && matches!(reader.next(&limits, &mut spare), Ok(Step::Request(..)))
 }
 
-/// A head is incomplete, refused, or understood in one way: written anew from what was understood,
-/// it says the same.
+/// A head is incomplete, refused, or understood in one way: rewritten from what was understood, it
+/// says the same.
 pub(crate) fn http_head(bytes: &[u8]) {
     let (mut parsed, length) = match parse(bytes) {
         Ok(Some(whole)) => whole,
@@ -62,13 +62,13 @@ pub(crate) fn http_head(bytes: &[u8]) {
     parsed.version = Version::Http11;
     for framing in [parsed.framing, Framing::Length(u64::MAX), Framing::Chunked] {
         parsed.framing = framing;
-        let anew = written_anew(&parsed);
-        assert_eq!(parse(anew.as_bytes()), Ok(Some((parsed.clone(), anew.len()))), "{anew:?}");
-        assert_eq!(parse(&anew.as_bytes()[..anew.len() - 1]), Ok(None), "{anew:?}");
-        let shouted = with_names(&anew, str::to_ascii_uppercase);
+        let text = rewritten(&parsed);
+        assert_eq!(parse(text.as_bytes()), Ok(Some((parsed.clone(), text.len()))), "{text:?}");
+        assert_eq!(parse(&text.as_bytes()[..text.len() - 1]), Ok(None), "{text:?}");
+        let shouted = with_names(&text, str::to_ascii_uppercase);
         assert_eq!(
             parse(shouted.as_bytes()),
-            Ok(Some((parsed.clone(), anew.len()))),
+            Ok(Some((parsed.clone(), text.len()))),
             "{shouted:?}"
         );
     }
@@ -103,10 +103,10 @@ fn is_plain(given: &[u8], parsed: &Parsed) {
 
 /// 100 fields are taken, and no more.
 fn fields_are_counted(parsed: &Parsed) {
-    let mut anew = written_anew(parsed);
-    anew.truncate(anew.len() - 2);
-    let fields = anew.matches("\r\n").count() - 1;
-    let full = anew + &"X-Y: z\r\n".repeat(100 - fields);
+    let mut text = rewritten(parsed);
+    text.truncate(text.len() - 2);
+    let fields = text.matches("\r\n").count() - 1;
+    let full = text + &"X-Y: z\r\n".repeat(100 - fields);
     assert_eq!(
         parse(format!("{full}\r\n").as_bytes()).map(|whole| whole.map(|(parsed, _)| parsed)),
         Ok(Some(parsed.clone()))
@@ -126,8 +126,8 @@ fn with_names(head: &str, change: fn(&str) -> String) -> String {
 }
 
 /// A head that says no more than what was understood.
-fn written_anew(parsed: &Parsed) -> String {
-    let mut anew = format!("{} {} HTTP/1.1\r\n", parsed.head.method, parsed.head.target);
+fn rewritten(parsed: &Parsed) -> String {
+    let mut text = format!("{} {} HTTP/1.1\r\n", parsed.head.method, parsed.head.target);
     let length = match parsed.framing {
         Framing::Length(length) => ("Content-Length", Some(format_smolstr!("{length}"))),
         Framing::Chunked => ("Transfer-Encoding", Some("chunked".into())),
@@ -148,8 +148,8 @@ fn written_anew(parsed: &Parsed) -> String {
         ("Expect", expect),
     ] {
         if let Some(value) = value {
-            anew.push_str(&format!("{name}: {value}\r\n"));
+            text.push_str(&format!("{name}: {value}\r\n"));
         }
     }
-    anew + "\r\n"
+    text + "\r\n"
 }

@@ -49,25 +49,7 @@ impl Instance for Echo {
 }
 
 /// Calls as a request makes them, with their results copied.
-trait Answers {
-    fn ask<'a>(
-        &self,
-        method: &str,
-        params: impl Into<Items<'a>>,
-        context: &CallContext,
-        permit: &Permit,
-        resources: &dyn Resources,
-    ) -> Result<Result<Value, Fault>, Pause>;
-
-    fn answer_quickly(
-        &self,
-        method: &str,
-        params: &[Value],
-        permit: &Permit,
-    ) -> Option<Result<Value, Fault>>;
-}
-
-impl Answers for Dispatcher {
+impl Dispatcher {
     fn ask<'a>(
         &self,
         method: &str,

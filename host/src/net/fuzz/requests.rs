@@ -6,7 +6,7 @@
     reason = "a target fails by a panic, and random numbers are cut to size"
 )]
 
-use super::written_anew;
+use super::rewritten;
 use crate::limits::Limits;
 use crate::net::http1::buffer::Spare;
 use crate::net::http1::framing::{CHUNK_LINE_BYTES_MAX, Reader, Step, TRAILER_BYTES_MAX};
@@ -22,7 +22,7 @@ const HEADER_BYTES_MAX: usize = 600;
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
 /// The same bytes give the same requests and the same refusal however they are split, each request
-/// is what a plain reading of its bytes says, and written anew it is the same request, within exact
+/// is what a plain reading of its bytes says, and rewritten it is the same request, within exact
 /// limits.
 pub(crate) fn framing(bytes: &[u8]) {
     let limits = limits(HEADER_BYTES_MAX, BODY_BYTES_MAX);
@@ -196,8 +196,8 @@ fn plain_line(rest: &mut &[u8]) -> String {
     line
 }
 
-/// Written anew, with a length and in chunks, a request is the same, within limits that are just
-/// large enough.
+/// Rewritten, with a length and in chunks, a request is the same, within limits that are just large
+/// enough.
 fn reads_back(parsed: &Parsed, body: &[u8]) {
     let mut parsed = parsed.clone();
     parsed.head.host.get_or_insert_default();
@@ -234,19 +234,19 @@ fn reads_back(parsed: &Parsed, body: &[u8]) {
 
     for (framing, coded, status) in ways {
         parsed.framing = framing;
-        let anew = written_anew(&parsed);
-        let bytes = [anew.as_bytes(), &coded].concat();
+        let text = rewritten(&parsed);
+        let bytes = [text.as_bytes(), &coded].concat();
         let outcome = |limits: &Limits| {
             let outcome = read(&bytes, limits, |left| left.min(5_000));
             let status = outcome.refusal.as_ref().map(|refusal| refusal.status);
             (outcome, status)
         };
-        let (exact, refused) = outcome(&limits(anew.len(), size));
+        let (exact, refused) = outcome(&limits(text.len(), size));
         assert_eq!(refused, status, "{:?}", exact.refusal);
         if status.is_none() {
             assert_eq!(exact.what(), (vec![(&parsed, body)], None, false));
-            assert_eq!(outcome(&limits(anew.len() - 1, size)).1, Some(431));
-            assert!(size == 0 || outcome(&limits(anew.len(), size - 1)).1 == Some(413));
+            assert_eq!(outcome(&limits(text.len() - 1, size)).1, Some(431));
+            assert!(size == 0 || outcome(&limits(text.len(), size - 1)).1 == Some(413));
         }
     }
 }
