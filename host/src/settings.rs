@@ -4,7 +4,9 @@
 //! [`settings!`] turns declarations into a struct that serde reads and a table of [`Setting`]s. The
 //! example file, the flags, the suggestions for unknown keys, the check of ranges and the log's
 //! list of changes that need a restart are made from that table. A new setting therefore touches
-//! two places: its declaration and the code that uses it. Knows no setting, no file and no command.
+//! two places: its declaration and the code that uses it. A room that knows no config file, such as
+//! `plugin`, takes its values by a type of its own, which `server::options` fills. Knows no
+//! setting, no file and no command.
 
 use clap::ArgMatches;
 use clap::builder::ValueParser;
