@@ -159,7 +159,9 @@ fn is_plain(bytes: &[u8], parsed: &Parsed, body: &[u8]) {
             loop {
                 let line = plain_line(&mut rest);
                 assert!(line.len() + 2 <= CHUNK_LINE_BYTES_MAX);
-                let size = line.split(';').next().unwrap_or_default().trim_end_matches([' ', '\t']);
+                let size = line.split(|byte| *byte == b';').next().unwrap_or_default();
+                let size = String::from_utf8_lossy(size);
+                let size = size.trim_end_matches([' ', '\t']);
                 assert!(size.bytes().all(|byte| byte.is_ascii_hexdigit()), "{size:?} is no size");
                 let size = usize::from_str_radix(size, 16).expect("a size");
                 if size == 0 {
@@ -175,12 +177,10 @@ fn is_plain(bytes: &[u8], parsed: &Parsed, body: &[u8]) {
                 if line.is_empty() {
                     break;
                 }
-                let (name, _) = line.split_once(':').expect("a trailer field has a colon");
-                assert!(
-                    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()),
-                    "{line:?}"
-                );
-                assert!(!line.contains(['\0', '\r']), "{line:?}");
+                let colon = line.iter().position(|byte| *byte == b':');
+                let name = &line[..colon.expect("a trailer field has a colon")];
+                assert!(!name.is_empty() && name.iter().all(u8::is_ascii_graphic), "{name:?}");
+                assert!(!line.iter().any(|byte| b"\0\r".contains(byte)), "{line:?}");
             }
             assert!(rest.is_empty());
             assert_eq!(content, body);
@@ -188,10 +188,10 @@ fn is_plain(bytes: &[u8], parsed: &Parsed, body: &[u8]) {
     }
 }
 
-fn plain_line(rest: &mut &[u8]) -> String {
+fn plain_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     let end = rest.windows(2).position(|two| two == b"\r\n").expect("a line ends");
-    let line = String::from_utf8_lossy(&rest[..end]).into_owned();
-    assert!(!line.contains('\n'), "{line:?}");
+    let line = &rest[..end];
+    assert!(!line.contains(&b'\n'), "{line:?}");
     *rest = &rest[end + 2..];
     line
 }
