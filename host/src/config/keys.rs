@@ -1,12 +1,12 @@
-//! The keys of the config file: each is declared once, here or beside the limits.
+//! The keys of the config file: each is declared once, here, beside the limits or in `plugin`.
 //!
-//! The order is that of the example. Keys of a room's own type, such as [`PluginOptions`], are
-//! described here, and the compiler refuses a description that lacks one. Knows no file: `config`
-//! reads one, and `example` writes one.
+//! The order is that of the example. Keys of a room's own type, such as [`RuleKeys`], are described
+//! here, and the compiler refuses a description that lacks one. Knows no file: `config` reads one,
+//! and `example` writes one.
 
 use crate::access::RuleKeys;
 use crate::limits::{Limits, MethodLimits};
-use crate::plugin::{PluginOptions, Watch};
+use crate::plugin::{PluginKeys, PluginOptions, Watch, plugin_keys};
 use crate::settings::{Section, Setting, Table, flag, settings};
 use crate::xmlrpc::EncodeStyle;
 use serde::Deserialize;
@@ -61,14 +61,7 @@ settings! {
         /// Whether plain calls go straight to the workers. If not, they pass through tiny_http, as
         /// everything else does.
         direct_lane: bool = true;
-        /// Try each new plugin content in a child process first.
-        probe: bool = true;
-        /// Refuse plugins that somebody else than the server's user could change.
-        ///
-        /// Default: yes, but no for `hotcall dev`.
-        check_permissions: Option<bool> = None => shown("true");
-        /// Whether a plugin file may be a symbolic link.
-        follow_symlinks: bool = false;
+    } PluginKeys in plugin_keys! {
         /// The user to become. Keys and files of users are read again only if it may read them.
         ///
         /// Default: a server that root starts stays root.
@@ -219,7 +212,10 @@ settings! {
         plugin_options: BTreeMap<String, PluginOptions> = BTreeMap::new() =>
             reloaded(),
             heading("What the server does with the plugin `greet`."),
-            table(&Table::new("[plugin_options.NAME]", PLUGIN).example("[plugin_options.greet]"));
+            table(
+                &Table::new("[plugin_options.NAME]", PluginOptions::SETTINGS)
+                    .example("[plugin_options.greet]")
+            );
         /// What calls of a method may take, under the method's name.
         methods: BTreeMap<String, MethodLimits> = BTreeMap::new() =>
             reloaded(),
@@ -282,17 +278,6 @@ const STYLE: &[Setting] = settings! {
         nil => shown("\"nil\"");
         /// Without a fraction, in UTC if the offset is known. Or exact, which not all clients read.
         dates => shown("\"plain\"");
-    }
-};
-
-/// The keys of `[plugin_options.NAME]`.
-const PLUGIN: &[Setting] = settings! {
-    of PluginOptions {
-        /// Or close: unmap old versions, if the plugin declares that it leaves nothing behind.
-        unload => shown("\"keep\"");
-        /// Or exclusive: never two versions at once. Default: what the plugin declares, else
-        /// overlap.
-        reload => shown("\"overlap\"");
     }
 };
 

@@ -82,7 +82,10 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "plugin",
-        may: &["address", "arena", "limits", "pause", "registry", "stamp", "text", "xmlrpc"],
+        may: &[
+            "address", "arena", "limits", "pause", "registry", "settings", "stamp", "text",
+            "xmlrpc",
+        ],
         why: "the life cycle writes the registry and is asked by nobody",
     },
     Rule {
