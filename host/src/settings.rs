@@ -265,17 +265,19 @@ pub(crate) fn number(value: &dyn Any) -> Option<u64> {
 /// without defaults make a struct without [`Default`].
 ///
 /// `struct WHOLE { ENTRIES } PART in MACRO! { ENTRIES }` has the entries of a room between its own,
-/// and makes a `PART` of them from a `&WHOLE`. `MACRO! { { STRUCT } { ENTRIES } { ENTRIES } }`
-/// declares a struct with the room's entries between others.
+/// and makes a `PART` of them from a `&WHOLE`. `MACRO! { { STRUCT } { ENTRIES } { ENTRIES } REST }`
+/// declares a struct with the room's entries between others. `REST` may be further parts.
 ///
 /// `settings! { of TYPE { KEY => CLAUSES; } }` describes the keys of a struct that stands
 /// elsewhere. It compiles only while it names all of its fields.
 macro_rules! settings {
     (
         $(#[$meta:meta])*
-        $vis:vis struct $name:ident { $($before:tt)* } $part:ident in $keys:ident! { $($after:tt)* }
+        $vis:vis struct $name:ident { $($before:tt)* }
+        $part:ident in $keys:ident! { $($after:tt)* }
+        $($rest:tt)*
     ) => {
-        $keys! { { $(#[$meta])* $vis struct $name } { $($before)* } { $($after)* } }
+        $keys! { { $(#[$meta])* $vis struct $name } { $($before)* } { $($after)* } $($rest)* }
         $keys! { { impl From<&$name> for $part } {} {} }
     };
     (
@@ -442,11 +444,11 @@ mod tests {
     }
 
     macro_rules! room_keys {
-        ({ $($struct:tt)* } { $($before:tt)* } { $($after:tt)* }) => {
+        ({ $($struct:tt)* } { $($before:tt)* } { $($after:tt)* } $($rest:tt)*) => {
             settings! { $($struct)* { $($before)*
                 /// The room's.
                 inner: Option<u64> = None => shown("1"), reloaded();
-            $($after)* } }
+            $($after)* } $($rest)* }
         };
     }
 

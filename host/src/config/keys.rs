@@ -1,10 +1,11 @@
-//! The keys of the config file: each is declared once, here, beside the limits or in `plugin`.
+//! The keys of the config file: each is declared once, here, beside the limits, or in the room that
+//! takes it: `access` or `plugin`.
 //!
-//! The order is that of the example. Keys of a room's own type, such as [`RuleKeys`], are described
-//! here, and the compiler refuses a description that lacks one. Knows no file: `config` reads one,
-//! and `example` writes one.
+//! The order is that of the example. The keys of [`EncodeStyle`] are described here, and the
+//! compiler refuses a description that lacks one. Knows no file: `config` reads one, and `example`
+//! writes one.
 
-use crate::access::RuleKeys;
+use crate::access::{AccessKeys, RuleKeys, access_keys};
 use crate::limits::{Limits, MethodLimits};
 use crate::plugin::{PluginKeys, PluginOptions, Watch, plugin_keys};
 use crate::settings::{Section, Setting, Table, flag, settings};
@@ -158,21 +159,7 @@ settings! {
         client_crl: Option<PathBuf> = None => reloaded(), example("\"tls/crl.pem\"");
         /// What in a certificate is the caller's name: cn, dns, email or uri.
         client_name: Option<ClientNameName> = None => reloaded(), shown("\"cn\"");
-        /// Names and passwords, a file that `hotcall passwd users NAME` writes.
-        users: Option<PathBuf> = None =>
-            reloaded(),
-            heading(
-                "Who may call. With `users` or `client_ca`, callers must be somebody: a user with \
-                 a password, or whom a certificate names. On addresses that are not loopback one \
-                 of these two is needed, or allow_anonymous."
-            ),
-            example("\"users\"");
-        /// Whether callers without a name are let in nevertheless.
-        allow_anonymous: bool = false => reloaded();
-        /// Names that the server answers for, besides loopback's there. Elsewhere by default any.
-        hosts: Vec<String> = Vec::new() => reloaded(), example("[\"rpc.example.com\"]");
-        /// Web sites whose pages may call, besides its own.
-        origins: Vec<String> = Vec::new() => reloaded(), example("[\"https://app.example.com\"]");
+    } AccessKeys in access_keys! {
         /// Further certificates. Without `cert`, the first is also for all other clients.
         certificates: Vec<CertificateKeys> = Vec::new() =>
             reloaded(),
@@ -186,7 +173,7 @@ settings! {
                  among `users` and come from `addresses`, where they are given. Names of \
                  certificates are users too. Example."
             ),
-            table(&Table::new("[[allow]]", RULE));
+            table(&Table::new("[[allow]]", RuleKeys::SETTINGS));
         /// Which plugins are loaded at all. Default: all.
         trust: Option<TrustKeys> = None =>
             reloaded(),
@@ -254,18 +241,6 @@ settings! {
             shown("[\"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"]");
     }
 }
-
-/// The keys of `[[allow]]`.
-const RULE: &[Setting] = settings! {
-    of RuleKeys {
-        /// Names. Default: callers of any name or none.
-        users => shown("[\"ann\"]");
-        /// Networks, addresses, or unix for Unix sockets. Default: all.
-        addresses => shown("[\"10.0.0.0/8\", \"unix\"]");
-        /// Names, or their beginnings. Operators need "hotcall.*".
-        methods => shown("[\"add\", \"counter.*\"]");
-    }
-};
 
 /// The keys of `[xmlrpc]`.
 const STYLE: &[Setting] = settings! {

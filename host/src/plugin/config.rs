@@ -41,10 +41,10 @@ impl Config {
     }
 }
 
-/// Gives [`settings!`] the settings that this room takes as they are. A new one needs no other line
+/// Gives `settings!` the settings that this room takes as they are. A new one needs no other line
 /// than its entry here and those that use it.
 macro_rules! plugin_keys {
-    ({ $($struct:tt)* } { $($before:tt)* } { $($after:tt)* }) => {
+    ({ $($struct:tt)* } { $($before:tt)* } { $($after:tt)* } $($rest:tt)*) => {
         $crate::settings::settings! { $($struct)* { $($before)*
             /// Try each new plugin content in a child process first.
             probe: bool = true;
@@ -54,7 +54,7 @@ macro_rules! plugin_keys {
             check_permissions: Option<bool> = None => shown("true");
             /// Whether a plugin file may be a symbolic link.
             follow_symlinks: bool = false;
-        $($after)* } }
+        $($after)* } $($rest)* }
     };
 }
 pub(crate) use plugin_keys;

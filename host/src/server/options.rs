@@ -143,7 +143,8 @@ impl Options {
 
     /// The files that are read again while the server runs.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
-        tls::files(&self.certificates, self.clients.as_ref()).chain(self.access.users.as_deref())
+        tls::files(&self.certificates, self.clients.as_ref())
+            .chain(self.access.keys.users.as_deref())
     }
 
     /// What of it the plugins' life cycle gets.

@@ -36,7 +36,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "access",
-        may: &["address", "request", "text"],
+        may: &["address", "request", "settings", "text"],
         why: "who may call is decided by facts, wherever they come from",
     },
     Rule { module: "xmlrpc", may: &[], why: "documents are pure: no I/O, no clock, no plugins" },
