@@ -3,8 +3,8 @@
 use super::rules::{OPERATORS, RuleKeys};
 use std::path::PathBuf;
 
-/// Gives `settings!` the settings that this room takes as they are. A new one needs no other line
-/// than its entry here and those that use it.
+/// Gives `settings!` the settings that this room takes as they are. A new one needs only its entry
+/// here and the code that uses it.
 macro_rules! access_keys {
     ({ $($struct:tt)* } { $($before:tt)* } { $($after:tt)* } $($rest:tt)*) => {
         $crate::settings::settings! { $($struct)* { $($before)*
@@ -42,7 +42,7 @@ access_keys! {
 /// What an operator chooses of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// What else. With users, callers must be somebody, but on Unix sockets.
+    /// Further settings. With users, callers must be somebody, but on Unix sockets.
     pub keys: AccessKeys,
     /// Whether certificates name callers, below HTTP. If so, callers must be somebody, but on Unix
     /// sockets.

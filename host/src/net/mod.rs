@@ -5,7 +5,7 @@
 //! - `listen` accepts connections.
 //! - `conn` drives them. A few reactors serve all connections and wait for nothing but events.
 //!   Each connection vets and completes its requests, and enforces every limit and deadline.
-//! - `relay` takes through tiny_http, over a private Unix socket, what is no plain call.
+//! - `relay` passes all but plain calls through tiny_http, over a private Unix socket.
 //! - `workers` runs calls that may take long. Calls go there directly (the **direct lane**).
 //! - `http1` turns bytes into requests, and responses into bytes.
 //! - `tls` holds the certificates and makes handshakes.

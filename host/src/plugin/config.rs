@@ -25,7 +25,7 @@ pub struct Config {
     pub options: BTreeMap<String, PluginOptions>,
     /// What a plugin and a call may use.
     pub limits: Limits,
-    /// What the operator chose besides.
+    /// Further settings.
     pub keys: PluginKeys,
     /// The `hotcall` program, which tries each new content in a child process first.
     pub program: PathBuf,
@@ -41,8 +41,8 @@ impl Config {
     }
 }
 
-/// Gives `settings!` the settings that this room takes as they are. A new one needs no other line
-/// than its entry here and those that use it.
+/// Gives `settings!` the settings that this room takes at a start, as they are. A new one needs
+/// only its entry here and the code that uses it.
 macro_rules! plugin_keys {
     ({ $($struct:tt)* } { $($before:tt)* } { $($after:tt)* } $($rest:tt)*) => {
         $crate::settings::settings! { $($struct)* { $($before)*
