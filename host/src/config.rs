@@ -104,11 +104,8 @@ impl Config {
     /// Who may call.
     pub fn access(&self) -> access::Settings {
         access::Settings {
-            hosts: self.hosts.clone(),
-            origins: self.origins.clone(),
-            users: self.users.clone(),
+            keys: self.into(),
             by_certificate: self.client_ca.is_some(),
-            allow_anonymous: self.allow_anonymous,
             allow: self.allow.clone(),
         }
     }

@@ -140,7 +140,8 @@ settings! {
     #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
     #[serde(default, deny_unknown_fields)]
     pub struct MethodLimits {
-        /// Calls that run at a time. Further ones get fault -32001 at once.
+        /// Calls that run at a time, until their results are written. Further ones get fault -32001
+        /// at once.
         ///
         /// At least 1. Default: any number.
         concurrency_max: Option<NonZeroUsize> = None => shown("2");

@@ -15,7 +15,8 @@ use arc_swap::{ArcSwap, Guard};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -173,6 +174,7 @@ pub struct InPlace<'a> {
     index: usize,
     context: &'a CallContext,
     _inside: Option<Inside>,
+    _running: Option<Running>,
 }
 
 impl<'a> InPlace<'a> {
@@ -187,11 +189,39 @@ impl<'a> InPlace<'a> {
         context: &'a CallContext,
         inside: Option<Inside>,
     ) -> Self {
-        Self { tree, limits, instance, index, context, _inside: inside }
+        Self { tree, limits, instance, index, context, _inside: inside, _running: None }
+    }
+}
+
+/// One of the calls of a method that run at a time. It counts until this is dropped.
+#[derive(Debug)]
+pub struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    /// Counts one more call, unless `max` of them run.
+    pub fn begin(running: &Arc<AtomicUsize>, max: NonZeroUsize) -> Option<Self> {
+        let one_more = |count: usize| (count < max.get()).then_some(count + 1);
+        let begun = running.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+        begun.is_ok().then(|| Self(Arc::clone(running)))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Answer<'_> {
+    /// Keeps counting the call until the result has been read. An owned result needs nothing of its
+    /// method any more, so its call ends here.
+    #[inline]
+    pub fn hold(&mut self, running: Running) {
+        if let Self::InPlace(result) = self {
+            result._running = Some(running);
+        }
+    }
+
     /// The result, to be read within [`Answer::limits`].
     #[inline]
     pub fn tree(&self) -> Tree<'_> {

@@ -250,7 +250,7 @@ fn reserve(options: &Options) -> usize {
     let has_unix = options.listeners().any(|bind| matches!(bind, Bind::Unix(_)));
     let for_reloads =
         if has_unix || options.access.names_operators() { plugin::RELOADS_AWAITED_MAX } else { 0 };
-    for_reloads + usize::from(options.workers() == 1 && options.access.users.is_some())
+    for_reloads + usize::from(options.workers() == 1 && options.access.keys.users.is_some())
 }
 
 /// Whose Unix sockets are.
@@ -266,7 +266,7 @@ fn unix_access(options: &Options, identity: Option<&Identity>) -> Result<UnixAcc
 
 /// Whether there is something in the memory that is nobody else's to know.
 fn have_secrets(options: &Options, source: tls::Source) -> bool {
-    source != tls::Source::Unneeded || options.access.users.is_some()
+    source != tls::Source::Unneeded || options.access.keys.users.is_some()
 }
 
 /// Decides who may call. Nobody serves the whole network by mistake.

@@ -5,8 +5,8 @@
 //! example file, the flags, the suggestions for unknown keys, the check of ranges and the log's
 //! list of changes that need a restart are made from that table. A new setting therefore touches
 //! two places: its declaration and the code that uses it. A room that knows no config file, such as
-//! `plugin`, takes its values by a type of its own, which `server::options` fills. Knows no
-//! setting, no file and no command.
+//! `plugin`, declares its settings itself, and the config takes them in. Knows no setting, no file
+//! and no command.
 
 use clap::ArgMatches;
 use clap::builder::ValueParser;
@@ -264,9 +264,36 @@ pub(crate) fn number(value: &dyn Any) -> Option<u64> {
 /// The default must be written as in TOML, or shown by the clause `shown` or `example`. Entries
 /// without defaults make a struct without [`Default`].
 ///
+/// `struct WHOLE { ENTRIES } PART in MACRO! { ENTRIES }` has the entries of a room between its own,
+/// and makes a `PART` of them from a `&WHOLE`. `MACRO! { { STRUCT } { ENTRIES } { ENTRIES } REST }`
+/// declares a struct with the room's entries between others. `REST` may be further parts.
+///
 /// `settings! { of TYPE { KEY => CLAUSES; } }` describes the keys of a struct that stands
 /// elsewhere. It compiles only while it names all of its fields.
 macro_rules! settings {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident { $($before:tt)* }
+        $part:ident in $keys:ident! { $($after:tt)* }
+        $($rest:tt)*
+    ) => {
+        $keys! { { $(#[$meta])* $vis struct $name } { $($before)* } { $($after)* } $($rest)* }
+        $keys! { { impl From<&$name> for $part } {} {} }
+    };
+    (
+        impl From<&$whole:ident> for $part:ident {
+            $(
+                $(#[$doc:meta])+
+                $key:ident: $type:ty = $default:expr $(=> $($clause:ident $values:tt),+)?;
+            )+
+        }
+    ) => {
+        impl From<&$whole> for $part {
+            fn from(whole: &$whole) -> Self {
+                Self { $($key: whole.$key.clone()),+ }
+            }
+        }
+    };
     (
         $(#[$meta:meta])*
         $vis:vis struct $name:ident {
@@ -414,6 +441,43 @@ mod tests {
         assert_eq!(numbers, [Some(1_000), None, None]);
         let changed = File { number_max: 1, ..File::default() }.differing(&file);
         assert_eq!(changed.iter().map(|setting| setting.key).collect::<Vec<_>>(), ["number_max"]);
+    }
+
+    macro_rules! room_keys {
+        ({ $($struct:tt)* } { $($before:tt)* } { $($after:tt)* } $($rest:tt)*) => {
+            settings! { $($struct)* { $($before)*
+                /// The room's.
+                inner: Option<u64> = None => shown("1"), reloaded();
+            $($after)* } $($rest)* }
+        };
+    }
+
+    room_keys! {
+        {
+            /// What the room takes.
+            struct RoomKeys
+        } {} {}
+    }
+
+    settings! {
+        /// A file that takes in the room's.
+        struct Whole {
+            /// Before it.
+            first: u64 = 1;
+        } RoomKeys in room_keys! {
+            /// Behind it.
+            last: u64 = 3;
+        }
+    }
+
+    #[test]
+    fn a_room_s_settings_stand_between_others_and_are_handed_over_as_they_are() {
+        let of_whole: Vec<_> = Whole::SETTINGS.iter().map(|setting| setting.key).collect();
+        assert_eq!(of_whole, ["first", "inner", "last"]);
+        assert!(Whole::SETTINGS[1].is_reloaded && RoomKeys::SETTINGS[0].is_reloaded);
+        let whole = Whole { inner: Some(2), ..Whole::default() };
+        assert_eq!((whole.first, RoomKeys::from(&whole).inner, whole.last), (1, Some(2), 3));
+        assert_eq!(RoomKeys::default().inner, None);
     }
 
     #[test]

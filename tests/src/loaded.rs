@@ -1,11 +1,11 @@
 //! A plugin within this process, as a server has it: for what is measured without a network.
 
 use hotcall::limits::Limits;
-use hotcall::plugin::{self, Config, Plugins, Trust, Watch};
+use hotcall::plugin::{self, Config, PluginKeys, Plugins, Trust, Watch};
 use hotcall::registry::Registry;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,9 +34,8 @@ impl Loaded {
             settings: BTreeMap::new(),
             options: BTreeMap::new(),
             limits: Limits::default(),
-            probe: None,
-            check_permissions: true,
-            follow_symlinks: false,
+            keys: PluginKeys { probe: false, ..PluginKeys::default() },
+            program: PathBuf::new(),
             trust: Trust::new(None, None).expect("no trust is needed"),
         };
         let registry = Arc::<Registry>::default();

@@ -23,4 +23,5 @@ mod verify;
 pub use policy::{Access, Caller, Policy};
 pub use refusal::Refusal;
 pub use rules::{Permit, RuleKeys};
-pub use settings::Settings;
+pub(crate) use settings::access_keys;
+pub use settings::{AccessKeys, Settings};

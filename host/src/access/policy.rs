@@ -42,11 +42,12 @@ impl Policy {
     /// # Errors
     /// What in them cannot be used, and what would do.
     pub fn new(settings: &Settings) -> Result<Self, String> {
+        let keys = &settings.keys;
         Ok(Self {
-            sites: Sites::new(&settings.hosts, &settings.origins)?,
-            users: settings.users.as_deref().map(Users::read).transpose()?,
+            sites: Sites::new(&keys.hosts, &keys.origins)?,
+            users: keys.users.as_deref().map(Users::read).transpose()?,
             by_certificate: settings.by_certificate,
-            allow_anonymous: settings.allow_anonymous,
+            allow_anonymous: keys.allow_anonymous,
             rules: Rules::new(&settings.allow, settings.names_callers())?,
         })
     }

@@ -10,6 +10,7 @@
 //! wide, and systemd's default is 0666.
 
 use crate::request::Way;
+use crate::settings::settings;
 use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -22,17 +23,21 @@ pub(super) const OPERATORS: &str = "hotcall.";
 /// The server's own methods for all. They tell a caller only of what it may call.
 const SYSTEM: &str = "system.";
 
-/// The keys of one `[[allow]]`. A caller must fit both `users` and `addresses` where both are
-/// there.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct RuleKeys {
-    /// Names. Without it, callers of any name or none.
-    pub users: Option<Vec<String>>,
-    /// Networks such as `10.0.0.0/8`, addresses, and `unix`. Without it, wherever they come from.
-    pub addresses: Option<Vec<String>>,
-    /// Methods, or beginnings of methods with `*` at their end.
-    pub methods: Vec<String>,
+settings! {
+    /// The keys of one `[[allow]]`. A caller must fit both `users` and `addresses` where both are
+    /// there.
+    #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+    #[serde(deny_unknown_fields)]
+    pub struct RuleKeys {
+        /// Names. Default: callers of any name or none.
+        users: Option<Vec<String>> => shown("[\"ann\"]");
+        /// Networks, addresses, or unix for Unix sockets. Default: all.
+        addresses: Option<Vec<String>> => shown("[\"10.0.0.0/8\", \"unix\"]");
+        /// Names, or their beginnings. Operators need "hotcall.*".
+        ///
+        /// A beginning has a `*` at its end.
+        methods: Vec<String> => shown("[\"add\", \"counter.*\"]");
+    }
 }
 
 /// All rules; none at all allows all.

@@ -12,7 +12,8 @@ fn access(allow_anonymous: bool) -> Access {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("users");
     users::set_password(&path, "ann", "one").unwrap();
-    let settings = Settings { users: Some(path), allow_anonymous, ..Settings::default() };
+    let keys = AccessKeys { users: Some(path), allow_anonymous, ..AccessKeys::default() };
+    let settings = Settings { keys, ..Settings::default() };
     Access::new(Policy::new(&settings).unwrap(), 2).unwrap()
 }
 
@@ -94,7 +95,8 @@ fn callers_are_named_or_refused() {
 #[test]
 fn where_certificates_name_callers_nobody_else_is_let_in() {
     let access = |allow_anonymous| {
-        let settings = Settings { by_certificate: true, allow_anonymous, ..Settings::default() };
+        let keys = AccessKeys { allow_anonymous, ..AccessKeys::default() };
+        let settings = Settings { keys, by_certificate: true, ..Settings::default() };
         assert!(settings.settles_who_may_call());
         Access::new(Policy::new(&settings).unwrap(), 2).unwrap()
     };

@@ -1,12 +1,13 @@
-//! The keys of the config file: each is declared once, here or beside the limits.
+//! The keys of the config file: each is declared once, here, beside the limits, or in the room that
+//! takes it: `access` or `plugin`.
 //!
-//! The order is that of the example. Keys of a room's own type, such as [`PluginOptions`], are
-//! described here, and the compiler refuses a description that lacks one. Knows no file: `config`
-//! reads one, and `example` writes one.
+//! The order is that of the example. The keys of [`EncodeStyle`] are described here, and the
+//! compiler refuses a description that lacks one. Knows no file: `config` reads one, and `example`
+//! writes one.
 
-use crate::access::RuleKeys;
+use crate::access::{AccessKeys, RuleKeys, access_keys};
 use crate::limits::{Limits, MethodLimits};
-use crate::plugin::{PluginOptions, Watch};
+use crate::plugin::{PluginKeys, PluginOptions, Watch, plugin_keys};
 use crate::settings::{Section, Setting, Table, flag, settings};
 use crate::xmlrpc::EncodeStyle;
 use serde::Deserialize;
@@ -61,14 +62,7 @@ settings! {
         /// Whether plain calls go straight to the workers. If not, they pass through tiny_http, as
         /// everything else does.
         direct_lane: bool = true;
-        /// Try each new plugin content in a child process first.
-        probe: bool = true;
-        /// Refuse plugins that somebody else than the server's user could change.
-        ///
-        /// Default: yes, but no for `hotcall dev`.
-        check_permissions: Option<bool> = None => shown("true");
-        /// Whether a plugin file may be a symbolic link.
-        follow_symlinks: bool = false;
+    } PluginKeys in plugin_keys! {
         /// The user to become. Keys and files of users are read again only if it may read them.
         ///
         /// Default: a server that root starts stays root.
@@ -165,21 +159,7 @@ settings! {
         client_crl: Option<PathBuf> = None => reloaded(), example("\"tls/crl.pem\"");
         /// What in a certificate is the caller's name: cn, dns, email or uri.
         client_name: Option<ClientNameName> = None => reloaded(), shown("\"cn\"");
-        /// Names and passwords, a file that `hotcall passwd users NAME` writes.
-        users: Option<PathBuf> = None =>
-            reloaded(),
-            heading(
-                "Who may call. With `users` or `client_ca`, callers must be somebody: a user with \
-                 a password, or whom a certificate names. On addresses that are not loopback one \
-                 of these two is needed, or allow_anonymous."
-            ),
-            example("\"users\"");
-        /// Whether callers without a name are let in nevertheless.
-        allow_anonymous: bool = false => reloaded();
-        /// Names that the server answers for, besides loopback's there. Elsewhere by default any.
-        hosts: Vec<String> = Vec::new() => reloaded(), example("[\"rpc.example.com\"]");
-        /// Web sites whose pages may call, besides its own.
-        origins: Vec<String> = Vec::new() => reloaded(), example("[\"https://app.example.com\"]");
+    } AccessKeys in access_keys! {
         /// Further certificates. Without `cert`, the first is also for all other clients.
         certificates: Vec<CertificateKeys> = Vec::new() =>
             reloaded(),
@@ -193,7 +173,7 @@ settings! {
                  among `users` and come from `addresses`, where they are given. Names of \
                  certificates are users too. Example."
             ),
-            table(&Table::new("[[allow]]", RULE));
+            table(&Table::new("[[allow]]", RuleKeys::SETTINGS));
         /// Which plugins are loaded at all. Default: all.
         trust: Option<TrustKeys> = None =>
             reloaded(),
@@ -219,7 +199,10 @@ settings! {
         plugin_options: BTreeMap<String, PluginOptions> = BTreeMap::new() =>
             reloaded(),
             heading("What the server does with the plugin `greet`."),
-            table(&Table::new("[plugin_options.NAME]", PLUGIN).example("[plugin_options.greet]"));
+            table(
+                &Table::new("[plugin_options.NAME]", PluginOptions::SETTINGS)
+                    .example("[plugin_options.greet]")
+            );
         /// What calls of a method may take, under the method's name.
         methods: BTreeMap<String, MethodLimits> = BTreeMap::new() =>
             reloaded(),
@@ -259,18 +242,6 @@ settings! {
     }
 }
 
-/// The keys of `[[allow]]`.
-const RULE: &[Setting] = settings! {
-    of RuleKeys {
-        /// Names. Default: callers of any name or none.
-        users => shown("[\"ann\"]");
-        /// Networks, addresses, or unix for Unix sockets. Default: all.
-        addresses => shown("[\"10.0.0.0/8\", \"unix\"]");
-        /// Names, or their beginnings. Operators need "hotcall.*".
-        methods => shown("[\"add\", \"counter.*\"]");
-    }
-};
-
 /// The keys of `[xmlrpc]`.
 const STYLE: &[Setting] = settings! {
     of EncodeStyle {
@@ -282,17 +253,6 @@ const STYLE: &[Setting] = settings! {
         nil => shown("\"nil\"");
         /// Without a fraction, in UTC if the offset is known. Or exact, which not all clients read.
         dates => shown("\"plain\"");
-    }
-};
-
-/// The keys of `[plugin_options.NAME]`.
-const PLUGIN: &[Setting] = settings! {
-    of PluginOptions {
-        /// Or close: unmap old versions, if the plugin declares that it leaves nothing behind.
-        unload => shown("\"keep\"");
-        /// Or exclusive: never two versions at once. Default: what the plugin declares, else
-        /// overlap.
-        reload => shown("\"overlap\"");
     }
 };
 

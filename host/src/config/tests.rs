@@ -41,9 +41,9 @@ fn every_key_is_read() {
         (access.allow.len(), access.allow[0].methods.as_slice()),
         (1, &["m".to_owned()][..])
     );
-    assert_eq!((access.users, access.allow_anonymous), (Some(PathBuf::from("/u")), true));
+    assert_eq!((access.keys.users, access.keys.allow_anonymous), (Some(PathBuf::from("/u")), true));
     assert_eq!(
-        (access.hosts, access.origins),
+        (access.keys.hosts, access.keys.origins),
         (vec!["h".to_owned()], vec!["https://o".to_owned()])
     );
     assert_eq!(config.plugin_options["counter"].unload, Unload::Close);

@@ -1,15 +1,17 @@
 //! The network side: sockets, TLS, HTTP framing and the one bounded worker pool. Must not know
 //! XML, the registry or plugins: a [`Handler`] answers requests.
 //!
+//! - `front` starts and drains all of it.
 //! - `listen` accepts connections.
 //! - `conn` drives them. A few reactors serve all connections and wait for nothing but events.
 //!   Each connection vets and completes its requests, and enforces every limit and deadline.
-//! - `http1` turns bytes into requests, and responses into bytes.
+//! - `relay` passes all but plain calls through tiny_http, over a private Unix socket.
 //! - `workers` runs calls that may take long. Calls go there directly (the **direct lane**).
-//! - `relay` takes everything else through tiny_http, over a private Unix socket.
+//! - `http1` turns bytes into requests, and responses into bytes.
 //! - `tls` holds the certificates and makes handshakes.
 //! - `body_budget` counts the memory of bodies.
-//! - `front` starts and drains all of it.
+//!
+//! A room names only rooms below it in this list.
 
 mod bind;
 mod body_budget;

@@ -1,9 +1,10 @@
 //! The configuration of the life cycle: where plugins come from, how they are watched and what
-//! they get. Must not know how any of it is done.
+//! they get. Must not know how any of it is done, nor where the settings stand.
 
 use super::directory::permissions::Policy;
 use super::directory::trust::Trust;
 use crate::limits::Limits;
+use crate::settings::settings;
 use crate::xmlrpc::Value;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -24,13 +25,10 @@ pub struct Config {
     pub options: BTreeMap<String, PluginOptions>,
     /// What a plugin and a call may use.
     pub limits: Limits,
-    /// The `hotcall` program, which tries each new content in a child process first. None: contents
-    /// are not tried.
-    pub probe: Option<PathBuf>,
-    /// Whether files and directories that somebody else could change are refused.
-    pub check_permissions: bool,
-    /// Whether a plugin file may be a symbolic link.
-    pub follow_symlinks: bool,
+    /// Further settings.
+    pub keys: PluginKeys,
+    /// The `hotcall` program, which tries each new content in a child process first.
+    pub program: PathBuf,
     /// Which contents may be loaded at all.
     pub trust: Trust,
 }
@@ -38,18 +36,56 @@ pub struct Config {
 impl Config {
     /// How plugin files are opened.
     pub(crate) const fn policy(&self) -> Policy {
-        Policy { is_checked: self.check_permissions, follows_links: self.follow_symlinks }
+        let keys = &self.keys;
+        Policy { is_checked: keys.checks_permissions(), follows_links: keys.follow_symlinks }
     }
 }
 
-/// What the server does with a plugin. Unlike its configuration, the plugin does not learn of it.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
-pub struct PluginOptions {
-    /// What becomes of a generation's library once the generation is destroyed.
-    pub unload: Unload,
-    /// How a version replaces the one before it. None: as the plugin declares.
-    pub reload: Option<ReloadMode>,
+/// Gives `settings!` the settings that this room takes at a start, as they are. A new one needs
+/// only its entry here and the code that uses it.
+macro_rules! plugin_keys {
+    ({ $($struct:tt)* } { $($before:tt)* } { $($after:tt)* } $($rest:tt)*) => {
+        $crate::settings::settings! { $($struct)* { $($before)*
+            /// Try each new plugin content in a child process first.
+            probe: bool = true;
+            /// Refuse plugins that somebody else than the server's user could change.
+            ///
+            /// Default: yes, but no for `hotcall dev`.
+            check_permissions: Option<bool> = None => shown("true");
+            /// Whether a plugin file may be a symbolic link.
+            follow_symlinks: bool = false;
+        $($after)* } $($rest)* }
+    };
+}
+pub(crate) use plugin_keys;
+
+plugin_keys! {
+    {
+        /// How plugin files are judged, as the operator chooses it.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct PluginKeys
+    } {} {}
+}
+
+impl PluginKeys {
+    /// Whether plugins that somebody else could change are refused.
+    pub const fn checks_permissions(&self) -> bool {
+        !matches!(self.check_permissions, Some(false))
+    }
+}
+
+settings! {
+    /// What the server does with a plugin. Unlike its configuration, the plugin does not learn of
+    /// it.
+    #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct PluginOptions {
+        /// Or close: unmap old versions, if the plugin declares that it leaves nothing behind.
+        unload: Unload = Unload::Keep => shown("\"keep\"");
+        /// Or exclusive: never two versions at once. Default: what the plugin declares, else
+        /// overlap.
+        reload: Option<ReloadMode> = None => shown("\"overlap\"");
+    }
 }
 
 /// How a version of a plugin replaces the one before it.

@@ -43,7 +43,7 @@ pub struct Plugins {
 /// because of a plugin.
 pub fn start(config: Config, registry: Arc<Registry>) -> Result<Plugins, Error> {
     check(&config.settings)?;
-    let store = Store::open(&config.state_dir, config.check_permissions)?;
+    let store = Store::open(&config.state_dir, config.keys.checks_permissions())?;
     let directory =
         std::path::absolute(&config.directory).map_err(Error::state(&config.directory))?;
     let patience = config.limits.probe_max();

@@ -50,7 +50,8 @@ pub(crate) mod refusal;
 
 pub use admin::control::RELOADS_AWAITED_MAX;
 pub use admin::inspect;
-pub use config::{Config, PluginOptions, ReloadMode, Unload, Watch};
+pub(crate) use config::plugin_keys;
+pub use config::{Config, PluginKeys, PluginOptions, ReloadMode, Unload, Watch};
 pub use directory::store::make_state_dir;
 pub use directory::trust::Trust;
 pub use error::Error;

@@ -1,13 +1,14 @@
-//! How many calls of one method may run at a time, if an operator limited them. Knows no plugins:
-//! a method is its name.
+//! How many calls of one method may run at a time, if an operator limited them. A call runs until
+//! its result has been read. Knows no plugins: a method is its name.
 
 use crate::limits::MethodLimits;
+use crate::registry::Running;
 use crate::xmlrpc::{Fault, code};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 /// The limits of methods. They can be replaced while calls run.
 #[derive(Default)]
@@ -18,10 +19,6 @@ struct Gauge {
     max: NonZeroUsize,
     running: Arc<AtomicUsize>,
 }
-
-/// A call that counts until this is dropped.
-#[derive(Debug)]
-pub(super) struct Running(Arc<AtomicUsize>);
 
 impl Concurrency {
     /// Those of these methods.
@@ -52,22 +49,12 @@ impl Concurrency {
             return Ok(None);
         }
         let Some(Gauge { max, running }) = gauges.get(method) else { return Ok(None) };
-        let one_more = |count: usize| (count < max.get()).then_some(count + 1);
-        match running.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
-            Ok(_) => Ok(Some(Running(Arc::clone(running)))),
-            Err(_) => {
-                let why = format!(
-                    "{max} calls of {method} run, and no more may at a time; try again in a moment"
-                );
-                Err(Fault::new(code::OVERLOADED, why))
-            }
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        Running::begin(running, *max).map(Some).ok_or_else(|| {
+            let why = format!(
+                "{max} calls of {method} run, and no more may at a time; try again in a moment"
+            );
+            Fault::new(code::OVERLOADED, why)
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use super::concurrency::Concurrency;
 use super::scope::{Scope, method_not_found};
 use super::{control, system};
 use crate::arena::Arena;
-use crate::registry::{Answer, CallContext, Method};
+use crate::registry::{Answer, CallContext, Method, Running};
 use crate::xmlrpc::{Fault, Items, code};
 use std::time::Instant;
 
@@ -37,7 +37,7 @@ pub(super) fn invoke<'a>(
         return Err(Fault::new(code::DEADLINE, "the call's deadline passed before it could begin"));
     }
     match concurrency.enter(&found.info.name) {
-        Ok(_running) => in_time(found, params, arena, context),
+        Ok(running) => in_time(found, params, arena, context, running),
         Err(fault) => Err(fault),
     }
 }
@@ -48,11 +48,15 @@ fn in_time<'a>(
     params: Items<'a>,
     arena: &'a Arena,
     context: &'a CallContext,
+    running: Option<Running>,
 ) -> Result<Answer<'a>, Fault> {
     let mut result = found.instance.invoke(found.index, params, arena, context);
     if Instant::now() >= context.deadline {
         let why = "the call's deadline passed before it was answered";
         result = Err(Fault::new(code::DEADLINE, why));
+    }
+    if let (Ok(answer), Some(running)) = (&mut result, running) {
+        answer.hold(running);
     }
     result
 }

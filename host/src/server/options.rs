@@ -7,7 +7,7 @@ use crate::access;
 use crate::config::{CertificateKeys, ClientAuthName, ClientNameName, Config, default_state_dir};
 use crate::net::tls::{self, CertificateFiles, ClientAuth, ClientName};
 use crate::net::{self, Bind};
-use crate::plugin::{self, Trust, Watch};
+use crate::plugin::{self, PluginKeys, Trust, Watch};
 use crate::settings::Section;
 use crate::xmlrpc::Value;
 use std::collections::BTreeMap;
@@ -124,7 +124,7 @@ impl Options {
 
     /// Whether plugins that somebody else could change are refused.
     pub fn checks_permissions(&self) -> bool {
-        self.config.check_permissions.unwrap_or(true)
+        PluginKeys::from(&self.config).checks_permissions()
     }
 
     /// All places where it listens.
@@ -143,7 +143,8 @@ impl Options {
 
     /// The files that are read again while the server runs.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
-        tls::files(&self.certificates, self.clients.as_ref()).chain(self.access.users.as_deref())
+        tls::files(&self.certificates, self.clients.as_ref())
+            .chain(self.access.keys.users.as_deref())
     }
 
     /// What of it the plugins' life cycle gets.
@@ -156,9 +157,8 @@ impl Options {
             settings: self.plugin_settings.clone(),
             options: config.plugin_options.clone(),
             limits: config.limits.clone(),
-            probe: config.probe.then(plugin::probe::this_program),
-            check_permissions: self.checks_permissions(),
-            follow_symlinks: config.follow_symlinks,
+            keys: config.into(),
+            program: plugin::probe::this_program(),
             trust: self.trust.clone(),
         }
     }

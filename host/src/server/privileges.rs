@@ -143,7 +143,7 @@ impl Identity {
             let (shown, theirs) = (path.display(), self.shown());
             let (_, group) = theirs.split_once(':').unwrap_or_default();
             // A users file is its owner's alone; a key may be its group's too.
-            let is_shared = options.access.users.as_deref() != Some(path);
+            let is_shared = options.access.keys.users.as_deref() != Some(path);
             let or = if is_shared {
                 format!(", or chgrp {group} {shown}; chmod 640 {shown}")
             } else {

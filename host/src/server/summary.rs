@@ -50,7 +50,8 @@ struct Callers<'a>(&'a access::Settings);
 
 impl fmt::Display for Callers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access::Settings { users, by_certificate, allow_anonymous, allow, .. } = self.0;
+        let access::Settings { keys, by_certificate, allow } = self.0;
+        let access::AccessKeys { users, allow_anonymous, .. } = keys;
         match (users, by_certificate) {
             (None, false) => f.write_str("anybody")?,
             (None, true) => f.write_str("named by their certificates")?,

@@ -2,6 +2,7 @@
 
 use crate::circles;
 use crate::flow::{globs, passed_on, upward};
+use crate::order::{out_of_order, strangers};
 use crate::size::{is_written, too_long, too_wide};
 use crate::source::Source;
 use std::path::Path;
@@ -220,6 +221,84 @@ fn a_laundered_import_is_refused_by_whatever_name() {
     let own = "use crate::registry::Snapshot;\nuse std::fmt::Result as R;\n\
         type Private = Snapshot;\npub type Own = R;\nfn f(_: Snapshot) {}";
     assert!(passed_on(&sources(&[("registry.rs", ""), ("web.rs", own)])).is_empty());
+}
+
+#[test]
+fn a_laundered_import_is_refused_through_another_file_s_imports() {
+    let found = |web: &str, inner: &str| {
+        let own = [("web/mod.rs", web), ("web/inner.rs", inner), ("web/other.rs", "")];
+        let others = [("access.rs", ""), ("lib.rs", "mod access; mod web;\nuse access as who;")];
+        passed_on(&sources(&[own.as_slice(), &others].concat()))
+    };
+    for (web, inner) in [
+        ("mod inner;\nuse crate::access;", "pub use super::access::Way;"),
+        ("mod inner;\nuse crate::access::Way as W;", "pub(crate) type Own = Box<super::W>;"),
+        ("mod inner;\nuse crate::access as a;\nuse a as b;", "pub(super) use crate::web::b::Way;"),
+        ("mod inner;", "pub use crate::who::Way;"),
+    ] {
+        let found = found(web, inner);
+        assert!(found.iter().any(|text| text.contains("passes on `access::Way`")), "{web} {inner}");
+    }
+    let own = "mod inner; mod other;\nuse crate::access::Way;\nuse other::Own;";
+    assert!(found(own, "pub use super::Own;\nuse super::Way;\nfn f(_: super::Way) {}").is_empty());
+}
+
+#[test]
+fn a_room_names_only_rooms_that_stand_above_it() {
+    let rooms = ["net/conn/mod.rs", "net/http1/mod.rs", "net/tls/mod.rs", "net/body_budget.rs"];
+    let parts =
+        ["looks.rs", "slots.rs", "trials.rs"].map(|part| "plugin/lifecycle/".to_owned() + part);
+    let found = |path: &str, text: &str| {
+        let others = rooms.into_iter().chain(parts.iter().map(String::as_str));
+        let others = others.filter(|other| *other != path).map(|other| (other, ""));
+        out_of_order(&sources(&others.chain([(path, text)]).collect::<Vec<_>>()))
+    };
+    for (path, text) in [
+        ("net/http1/head.rs", "use crate::net::conn::stream::Stream;"),
+        ("net/http1/head.rs", "mod inner { use super::super::super::conn; }"),
+        ("net/tls/mod.rs", "use super::body_budget::Budget;"),
+        ("net/http1/head.rs", "use crate::net::Budget;"),
+        ("net/new.rs", "use super::tls::Tls;"),
+        ("plugin/lifecycle/trials.rs", "fn f(_: super::looks::Looks) {}"),
+        ("plugin/lifecycle/trials/late.rs", "use super::super::looks::Looks;"),
+        ("plugin/lifecycle/slots.rs", "use crate::plugin::lifecycle::trials;"),
+    ] {
+        assert_eq!(found(path, text).len(), 1, "{path}: {text}");
+    }
+    for (path, text) in [
+        ("net/conn/stream.rs", "use crate::net::http1::head::Head;\nuse super::timers::Timers;"),
+        ("net/mod.rs", "pub use conn::Heartbeat;"),
+        ("net/http1/head.rs", "#[cfg(test)] mod tests { use crate::net::conn::stream::Stream; }"),
+        ("plugin/lifecycle/loader.rs", "use super::{looks::Looks, trials::Trials};"),
+        (
+            "plugin/lifecycle/trials.rs",
+            "use super::slots::Slots;\nuse crate::plugin::clock::later;",
+        ),
+    ] {
+        assert!(found(path, text).is_empty(), "{path}: {text}");
+    }
+}
+
+#[test]
+fn a_crate_is_named_only_where_it_is_kept() {
+    let found = |path: &str, text: &str| strangers(&sources(&[(path, text)]));
+    for text in [
+        "use tiny_http::Server;",
+        "use {std::fs, tiny_http as t};",
+        "extern crate tiny_http;",
+        "fn f(_: ::tiny_http::Request) {}",
+        "use xml as x;",
+    ] {
+        assert_eq!(found("net/conn/stream.rs", text).len(), 1, "{text}");
+        assert_eq!(found("net/relays.rs", text).len(), 1, "{text}");
+    }
+    let relay = "use tiny_http::Server;";
+    assert!(found("net/relay/mod.rs", relay).is_empty());
+    assert!(found("net/relay/upstream.rs", relay).is_empty());
+    let other = "// tiny_http::Server\n\
+        fn tiny_http_answers() { Response::xml(\"tiny_http::X\") }\n\
+        #[cfg(test)] mod tests { use tiny_http::Server; }";
+    assert!(found("net/conn/stream.rs", other).is_empty());
 }
 
 #[test]

@@ -3,7 +3,9 @@
 //! [`RULES`].
 
 use crate::named::{Named, named};
+use crate::scopes::STEPS_MAX;
 use crate::source::{Source, all_modules, top};
+use std::collections::BTreeMap;
 
 /// What a module at the top of the crate may name, and why no more.
 pub(crate) struct Rule {
@@ -34,7 +36,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "access",
-        may: &["address", "request", "text"],
+        may: &["address", "request", "settings", "text"],
         why: "who may call is decided by facts, wherever they come from",
     },
     Rule { module: "xmlrpc", may: &[], why: "documents are pure: no I/O, no clock, no plugins" },
@@ -82,7 +84,10 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "plugin",
-        may: &["address", "arena", "limits", "pause", "registry", "stamp", "text", "xmlrpc"],
+        may: &[
+            "address", "arena", "limits", "pause", "registry", "settings", "stamp", "text",
+            "xmlrpc",
+        ],
         why: "the life cycle writes the registry and is asked by nobody",
     },
     Rule {
@@ -129,13 +134,21 @@ pub(crate) fn upward(sources: &[Source]) -> Vec<String> {
 /// Re-exports and types by which one module hands on what is another's.
 pub(crate) fn passed_on(sources: &[Source]) -> Vec<String> {
     let modules = all_modules(sources);
+    let all: Vec<_> = sources
+        .iter()
+        .map(|source| (source, named(&source.text, &source.module, &modules)))
+        .collect();
+    // Files also find there what another file imports.
+    let imports = all.iter().flat_map(|(_, found)| found);
+    let imports: Imports<'_> =
+        imports.filter_map(|named| Some((named.name.as_deref()?, &*named.path))).collect();
     let mut violations = Vec::new();
-    for source in sources.iter().filter(|source| !source.module.is_empty()) {
+    for (source, found) in all.iter().filter(|(source, _)| !source.module.is_empty()) {
         let own = top(&source.module);
-        for Named { path, line, is_reexported, .. } in named(&source.text, &source.module, &modules)
-        {
+        for Named { path, line, .. } in found.iter().filter(|named| named.is_reexported) {
+            let path = in_full(path, &imports);
             let is_other = path.first().is_some_and(|name| *name != own && modules.contains(name));
-            if is_reexported && is_other {
+            if is_other {
                 let (place, path) = (source.path.display(), path.join("::"));
                 violations.push(format!(
                     "{place}:{line}: `{own}` passes on `{path}`: name it where it is used"
@@ -144,6 +157,20 @@ pub(crate) fn passed_on(sources: &[Source]) -> Vec<String> {
         }
     }
     violations
+}
+
+/// What the files of a crate import, by the names that it gets.
+type Imports<'a> = BTreeMap<&'a [String], &'a [String]>;
+
+/// A path that leads through no import any more.
+fn in_full(path: &[String], imports: &Imports<'_>) -> Vec<String> {
+    let mut path = path.to_vec();
+    for _ in 0..STEPS_MAX {
+        let step = |len| Some((len, *imports.get(&path[..len])?));
+        let Some((len, import)) = (1..=path.len()).find_map(step) else { break };
+        path.splice(..len, import.iter().cloned());
+    }
+    path
 }
 
 /// Globs of modules, which hide what a file names from the other rules.
@@ -163,7 +190,7 @@ pub(crate) fn globs(sources: &[Source]) -> Vec<String> {
 }
 
 /// Whether the parent has the file for tests only.
-fn is_for_tests(source: &Source, sources: &[Source]) -> bool {
+pub(crate) fn is_for_tests(source: &Source, sources: &[Source]) -> bool {
     let (parent, name) = source.module.rsplit_once("::").unwrap_or(("", &source.module));
     let declared = format!("#[cfg(test)]\nmod {name};");
     let mut parents = sources.iter().filter(|source| source.module == parent);

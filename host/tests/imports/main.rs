@@ -10,12 +10,14 @@ mod circles;
 mod fixtures;
 mod flow;
 mod named;
+mod order;
 mod scopes;
 mod size;
 mod source;
 mod tokens;
 
 use flow::{free, globs, passed_on, rule, upward};
+use order::{out_of_order, strangers};
 use size::{BUILD_STEPS, is_written, too_long, too_wide};
 use source::{Source, files, sources, top, workspace};
 use std::collections::BTreeSet;
@@ -66,6 +68,16 @@ fn no_module_names_another_against_the_flow() {
         modules.iter().filter(|name| rule(name).is_none() && !free(name)).collect();
     assert!(unruled.is_empty(), "no rule for {unruled:?}: add a row to RULES");
     refuse(upward(&sources));
+}
+
+#[test]
+fn no_room_names_one_that_stands_beside_or_below_it() {
+    refuse(out_of_order(&sources("host/src")));
+}
+
+#[test]
+fn no_room_names_a_crate_that_another_stands_before() {
+    refuse(strangers(&sources("host/src")));
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(crate) struct Named {
     pub(crate) is_extern: bool,
     /// Whether it is a glob of the path.
     pub(crate) is_glob: bool,
+    /// The path that it gets besides, if it is an import.
+    pub(crate) name: Option<Vec<String>>,
 }
 
 /// The paths named by the source of `module`, code under `#[cfg(test)]` left out. `modules`: all
@@ -67,7 +69,8 @@ impl Import {
         let Self { at, line, ref leaf, is_reexported, is_extern } = *self;
         let path = scopes.resolve(at, &leaf.words)?;
         let is_glob = leaf.name.is_none();
-        Some(Named { path, line, is_reexported, is_extern, is_glob })
+        let name = leaf.name.as_ref().map(|name| scopes.name(at, name));
+        Some(Named { path, line, is_reexported, is_extern, is_glob, name })
     }
 }
 
@@ -118,6 +121,7 @@ fn named_at(tokens: &[Token], at: usize, is_type: bool, scopes: &Scopes<'_>) -> 
         is_reexported: is_type,
         is_extern: false,
         is_glob: false,
+        name: None,
     })
 }
 

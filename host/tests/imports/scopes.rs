@@ -13,7 +13,7 @@ pub(crate) struct Leaf {
 
 /// Imports that lead to imports end here: a compiler refuses longer circles, and nobody writes
 /// longer chains.
-const STEPS_MAX: usize = 8;
+pub(crate) const STEPS_MAX: usize = 8;
 
 /// What stands in braces, or the whole file.
 struct Block {
@@ -66,6 +66,12 @@ impl<'a> Scopes<'a> {
             let block = &mut self.blocks[self.block_of[at]];
             block.imports.entry(name.clone()).or_default().push(leaf.words.clone());
         }
+    }
+
+    /// The full path of what is imported as `name` at a token.
+    pub(crate) fn name(&self, at: usize, name: &str) -> Vec<String> {
+        let module = &self.blocks[self.block_of[at]].module;
+        module.iter().map(String::as_str).chain([name]).map(str::to_owned).collect()
     }
 
     /// A path at a token, from the top of the crate. `None` for other crates'.

@@ -415,7 +415,7 @@ fn a_new_content_takes_over_when_no_version_could_be_made() {
 #[test]
 fn the_trial_s_create_meets_no_instance_and_is_made_all_the_same() {
     let mut scene = scene(&["DECLARED"]);
-    scene.probe = Some(env!("CARGO_BIN_EXE_hotcall").into());
+    scene.keys.probe = true;
     scene.start(Watch::Auto);
     assert_eq!(call(&scene, "alone.add", &[Value::Int(5)]), Ok(Value::Int(5)));
     put(&scene, "alone.so", &["VERSION=2", "DECLARED"]);

@@ -234,14 +234,14 @@ fn the_server_goes_on_and_remembers_what_would_have_ended_it() {
 #[test]
 fn a_program_that_is_no_hotcall_is_said_to_be_none_and_tried_again() {
     let mut scene = Scene::probing();
-    scene.probe = Some("/bin/false".into());
+    scene.program = "/bin/false".into();
     let report = scene.inspected(&scene.build("harmful.c", &[]));
     let refusal = report.refusal.unwrap();
     assert!(refusal.starts_with("cannot probe it: ") && refusal.contains("hotcall"), "{refusal}");
 
     let link = scene.root.path().join("program");
     std::os::unix::fs::symlink("/nonexistent", &link).unwrap();
-    scene.probe = Some(link.clone());
+    scene.program = link.clone();
     fs::copy(scene.life("p", "m", 1), scene.file("p.so")).unwrap();
     scene.start(Watch::Auto);
     let refused = scene.status_of("p.so").unwrap();

@@ -6,7 +6,7 @@ use hotcall::cancellation::Cancellation;
 use hotcall::limits::Limits;
 use hotcall::plugin::inspect::{self, Report};
 use hotcall::plugin::{
-    self, Config, FileState, PluginOptions, PluginStatus, Plugins, Trust, Watch,
+    self, Config, FileState, PluginKeys, PluginOptions, PluginStatus, Plugins, Trust, Watch,
 };
 use hotcall::registry::{CallContext, Method, Registry};
 use hotcall::xmlrpc::{Fault, Value};
@@ -37,9 +37,8 @@ pub(crate) struct Scene {
     pub(crate) limits: Limits,
     pub(crate) settings: BTreeMap<String, Value>,
     pub(crate) options: BTreeMap<String, PluginOptions>,
-    pub(crate) probe: Option<PathBuf>,
-    pub(crate) check_permissions: bool,
-    pub(crate) follow_symlinks: bool,
+    pub(crate) keys: PluginKeys,
+    pub(crate) program: PathBuf,
     pub(crate) trust: Trust,
     running: Option<Plugins>,
     built: AtomicU32,
@@ -48,8 +47,9 @@ pub(crate) struct Scene {
 impl Scene {
     /// A scene whose contents are tried by the real program.
     pub(crate) fn probing() -> Self {
-        let probe = Some(PathBuf::from(env!("CARGO_BIN_EXE_hotcall")));
-        Self { probe, ..Self::new() }
+        let mut scene = Self::new();
+        scene.keys.probe = true;
+        scene
     }
 
     /// What `hotcall check` finds out about a file.
@@ -78,9 +78,8 @@ impl Scene {
             limits,
             settings,
             options,
-            probe: None,
-            check_permissions: true,
-            follow_symlinks: false,
+            keys: PluginKeys { probe: false, ..PluginKeys::default() },
+            program: env!("CARGO_BIN_EXE_hotcall").into(),
             trust: Trust::default(),
             running: None,
             built: AtomicU32::new(0),
@@ -99,9 +98,8 @@ impl Scene {
             settings: self.settings.clone(),
             options: self.options.clone(),
             limits: self.limits.clone(),
-            probe: self.probe.clone(),
-            check_permissions: self.check_permissions,
-            follow_symlinks: self.follow_symlinks,
+            keys: self.keys.clone(),
+            program: self.program.clone(),
             trust: self.trust.clone(),
         }
     }

@@ -287,7 +287,7 @@ fn a_probe_that_cannot_start_is_tried_seldom_and_at_once_when_asked() {
     );
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
-    scene.probe = Some(program);
+    scene.program = program;
     (scene.limits.plugin_retry_ms, scene.limits.plugin_retry_ms_max) = (FOR_EVER_MS, FOR_EVER_MS);
     scene.start(Watch::Auto);
     put(&scene, scene.life("p", "m", 1), "p.so");

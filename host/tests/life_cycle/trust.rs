@@ -76,7 +76,7 @@ fn a_directory_that_others_may_write_is_refused_until_they_may_not() {
 #[test]
 fn the_override_serves_what_others_may_write() {
     let mut scene = Scene::new();
-    scene.check_permissions = false;
+    scene.keys.check_permissions = Some(false);
     fs::copy(scene.life("p", "m", 1), scene.file("p.so")).unwrap();
     chmod(&scene.file("p.so"), 0o666);
     chmod(&scene.plugins, 0o777);
@@ -88,7 +88,7 @@ fn the_override_serves_what_others_may_write() {
 #[test]
 fn what_is_no_file_holds_nobody_up() {
     let mut scene = Scene::new();
-    scene.follow_symlinks = true;
+    scene.keys.follow_symlinks = true;
     let fifo = scene.file("fifo.so");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     fs::create_dir(scene.file("directory.so")).unwrap();
@@ -117,7 +117,7 @@ fn publish(scene: &Scene, version: i32) {
 #[test]
 fn a_mounted_config_map_is_swapped_as_kubernetes_does() {
     let mut scene = Scene::new();
-    scene.follow_symlinks = true;
+    scene.keys.follow_symlinks = true;
     // So long that only a hint can bring the second version.
     scene.limits.rescan_ms = 3_600_000;
     publish(&scene, 1);
@@ -138,7 +138,7 @@ fn a_mounted_config_map_is_swapped_as_kubernetes_does() {
 #[test]
 fn a_target_that_changes_is_loaded_again() {
     let mut scene = Scene::new();
-    scene.follow_symlinks = true;
+    scene.keys.follow_symlinks = true;
     let target = scene.root.path().join("target.so");
     fs::copy(scene.life("p", "m", 1), &target).unwrap();
     symlink(&target, scene.file("p.so")).unwrap();

@@ -51,7 +51,7 @@ pub const STEPS: [&str; 10] =
 /// # Errors
 /// The state directory cannot be used. A refused file is not an error but a [`Report`].
 pub fn inspect(files: &[PathBuf], config: &Config) -> Result<Vec<Report>, Error> {
-    let store = Store::open(&config.state_dir, config.check_permissions)?;
+    let store = Store::open(&config.state_dir, config.keys.checks_permissions())?;
     let one = |(number, file): (u64, &PathBuf)| {
         let mut report = Report::new(file);
         if let Err(refusal) = report.fill(&store, number, config) {
@@ -85,9 +85,9 @@ impl Report {
 
     fn fill(&mut self, store: &Store, number: u64, config: &Config) -> Result<(), Refusal> {
         let is_off = [
-            (Step::Permissions, !config.check_permissions),
+            (Step::Permissions, !config.keys.checks_permissions()),
             (Step::Trust, config.trust.is_open()),
-            (Step::Probe, config.probe.is_none()),
+            (Step::Probe, !config.keys.probe),
         ];
         self.off.extend(
             is_off.into_iter().filter(|(_, is_off)| *is_off).map(|(step, _)| step_name(&step)),
@@ -133,10 +133,12 @@ impl Report {
 /// # Errors
 /// The child process refused it. The copy is gone then.
 fn tried(copied: Copied, store: &Store, config: &Config) -> Result<(Copied, Vec<String>), Refusal> {
-    let Some(program) = &config.probe else { return Ok((copied, Vec::new())) };
+    if !config.keys.probe {
+        return Ok((copied, Vec::new()));
+    }
     let outcome = store.scratch(copied.id).and_then(|scratch| {
         let (living, is_cancelled) = (BTreeMap::new(), AtomicBool::new(false));
-        trial::run(program, &copied.path, scratch.path(), config, &living, &is_cancelled).outcome
+        trial::run(&copied.path, scratch.path(), config, &living, &is_cancelled).outcome
     });
     match outcome {
         Ok(warnings) => Ok((copied, warnings)),

@@ -80,7 +80,7 @@ impl Copied {
         config: &Config,
         passed: &mut dyn FnMut(Step),
     ) -> Result<Self, Refusal> {
-        config.trust.check(file, content, config.follow_symlinks)?;
+        config.trust.check(file, content, config.keys.follow_symlinks)?;
         passed(Step::Trust);
         let facts = elf::read(&content.bytes)?;
         passed(Step::Elf);

@@ -224,7 +224,7 @@ pub(super) fn retry(name: OsString, slots: &mut Slots) -> Option<Action> {
 /// removal is the operator's to do.
 fn tell_of_trust(name: &OsStr, content: &Content, slots: &Slots, context: &Context) {
     let path = context.path(name);
-    let trusted = context.config.trust.check(&path, content, context.config.follow_symlinks);
+    let trusted = context.config.trust.check(&path, content, context.config.keys.follow_symlinks);
     let Err(refusal) = trusted else { return };
     let plugin = slots.get(name).and_then(|slot| slot.running.as_ref());
     if let Some(plugin) = plugin.map(|running| &running.descriptor.name) {

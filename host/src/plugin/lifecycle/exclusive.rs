@@ -267,12 +267,12 @@ impl Exclusive {
         replacement.step = Step::Trying;
         let (id, copy) =
             (replacement.attempt.candidate.id, replacement.attempt.candidate.copy().to_owned());
-        let Some(program) = context.config.probe.clone() else {
+        if !context.config.keys.probe {
             return self.replace(plugin, slots, context);
-        };
+        }
         let (config, mailbox) = (context.config.clone(), Arc::clone(&context.mailbox));
         let started = context.store.scratch(id).and_then(|scratch| {
-            let trial = move || try_alone(id, &program, &copy, scratch.path(), &config, &mailbox);
+            let trial = move || try_alone(id, &copy, scratch.path(), &config, &mailbox);
             let started = thread::Builder::new().name("hotcall-probe".into()).spawn(trial);
             started.map(drop).map_err(Refusal::io("start its probe"))
         });
@@ -476,15 +476,7 @@ fn wait_for(generation: u64, attempt: Attempt, slots: &mut Slots, context: &Cont
 }
 
 /// Runs one trial with `create` on a thread of its own.
-fn try_alone(
-    id: u64,
-    program: &Path,
-    copy: &Path,
-    scratch: &Path,
-    config: &Config,
-    mailbox: &Mailbox,
-) {
-    let verdict =
-        trial::run(program, copy, scratch, config, &BTreeMap::new(), &AtomicBool::new(false));
+fn try_alone(id: u64, copy: &Path, scratch: &Path, config: &Config, mailbox: &Mailbox) {
+    let verdict = trial::run(copy, scratch, config, &BTreeMap::new(), &AtomicBool::new(false));
     mailbox.tried(Tried { id, verdict, settings: None });
 }

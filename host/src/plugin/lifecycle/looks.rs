@@ -109,7 +109,7 @@ impl Looks {
         let mut arrivals = self.watcher.as_ref().map(Watcher::take_arrivals).unwrap_or_default();
         slots.retry_with_room(&context.store);
         let attention = Attention {
-            follows_links: context.config.follow_symlinks,
+            follows_links: context.config.keys.follow_symlinks,
             wants_signatures: context.config.trust.wants_signatures(),
         };
         let directory = &context.config.directory;
@@ -258,7 +258,7 @@ pub(super) fn read(entry: &Entry, slots: &mut Slots, context: &Context) -> Optio
         _ => return None,
     };
     (slot.stamp, slot.hash, slot.signature) = (None, None, entry.signature);
-    let is_refused_link = entry.is_symlink && !context.config.follow_symlinks;
+    let is_refused_link = entry.is_symlink && !context.config.keys.follow_symlinks;
     let link = if is_refused_link { Err(Refusal::Symlink) } else { Ok(()) };
     if let Err(refusal) = listing::check_name(&entry.name).and(link) {
         slot.stamp = Some(entry.stamp);

@@ -19,7 +19,6 @@ use crate::xmlrpc::Value;
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -45,8 +44,6 @@ pub(super) struct Trials {
 /// A content on trial.
 struct Trial {
     file: OsString,
-    /// What tries it.
-    program: PathBuf,
     copied: Copied,
     /// Trials of this content that took too long.
     tries: u32,
@@ -125,12 +122,12 @@ impl Trials {
         slots: &mut Slots,
         context: &Context,
     ) -> Vec<Action> {
-        let Some(program) = context.config.probe.clone() else {
+        if !context.config.keys.probe {
             return vec![Action::Load { file: name.to_owned(), copied, warnings: Vec::new() }];
-        };
+        }
         let id = copied.id;
         let (file, since) = (name.to_owned(), Instant::now());
-        let trial = Trial { file, program, copied, tries, since, is_cancelled: Arc::default() };
+        let trial = Trial { file, copied, tries, since, is_cancelled: Arc::default() };
         self.waiting.insert(id, trial);
         slots.set_state(name, SlotState::Probing { id });
         self.go_on(slots, context);
@@ -236,15 +233,14 @@ impl Trials {
 
 impl Trial {
     fn start(&self, slots: &Slots, context: &Context) -> Result<(), Refusal> {
-        let (id, program, copy) = (self.copied.id, self.program.clone(), self.copied.path.clone());
+        let (id, copy) = (self.copied.id, self.copied.path.clone());
         let scratch = context.store.scratch(id)?;
         let (config, mailbox) = (context.config.clone(), Arc::clone(&context.mailbox));
         let is_cancelled = Arc::clone(&self.is_cancelled);
         let living = slots.alive.plugins();
         // On a thread that lives until the child is gone: the child is killed when it ends.
         let trial = move || {
-            let verdict =
-                trial::run(&program, &copy, scratch.path(), &config, &living, &is_cancelled);
+            let verdict = trial::run(&copy, scratch.path(), &config, &living, &is_cancelled);
             drop(scratch);
             let settings =
                 verdict.plugin.as_ref().and_then(|plugin| config.settings.get(plugin).cloned());

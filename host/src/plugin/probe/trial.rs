@@ -74,7 +74,6 @@ pub fn this_program() -> PathBuf {
 /// `is_cancelled`, and then the verdict says nothing of the plugin. A plugin is not created when
 /// one of those that live must not be met: they are by their names, with whether they declare that.
 pub(crate) fn run(
-    program: &Path,
     copy: &Path,
     scratch: &Path,
     config: &Config,
@@ -82,7 +81,7 @@ pub(crate) fn run(
     is_cancelled: &AtomicBool,
 ) -> Verdict {
     let deadline = later(Instant::now(), config.limits.probe_max());
-    let mut trial = match Trial::start(program, copy, scratch, config) {
+    let mut trial = match Trial::start(copy, scratch, config) {
         Ok(trial) => trial,
         Err(error) => return Verdict::none("start its probe", error),
     };
@@ -139,13 +138,13 @@ enum At {
 }
 
 impl Trial {
-    fn start(program: &Path, copy: &Path, scratch: &Path, config: &Config) -> io::Result<Self> {
+    fn start(copy: &Path, scratch: &Path, config: &Config) -> io::Result<Self> {
         let limits = serde_json::to_string(&config.limits)?;
         let kept = |name: &str| KEPT_VARIABLES.contains(&name) || name.starts_with("LC_");
         let variables = env::vars_os().filter(|(name, _)| name.to_str().is_some_and(kept));
         // First, so that nothing of the plugin runs unguarded.
-        let guard = Guard::start(program)?;
-        let mut child = Command::new(program)
+        let guard = Guard::start(&config.program)?;
+        let mut child = Command::new(&config.program)
             .arg0("hotcall")
             .arg(COMMAND)
             .args([copy, scratch])

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::limits::MethodLimits;
-use crate::registry::Gate;
+use crate::registry::{Gate, InPlace};
+use crate::xmlrpc::ReadLimits;
 use std::num::NonZeroUsize;
 
 #[test]
@@ -23,6 +24,59 @@ fn as_many_calls_of_a_method_run_as_may_in_a_batch_too() {
     assert!(matches!(entries.as_slice(), [Value::Struct(_), Value::Array(_)]), "{entries:?}");
     drop(running);
     assert!(echo().is_ok());
+}
+
+/// Answers with its parameter, in place.
+struct Same;
+
+impl Instance for Same {
+    fn invoke<'a>(
+        &'a self,
+        index: usize,
+        params: Items<'a>,
+        _: &'a Arena,
+        context: &'a CallContext,
+    ) -> Result<Answer<'a>, Fault> {
+        let tree = params.iter().next().unwrap();
+        let result = InPlace::new(tree, &ReadLimits::NONE, self, index, context, None);
+        Ok(Answer::InPlace(result))
+    }
+
+    fn refuse(&self, _: usize, defect: Defect, _: &CallContext) -> Fault {
+        panic!("a parameter has {defect}")
+    }
+}
+
+#[test]
+fn a_call_counts_until_its_result_is_read() {
+    let one = MethodLimits { concurrency_max: NonZeroUsize::new(1) };
+    let concurrency = Arc::new(Concurrency::new(&[("same".to_owned(), one)].into()));
+    let dispatcher = dispatcher(Limits::default()).with_concurrency(Arc::clone(&concurrency));
+    let same = Method {
+        info: Arc::new(MethodInfo { name: "same".to_owned(), ..MethodInfo::default() }),
+        instance: Arc::new(Same),
+        index: 0,
+        promise: Arc::new(Promise::new(true)),
+        gate: None,
+    };
+    dispatcher.registry().publish([same].into_iter().collect());
+    let (snapshot, context, permit) =
+        (dispatcher.registry().snapshot(), context(), Permit::default());
+    let params = [Value::Int(1)];
+    let invocation =
+        Invocation { method: "same", params: (&params).into(), context: &context, permit: &permit };
+    arena::with(|arena| {
+        let answer = dispatcher.call(&snapshot, invocation, arena, &Unlimited).unwrap();
+        assert_eq!(concurrency.enter("same").unwrap_err().code, code::OVERLOADED);
+        assert_eq!(answer.and_then(Answer::into_value), Ok(Value::Int(1)));
+        assert!(concurrency.enter("same").is_ok());
+
+        let quick = dispatcher.quick(&snapshot, &invocation).unwrap();
+        let answer = quick.answer(arena);
+        assert_eq!(concurrency.enter("same").unwrap_err().code, code::OVERLOADED);
+        drop(answer);
+        assert!(concurrency.enter("same").is_ok());
+    });
 }
 
 /// The dispatcher of the other tests, with `echo` and `big` each behind a gate.
