@@ -1,30 +1,34 @@
 //! The allocator of the program: the C library's, except that it keeps large free blocks for a
 //! while.
 //!
-//! The C library maps each large block and returns it to the system when it is free. So each call
-//! with a large document would touch hundreds of fresh pages, which the kernel has to find and to
-//! clear. Here such blocks wait to be used again. The thread that looks after memory returns those
-//! that were not used for a second or two; without that thread none is kept.
+//! The C library maps each large block and unmaps it when it is freed. Each call with a large
+//! document would therefore touch hundreds of fresh pages, which the kernel has to find and clear.
+//! Here freed blocks are used again. The thread in `allocator` calls [`Blocks::look`] each second,
+//! which returns blocks that were idle for two to three seconds. Without that thread none is kept.
 //!
-//! A request for memory gets the smallest block that is large enough. Its owner may grow into the
-//! rest, so a buffer that grows is seldom copied. That rest counts as kept, and so all memory is at
-//! most what its owners asked for, and `KEPT_BYTES_MAX`.
+//! An allocation gets the smallest free block that is large enough. Its owner may grow into the
+//! rest, so a growing buffer is seldom copied. The rest counts as kept. Together the blocks never
+//! take more than their owners asked for plus `KEPT_BYTES_MAX`.
+//!
+//! Must not know what the memory is for.
 #![allow(unsafe_code, reason = "an allocator is one by an unsafe trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Blocks of this size are kept; the C library maps them one by one.
+/// Blocks of this size or more are kept. The C library maps them one by one.
 pub(super) const LARGE_BYTES_MIN: usize = 512 << 10;
-/// All that is kept: enough for a call whose request and response have 16 MiB each.
+/// Free blocks and unused room together. Enough for a call whose request and response have 16 MiB.
 const KEPT_BYTES_MAX: usize = 64 << 20;
-/// Blocks that are kept.
+/// Free blocks.
 const BLOCKS_MAX: usize = 64;
-/// A block is returned when it was not used between so many looks.
+/// A block that is still free after so many looks is returned at the next one.
 const IDLE_LOOKS_MAX: u8 = 2;
 
-/// The allocator of the program.
+/// The program's global allocator.
+///
+/// Only a binary may install it. `hotcall` does; programs that use the library keep their own.
 pub struct Allocator;
 
 /// The blocks of this process.
@@ -34,7 +38,7 @@ pub(super) static BLOCKS: Blocks = Blocks::new();
 pub(super) struct Blocks(Mutex<Kept>);
 
 struct Kept {
-    /// Whether somebody returns what is not used.
+    /// Whether a thread calls [`Blocks::look`].
     is_on: bool,
     /// Free blocks, in no order.
     free: [Option<Block>; BLOCKS_MAX],
@@ -121,7 +125,7 @@ impl Blocks {
         self.lock().is_on = true;
     }
 
-    /// Keeps none from now on, and returns those that are kept.
+    /// Stops keeping blocks, and returns those that are kept.
     pub(super) fn keep_none(&self) {
         self.lock().is_on = false;
         for _ in 0..=IDLE_LOOKS_MAX {
@@ -129,9 +133,9 @@ impl Blocks {
         }
     }
 
-    /// Returns blocks that were not used for a while. The bytes of those that are still kept.
+    /// Returns idle blocks to the system. Returns the bytes of those that are still kept.
     pub(super) fn look(&self) -> usize {
-        // Unmapping takes long for a lock that calls wait for.
+        // Calls wait for the lock, and unmapping takes long.
         loop {
             let idle = self.lock().idle();
             match idle {
@@ -176,7 +180,7 @@ impl Blocks {
         let mut kept = self.lock();
         kept.unused_bytes -= room - bytes;
         let rest = kept.put(Block { memory: address, bytes: room, looks: 0 });
-        // Unmapping takes long for a lock that calls wait for.
+        // Calls wait for the lock, and unmapping takes long.
         drop(kept);
         rest.into_iter().for_each(Block::release);
     }
@@ -188,7 +192,7 @@ impl Blocks {
     unsafe fn realloc(&self, memory: *mut u8, before: usize, after: usize) -> *mut u8 {
         // SAFETY: passed on from this function's own contract.
         let room = unsafe { room(memory) };
-        // Whoever shrinks memory by much wants it to be given back.
+        // Shrinking by much is meant to free memory.
         if (room / 2..=room).contains(&after) && self.lock().resize(before, after) {
             return memory;
         }
@@ -199,7 +203,7 @@ impl Blocks {
             unsafe { self.dealloc(memory, before) };
             return larger;
         }
-        // Maps the same pages elsewhere, where that is needed, so that none is copied.
+        // The C library moves pages instead of copying them.
         // SAFETY: it came from the C library.
         let moved: *mut u8 = unsafe { libc::realloc(memory.cast(), after) }.cast();
         if !moved.is_null() {
@@ -386,7 +390,8 @@ mod tests {
         let many: Vec<_> = (0..=KEPT_BYTES_MAX / LARGE).map(|_| blocks.alloc(LARGE)).collect();
         many.iter().for_each(|memory| free(&blocks, *memory, LARGE));
         let (free_bytes, _) = held(&blocks);
-        assert!(free_bytes <= KEPT_BYTES_MAX && free_bytes >= KEPT_BYTES_MAX - 2 * LARGE);
+        let full = KEPT_BYTES_MAX - 2 * LARGE..=KEPT_BYTES_MAX;
+        assert!(full.contains(&free_bytes), "{free_bytes}");
         assert!(blocks.look() > 0 && blocks.look() > 0);
         let used = blocks.alloc(LARGE);
         free(&blocks, used, LARGE);
