@@ -3,8 +3,8 @@
 //! glibc keeps freed memory for later use, in a separate arena for each busy thread. After one
 //! request with a million values, a worker's arena could stay large for ever. So large blocks are
 //! mapped one by one, and `large_blocks` uses the host's again. For small ones, a thread checks
-//! once a second whether much more is held than the least so far, and trims if so. While trims free nothing, because a plugin keeps a large
-//! state, it tries less and less often.
+//! once a second whether much more is held than the least so far, and trims if so. While trims free
+//! nothing, because a plugin keeps a large state, it tries less and less often.
 //!
 //! Counting what requests use would not help: most of the remaining memory is the plugins', and
 //! they share this heap.

@@ -115,9 +115,9 @@ impl<'a> Scanner<'a> {
         resolved(text, |text| memchr2(b'&', b'\r', text), meter)
     }
 
-    /// Takes the text up to the next tag for a reader to whom all white space is the same: borrowed,
-    /// unless it holds references.
-    pub(super) fn unspaced_text(&mut self, meter: &Meter<'_>) -> Option<Cow<'a, str>> {
+    /// Takes the text up to the next tag, and may leave carriage returns in it: base64 holds any
+    /// white space. Borrowed, unless it holds references.
+    pub(super) fn text_in_lines(&mut self, meter: &Meter<'_>) -> Option<Cow<'a, str>> {
         let before = *self;
         let text = self.take_text(memchr2(b'<', b'&', self.rest.as_bytes())?)?;
         if self.ahead(0) != Some(b'<') || self.has_cdata_end && has_cdata_end(text.as_bytes()) {
