@@ -10,12 +10,14 @@
 pub(crate) mod allocator;
 pub(crate) mod environment;
 mod error;
+mod large_blocks;
 mod options;
 mod privileges;
 mod summary;
 mod tls;
 
 pub use error::Error;
+pub use large_blocks::Allocator;
 pub use options::Options;
 
 use crate::access::{Access, Policy};

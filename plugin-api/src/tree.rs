@@ -252,7 +252,7 @@ impl<'a> Items<'a> {
 
     /// The items in order.
     #[inline]
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Tree<'a>> + use<'a> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Tree<'a>> + Clone + use<'a> {
         self.0.iter(|raw| Tree(Node::Raw(raw)), Tree::from)
     }
 }
@@ -342,6 +342,7 @@ impl<'a, R, O> Slice<'a, R, O> {
 }
 
 /// An iterator over a slice of either kind.
+#[derive(Clone)]
 enum Each<R, O> {
     Raw(R),
     Owned(O),

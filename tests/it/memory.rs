@@ -1,16 +1,18 @@
 //! How much memory a request takes, and what is left of it afterwards.
 
 use crate::trial::trial;
-use hotcall_tests::idle::status;
+use hotcall_tests::idle::{connect, connector, page_faults, status};
 use hotcall_tests::wire::{self, Wire};
 use hotcall_tests::{Server, Setup, artifacts, wait_until};
 use libtest_mimic::Trial;
 use std::fs;
+use std::io::{Read, Write};
 
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("memory::a_request_takes_no_more_than_three_times_its_size", a_request_s_peak),
         trial("memory::what_many_small_values_took_is_given_back", given_back),
+        trial("memory::large_calls_use_memory_again_until_they_end", used_again),
     ]
 }
 
@@ -86,4 +88,48 @@ fn given_back() {
     wait_until("the memory to be given back", || {
         status(&server, "VmRSS:") < before + KILOBYTES_KEPT_MAX
     });
+}
+
+/// Neither buffer of a call with 1 MiB of base64 needs fresh pages: not the one for its body, the
+/// parameter, the result and the response.
+fn used_again() {
+    const BYTES: usize = 1 << 20;
+    const CALLS: u64 = 10;
+    const FAULTS_MAX: u64 = 50;
+    const KILOBYTES_KEPT_MAX: u64 = 4 << 10;
+    let text = "AAEC/w+/".repeat(BYTES / 6);
+    let document = format!(
+        "<methodCall><methodName>interopEchoTests.echoBase64</methodName>\
+         <params><param><value><base64>{text}</base64></value></param></params></methodCall>"
+    );
+    let request = wire::post("", &document);
+    let setup = || Setup::new().plugin("interop.so", artifacts::plugin("interop"));
+    let plain = setup().argument("--http=127.0.0.1:0").start();
+    let secure = setup().argument("--https=127.0.0.1:0").start();
+    let before = [&plain, &secure].map(|server| status(server, "VmRSS:"));
+    faults_settle(&plain, &mut Wire::to(&plain), &request, &text);
+    faults_settle(&secure, &mut Wire::on(connect(&secure, &connector())), &request, &text);
+    for (server, before) in [plain, secure].iter().zip(before) {
+        wait_until("the memory to be given back", || {
+            status(server, "VmRSS:") < before + KILOBYTES_KEPT_MAX
+        });
+    }
+
+    /// On a busy machine the server may have to return memory between two calls.
+    fn faults_settle(
+        server: &Server,
+        wire: &mut Wire<impl Read + Write>,
+        request: &str,
+        text: &str,
+    ) {
+        wait_until("calls without fresh pages", || {
+            let before = page_faults(server.pid()).unwrap();
+            for _ in 0..CALLS {
+                wire.send(request);
+                let answer = wire.answer().text();
+                assert!(answer.contains(text), "{}", &answer[..500.min(answer.len())]);
+            }
+            page_faults(server.pid()).unwrap() - before < CALLS * FAULTS_MAX
+        });
+    }
 }

@@ -84,6 +84,19 @@ pub fn status_of(pid: u32, key: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("{file} has no number {key}"))
 }
 
+/// The pages that a process has touched afresh.
+///
+/// # Errors
+/// It does not run.
+pub fn page_faults(pid: u32) -> Result<u64, String> {
+    let file = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    // The name of the program may hold blanks. The seventh field behind its state counts them.
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields.split_whitespace());
+    let number = fields.and_then(|mut fields| fields.nth(7)?.parse().ok());
+    number.ok_or_else(|| format!("{file} does not count page faults"))
+}
+
 /// What connections are made with, whosever the server's certificate is.
 pub fn connector() -> SslConnector {
     let mut connector = SslConnector::builder(SslMethod::tls()).expect("TLS");

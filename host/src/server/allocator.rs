@@ -2,22 +2,23 @@
 //!
 //! glibc keeps freed memory for later use, in a separate arena for each busy thread. After one
 //! request with a million values, a worker's arena could stay large for ever. So large blocks are
-//! mapped one by one. For small ones, a thread checks once a second whether much more is held than
-//! the least so far, and trims if so. While trims free nothing, because a plugin keeps a large
-//! state, it tries less and less often.
+//! mapped one by one, and `large_blocks` uses the host's again. For small ones, a thread checks
+//! once a second whether much more is held than the least so far, and trims if so. While trims free
+//! nothing, because a plugin keeps a large state, it tries less and less often.
 //!
 //! Counting what requests use would not help: most of the remaining memory is the plugins', and
 //! they share this heap.
 #![allow(unsafe_code, reason = "calls into the C library")]
 
+use super::large_blocks::{BLOCKS, LARGE_BYTES_MIN};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fs, io};
 
-/// Memory of so many bytes at once is had from the system, and given back to it when it is free.
+/// The C library keeps so much at most at the end of each of its arenas.
 #[cfg(target_env = "gnu")]
-const DIRECT_BYTES_MIN: libc::c_int = 1 << 20;
+const END_BYTES_MAX: usize = 1 << 20;
 /// How often it is looked at what the process holds.
 const LOOK: Duration = Duration::from_secs(1);
 /// What it may hold beyond the least that it has held. To give memory back and to take it again
@@ -32,10 +33,13 @@ const PATIENCE_MAX: u32 = 64;
 /// arenas, of which busy threads have one each.
 pub(crate) fn give_back_large_memory() {
     #[cfg(target_env = "gnu")]
-    for option in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
+    for (option, bytes) in
+        [(libc::M_MMAP_THRESHOLD, LARGE_BYTES_MIN), (libc::M_TRIM_THRESHOLD, END_BYTES_MAX)]
+    {
+        let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
         // SAFETY: it changes a number of the allocator's, under the allocator's own lock. What it
         // says of numbers that it does not take is no loss: then all is as before.
-        unsafe { libc::mallopt(option, DIRECT_BYTES_MIN) };
+        unsafe { libc::mallopt(option, bytes) };
     }
 }
 
@@ -71,14 +75,19 @@ impl Drop for Keeper {
 }
 
 fn look_after(mut judge: Judge, stopped: &Receiver<()>) {
+    BLOCKS.keep();
     while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-        // A system that does not tell has no other allocator to be looked after either.
-        let Some(held) = anonymous_bytes() else { return };
+        let kept = u64::try_from(BLOCKS.look()).unwrap_or(u64::MAX);
+        // A system that does not tell has no other allocator to be trimmed either.
+        let Some(held) = anonymous_bytes() else { continue };
+        let held = held.saturating_sub(kept);
         if judge.wants_trim(held) {
             trim();
-            judge.trimmed(held, anonymous_bytes().unwrap_or(held));
+            let left = anonymous_bytes().map_or(held, |left| left.saturating_sub(kept));
+            judge.trimmed(held, left);
         }
     }
+    BLOCKS.keep_none();
 }
 
 /// When it is worth a try to give memory back: while there may be much, and more and more seldom

@@ -4,14 +4,13 @@
 //! A value is written as its tree is walked, whoever owns it: what a plugin left in its arena is
 //! checked on the way and not copied first.
 
+use super::binary;
 use super::chars::forbidden;
 use super::date::plain;
 use super::extensions::EX_NAMESPACE;
 use super::fault::{Fault, code};
 use super::resources::{Resources, Stop, Unlimited};
 use super::style::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hotcall_plugin::tree::{Defect, ReadLimits, Tree, View};
 use hotcall_plugin::walk::{Step, Walk};
 use hotcall_plugin::{DateTime, Value};
@@ -324,14 +323,14 @@ impl<'r> Writer<'r> {
     }
 
     fn binary(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        /// What follows a document's only value, and more.
+        const END_BYTES: usize = 128;
         self.put("<value><base64>")?;
-        let encoded_len = bytes.len().div_ceil(3).saturating_mul(4);
-        self.room(encoded_len)?;
-        let start = self.bytes.len();
-        self.bytes.resize(start + encoded_len, b'=');
-        let encoded = self.bytes.get_mut(start..).unwrap_or_default();
-        // The room is of the right size, so this cannot fail.
-        let _ = STANDARD.encode_slice(bytes, encoded);
+        let encoded_len = binary::encoded_len(bytes.len());
+        // With room for the end, large bytes do not have the document grow again behind them.
+        let whole_len = encoded_len.saturating_add(END_BYTES);
+        self.room(whole_len).or_else(|_| self.room(encoded_len))?;
+        binary::encode(bytes, &mut self.bytes);
         self.put("</base64></value>")
     }
 

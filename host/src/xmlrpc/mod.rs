@@ -3,6 +3,7 @@
 //! Reading is liberal (what clients really send is a wide family), writing is strict: whatever
 //! [`encode_response`] returns is XML 1.0 that every parser reads, or there is a fault instead.
 
+mod binary;
 mod borrowed;
 mod chars;
 mod date;

@@ -37,6 +37,7 @@ const UNSAFE: &[&str] = &[
     "plugin/probe/inherited.rs",
     "server/allocator.rs",
     "server/environment.rs",
+    "server/large_blocks.rs",
     // Builds values of the ABI that borrow from a document. Encoding reads them by safe code.
     "xmlrpc/borrowed.rs",
 ];

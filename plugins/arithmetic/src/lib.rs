@@ -9,7 +9,7 @@
 mod number;
 
 use hotcall_plugin::{Fault, method, plugin};
-use number::Number;
+use number::{Number, Numbers};
 
 /// Adds two numbers.
 ///
@@ -86,14 +86,14 @@ fn absolute(a: Number) -> Result<Number, Fault> {
 
 /// The sum of an array of numbers; 0 when it is empty. The widest number decides the sum's type.
 #[method(idempotent, signatures("int(array)", "i8(array)", "double(array)"))]
-fn sum(numbers: Vec<Number>) -> Result<Number, Fault> {
-    number::sum(&numbers)
+fn sum(numbers: Numbers<'_>) -> Result<Number, Fault> {
+    number::sum(numbers.iter())
 }
 
 /// The arithmetic mean of an array of numbers, as a double. An empty array has none.
 #[method(idempotent)]
-fn mean(numbers: Vec<Number>) -> Result<f64, Fault> {
-    number::mean(&numbers)
+fn mean(numbers: Numbers<'_>) -> Result<f64, Fault> {
+    number::mean(numbers.iter())
 }
 
 plugin! {

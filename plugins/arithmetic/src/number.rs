@@ -3,7 +3,9 @@
 //! Must not know of methods. Every operation answers in the widest type of its operands, or with a
 //! fault that says what was computed and why there is no answer.
 
-use hotcall_plugin::{Arena, Built, Fault, FromValue, IntoValue, Mismatch, Tree, Type, View};
+use hotcall_plugin::{
+    Arena, Built, Fault, FromValue, IntoValue, Mismatch, Tree, Type, View, tree::Items,
+};
 use std::fmt;
 
 #[cfg(test)]
@@ -37,6 +39,33 @@ impl FromValue<'_> for Number {
             }
             other => Err(Mismatch::new("int, i8 or double", &other)),
         }
+    }
+}
+
+/// An array of numbers where the client's request left them: a copy of a million would take as much
+/// memory as their document.
+#[derive(Clone, Copy)]
+pub(crate) struct Numbers<'a>(Items<'a>);
+
+impl<'a> FromValue<'a> for Numbers<'a> {
+    const TYPE: Type = Type::Array;
+
+    fn from_value(value: Tree<'a>) -> Result<Self, Mismatch> {
+        let items = match value.view()? {
+            View::Array(items) => items,
+            other => return Err(Mismatch::new(Self::TYPE.name(), &other)),
+        };
+        for (index, item) in items.iter().enumerate() {
+            Number::from_value(item).map_err(|mismatch| mismatch.in_item(index))?;
+        }
+        Ok(Self(items))
+    }
+}
+
+impl<'a> Numbers<'a> {
+    pub(crate) fn iter(self) -> impl ExactSizeIterator<Item = Number> + Clone + use<'a> {
+        // All of them were read once.
+        self.0.iter().map(|item| Number::from_value(item).unwrap_or(Number::Int(0)))
     }
 }
 
@@ -193,13 +222,13 @@ impl Number {
 
 /// The sum in the widest type of all numbers; the order of ints does not matter, for only the total
 /// must fit.
-pub(crate) fn sum(numbers: &[Number]) -> Result<Number, Fault> {
+pub(crate) fn sum(numbers: impl ExactSizeIterator<Item = Number> + Clone) -> Result<Number, Fault> {
     let what = || format!("the sum of {} numbers", numbers.len());
-    if numbers.iter().any(|number| matches!(number, Number::Double(_))) {
-        return double(numbers.iter().map(|number| number.as_double()).sum(), what);
+    if numbers.clone().any(|number| matches!(number, Number::Double(_))) {
+        return double(numbers.clone().map(Number::as_double).sum(), what);
     }
-    let total = integer_total(numbers);
-    if numbers.iter().any(|number| matches!(number, Number::Long(_))) {
+    let total = integer_total(numbers.clone());
+    if numbers.clone().any(|number| matches!(number, Number::Long(_))) {
         long(i64::try_from(total).ok(), what)
     } else {
         int(i32::try_from(total).ok(), what)
@@ -208,32 +237,32 @@ pub(crate) fn sum(numbers: &[Number]) -> Result<Number, Fault> {
 
 /// The mean as a double. Ints are added exactly, so that it is off by no more than the last
 /// rounding.
-pub(crate) fn mean(numbers: &[Number]) -> Result<f64, Fault> {
-    if numbers.is_empty() {
+pub(crate) fn mean(numbers: impl ExactSizeIterator<Item = Number> + Clone) -> Result<f64, Fault> {
+    if numbers.len() == 0 {
         return Err(Fault::invalid_params("an empty array has no mean"));
     }
     let count = numbers.len() as f64;
-    if numbers.iter().all(|number| !matches!(number, Number::Double(_))) {
+    if numbers.clone().all(|number| !matches!(number, Number::Double(_))) {
         return Ok(integer_total(numbers) as f64 / count);
     }
-    let total: f64 = numbers.iter().map(|number| number.as_double()).sum();
+    let total: f64 = numbers.clone().map(Number::as_double).sum();
     if total.is_finite() {
         return Ok(total / count);
     }
     // The sum passes the greatest double, but the mean of finite numbers never does: divide first.
-    finite(numbers.iter().map(|number| number.as_double() / count).sum(), || {
+    finite(numbers.clone().map(|number| number.as_double() / count).sum(), || {
         format!("the mean of {} numbers", numbers.len())
     })
 }
 
 /// 128 bits hold the sum of more i8 numbers than any memory does.
-fn integer_total(numbers: &[Number]) -> i128 {
-    let wide = |number: &Number| match *number {
+fn integer_total(numbers: impl Iterator<Item = Number>) -> i128 {
+    let wide = |number| match number {
         Number::Int(int) => int.into(),
         Number::Long(long) => long.into(),
         Number::Double(_) => 0,
     };
-    numbers.iter().map(wide).sum()
+    numbers.map(wide).sum()
 }
 
 /// `None` when it passes 64 bits. An exponent past 32 bits is possible only for -1, 0 and 1.

@@ -7,8 +7,8 @@ use crate::inside::Inside;
 use crate::machine::Machine;
 use crate::memory::{IDLE, Memory};
 use crate::plan::{
-    ABYSS, ADD_16, ADD_256, DXR_PLAIN, DXR_TLS, HOTCALL_PLAIN, HOTCALL_TLS, NEW_FULL, NGINX_TLS,
-    PYTHON_TLS, Peer, Workload,
+    ABYSS, ADD_16, ADD_256, DXR_PLAIN, DXR_TLS, ECHO, HOTCALL_PLAIN, HOTCALL_TLS, NEW_FULL,
+    NGINX_TLS, PYTHON_TLS, Peer, Workload,
 };
 use crate::rounds::Measured;
 use crate::samples::Samples;
@@ -71,6 +71,9 @@ impl Results {
             claims.push(self.ratio(&ADD_16, &HOTCALL_PLAIN, &other, least));
         }
         claims.push(self.ratio(&NEW_FULL, &HOTCALL_TLS, &NGINX_TLS, 0.8));
+        for (ours, other) in [(HOTCALL_TLS, DXR_TLS), (HOTCALL_PLAIN, DXR_PLAIN)] {
+            claims.push(self.ratio(&ECHO, &ours, &other, 3.0));
+        }
         let decoders = &self.decoders;
         for (name, other, least) in
             [("dxr", &decoders.dxr, 5.0), ("Python", &decoders.python, 30.0)]
@@ -86,9 +89,14 @@ impl Results {
             below("idle, resident", 12.0, "MB", memory.idle.all.into()),
             below(&idle, 40.0, "kB", memory.connection_kb[1].into()),
         ]);
-        for peak in memory.peaks.iter().filter(|peak| peak.is_claimed) {
+        for peak in &memory.peaks {
+            let Some(times_max) = peak.times_max else { continue };
             let what = format!("peak for a request of 16 MiB: {}", peak.what);
-            claims.push(below(&what, 3.0, "times its size", peak.times.into()));
+            claims.push(below(&what, times_max, "times its size", peak.times.into()));
+        }
+        for (transport, faults) in ["plain", "TLS"].into_iter().zip(memory.faults_per_echo) {
+            let what = format!("fresh pages that a call touches: {}, {transport}", ECHO.name);
+            claims.push(below(&what, 50.0, "", faults.into()));
         }
         claims
     }
@@ -118,7 +126,7 @@ fn at_least(what: String, other: &str, got: Samples, least: f64) -> Claim {
 }
 
 fn below(what: &str, most: f64, unit: &str, got: Samples) -> Claim {
-    let wanted = format!("under {most} {unit}");
+    let wanted = format!("under {most} {unit}").trim().to_owned();
     Claim { what: what.to_owned(), wanted, verdict: verdict(&got, |median| median < most), got }
 }
 

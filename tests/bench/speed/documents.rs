@@ -9,8 +9,6 @@ pub const INTS: i32 = 100_000;
 const STRUCTS: i32 = 10_000;
 /// Calls of the batch.
 const BATCH: i32 = 1_000;
-/// Bytes that are sent and come back.
-const ECHO_BYTES: usize = 1 << 20;
 /// Ints of the long array are below this, so that 32 bits hold their sum.
 const INT_MAX: i32 = 20_000;
 
@@ -51,9 +49,9 @@ pub fn structs() -> Exchange {
     }
 }
 
-/// Bytes that come back.
-pub fn echo() -> Exchange {
-    echo_of((0..ECHO_BYTES).map(|n| n.wrapping_mul(31).to_le_bytes()[0]).collect())
+/// So many bytes that come back.
+pub fn echo(bytes: usize) -> Exchange {
+    echo_of((0..bytes).map(|n| n.wrapping_mul(31).to_le_bytes()[0]).collect())
 }
 
 fn echo_of(bytes: Vec<u8>) -> Exchange {

@@ -4,12 +4,13 @@
 use crate::documents;
 use crate::load::{Caller, Way};
 use crate::peers::Programs;
+use crate::plan::ECHO;
 use crate::process::Process;
 use crate::resident::{Resident, status_mb};
 use crate::rounds::look_at_one;
 use crate::shapes::{SHAPES, Shape};
 use crate::target::Target;
-use hotcall_tests::idle::Idle;
+use hotcall_tests::idle::{Idle, page_faults};
 use hotcall_tests::{Server, Setup, artifacts};
 use std::thread;
 use std::time::Duration;
@@ -36,14 +37,16 @@ pub struct Memory {
     /// Of one server before it got all shapes, one after the other, and when it has done nothing
     /// for a while after them, in MB.
     pub around_all_mb: [f64; 2],
+    /// Pages that a call with 1 MiB of base64 touches afresh, over HTTP and over HTTPS.
+    pub faults_per_echo: [f64; 2],
 }
 
 /// The most beyond what was resident before one request.
 pub struct Peak {
     /// What the request is.
     pub what: &'static str,
-    /// Whether something is wanted of it.
-    pub is_claimed: bool,
+    /// The most that is wanted of `times`.
+    pub times_max: Option<f64>,
     /// The request's size in MB.
     pub request_mb: f64,
     /// How many times that was resident.
@@ -71,6 +74,7 @@ impl Memory {
             connection_kb: [idle.each_fresh(), idle.each_used()],
             peaks: SHAPES.iter().map(|shape| peak(programs, shape)).collect::<Result<_, _>>()?,
             around_all_mb: around_all(programs)?,
+            faults_per_echo: [faults_per_echo(programs, false)?, faults_per_echo(programs, true)?],
         })
     }
 }
@@ -102,8 +106,8 @@ fn peak(programs: &Programs, shape: &Shape) -> Result<Peak, String> {
     look_at_one(&target, &exchange).map_err(|why| format!("{}: {why}", shape.what))?;
     let most = status_mb(server.pid(), "VmHWM:")? - before;
     let request_mb = exchange.document.len() as f64 / 1e6;
-    let Shape { what, is_claimed, .. } = *shape;
-    let peak = Peak { what, is_claimed, request_mb, times: most / request_mb };
+    let Shape { what, times_max, .. } = *shape;
+    let peak = Peak { what, times_max, request_mb, times: most / request_mb };
     eprintln!("{:<57} {:>10.2} times its size", peak.what, peak.times);
     Ok(peak)
 }
@@ -117,6 +121,21 @@ fn around_all(programs: &Programs) -> Result<[f64; 2], String> {
     }
     thread::sleep(SETTLE);
     Ok([before, status_mb(server.pid(), "VmRSS:")?])
+}
+
+/// Kept blocks of memory are used again, so only the first calls touch fresh pages.
+fn faults_per_echo(programs: &Programs, is_tls: bool) -> Result<f64, String> {
+    /// They take less than the seconds for which the server keeps memory.
+    const CALLS: u32 = 50;
+    let server = programs.setup(is_tls, "").start();
+    let target = Target::of(server.url());
+    let request = target.post(&(ECHO.exchange)().document, false);
+    let mut caller = Caller::new(&target, Way::Kept)?;
+    let mut call = || (0..CALLS).try_for_each(|_| caller.call(&request).map(drop));
+    call()?;
+    let before = page_faults(server.pid())?;
+    call()?;
+    Ok((page_faults(server.pid())? - before) as f64 / f64::from(CALLS))
 }
 
 /// A server that has been called: what comes with the first call and stays is not the large one's.

@@ -2,6 +2,7 @@
 
 use crate::documents::{self, Exchange};
 use crate::load::Way;
+use crate::shapes::REQUEST_BYTES;
 use std::time::Duration;
 
 /// Rounds of the full form; in each, every workload is put on every peer once.
@@ -165,11 +166,14 @@ pub const NEW_FULL: Workload = own("new connection, full", documents::add, CONNE
 const NEW_RESUMED: Workload =
     own("new connection, resumed", documents::add, CONNECTIONS, Way::Resumed);
 const SUM: Workload = own("100,000 ints in", documents::sum, HEAVY_CONNECTIONS, Way::Kept);
+/// 1 MiB, as files and pictures are sent.
+pub const ECHO: Workload =
+    own("1 MiB base64 echo", || documents::echo(1 << 20), HEAVY_CONNECTIONS, Way::Kept);
 const MULTICALL: Workload =
     own("1,000 adds in one multicall", documents::multicall, HEAVY_CONNECTIONS, Way::Kept);
 
 /// All of them, in the order of the tables.
-const WORKLOADS: [Workload; 10] = [
+const WORKLOADS: [Workload; 13] = [
     ADD_1,
     ADD_16,
     ADD_256,
@@ -177,13 +181,21 @@ const WORKLOADS: [Workload; 10] = [
     NEW_RESUMED,
     SUM,
     own("10,000 structs out", documents::structs, HEAVY_CONNECTIONS, Way::Kept),
-    own("1 MiB base64 echo", documents::echo, HEAVY_CONNECTIONS, Way::Kept),
+    own("1 KiB base64 echo", || documents::echo(1 << 10), HEAVY_CONNECTIONS, Way::Kept),
+    own("64 KiB base64 echo", || documents::echo(64 << 10), HEAVY_CONNECTIONS, Way::Kept),
+    ECHO,
+    own(
+        "base64 echo, requests of 16 MiB",
+        || documents::large_echo(REQUEST_BYTES),
+        HEAVY_CONNECTIONS,
+        Way::Kept,
+    ),
     MULTICALL,
     own("a method that blocks 10 ms", documents::block, CONNECTIONS, Way::Kept),
 ];
 
 /// Those of the short form: one of each kind, and all that something is wanted of.
-const SHORT_WORKLOADS: [Workload; 5] = [ADD_16, ADD_256, NEW_FULL, NEW_RESUMED, SUM];
+const SHORT_WORKLOADS: [Workload; 6] = [ADD_16, ADD_256, NEW_FULL, NEW_RESUMED, SUM, ECHO];
 
 impl Workload {
     /// Whether it makes sense on this peer.

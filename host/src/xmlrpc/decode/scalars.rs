@@ -1,10 +1,8 @@
 //! Parses the text of one scalar, as liberally as good servers do.
 
+use crate::xmlrpc::binary;
 use crate::xmlrpc::date::parse_date_time;
 use crate::xmlrpc::resources::{Meter, Stop};
-use base64::Engine;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hotcall_plugin::Value;
 
 /// Reads a text, or says what it should have been: a phrase that follows "which is not".
@@ -160,18 +158,6 @@ pub(super) fn date_time(text: &str) -> Result<Value, &'static str> {
 
 /// Decodes base64. `None`: the text is something else.
 pub(super) fn base64(text: &str, meter: &Meter<'_>) -> Result<Option<Vec<u8>>, Stop> {
-    /// Padding and the unused bits of the last character carry nothing, and encoders differ in
-    /// them.
-    const ENGINE: GeneralPurpose = GeneralPurpose::new(
-        &STANDARD,
-        GeneralPurposeConfig::new()
-            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-            .with_decode_allow_trailing_bits(true),
-    );
-    // For the text without its white space, and for the decoded bytes.
-    let _memory = meter.take_for_now(text.len().saturating_mul(2))?;
-    // Most of those that break lines do so every 76 characters.
-    let mut packed = Vec::with_capacity(text.len());
-    text.split_ascii_whitespace().for_each(|line| packed.extend_from_slice(line.as_bytes()));
-    Ok(ENGINE.decode(packed).ok())
+    let _memory = meter.take_for_now(binary::decoded_bytes_max(text.len()))?;
+    Ok(binary::decode(text))
 }

@@ -25,8 +25,12 @@ impl<'a> Scanner<'a> {
     /// `None` when the document is not UTF-8, or holds a character that XML forbids.
     pub(super) fn new(document: &'a [u8], text_bytes_max: usize) -> Option<Self> {
         let rest = std::str::from_utf8(document).ok()?;
-        let is_plain = !has_controls(document) && !has_noncharacters(document);
-        is_plain.then(|| Self { rest, text_bytes_max, has_cdata_end: has_cdata_end(document) })
+        let found = Found::of(document);
+        if found.has_controls || found.is_not_ascii && has_noncharacters(document) {
+            return None;
+        }
+        let has_cdata_end = found.has_brackets && has_cdata_end(document);
+        Some(Self { rest, text_bytes_max, has_cdata_end })
     }
 
     pub(super) const fn is_at_end(&self) -> bool {
@@ -111,6 +115,18 @@ impl<'a> Scanner<'a> {
         resolved(text, |text| memchr2(b'&', b'\r', text), meter)
     }
 
+    /// Takes the text up to the next tag, and may leave carriage returns in it: base64 holds any
+    /// white space. Borrowed, unless it holds references.
+    pub(super) fn text_in_lines(&mut self, meter: &Meter<'_>) -> Option<Cow<'a, str>> {
+        let before = *self;
+        let text = self.take_text(memchr2(b'<', b'&', self.rest.as_bytes())?)?;
+        if self.ahead(0) != Some(b'<') || self.has_cdata_end && has_cdata_end(text.as_bytes()) {
+            *self = before;
+            return self.text(meter);
+        }
+        Some(Cow::Borrowed(text))
+    }
+
     /// Takes the rest of a CDATA section, up to and with its end.
     pub(super) fn cdata(&mut self, meter: &Meter<'_>) -> Option<Cow<'a, str>> {
         let end = memmem::find(self.rest.as_bytes(), CDATA_END)?;
@@ -186,13 +202,35 @@ fn reference(text: &str) -> Option<(char, &str)> {
     (!forbidden(character)).then_some((character, after))
 }
 
-/// Whether control characters that XML forbids are there. Without branches within a block, so that
-/// the compiler looks at many bytes at a time.
-fn has_controls(document: &[u8]) -> bool {
-    let is_control = |byte: u8| (byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r');
-    document
-        .chunks(BLOCK_BYTES)
-        .any(|block| block.iter().fold(false, |found, &byte| found | is_control(byte)))
+/// Bytes that stand somewhere in a document, and that few documents hold.
+struct Found {
+    /// Control characters that XML forbids.
+    has_controls: bool,
+    /// `]`, which ends CDATA.
+    has_brackets: bool,
+    is_not_ascii: bool,
+}
+
+impl Found {
+    /// Looks for all of them in one pass. Without branches within a block, so that the compiler
+    /// looks at many bytes at a time.
+    fn of(document: &[u8]) -> Self {
+        let is_control =
+            |byte: u8| (byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r');
+        let mut found = Self { has_controls: false, has_brackets: false, is_not_ascii: false };
+        for block in document.chunks(BLOCK_BYTES) {
+            let (mut controls, mut brackets, mut all) = (false, false, 0);
+            for &byte in block {
+                controls |= is_control(byte);
+                brackets |= byte == b']';
+                all |= byte;
+            }
+            found.has_controls |= controls;
+            found.has_brackets |= brackets;
+            found.is_not_ascii |= !all.is_ascii();
+        }
+        found
+    }
 }
 
 /// Whether U+FFFE or U+FFFF is there, whose first byte is rare.

@@ -38,6 +38,8 @@ fn what_clients_write_is_taken() {
         "<value><dateTime.iso8601>19980717T14:08:55</dateTime.iso8601></value>",
         "<value><base64>\nAAEC\n/w==\n</base64></value>",
         "<value><base64>AAEC&#10;</base64></value>",
+        "<value><base64>\r\nAAEC\r\n/w==\r\n</base64></value>",
+        "<value><base64>AA\rEC&#13;\r\n/w==</base64></value>",
         "<value><nil/></value>",
         "<value><ex:nil/></value>",
         "<value><ex:i8>5</ex:i8></value>",
@@ -91,6 +93,9 @@ fn what_is_unusual_is_left_to_xml_rs() {
 fn what_is_wrong_is_left_to_xml_rs() {
     for value in [
         "<value>a]]>b</value>",
+        "<value><base64>AAEC]]></base64></value>",
+        "<value><base64>AAEC\r\n]]></base64></value>",
+        "<value><base64>AAEC\u{1}</base64></value>",
         "<value>\u{1}</value>",
         "<value>\u{FFFE}</value>",
         "<value>&#0;</value>",

@@ -196,7 +196,9 @@ impl<'a, 'm> Decoder<'a, 'm> {
 
     /// Reads on to the end of an element of base64.
     fn base64(&mut self) -> Option<Borrowed<'a>> {
-        let text = self.text("</base64>")?;
+        let text = self.scanner.text_in_lines(self.meter)?;
+        self.scanner.expect("</base64>")?;
+        let text = self.store.text(text, self.meter).ok()?;
         let bytes = scalars::base64(text, self.meter).ok()??;
         Some(Borrowed::binary(self.store.bytes(Cow::Owned(bytes), self.meter).ok()?))
     }
