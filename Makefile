@@ -158,15 +158,14 @@ $(SANITIZED)/options.o: tests/sanitizers/options.c
 	chmod 1777 $(SANITIZED)/reports
 	$(CC) -O -fPIC -DREPORTS='"$(SANITIZED)/reports/address"' -c -o $@ $<
 
-# Tests of code that reads and writes through the pointers of plugins. valgrind hides the kernel's
-# vDSO, and rustix crashes without it in thread_names.
+# Tests of code that reads and writes through the pointers of plugins.
 RUNNER   = CARGO_TARGET_$$($(RUSTC) -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER
 MEMCHECK = $(RUNNER)="valgrind -q --error-exitcode=9"
 memcheck: SECTIONS = run memcheck
 memcheck: install-packages ## runs the tests of both sides of the ABI under valgrind
 	export $(MEMCHECK) && \
 	    $(CARGO) test --locked --workspace --test sdk --test stateless && \
-	    $(CARGO) test --locked --workspace --lib -- --test-threads=1 --skip thread_names \
+	    $(CARGO) test --locked --workspace --lib -- --test-threads=1 \
 	        fuzz::tests::abi fuzz::tests::encode_decode plugin:: arena:: borrowed
 
 # For `make deny`: cargo-deny, whose debug build takes a minute or two, and the time limit for
