@@ -50,7 +50,7 @@ C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 .NOTPARALLEL:
 .PHONY: help run build plugins c-plugins node-modules install-packages clean
 .PHONY: test test-reloads test-reproducible deny sanitize-address memcheck fuzz
-.PHONY: bench bench-short bench-micro bench-linear bench-reload bench-harm bench-gate
+.PHONY: bench bench-short bench-micro bench-linear bench-reload bench-harm bench-gate profile
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -235,6 +235,10 @@ bench-harm: install-packages ## measures calls beside harmful plugins; see tests
 bench-gate: SECTIONS = run bench
 bench-gate: install-packages ## measures calls beside slow clients; see tests/bench/GATE.md
 	$(BENCH) --package hotcall-tests --bench gate
+
+profile: SECTIONS = run memcheck
+profile: install-packages build ## counts the instructions of a call by function, under callgrind
+	$(BENCH) --package hotcall-tests --bench profile -- $(abspath $(BIN))
 
 SECTIONS = run test
 install-packages: ## installs the Debian packages of .ci/packages that are missing
