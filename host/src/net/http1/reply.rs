@@ -5,7 +5,7 @@ use super::refusal::Refusal;
 use crate::net::tls::RECORD_BYTES_MAX;
 use crate::web::Response;
 use httpdate::HttpDate;
-use smol_str::{SmolStr, ToSmolStr, format_smolstr};
+use smol_str::{SmolStr, ToSmolStr};
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IoSlice, Write};
@@ -64,10 +64,11 @@ impl From<Response> for Reply {
         let mut head = Vec::with_capacity(JOINED_BYTES_MAX.min(HEAD_BYTES + length));
         let mut add = |text: &str| head.extend_from_slice(text.as_bytes());
         add("HTTP/1.1 ");
-        add(&format_smolstr!("{status} "));
+        add(itoa::Buffer::new().format(status));
+        add(" ");
         add(phrase);
         add("\r\nDate: ");
-        add(&date());
+        with_date(&mut add);
         for (name, value) in headers {
             add("\r\n");
             add(name);
@@ -75,7 +76,8 @@ impl From<Response> for Reply {
             add(&value);
         }
         add(concat!("\r\nServer: Hotcall/", env!("CARGO_PKG_VERSION"), "\r\nContent-Length: "));
-        add(&format_smolstr!("{length}\r\n"));
+        add(itoa::Buffer::new().format(length));
+        add("\r\n");
         Self { head, body }
     }
 }
@@ -86,8 +88,9 @@ impl From<Refusal> for Reply {
     }
 }
 
-/// This second, as a `Date` field has it (RFC 9110, section 6.6.1).
-fn date() -> SmolStr {
+/// Lends this second, as a `Date` field has it (RFC 9110, section 6.6.1). A thread formats it once
+/// a second.
+fn with_date(take: impl FnOnce(&str)) {
     thread_local! {
         static WRITTEN: RefCell<(u64, SmolStr)> =
             const { RefCell::new((0, SmolStr::new_static(""))) };
@@ -98,7 +101,7 @@ fn date() -> SmolStr {
         if text.is_empty() || *written != second {
             (*written, *text) = (second, HttpDate::from(now).to_smolstr());
         }
-        text.clone()
+        take(text);
     })
 }
 
