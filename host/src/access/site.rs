@@ -130,7 +130,10 @@ fn host_of(authority: &str) -> Option<HostRef<'_>> {
             let (host, port) = rest.split_once(']')?;
             host.contains(':').then_some((host, port))?
         }
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+        None => {
+            let colon = authority.bytes().position(|byte| byte == b':');
+            authority.split_at(colon.unwrap_or(authority.len()))
+        }
     };
     let is_port = |port: &str| {
         port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
@@ -138,7 +141,11 @@ fn host_of(authority: &str) -> Option<HostRef<'_>> {
     if !(port.is_empty() || is_port(port)) {
         return None;
     }
-    if let Ok(ip) = host.parse::<IpAddr>() {
+    // An address begins with a digit or has a colon; most names have neither.
+    let may_be_address = host.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
+    if (may_be_address || host.contains(':'))
+        && let Ok(ip) = host.parse::<IpAddr>()
+    {
         return Some(HostRef::Address(ip.to_canonical()));
     }
     let name = host.strip_suffix('.').unwrap_or(host);

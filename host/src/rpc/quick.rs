@@ -50,7 +50,7 @@ impl<'a> QuickCall<'a> {
             Some(gate) => Some(gate.enter().ok()?),
             None => None,
         };
-        let watch = Watch::start();
+        let watch = Watch::start(&found.promise);
         Some(Self { found, invocation, concurrency, watch, _inside: inside.flatten() })
     }
 
@@ -75,21 +75,29 @@ impl<'a> QuickCall<'a> {
 /// Looks at the time that one call takes.
 struct Watch {
     begun: Instant,
-    /// How long the thread had waited for a processor at that time, or a little earlier.
+    /// How long the thread had waited for a processor at that time, or a little earlier. Known only
+    /// for a method that was slow shortly before, because reading it takes as long as a quick call.
     waited: Option<Duration>,
 }
 
 impl Watch {
-    fn start() -> Self {
+    fn start(promise: &Promise) -> Self {
         let begun = Instant::now();
-        Self { begun, waited: Waits::with(|waits| waits.shortly_before(begun)) }
+        let waited = if promise.is_watched() {
+            Waits::with(|waits| waits.shortly_before(begun))
+        } else {
+            None
+        };
+        Self { begun, waited }
     }
 
     /// The call is done. If it took too long, its method may not be taken for quick any more.
     fn stop(&self, method: &Method) {
         let taken = self.begun.elapsed();
-        let own =
-            if taken <= QUICK_MAX { taken } else { taken.saturating_sub(self.waits_within()) };
+        if taken <= QUICK_MAX {
+            return method.promise.keep();
+        }
+        let own = taken.saturating_sub(self.waits_within());
         if is_broken_by(&method.promise, own) && method.promise.break_for_good() {
             log::warn!(
                 "method {} is flagged quick and took {} microseconds: the workers answer it from \
@@ -101,16 +109,22 @@ impl Watch {
     }
 
     /// How long the thread stood still because others ran, which no method can help.
+    ///
+    /// If the method was not watched, all that the thread waited since the last look counts. So a
+    /// call may be excused wrongly, but never blamed wrongly, and the next calls are watched.
     fn waits_within(&self) -> Duration {
-        let now = Waits::with(|waits| waits.now(Instant::now()));
-        now.zip(self.waited).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before))
+        let waits = Waits::with(|waits| {
+            let before = self.waited.or_else(|| waits.last()).unwrap_or_default();
+            Some(waits.now(Instant::now())?.saturating_sub(before))
+        });
+        waits.unwrap_or_default()
     }
 }
 
-/// Counts a call that took so long. `true` when its method cannot be taken for quick any more.
+/// Judges a slow call by its own time. `true` when its method cannot be taken for quick any more.
 fn is_broken_by(promise: &Promise, own: Duration) -> bool {
     if own <= QUICK_MAX {
-        promise.keep();
+        promise.excuse();
         return false;
     }
     own > SLOW_MAX || promise.doubt()
@@ -134,6 +148,11 @@ impl Waits {
 
     fn open() -> Option<Self> {
         Some(Self { file: File::open("/proc/thread-self/schedstat").ok()?, read: None })
+    }
+
+    /// What was last read. Nothing before that: a thread begins without having waited.
+    fn last(&self) -> Option<Duration> {
+        self.read.map(|(_, waited)| waited)
     }
 
     /// At most [`QUICK_MAX`] before `moment`, which is now.
@@ -163,16 +182,54 @@ impl Waits {
 mod tests {
     use super::*;
 
+    const MORE: Duration = Duration::from_nanos(1);
+
     #[test]
     fn two_calls_within_a_hundred_break_the_promise_and_a_much_longer_one_alone() {
-        const MORE: Duration = Duration::from_nanos(1);
         let promise = Promise::new(true);
-        let call = |own| is_broken_by(&promise, own);
-        assert!(!call(QUICK_MAX + MORE));
-        assert!((0..100).all(|_| !call(QUICK_MAX)));
-        assert!(!call(SLOW_MAX), "the one before is forgotten");
-        assert!((0..99).all(|_| !call(QUICK_MAX)));
-        assert!(call(QUICK_MAX + MORE));
+        let slow = |own| is_broken_by(&promise, own);
+        assert!(!slow(QUICK_MAX + MORE));
+        (0..100).for_each(|_| promise.keep());
+        assert!(!slow(SLOW_MAX), "the one before is forgotten");
+        (0..99).for_each(|_| promise.keep());
+        assert!(slow(QUICK_MAX + MORE));
         assert!(is_broken_by(&Promise::new(true), SLOW_MAX + MORE));
+    }
+
+    #[test]
+    fn time_that_others_took_breaks_no_promise() {
+        let promise = Promise::new(true);
+        assert!((0..3).all(|_| !is_broken_by(&promise, QUICK_MAX)));
+        assert!(!is_broken_by(&promise, QUICK_MAX + MORE), "the first that counts");
+        assert!(!is_broken_by(&promise, QUICK_MAX), "an excuse does not count");
+        assert!(is_broken_by(&promise, QUICK_MAX + MORE), "nor does it forget");
+    }
+
+    #[test]
+    fn the_calls_after_a_slow_one_are_watched() {
+        let promise = Promise::new(true);
+        assert_eq!(Watch::start(&promise).waited, None);
+        let can_look = Waits::with(|waits| waits.now(Instant::now())).is_some();
+        for own in [QUICK_MAX, QUICK_MAX + MORE] {
+            assert!(!is_broken_by(&promise, own));
+            for _ in 0..100 {
+                assert_eq!(Watch::start(&promise).waited.is_some(), can_look);
+                promise.keep();
+            }
+            assert_eq!(Watch::start(&promise).waited, None);
+        }
+    }
+
+    #[test]
+    fn waits_since_the_last_look_excuse_a_call_that_was_not_watched() {
+        let look = || Waits::with(|waits| waits.now(Instant::now()));
+        let Some(all) = look() else { return };
+        // As if all waits of this thread had come after the last look.
+        Waits::with(|waits| waits.read.replace((Instant::now(), Duration::ZERO)));
+        let begun = Instant::now();
+        assert!(Watch { begun, waited: None }.waits_within() >= all);
+        let waited = look();
+        let since = Watch { begun, waited }.waits_within();
+        assert!(waited.is_some_and(|before| look().is_some_and(|now| since <= now - before)));
     }
 }

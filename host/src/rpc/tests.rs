@@ -401,9 +401,10 @@ fn only_what_promises_to_be_quick_and_may_be_called_is_answered_at_once() {
 fn a_method_that_breaks_its_promise_to_be_quick_is_not_taken_for_quick_again() {
     let dispatcher = dispatcher(Limits::default());
     assert!(is_quick(&dispatcher, "nap", 0));
-    // Two slow calls suffice. On a busy machine the quick call may count as one of them.
-    let answered = (0..3).filter(|_| is_quick(&dispatcher, "nap", 5)).count();
-    assert!(answered <= 2, "{answered}");
+    // Two slow calls suffice. On a busy machine the quick call may count as one of them, and the
+    // first slow call as none.
+    let answered = (0..4).filter(|_| is_quick(&dispatcher, "nap", 5)).count();
+    assert!(answered <= 3, "{answered}");
     assert!(!is_quick(&dispatcher, "nap", 0));
     assert!(is_quick(&dispatcher, "sleep", 60));
     assert!(!is_quick(&dispatcher, "sleep", 0), "nothing but the method stands still for so long");

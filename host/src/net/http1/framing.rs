@@ -92,26 +92,32 @@ impl Reader {
     /// # Errors
     /// Why the connection cannot go on. The reader is out of step then, and of no further use.
     pub(crate) fn next(&mut self, limits: &Limits, spare: &mut Spare) -> Result<Step, Refusal> {
-        let mut pending = match self.pending.take() {
-            Some(pending) => pending,
-            None => {
-                let Some(head) = self.head(limits.header_bytes_max)? else {
-                    return Ok(Step::Wanting);
-                };
-                let pending = Box::new(Pending::new(head, limits.body_bytes_max)?);
-                if pending.waits() && self.buffer.is_empty() {
-                    self.pending = Some(pending);
-                    return Ok(Step::Continue);
-                }
-                pending
+        if let Some(mut pending) = self.pending.take() {
+            if pending.is_whole_with(&mut self.buffer)? {
+                return Ok(self.request(*pending, spare));
             }
-        };
-        if pending.is_whole_with(&mut self.buffer)? {
-            self.buffer.release(spare);
-            return Ok(Step::Request(pending.parsed, pending.body));
+            self.pending = Some(pending);
+            return Ok(Step::Wanting);
         }
-        self.pending = Some(pending);
+        let Some(head) = self.head(limits.header_bytes_max)? else {
+            return Ok(Step::Wanting);
+        };
+        let mut pending = Pending::new(head, limits.body_bytes_max)?;
+        if pending.waits() && self.buffer.is_empty() {
+            self.pending = Some(Box::new(pending));
+            return Ok(Step::Continue);
+        }
+        if pending.is_whole_with(&mut self.buffer)? {
+            return Ok(self.request(pending, spare));
+        }
+        self.pending = Some(Box::new(pending));
         Ok(Step::Wanting)
+    }
+
+    /// A request that is whole.
+    fn request(&mut self, pending: Pending, spare: &mut Spare) -> Step {
+        self.buffer.release(spare);
+        Step::Request(pending.parsed, pending.body)
     }
 
     /// The memory that the body has which comes.

@@ -5,7 +5,6 @@ use super::refusal::Refusal;
 use crate::net::tls::RECORD_BYTES_MAX;
 use crate::web::Response;
 use httpdate::HttpDate;
-use smol_str::{SmolStr, ToSmolStr, format_smolstr};
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IoSlice, Write};
@@ -59,15 +58,10 @@ impl Reply {
 impl From<Response> for Reply {
     /// As tiny_http writes it: the same fields in the same order.
     fn from(Response { status, headers, body }: Response) -> Self {
-        let phrase = tiny_http::StatusCode(status).default_reason_phrase();
         let length = body.len();
         let mut head = Vec::with_capacity(JOINED_BYTES_MAX.min(HEAD_BYTES + length));
         let mut add = |text: &str| head.extend_from_slice(text.as_bytes());
-        add("HTTP/1.1 ");
-        add(&format_smolstr!("{status} "));
-        add(phrase);
-        add("\r\nDate: ");
-        add(&date());
+        with_first_lines(status, &mut add);
         for (name, value) in headers {
             add("\r\n");
             add(name);
@@ -75,7 +69,8 @@ impl From<Response> for Reply {
             add(&value);
         }
         add(concat!("\r\nServer: Hotcall/", env!("CARGO_PKG_VERSION"), "\r\nContent-Length: "));
-        add(&format_smolstr!("{length}\r\n"));
+        add(itoa::Buffer::new().format(length));
+        add("\r\n");
         Self { head, body }
     }
 }
@@ -86,20 +81,35 @@ impl From<Refusal> for Reply {
     }
 }
 
-/// This second, as a `Date` field has it (RFC 9110, section 6.6.1).
-fn date() -> SmolStr {
+/// Lends the status line and the `Date` field (RFC 9110, section 6.6.1), without the last line's
+/// end. A thread formats them only for another second or another status.
+fn with_first_lines(status: u16, take: impl FnOnce(&str)) {
     thread_local! {
-        static WRITTEN: RefCell<(u64, SmolStr)> =
-            const { RefCell::new((0, SmolStr::new_static(""))) };
+        static LAST: RefCell<FirstLines> = const { RefCell::new(FirstLines::NONE) };
     }
     let now = SystemTime::now();
     let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    WRITTEN.with_borrow_mut(|(written, text)| {
-        if text.is_empty() || *written != second {
-            (*written, *text) = (second, HttpDate::from(now).to_smolstr());
+    LAST.with_borrow_mut(|last| {
+        if (last.status, last.second) != (status, second) {
+            let phrase = tiny_http::StatusCode(status).default_reason_phrase();
+            let date = HttpDate::from(now);
+            let text = format!("HTTP/1.1 {status} {phrase}\r\nDate: {date}");
+            *last = FirstLines { status, second, text };
         }
-        text.clone()
-    })
+        take(&last.text);
+    });
+}
+
+/// The first lines of responses of this status in this second.
+struct FirstLines {
+    status: u16,
+    second: u64,
+    text: String,
+}
+
+impl FirstLines {
+    /// Of no response: no status is 0.
+    const NONE: Self = Self { status: 0, second: 0, text: String::new() };
 }
 
 /// Bytes on their way to a client.
@@ -262,6 +272,22 @@ mod tests {
             assert_eq!(narrow.offers, offers);
             assert_eq!(narrow.flushes, 2);
             assert_eq!(outgoing.to_string(), format!("{bytes} of {bytes} bytes have gone"));
+        }
+    }
+
+    #[test]
+    fn the_first_lines_are_of_each_response_s_own_status() {
+        for (status, line) in [
+            (200, "HTTP/1.1 200 OK\r\nDate: "),
+            (503, "HTTP/1.1 503 Service Unavailable\r\nDate: "),
+            (200, "HTTP/1.1 200 OK\r\nDate: "),
+        ] {
+            let head = String::from_utf8(Reply::from(Response::text(status, "")).head).unwrap();
+            assert!(head.starts_with(line), "{head}");
+            let date = head.strip_prefix(line).unwrap().split("\r\n").next().unwrap();
+            let date = httpdate::parse_http_date(date).unwrap();
+            let age = SystemTime::now().duration_since(date).unwrap();
+            assert!(age.as_secs() < 60, "{head}");
         }
     }
 
