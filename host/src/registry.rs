@@ -50,11 +50,8 @@ pub struct Method {
 pub struct Promise(AtomicU8);
 
 const KEPT: u8 = 0;
-/// After a slow call so many must be quick until it is forgotten. Up to here, as many are missing.
-const CALLS: u8 = 100;
-/// From here to twice [`CALLS`], as many more are missing, but the slow call does not count,
-/// because others ran meanwhile.
-const EXCUSED: u8 = CALLS + 1;
+/// After a call that was not quick so many must be that it is kept again.
+const DOUBT_CALLS: u8 = 100;
 const BROKEN: u8 = u8::MAX;
 
 impl Promise {
@@ -68,31 +65,18 @@ impl Promise {
         self.0.load(Ordering::Relaxed) != BROKEN
     }
 
-    /// Whether a slow call is not forgotten yet.
-    pub fn is_watched(&self) -> bool {
-        !matches!(self.0.load(Ordering::Relaxed), KEPT | BROKEN)
-    }
-
     /// A call was quick.
     pub fn keep(&self) {
-        let missing = self.0.load(Ordering::Relaxed);
-        let fewer = match missing {
-            KEPT | BROKEN => return,
-            EXCUSED => KEPT,
-            _ => missing - 1,
-        };
-        // Another thread's call may count instead.
-        let _ = self.0.compare_exchange(missing, fewer, Ordering::Relaxed, Ordering::Relaxed);
+        let doubt = self.0.load(Ordering::Relaxed);
+        if (1..=DOUBT_CALLS).contains(&doubt) {
+            // Another thread's call may count instead.
+            self.change(doubt, doubt - 1);
+        }
     }
 
-    /// A call was slow because others ran meanwhile.
-    pub fn excuse(&self) {
-        self.begin_to_count(2 * CALLS);
-    }
-
-    /// A call was slow. `true` when another one shortly before was slow too.
+    /// A call was not quick. `true` when another one shortly before was not either.
     pub fn doubt(&self) -> bool {
-        !self.begin_to_count(CALLS)
+        !self.change(KEPT, DOUBT_CALLS)
     }
 
     /// It was not kept. `true` for the first who says so.
@@ -100,14 +84,8 @@ impl Promise {
         self.0.swap(BROKEN, Ordering::Relaxed) != BROKEN
     }
 
-    /// Unless a slow call counts already. Calls of other threads that are quick meanwhile must not
-    /// look like one.
-    fn begin_to_count(&self, missing: u8) -> bool {
-        let begin = |before: u8| {
-            let counts_none = before == KEPT || (EXCUSED..BROKEN).contains(&before);
-            counts_none.then_some(missing)
-        };
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, begin).is_ok()
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.0.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 

@@ -1,13 +1,15 @@
 //! Calls of methods that promise to be quick, and whether they are.
 //!
+//! A call's own time is all but the time in which its thread waited for a processor. Processor time
+//! would not do, because a method that sleeps holds up the reactor too.
+//!
 //! Two moderate overruns close together are needed, because a virtual machine can lose its
 //! processors for milliseconds and no clock in it shows that. On one such machine, a method of
-//! nanoseconds seemed to take up to 8 ms, about once in tens of thousands of calls. Processor time
-//! does not help: `getrusage` is as old as the last tick for a running thread.
+//! nanoseconds seemed to take up to 8 ms, about once in tens of thousands of calls.
 
 use super::concurrency::Concurrency;
 use super::invocation::Invocation;
-use super::single::invoke;
+use super::single::check_answered;
 use crate::arena::Arena;
 use crate::registry::{Answer, Inside, Method, Promise, Snapshot};
 use crate::xmlrpc::Fault;
@@ -34,7 +36,8 @@ pub struct QuickCall<'a> {
 }
 
 impl<'a> QuickCall<'a> {
-    /// None if the method makes no promise or broke it, may not be called, or is being replaced.
+    /// None if the method makes no promise or broke it, may not be called, or is being replaced,
+    /// and if the call is late. The workers' path answers those.
     #[inline]
     pub(super) fn begin(
         snapshot: &'a Snapshot,
@@ -50,7 +53,10 @@ impl<'a> QuickCall<'a> {
             Some(gate) => Some(gate.enter().ok()?),
             None => None,
         };
-        let watch = Watch::start(&found.promise);
+        let watch = Watch::start();
+        if watch.begun >= invocation.context.deadline {
+            return None;
+        }
         Some(Self { found, invocation, concurrency, watch, _inside: inside.flatten() })
     }
 
@@ -60,43 +66,55 @@ impl<'a> QuickCall<'a> {
     /// Those of the method, and of the limits of calls.
     #[inline]
     pub fn answer<'b>(&'b self, arena: &'b Arena) -> Result<Answer<'b>, Fault> {
-        let Invocation { params, context, .. } = *self.invocation;
-        invoke(self.found, params, arena, context, self.concurrency)
+        let Self { found, invocation: Invocation { params, context, .. }, .. } = *self;
+        let _running = self.concurrency.enter(&found.info.name)?;
+        found.instance.invoke(found.index, *params, arena, context)
     }
 
     /// The answer is written. If all that took too long, the method may not be taken for quick
     /// any more.
+    ///
+    /// # Errors
+    /// The call's deadline has passed, and this is the answer.
     #[inline]
-    pub fn end(self) {
-        self.watch.stop(self.found);
+    pub fn end(self) -> Result<(), Fault> {
+        let ended = Instant::now();
+        self.watch.stop(self.found, ended);
+        check_answered(self.invocation.context, ended)
     }
 }
 
 /// Looks at the time that one call takes.
 struct Watch {
     begun: Instant,
-    /// How long the thread had waited for a processor at that time, or a little earlier. Known only
-    /// for a method that was slow shortly before, because reading it takes as long as a quick call.
+    /// How long the thread had waited for a processor by then.
     waited: Option<Duration>,
 }
 
 impl Watch {
-    fn start(promise: &Promise) -> Self {
-        let begun = Instant::now();
-        let waited = if promise.is_watched() {
-            Waits::with(|waits| waits.shortly_before(begun))
-        } else {
-            None
-        };
-        Self { begun, waited }
+    #[inline]
+    fn start() -> Self {
+        let now = Instant::now();
+        let looked = Waits::with(|waits| waits.shortly_before(now));
+        looked.map_or(Self { begun: now, waited: None }, |(waited, begun)| Self {
+            begun,
+            waited: Some(waited),
+        })
     }
 
-    /// The call is done. If it took too long, its method may not be taken for quick any more.
-    fn stop(&self, method: &Method) {
-        let taken = self.begun.elapsed();
+    /// The call has ended. If it took too long, its method may not be taken for quick any more.
+    #[inline]
+    fn stop(&self, method: &Method, ended: Instant) {
+        let taken = ended.saturating_duration_since(self.begun);
         if taken <= QUICK_MAX {
-            return method.promise.keep();
+            method.promise.keep();
+        } else {
+            self.judge(method, taken);
         }
+    }
+
+    #[cold]
+    fn judge(&self, method: &Method, taken: Duration) {
         let own = taken.saturating_sub(self.waits_within());
         if is_broken_by(&method.promise, own) && method.promise.break_for_good() {
             log::warn!(
@@ -108,30 +126,29 @@ impl Watch {
         }
     }
 
-    /// How long the thread stood still because others ran, which no method can help.
-    ///
-    /// If the method was not watched, all that the thread waited since the last look counts. So a
-    /// call may be excused wrongly, but never blamed wrongly, and the next calls are watched.
+    /// How long the thread stood still because others ran, which no method can help. That may
+    /// include [`QUICK_MAX`] before the call.
     fn waits_within(&self) -> Duration {
-        let waits = Waits::with(|waits| {
-            let before = self.waited.or_else(|| waits.last()).unwrap_or_default();
-            Some(waits.now(Instant::now())?.saturating_sub(before))
-        });
-        waits.unwrap_or_default()
+        let now = Waits::with(|waits| waits.now(Instant::now()));
+        now.zip(self.waited).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before))
     }
 }
 
-/// Judges a slow call by its own time. `true` when its method cannot be taken for quick any more.
+/// Counts a call of so much time of its own. `true` when its method cannot be taken for quick any
+/// more.
 fn is_broken_by(promise: &Promise, own: Duration) -> bool {
     if own <= QUICK_MAX {
-        promise.excuse();
+        promise.keep();
         return false;
     }
     own > SLOW_MAX || promise.doubt()
 }
 
 /// What Linux tells of how long this thread has waited for a processor:
-/// `/proc/thread-self/schedstat`. Reading it for each call would cost more than the call does.
+/// `/proc/thread-self/schedstat`.
+///
+/// A slow call cannot be judged without what was read before it. Reading takes longer than a quick
+/// call, so a thread reads once in [`QUICK_MAX`] at most, and only when it makes such calls.
 struct Waits {
     file: File,
     read: Option<(Instant, Duration)>,
@@ -150,22 +167,20 @@ impl Waits {
         Some(Self { file: File::open("/proc/thread-self/schedstat").ok()?, read: None })
     }
 
-    /// What was last read. Nothing before that: a thread begins without having waited.
-    fn last(&self) -> Option<Duration> {
-        self.read.map(|(_, waited)| waited)
-    }
-
-    /// At most [`QUICK_MAX`] before `moment`, which is now.
-    fn shortly_before(&mut self, moment: Instant) -> Option<Duration> {
+    /// What it is at the second moment, or was at most [`QUICK_MAX`] earlier. That moment is `now`,
+    /// but past the reading where one is needed: others may run while the thread reads.
+    #[inline]
+    fn shortly_before(&mut self, now: Instant) -> Option<(Duration, Instant)> {
         match self.read {
-            Some((read, waited)) if moment.saturating_duration_since(read) <= QUICK_MAX => {
-                Some(waited)
+            Some((read, waited)) if now.saturating_duration_since(read) <= QUICK_MAX => {
+                Some((waited, now))
             }
-            _ => self.now(moment),
+            _ => Some((self.now(now)?, Instant::now())),
         }
     }
 
     /// `moment` is now.
+    #[cold]
     fn now(&mut self, moment: Instant) -> Option<Duration> {
         /// Three numbers of 64 bits, in decimal.
         const BYTES_MAX: usize = 64;
@@ -182,54 +197,16 @@ impl Waits {
 mod tests {
     use super::*;
 
-    const MORE: Duration = Duration::from_nanos(1);
-
     #[test]
     fn two_calls_within_a_hundred_break_the_promise_and_a_much_longer_one_alone() {
+        const MORE: Duration = Duration::from_nanos(1);
         let promise = Promise::new(true);
-        let slow = |own| is_broken_by(&promise, own);
-        assert!(!slow(QUICK_MAX + MORE));
-        (0..100).for_each(|_| promise.keep());
-        assert!(!slow(SLOW_MAX), "the one before is forgotten");
-        (0..99).for_each(|_| promise.keep());
-        assert!(slow(QUICK_MAX + MORE));
+        let call = |own| is_broken_by(&promise, own);
+        assert!(!call(QUICK_MAX + MORE));
+        assert!((0..100).all(|_| !call(QUICK_MAX)));
+        assert!(!call(SLOW_MAX), "the one before is forgotten");
+        assert!((0..99).all(|_| !call(QUICK_MAX)));
+        assert!(call(QUICK_MAX + MORE));
         assert!(is_broken_by(&Promise::new(true), SLOW_MAX + MORE));
-    }
-
-    #[test]
-    fn time_that_others_took_breaks_no_promise() {
-        let promise = Promise::new(true);
-        assert!((0..3).all(|_| !is_broken_by(&promise, QUICK_MAX)));
-        assert!(!is_broken_by(&promise, QUICK_MAX + MORE), "the first that counts");
-        assert!(!is_broken_by(&promise, QUICK_MAX), "an excuse does not count");
-        assert!(is_broken_by(&promise, QUICK_MAX + MORE), "nor does it forget");
-    }
-
-    #[test]
-    fn the_calls_after_a_slow_one_are_watched() {
-        let promise = Promise::new(true);
-        assert_eq!(Watch::start(&promise).waited, None);
-        let can_look = Waits::with(|waits| waits.now(Instant::now())).is_some();
-        for own in [QUICK_MAX, QUICK_MAX + MORE] {
-            assert!(!is_broken_by(&promise, own));
-            for _ in 0..100 {
-                assert_eq!(Watch::start(&promise).waited.is_some(), can_look);
-                promise.keep();
-            }
-            assert_eq!(Watch::start(&promise).waited, None);
-        }
-    }
-
-    #[test]
-    fn waits_since_the_last_look_excuse_a_call_that_was_not_watched() {
-        let look = || Waits::with(|waits| waits.now(Instant::now()));
-        let Some(all) = look() else { return };
-        // As if all waits of this thread had come after the last look.
-        Waits::with(|waits| waits.read.replace((Instant::now(), Duration::ZERO)));
-        let begun = Instant::now();
-        assert!(Watch { begun, waited: None }.waits_within() >= all);
-        let waited = look();
-        let since = Watch { begun, waited }.waits_within();
-        assert!(waited.is_some_and(|before| look().is_some_and(|now| since <= now - before)));
     }
 }

@@ -50,9 +50,18 @@ fn in_time<'a>(
     context: &'a CallContext,
 ) -> Result<Answer<'a>, Fault> {
     let mut result = found.instance.invoke(found.index, params, arena, context);
-    if Instant::now() >= context.deadline {
-        let why = "the call's deadline passed before it was answered";
-        result = Err(Fault::new(code::DEADLINE, why));
+    if let Err(late) = check_answered(context, Instant::now()) {
+        result = Err(late);
     }
     result
+}
+
+/// # Errors
+/// The call's deadline has passed, and this is the answer.
+#[inline]
+pub(super) fn check_answered(context: &CallContext, now: Instant) -> Result<(), Fault> {
+    if now < context.deadline {
+        return Ok(());
+    }
+    Err(Fault::new(code::DEADLINE, "the call's deadline passed before it was answered"))
 }

@@ -284,9 +284,11 @@ impl App {
             Ok(ref answer) => self.written(answer, allowance),
             Err(fault) => Err(fault),
         });
-        let response = response(request, &call.method, document, allowance);
-        quick.end();
-        Some(response)
+        let answered = response(request, &call.method, document, allowance);
+        Some(match quick.end() {
+            Ok(()) => answered,
+            Err(late) => response(request, &call.method, Err(late), allowance),
+        })
     }
 
     fn context(&self, request: &Request, caller: &Caller) -> CallContext {
