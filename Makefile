@@ -209,7 +209,7 @@ BENCH = $(REMAPPED) $(CARGO) bench --locked
 
 # Only the bench builds tests/bench/peers/dxr; no test needs it.
 bench bench-short: SECTIONS = run test bench
-bench: install-packages node-modules ## compares with other servers and clients in 28 minutes
+bench: install-packages node-modules ## compares with other servers and clients in 30 minutes
 	$(BENCH) --package hotcall-tests --bench speed
 
 bench-short: install-packages node-modules ## the same in 4 minutes, into target/bench

@@ -1,4 +1,5 @@
-//! The instructions that one `add` over a kept connection takes in the server, by function.
+//! The instructions that one `add` over a kept connection without TLS takes in the server, by
+//! function.
 //!
 //! `make profile`. Callgrind counts instructions, so the figures repeat on any machine, also on a
 //! busy one. It does not see the kernel, and it counts nothing for waiting.
@@ -17,14 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// After so many calls, tables and buffers have the size that they keep.
-const WARM_UP_CALLS: u32 = 200;
-const CALLS: u32 = 2_000;
+const WARM_UP_CALLS: usize = 200;
+const CALLS: usize = 2_000;
 /// How many functions are printed.
 const SHOWN: usize = 30;
-
-const ADD: &str = "<?xml version='1.0'?>\n<methodCall>\n<methodName>add</methodName>\n<params>\n\
-    <param>\n<value><int>2</int></value>\n</param>\n\
-    <param>\n<value><int>3</int></value>\n</param>\n</params>\n</methodCall>\n";
 
 /// Instructions by function.
 type Costs = BTreeMap<String, u64>;
@@ -33,18 +30,59 @@ fn main() {
     let program = std::env::args().skip(1).find(|given| !given.starts_with("--"));
     let program = program.map_or_else(|| artifacts::release("hotcall", &[]), PathBuf::from);
     let directory = tempfile::tempdir().unwrap();
-    let dumps = directory.path().join("callgrind");
-    let server = serve(&program, &dumps);
-    let mut wire = Wire::to(&server);
-    let mut costs =
-        [WARM_UP_CALLS, CALLS, 2 * CALLS].into_iter().zip(1..).map(|(calls, number)| {
-            call(&mut wire, calls);
-            dump(&server);
-            costs(&std::fs::read_to_string(format!("{}.{number}", dumps.display())).unwrap())
-        });
-    let _warm_up = costs.next();
-    let [once, twice] = [costs.next().unwrap(), costs.next().unwrap()];
-    print(&once, &twice);
+    let mut scene = Scene::start(&program, directory.path().join("callgrind"));
+    let (same, other) = (add("2", "3"), add("20", "30"));
+    for (title, requests) in [
+        ("of two lengths in turn, so that each has another head", [&same, &other]),
+        ("the same each time", [&same, &same]),
+    ] {
+        scene.costs(requests, WARM_UP_CALLS);
+        let once = scene.costs(requests, CALLS);
+        let twice = scene.costs(requests, 2 * CALLS);
+        print(title, &once, &twice);
+    }
+}
+
+/// A request, and the sum that answers it.
+fn add(one: &str, other: &str) -> (String, i32) {
+    let param = |int: &str| format!("<param>\n<value><int>{int}</int></value>\n</param>\n");
+    let document = format!(
+        "<?xml version='1.0'?>\n<methodCall>\n<methodName>add</methodName>\n<params>\n{}{}\
+         </params>\n</methodCall>\n",
+        param(one),
+        param(other)
+    );
+    let sum = [one, other].iter().map(|int| int.parse::<i32>().unwrap()).sum();
+    (post("Content-Type: text/xml\r\n", &document), sum)
+}
+
+/// The server, a connection to it, and where callgrind writes.
+struct Scene {
+    server: Server,
+    wire: Wire<TcpStream>,
+    dumps: PathBuf,
+    dumps_written: u32,
+}
+
+impl Scene {
+    fn start(program: &Path, dumps: PathBuf) -> Self {
+        let server = serve(program, &dumps);
+        let wire = Wire::to(&server);
+        Self { server, wire, dumps, dumps_written: 0 }
+    }
+
+    /// What so many calls cost, with all that the server did since the last time.
+    fn costs(&mut self, requests: [&(String, i32); 2], calls: usize) -> Costs {
+        for (request, sum) in requests.into_iter().cycle().take(calls) {
+            self.wire.send(request);
+            let answer = self.wire.answer();
+            assert!(answer.is_int(*sum), "{answer:?}");
+        }
+        dump(&self.server);
+        self.dumps_written += 1;
+        let file = format!("{}.{}", self.dumps.display(), self.dumps_written);
+        costs(&std::fs::read_to_string(file).unwrap())
+    }
 }
 
 /// Starts the server under callgrind. The trial of a plugin is off: it runs this program again,
@@ -63,16 +101,6 @@ fn serve(program: &Path, dumps: &Path) -> Server {
         .log("warn")
         .after(&callgrind)
         .start()
-}
-
-/// Calls `add`, one call after the other.
-fn call(wire: &mut Wire<TcpStream>, calls: u32) {
-    let request = post("Content-Type: text/xml\r\n", ADD);
-    for _ in 0..calls {
-        wire.send(&request);
-        let answer = wire.answer();
-        assert!(answer.is_int(5), "{answer:?}");
-    }
 }
 
 /// Has callgrind write what it counted since the last dump.
@@ -102,15 +130,15 @@ fn costs(dump: &str) -> Costs {
 }
 
 /// Prints what more calls cost more, so that the costs of a dump and of a start cancel out.
-fn print(once: &Costs, twice: &Costs) {
-    let per_call = |twice: u64, once: u64| (twice as f64 - once as f64) / f64::from(CALLS);
+fn print(title: &str, once: &Costs, twice: &Costs) {
+    let per_call = |twice: u64, once: u64| (twice as f64 - once as f64) / CALLS as f64;
     let mut functions: Vec<_> = twice
         .iter()
         .map(|(name, cost)| (per_call(*cost, once.get(name).copied().unwrap_or(0)), name))
         .collect();
     functions.sort_by(|(left, _), (right, _)| right.total_cmp(left));
     let total = per_call(twice.values().sum(), once.values().sum());
-    println!("instructions per call of add, plain HTTP, kept connection: {total:.0}");
+    println!("instructions per call of add, {title}: {total:.0}");
     for (cost, name) in functions.iter().take(SHOWN) {
         println!("{cost:8.0}  {:4.1} %  {name}", 100.0 * cost / total);
     }
