@@ -78,6 +78,9 @@ impl Sites {
     fn check_host(&self, host: Option<&str>, way: Way) -> Result<(), Refusal> {
         // No browser goes through a Unix socket by itself, and each sends Host.
         let (Some(host), true) = (host, !way.is_unix()) else { return Ok(()) };
+        if way == Way::Loopback && is_usual_loopback(host) {
+            return Ok(());
+        }
         if way == Way::Network && self.hosts.is_empty() {
             return Ok(());
         }
@@ -126,6 +129,17 @@ fn is_same(origin: &str, host: Option<&str>) -> bool {
     matches!((of_origin, host), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other))
 }
 
+/// Whether it is one of the names that most clients on this machine use. There are others.
+fn is_usual_loopback(authority: &str) -> bool {
+    ["127.0.0.1", "localhost"].iter().any(|name| authority.strip_prefix(name).is_some_and(is_port))
+}
+
+/// Whether this is what follows the host in an authority.
+fn is_port(rest: &str) -> bool {
+    let digits = rest.strip_prefix(':');
+    rest.is_empty() || digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// None for what names no host.
 fn host_of(authority: &str) -> Option<HostRef<'_>> {
     let (host, port) = match authority.strip_prefix('[') {
@@ -138,10 +152,7 @@ fn host_of(authority: &str) -> Option<HostRef<'_>> {
             authority.split_at(colon.unwrap_or(authority.len()))
         }
     };
-    let is_port = |port: &str| {
-        port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
-    };
-    if !(port.is_empty() || is_port(port)) {
+    if !is_port(port) {
         return None;
     }
     // An address begins with a digit or has a colon; most names have neither.

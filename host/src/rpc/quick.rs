@@ -105,11 +105,10 @@ impl Watch {
     /// The call has ended. If it took too long, its method may not be taken for quick any more.
     #[inline]
     fn stop(&self, method: &Method, ended: Instant) {
-        let taken = ended.saturating_duration_since(self.begun);
-        if taken <= QUICK_MAX {
+        if ended <= self.begun + QUICK_MAX {
             method.promise.keep();
         } else {
-            self.judge(method, taken);
+            self.judge(method, ended.saturating_duration_since(self.begun));
         }
     }
 

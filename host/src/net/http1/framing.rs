@@ -5,9 +5,9 @@
 //! sockets nor clocks.
 
 use super::buffer::{Buffer, Spare};
-use super::head;
 use super::head::{Framing, Parsed};
 use super::refusal::{Refusal, bad};
+use super::{head, last_head};
 use crate::limits::Limits;
 use std::io;
 
@@ -134,8 +134,13 @@ impl Reader {
     fn head(&mut self, bytes_max: usize) -> Result<Option<Parsed>, Refusal> {
         let bytes = self.buffer.bytes();
         // What is past the limit is not looked at: how much of it has come already must not matter.
-        let parsed = head::parse(bytes.get(..bytes_max).unwrap_or(bytes))?;
-        if let Some((parsed, length)) = parsed {
+        let within = bytes.get(..bytes_max).unwrap_or(bytes);
+        if let Some((parsed, length)) = last_head::parsed(within) {
+            self.buffer.take(length);
+            return Ok(Some(parsed));
+        }
+        if let Some((parsed, length)) = head::parse(within)? {
+            last_head::keep(within.get(..length).unwrap_or_default(), &parsed);
             self.buffer.take(length);
             return Ok(Some(parsed));
         }

@@ -96,13 +96,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Parsed, usize)>, Refusal> {
     Ok(Some((parsed, length)))
 }
 
-/// httparse takes a lone LF for a line's end, which others do not. Each LF must follow a CR, and each
-/// CR must precede one. Without branches, so that the compiler looks at many bytes at a time.
+/// httparse takes a lone LF for a line's end, which others do not. Each LF must follow a CR, and
+/// each CR must precede one. Without branches, so that the compiler looks at many bytes at a time.
 fn check_line_ends(head: &[u8]) -> Result<(), Refusal> {
     let after = head.get(1..).unwrap_or_default();
-    let is_wrong = head.iter().zip(after).fold(head.first() == Some(&b'\n'), |wrong, (one, next)| {
-        wrong | ((*one == b'\r') != (*next == b'\n'))
-    });
+    let is_wrong =
+        head.iter().zip(after).fold(head.first() == Some(&b'\n'), |wrong, (one, next)| {
+            wrong | ((*one == b'\r') != (*next == b'\n'))
+        });
     if is_wrong {
         return Err(bad("a line does not end with CR LF"));
     }

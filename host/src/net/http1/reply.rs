@@ -91,8 +91,8 @@ fn add_template(head: &mut Vec<u8>, status: u16, headers: &'static [Header]) {
     }
     let second = second();
     LAST.with_borrow_mut(|last| {
-        let is_same = (last.status, last.second) == (status, second)
-            && std::ptr::eq(last.headers, headers);
+        let is_same =
+            (last.status, last.second) == (status, second) && std::ptr::eq(last.headers, headers);
         if !is_same {
             *last = Template::new(status, second, headers);
         }
@@ -100,8 +100,8 @@ fn add_template(head: &mut Vec<u8>, status: u16, headers: &'static [Header]) {
     });
 }
 
-/// The seconds since 1970. The coarse clock is a few milliseconds late, and reading it takes a tenth
-/// of the time.
+/// The seconds since 1970. The coarse clock is a few milliseconds late, and reading it takes a
+/// tenth of the time.
 fn second() -> u64 {
     u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or_default()
 }
@@ -317,8 +317,7 @@ mod tests {
             [&[("A", Cow::Borrowed("1"))], &[("B", Cow::Borrowed("2"))], &[]];
         for list in [0, 1, 0, 2, 2, 1] {
             let headers = LISTS[list];
-            let response =
-                |headers| Response { status: 200, headers, body: Vec::new() };
+            let response = |headers| Response { status: 200, headers, body: Vec::new() };
             let of_static = Reply::from(response(Cow::Borrowed(headers))).head;
             let of_owned = Reply::from(response(Cow::Owned(headers.to_vec()))).head;
             let fields = |head: Vec<u8>| {

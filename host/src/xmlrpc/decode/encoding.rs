@@ -154,8 +154,7 @@ fn pseudo_attribute<'a>(prolog: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 fn charset(content_type: &str) -> Option<&str> {
     let at = content_type.bytes().position(|byte| byte == b';')?;
     let parameters = content_type.get(at + 1..).unwrap_or_default();
-    let mut parameters =
-        parameters.split(';').filter_map(|parameter| parameter.split_once('='));
+    let mut parameters = parameters.split(';').filter_map(|parameter| parameter.split_once('='));
     let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
     let name = value.trim().trim_matches(['"', '\'']).trim();
     (!name.is_empty()).then_some(name)
