@@ -71,7 +71,7 @@ impl Scene {
         Self { server, wire, dumps, dumps_written: 0 }
     }
 
-    /// What so many calls cost, with all that the server did since the last time.
+    /// The costs of so many calls, and of all else that the server did since the last dump.
     fn costs(&mut self, requests: [&(String, i32); 2], calls: usize) -> Costs {
         for (request, sum) in requests.into_iter().cycle().take(calls) {
             self.wire.send(request);

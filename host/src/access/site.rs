@@ -134,7 +134,7 @@ fn is_usual_loopback(authority: &str) -> bool {
     ["127.0.0.1", "localhost"].iter().any(|name| authority.strip_prefix(name).is_some_and(is_port))
 }
 
-/// Whether this is what follows the host in an authority.
+/// Whether this may follow the host in an authority: nothing, or a port.
 fn is_port(rest: &str) -> bool {
     let digits = rest.strip_prefix(':');
     rest.is_empty() || digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))

@@ -166,8 +166,9 @@ impl Waits {
         Some(Self { file: File::open("/proc/thread-self/schedstat").ok()?, read: None })
     }
 
-    /// What it is at the second moment, or was at most [`QUICK_MAX`] earlier. That moment is `now`,
-    /// but past the reading where one is needed: others may run while the thread reads.
+    /// The wait so far, read at most [`QUICK_MAX`] before `now`, and the moment at which a call
+    /// begins. That is `now`, but comes after the reading if one is needed, because others may run
+    /// while the thread reads.
     #[inline]
     fn shortly_before(&mut self, now: Instant) -> Option<(Duration, Instant)> {
         match self.read {

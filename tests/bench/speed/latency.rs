@@ -80,7 +80,7 @@ impl Schedule<'_> {
     /// Keeps to it for `warm_up` and then for `time`, whose calls count.
     ///
     /// # Errors
-    /// What failed first, or that the peer does not keep up.
+    /// The first failure, or the peer does not keep up.
     pub fn run(&self, warm_up: Duration, time: Duration) -> Result<Percentiles, String> {
         let start = Instant::now();
         let counted = &(start + warm_up..start + warm_up + time);

@@ -1,8 +1,8 @@
 //! The last head that this thread has vetted, with what was understood of it.
 //!
-//! The heads of one client's calls differ in no more than the body's length, and often not in that.
-//! Clients of one kind send the same heads. What a head means depends on its bytes alone, so the
-//! same bytes need not be vetted again. Must not know what they mean.
+//! The heads of one client's calls differ in no more than the body's length, and often not in
+//! that. Clients of one kind send the same heads. The meaning of a head depends on its bytes alone,
+//! so the same bytes need not be vetted again. Must not know that meaning.
 
 use super::head::Parsed;
 use std::cell::RefCell;
