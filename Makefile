@@ -50,7 +50,7 @@ C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 .NOTPARALLEL:
 .PHONY: help run build plugins c-plugins node-modules install-packages clean
 .PHONY: test test-reloads test-reproducible deny sanitize-address memcheck fuzz
-.PHONY: bench bench-short bench-micro bench-linear bench-reload bench-harm bench-gate
+.PHONY: bench bench-short bench-micro bench-linear bench-reload bench-harm bench-gate profile
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -158,15 +158,14 @@ $(SANITIZED)/options.o: tests/sanitizers/options.c
 	chmod 1777 $(SANITIZED)/reports
 	$(CC) -O -fPIC -DREPORTS='"$(SANITIZED)/reports/address"' -c -o $@ $<
 
-# Tests of code that reads and writes through the pointers of plugins. valgrind hides the kernel's
-# vDSO, and rustix crashes without it in thread_names.
+# Tests of code that reads and writes through the pointers of plugins.
 RUNNER   = CARGO_TARGET_$$($(RUSTC) -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)_RUNNER
 MEMCHECK = $(RUNNER)="valgrind -q --error-exitcode=9"
 memcheck: SECTIONS = run memcheck
 memcheck: install-packages ## runs the tests of both sides of the ABI under valgrind
 	export $(MEMCHECK) && \
 	    $(CARGO) test --locked --workspace --test sdk --test stateless && \
-	    $(CARGO) test --locked --workspace --lib -- --test-threads=1 --skip thread_names \
+	    $(CARGO) test --locked --workspace --lib -- --test-threads=1 \
 	        fuzz::tests::abi fuzz::tests::encode_decode plugin:: arena:: borrowed
 
 # For `make deny`: cargo-deny, whose debug build takes a minute or two, and the time limit for
@@ -210,7 +209,7 @@ BENCH = $(REMAPPED) $(CARGO) bench --locked
 
 # Only the bench builds tests/bench/peers/dxr; no test needs it.
 bench bench-short: SECTIONS = run test bench
-bench: install-packages node-modules ## compares with other servers and clients in 28 minutes
+bench: install-packages node-modules ## compares with other servers and clients in 30 minutes
 	$(BENCH) --package hotcall-tests --bench speed
 
 bench-short: install-packages node-modules ## the same in 4 minutes, into target/bench
@@ -236,6 +235,10 @@ bench-harm: install-packages ## measures calls beside harmful plugins; see tests
 bench-gate: SECTIONS = run bench
 bench-gate: install-packages ## measures calls beside slow clients; see tests/bench/GATE.md
 	$(BENCH) --package hotcall-tests --bench gate
+
+profile: SECTIONS = run memcheck
+profile: install-packages build ## counts the instructions of a call by function, under callgrind
+	$(BENCH) --package hotcall-tests --bench profile -- $(abspath $(BIN))
 
 SECTIONS = run test
 install-packages: ## installs the Debian packages of .ci/packages that are missing

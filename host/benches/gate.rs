@@ -12,7 +12,21 @@ fn main() {
 }
 
 fn is_whole(bencher: Bencher<'_, '_>, head: &str, body: &str) {
-    let request = format!("POST /RPC2 HTTP/1.1\r\n{head}\r\n{body}");
+    // Two heads in turn, because a thread vets the head that it has just vetted only once.
+    let requests = ["1", "2"]
+        .map(|other| format!("POST /RPC2 HTTP/1.1\r\nX-Other: {other}\r\n{head}\r\n{body}"));
+    assert!(requests.iter().all(|request| vet(request.as_bytes())), "{requests:?}");
+    let mut turns = requests.iter().cycle();
+    bencher.bench_local(|| vet(black_box(turns.next().unwrap_or(&requests[0]).as_bytes())));
+}
+
+/// The same request each time.
+#[divan::bench]
+fn the_last_head(bencher: Bencher<'_, '_>) {
+    let length = BODY.len();
+    let request = format!(
+        "POST /RPC2 HTTP/1.1\r\nHost: localhost:8443\r\nContent-Length: {length}\r\n\r\n{BODY}"
+    );
     assert!(vet(request.as_bytes()), "{request}");
     bencher.bench_local(|| vet(black_box(request.as_bytes())));
 }
@@ -37,6 +51,6 @@ fn chunked(bencher: Bencher<'_, '_>) {
 /// As many fields as are taken.
 #[divan::bench]
 fn a_hundred_fields(bencher: Bencher<'_, '_>) {
-    let fields = "X-Some-Field: with some text\r\n".repeat(98);
+    let fields = "X-Some-Field: with some text\r\n".repeat(97);
     is_whole(bencher, &format!("Host: localhost:8443\r\nContent-Length: 0\r\n{fields}"), "");
 }

@@ -17,7 +17,7 @@ use crate::host::Host;
 use crate::into_value::IntoValue;
 use crate::method::Spec;
 use crate::state::{Handover, State};
-use crate::tree::{Items, Tree, View};
+use crate::tree::{Defect, Items, Tree, View};
 use crate::value::Value;
 use crate::{abi, panics};
 use std::any::Any;
@@ -466,12 +466,18 @@ const fn array(ptr: *const abi::Value, len: usize) -> abi::Value {
     }
 }
 
+#[inline]
 fn items(params: Tree<'_>) -> Result<Items<'_>, Fault> {
     match params.view() {
         Ok(View::Array(items)) => Ok(items),
         Ok(_) => Err(Fault::error("the host's parameters are no array")),
-        Err(defect) => Err(Fault::error(format!("the host's parameters hold {defect}"))),
+        Err(defect) => Err(unreadable(defect)),
     }
+}
+
+#[cold]
+fn unreadable(defect: Defect) -> Fault {
+    Fault::error(format!("the host's parameters hold {defect}"))
 }
 
 struct CloseOnDrop<'a>(&'a Host);

@@ -97,14 +97,11 @@ impl<'a> Arguments<'a> {
     ///
     /// # Errors
     /// When there are too few or too many.
+    #[inline]
     pub fn open(spec: &'static Spec, call: &'a Call, items: Items<'a>) -> Result<Self, Fault> {
         let given = items.len();
         if given < required(spec.parameters) || given > spec.parameters.len() {
-            return Err(Fault::invalid_params(format!(
-                "{} takes {}, got {given}",
-                spec.name,
-                Wanted(spec)
-            )));
+            return Err(miscounted(spec, given));
         }
         Ok(Self { spec, call, items, index: 0 })
     }
@@ -113,19 +110,15 @@ impl<'a> Arguments<'a> {
     ///
     /// # Errors
     /// When it is not a `T`.
+    #[inline]
     pub fn take<T: FromValue<'a>>(&mut self) -> Result<T, Fault> {
-        let (index, name) =
-            (self.index, self.spec.parameters.get(self.index).map_or("", |p| p.name));
+        let index = self.index;
         self.index += 1;
         let read = match self.items.get(index) {
             Some(tree) => T::from_value(tree),
-            None => T::absent()
-                .ok_or_else(|| Mismatch::because(format!("wants {}, got nothing", T::TYPE.name()))),
+            None => T::absent().ok_or_else(|| nothing_for(T::TYPE)),
         };
-        read.map_err(|mismatch| {
-            let subject = format_args!("parameter {} ({name})", index + 1);
-            Fault::invalid_params(format!("{}: {}", self.spec.name, mismatch.about(subject)))
-        })
+        read.map_err(|mismatch| mismatched(self.spec, index, &mismatch))
     }
 
     /// Builds what the method answered.
@@ -137,11 +130,28 @@ impl<'a> Arguments<'a> {
     }
 }
 
+#[cold]
+fn miscounted(spec: &Spec, given: usize) -> Fault {
+    Fault::invalid_params(format!("{} takes {}, got {given}", spec.name, Wanted(spec)))
+}
+
+#[cold]
+fn nothing_for(wanted: Type) -> Mismatch {
+    Mismatch::because(format!("wants {}, got nothing", wanted.name()))
+}
+
+#[cold]
+fn mismatched(spec: &Spec, index: usize, mismatch: &Mismatch) -> Fault {
+    let name = spec.parameters.get(index).map_or("", |parameter| parameter.name);
+    let subject = format_args!("parameter {} ({name})", index + 1);
+    Fault::invalid_params(format!("{}: {}", spec.name, mismatch.about(subject)))
+}
+
 /// How many parameters a method takes, and which:
 /// `1 to 2 parameters (name: string, [title: string])`.
-struct Wanted(&'static Spec);
+struct Wanted<'a>(&'a Spec);
 
-impl fmt::Display for Wanted {
+impl fmt::Display for Wanted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parameters = self.0.parameters;
         let (least, most) = (required(parameters), parameters.len());

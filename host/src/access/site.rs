@@ -78,10 +78,16 @@ impl Sites {
     fn check_host(&self, host: Option<&str>, way: Way) -> Result<(), Refusal> {
         // No browser goes through a Unix socket by itself, and each sends Host.
         let (Some(host), true) = (host, !way.is_unix()) else { return Ok(()) };
+        if way == Way::Loopback && is_usual_loopback(host) {
+            return Ok(());
+        }
+        if way == Way::Network && self.hosts.is_empty() {
+            return Ok(());
+        }
         let is_ours = match (host_of(host), way) {
             (Some(host), _) if self.hosts.iter().any(|listed| host.is(listed)) => true,
             (Some(host), Way::Loopback) => host.is_loopback(),
-            _ => way == Way::Network && self.hosts.is_empty(),
+            _ => false,
         };
         if is_ours {
             return Ok(());
@@ -123,6 +129,17 @@ fn is_same(origin: &str, host: Option<&str>) -> bool {
     matches!((of_origin, host), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other))
 }
 
+/// Whether it is one of the names that most clients on this machine use. There are others.
+fn is_usual_loopback(authority: &str) -> bool {
+    ["127.0.0.1", "localhost"].iter().any(|name| authority.strip_prefix(name).is_some_and(is_port))
+}
+
+/// Whether this may follow the host in an authority: nothing, or a port.
+fn is_port(rest: &str) -> bool {
+    let digits = rest.strip_prefix(':');
+    rest.is_empty() || digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// None for what names no host.
 fn host_of(authority: &str) -> Option<HostRef<'_>> {
     let (host, port) = match authority.strip_prefix('[') {
@@ -130,15 +147,19 @@ fn host_of(authority: &str) -> Option<HostRef<'_>> {
             let (host, port) = rest.split_once(']')?;
             host.contains(':').then_some((host, port))?
         }
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+        None => {
+            let colon = authority.bytes().position(|byte| byte == b':');
+            authority.split_at(colon.unwrap_or(authority.len()))
+        }
     };
-    let is_port = |port: &str| {
-        port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
-    };
-    if !(port.is_empty() || is_port(port)) {
+    if !is_port(port) {
         return None;
     }
-    if let Ok(ip) = host.parse::<IpAddr>() {
+    // An address begins with a digit or has a colon; most names have neither.
+    let may_be_address = host.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
+    if (may_be_address || host.contains(':'))
+        && let Ok(ip) = host.parse::<IpAddr>()
+    {
         return Some(HostRef::Address(ip.to_canonical()));
     }
     let name = host.strip_suffix('.').unwrap_or(host);

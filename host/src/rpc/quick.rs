@@ -1,13 +1,15 @@
 //! Calls of methods that promise to be quick, and whether they are.
 //!
+//! A call's own time is all but the time in which its thread waited for a processor. Processor time
+//! would not do, because a method that sleeps holds up the reactor too.
+//!
 //! Two moderate overruns close together are needed, because a virtual machine can lose its
 //! processors for milliseconds and no clock in it shows that. On one such machine, a method of
-//! nanoseconds seemed to take up to 8 ms, about once in tens of thousands of calls. Processor time
-//! does not help: `getrusage` is as old as the last tick for a running thread.
+//! nanoseconds seemed to take up to 8 ms, about once in tens of thousands of calls.
 
 use super::concurrency::Concurrency;
 use super::invocation::Invocation;
-use super::single::invoke;
+use super::single::{check_answered, counted};
 use crate::arena::Arena;
 use crate::registry::{Answer, Inside, Method, Promise, Snapshot};
 use crate::xmlrpc::Fault;
@@ -34,7 +36,8 @@ pub struct QuickCall<'a> {
 }
 
 impl<'a> QuickCall<'a> {
-    /// None if the method makes no promise or broke it, may not be called, or is being replaced.
+    /// None if the method makes no promise or broke it, may not be called, or is being replaced,
+    /// and if the call is late. The workers' path answers those.
     #[inline]
     pub(super) fn begin(
         snapshot: &'a Snapshot,
@@ -51,6 +54,9 @@ impl<'a> QuickCall<'a> {
             None => None,
         };
         let watch = Watch::start();
+        if watch.begun >= invocation.context.deadline {
+            return None;
+        }
         Some(Self { found, invocation, concurrency, watch, _inside: inside.flatten() })
     }
 
@@ -61,35 +67,53 @@ impl<'a> QuickCall<'a> {
     #[inline]
     pub fn answer<'b>(&'b self, arena: &'b Arena) -> Result<Answer<'b>, Fault> {
         let Invocation { params, context, .. } = *self.invocation;
-        invoke(self.found, params, arena, context, self.concurrency)
+        counted(self.found, params, arena, context, self.concurrency)
     }
 
     /// The answer is written. If all that took too long, the method may not be taken for quick
     /// any more.
+    ///
+    /// # Errors
+    /// The call's deadline has passed, and this is the answer.
     #[inline]
-    pub fn end(self) {
-        self.watch.stop(self.found);
+    pub fn end(self) -> Result<(), Fault> {
+        let ended = Instant::now();
+        self.watch.stop(self.found, ended);
+        check_answered(self.invocation.context, ended)
     }
 }
 
 /// Looks at the time that one call takes.
 struct Watch {
     begun: Instant,
-    /// How long the thread had waited for a processor at that time, or a little earlier.
+    /// How long the thread had waited for a processor by then.
     waited: Option<Duration>,
 }
 
 impl Watch {
+    #[inline]
     fn start() -> Self {
-        let begun = Instant::now();
-        Self { begun, waited: Waits::with(|waits| waits.shortly_before(begun)) }
+        let now = Instant::now();
+        let looked = Waits::with(|waits| waits.shortly_before(now));
+        looked.map_or(Self { begun: now, waited: None }, |(waited, begun)| Self {
+            begun,
+            waited: Some(waited),
+        })
     }
 
-    /// The call is done. If it took too long, its method may not be taken for quick any more.
-    fn stop(&self, method: &Method) {
-        let taken = self.begun.elapsed();
-        let own =
-            if taken <= QUICK_MAX { taken } else { taken.saturating_sub(self.waits_within()) };
+    /// The call has ended. If it took too long, its method may not be taken for quick any more.
+    #[inline]
+    fn stop(&self, method: &Method, ended: Instant) {
+        if ended <= self.begun + QUICK_MAX {
+            method.promise.keep();
+        } else {
+            self.judge(method, ended.saturating_duration_since(self.begun));
+        }
+    }
+
+    #[cold]
+    fn judge(&self, method: &Method, taken: Duration) {
+        let own = taken.saturating_sub(self.waits_within());
         if is_broken_by(&method.promise, own) && method.promise.break_for_good() {
             log::warn!(
                 "method {} is flagged quick and took {} microseconds: the workers answer it from \
@@ -100,14 +124,16 @@ impl Watch {
         }
     }
 
-    /// How long the thread stood still because others ran, which no method can help.
+    /// How long the thread stood still because others ran, which no method can help. That may
+    /// include [`QUICK_MAX`] before the call.
     fn waits_within(&self) -> Duration {
         let now = Waits::with(|waits| waits.now(Instant::now()));
         now.zip(self.waited).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before))
     }
 }
 
-/// Counts a call that took so long. `true` when its method cannot be taken for quick any more.
+/// Counts a call of so much time of its own. `true` when its method cannot be taken for quick any
+/// more.
 fn is_broken_by(promise: &Promise, own: Duration) -> bool {
     if own <= QUICK_MAX {
         promise.keep();
@@ -117,7 +143,10 @@ fn is_broken_by(promise: &Promise, own: Duration) -> bool {
 }
 
 /// What Linux tells of how long this thread has waited for a processor:
-/// `/proc/thread-self/schedstat`. Reading it for each call would cost more than the call does.
+/// `/proc/thread-self/schedstat`.
+///
+/// A slow call cannot be judged without what was read before it. Reading takes longer than a quick
+/// call, so a thread reads once in [`QUICK_MAX`] at most, and only when it makes such calls.
 struct Waits {
     file: File,
     read: Option<(Instant, Duration)>,
@@ -136,17 +165,21 @@ impl Waits {
         Some(Self { file: File::open("/proc/thread-self/schedstat").ok()?, read: None })
     }
 
-    /// At most [`QUICK_MAX`] before `moment`, which is now.
-    fn shortly_before(&mut self, moment: Instant) -> Option<Duration> {
+    /// The wait so far, read at most [`QUICK_MAX`] before `now`, and the moment at which a call
+    /// begins. That is `now`, but comes after the reading if one is needed, because others may run
+    /// while the thread reads.
+    #[inline]
+    fn shortly_before(&mut self, now: Instant) -> Option<(Duration, Instant)> {
         match self.read {
-            Some((read, waited)) if moment.saturating_duration_since(read) <= QUICK_MAX => {
-                Some(waited)
+            Some((read, waited)) if now.saturating_duration_since(read) <= QUICK_MAX => {
+                Some((waited, now))
             }
-            _ => self.now(moment),
+            _ => Some((self.now(now)?, Instant::now())),
         }
     }
 
     /// `moment` is now.
+    #[cold]
     fn now(&mut self, moment: Instant) -> Option<Duration> {
         /// Three numbers of 64 bits, in decimal.
         const BYTES_MAX: usize = 64;

@@ -4,7 +4,7 @@ use super::concurrency::Concurrency;
 use super::scope::{Scope, method_not_found};
 use super::{control, system};
 use crate::arena::Arena;
-use crate::registry::{Answer, CallContext, Method, Running};
+use crate::registry::{Answer, CallContext, Method};
 use crate::xmlrpc::{Fault, Items, code};
 use std::time::Instant;
 
@@ -36,27 +36,37 @@ pub(super) fn invoke<'a>(
     if Instant::now() >= context.deadline {
         return Err(Fault::new(code::DEADLINE, "the call's deadline passed before it could begin"));
     }
-    match concurrency.enter(&found.info.name) {
-        Ok(running) => in_time(found, params, arena, context, running),
-        Err(fault) => Err(fault),
+    let mut result = counted(found, params, arena, context, concurrency);
+    if let Err(late) = check_answered(context, Instant::now()) {
+        result = Err(late);
     }
+    result
 }
 
-/// The result is made where the caller wants it: moving it costs more than looking at the clock.
-fn in_time<'a>(
+/// Calls a method, which counts as running until its result has been read. The result is made where
+/// the caller wants it: moving it costs more than looking at the clock.
+#[inline]
+pub(super) fn counted<'a>(
     found: &'a Method,
     params: Items<'a>,
     arena: &'a Arena,
     context: &'a CallContext,
-    running: Option<Running>,
+    concurrency: &Concurrency,
 ) -> Result<Answer<'a>, Fault> {
+    let running = concurrency.enter(&found.info.name)?;
     let mut result = found.instance.invoke(found.index, params, arena, context);
-    if Instant::now() >= context.deadline {
-        let why = "the call's deadline passed before it was answered";
-        result = Err(Fault::new(code::DEADLINE, why));
-    }
     if let (Ok(answer), Some(running)) = (&mut result, running) {
         answer.hold(running);
     }
     result
+}
+
+/// # Errors
+/// The call's deadline has passed, and this is the answer.
+#[inline]
+pub(super) fn check_answered(context: &CallContext, now: Instant) -> Result<(), Fault> {
+    if now < context.deadline {
+        return Ok(());
+    }
+    Err(Fault::new(code::DEADLINE, "the call's deadline passed before it was answered"))
 }

@@ -1,6 +1,7 @@
 //! Dispatch against instances that are plain closures.
 
 mod gates;
+mod quick;
 
 use super::*;
 use crate::access::Permit;
@@ -10,7 +11,9 @@ use crate::pause::Pause;
 use crate::registry::{Answer, CallContext, Instance, Method, MethodInfo, Promise, Registry};
 use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Params, Resources, Unlimited, Value, code};
 use hotcall_plugin::tree::Defect;
+use std::fs;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 struct Echo;
@@ -29,15 +32,16 @@ impl Instance for Echo {
             1 => return Err(Fault::new(7, "always\u{1}")),
             3 => {
                 while Instant::now() < context.deadline {
-                    std::thread::yield_now();
+                    thread::yield_now();
                 }
                 Value::Nil
             }
             4 | 5 => {
                 let [Value::Int(ms)] = *params else { panic!() };
-                std::thread::sleep(Duration::from_millis(u64::try_from(ms).unwrap()));
+                thread::sleep(Duration::from_millis(u64::try_from(ms).unwrap()));
                 Value::Nil
             }
+            6 => Value::Bool(wait_for_the_processor(Duration::from_millis(20))),
             _ => Value::String("x".repeat(1000)),
         };
         Ok(result.into())
@@ -46,6 +50,21 @@ impl Instance for Echo {
     fn refuse(&self, _: usize, defect: Defect, _: &CallContext) -> Fault {
         panic!("an owned result has {defect}")
     }
+}
+
+/// How long this thread has waited for a processor. None where Linux does not tell.
+fn waited() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(text.split_whitespace().nth(1)?.parse().ok()?))
+}
+
+/// Lets others run until this thread has waited for so long. `false` where Linux does not tell.
+fn wait_for_the_processor(time: Duration) -> bool {
+    let Some(before) = waited() else { return false };
+    while waited().is_some_and(|now| now - before < time) {
+        thread::yield_now();
+    }
+    true
 }
 
 /// Calls as a request makes them, with their results copied.
@@ -70,15 +89,14 @@ impl Dispatcher {
         &self,
         method: &str,
         params: &[Value],
+        context: &CallContext,
         permit: &Permit,
     ) -> Option<Result<Value, Fault>> {
-        let context = context();
-        let invocation = Invocation { method, params: params.into(), context: &context, permit };
+        let invocation = Invocation { method, params: params.into(), context, permit };
         let snapshot = self.registry().snapshot();
         let quick = self.quick(&snapshot, &invocation)?;
         let answer = arena::with(|arena| quick.answer(arena).and_then(Answer::into_value));
-        quick.end();
-        Some(answer)
+        Some(quick.end().and(answer))
     }
 }
 
@@ -95,9 +113,9 @@ fn dispatcher(limits: Limits) -> Dispatcher {
         instance: instance.clone(),
         index,
         gate: None,
-        promise: Arc::new(Promise::new(["echo", "nap", "sleep"].contains(&name))),
+        promise: Arc::new(Promise::new(["echo", "nap", "sleep", "yield"].contains(&name))),
     };
-    let names = ["echo", "fail", "big", "late", "nap", "sleep"];
+    let names = ["echo", "fail", "big", "late", "nap", "sleep", "yield"];
     registry.publish(names.into_iter().enumerate().map(method).collect());
     Dispatcher::new(registry, limits)
 }
@@ -148,7 +166,8 @@ fn an_answer_after_the_deadline_is_a_fault() {
 
 #[test]
 fn introspection() {
-    let names = ["big", "echo", "fail", "late", "nap", "sleep"].into_iter().chain(BUILTIN_NAMES);
+    let own = ["big", "echo", "fail", "late", "nap", "sleep"];
+    let names = own.into_iter().chain(BUILTIN_NAMES).chain(["yield"]);
     assert_eq!(call("system.listMethods", &[]), Ok(Value::Array(names.map(Value::from).collect())));
     assert_eq!(call("system.methodHelp", &["echo".into()]), Ok("help of echo".into()));
     assert_eq!(call("system.methodSignature", &["fail".into()]), Ok("undef".into()));
@@ -377,38 +396,5 @@ fn call_quickly(
     method: &str,
     permit: &Permit,
 ) -> Option<Result<Value, Fault>> {
-    dispatcher.answer_quickly(method, &[], permit)
-}
-
-/// Whether a call that takes so long is answered at once.
-fn is_quick(dispatcher: &Dispatcher, method: &str, ms: i32) -> bool {
-    let answer = dispatcher.answer_quickly(method, &[Value::Int(ms)], &Permit::default());
-    answer.map(Result::unwrap).is_some()
-}
-
-#[test]
-fn only_what_promises_to_be_quick_and_may_be_called_is_answered_at_once() {
-    let dispatcher = dispatcher(Limits::default());
-    let all = Permit::default();
-    assert_eq!(call_quickly(&dispatcher, "echo", &all), Some(Ok(Value::Array(vec![]))));
-    for other in ["big", "nope", "system.listMethods"] {
-        assert_eq!(call_quickly(&dispatcher, other, &all), None, "{other}");
-    }
-    assert_eq!(call_quickly(&dispatcher, "echo", &Permit::of_tests(false, &["big"])), None);
-}
-
-#[test]
-fn a_method_that_breaks_its_promise_to_be_quick_is_not_taken_for_quick_again() {
-    let dispatcher = dispatcher(Limits::default());
-    assert!(is_quick(&dispatcher, "nap", 0));
-    // Two slow calls suffice. On a busy machine the quick call may count as one of them.
-    let answered = (0..3).filter(|_| is_quick(&dispatcher, "nap", 5)).count();
-    assert!(answered <= 2, "{answered}");
-    assert!(!is_quick(&dispatcher, "nap", 0));
-    assert!(is_quick(&dispatcher, "sleep", 60));
-    assert!(!is_quick(&dispatcher, "sleep", 0), "nothing but the method stands still for so long");
-    assert!(
-        call_quickly(&dispatcher, "echo", &Permit::default()).is_some(),
-        "another one keeps its own"
-    );
+    dispatcher.answer_quickly(method, &[], &context(), permit)
 }

@@ -284,9 +284,11 @@ impl App {
             Ok(ref answer) => self.written(answer, allowance),
             Err(fault) => Err(fault),
         });
-        let response = response(request, &call.method, document, allowance);
-        quick.end();
-        Some(response)
+        let answered = response(request, &call.method, document, allowance);
+        Some(match quick.end() {
+            Ok(()) => answered,
+            Err(late) => response(request, &call.method, Err(late), allowance),
+        })
     }
 
     fn context(&self, request: &Request, caller: &Caller) -> CallContext {
@@ -357,8 +359,9 @@ fn unread(request: &Request, fault: &Fault, allowance: &Allowance<'_>) -> Respon
 
 /// Sends what is no call to one of the server's paths away.
 fn route(request: &Request) -> Result<(), Response> {
-    let path = request.head.target.split(['?', '#']).next().unwrap_or_default();
-    if !matches!(path, "/" | "/RPC2" | "*") {
+    let is_ours = |path: &str| matches!(path, "/" | "/RPC2" | "*");
+    let target = request.head.target.as_str();
+    if !is_ours(target) && !target.split(['?', '#']).next().is_some_and(is_ours) {
         return Err(Response::text(404, "Not found: XML-RPC calls are answered at /RPC2 and /."));
     }
     match request.head.method.as_str() {

@@ -52,8 +52,9 @@ pub(super) fn decode<'a>(
     bytes_max: usize,
     resources: &dyn Resources,
 ) -> Result<Cow<'a, [u8]>, Undecoded> {
+    let Some(coding) = coding else { return Ok(Cow::Borrowed(body)) };
     // Of several, which nobody sends, all but one must be none.
-    let mut codings = coding.unwrap_or_default().split(',').map(str::trim);
+    let mut codings = coding.split(',').map(str::trim);
     let mut codings =
         codings.by_ref().filter(|coding| !coding.is_empty() && !is(coding, "identity"));
     let (Some(coding), another) = (codings.next(), codings.next()) else {
@@ -101,7 +102,7 @@ pub(super) fn encode(
     accepts_gzip: bool,
     resources: &dyn Resources,
 ) -> Response {
-    let response = response.with_header("Vary", "Accept-Encoding");
+    let response = response.that_varies();
     if !accepts_gzip || response.body.len() <= PLAIN_BYTES_MAX {
         return response;
     }

@@ -16,4 +16,4 @@ mod response;
 mod tests;
 
 pub use app::{App, Begun, Done, Work};
-pub use response::Response;
+pub use response::{Header, Response};

@@ -8,7 +8,7 @@ use crate::machine::Machine;
 use crate::memory::{IDLE, Memory};
 use crate::plan::{
     ABYSS, ADD_16, ADD_256, DXR_PLAIN, DXR_TLS, ECHO, HOTCALL_PLAIN, HOTCALL_TLS, NEW_FULL,
-    NGINX_TLS, PYTHON_TLS, Peer, Workload,
+    NGINX_PLAIN, NGINX_TLS, PYTHON_TLS, Peer, Workload,
 };
 use crate::rounds::Measured;
 use crate::samples::Samples;
@@ -70,6 +70,9 @@ impl Results {
         for (other, least) in [(DXR_PLAIN, 1.1), (ABYSS, 1.5)] {
             claims.push(self.ratio(&ADD_16, &HOTCALL_PLAIN, &other, least));
         }
+        for workload in [ADD_16, ADD_256] {
+            claims.push(self.processor_time(&workload));
+        }
         claims.push(self.ratio(&NEW_FULL, &HOTCALL_TLS, &NGINX_TLS, 0.8));
         for (ours, other) in [(HOTCALL_TLS, DXR_TLS), (HOTCALL_PLAIN, DXR_PLAIN)] {
             claims.push(self.ratio(&ECHO, &ours, &other, 3.0));
@@ -85,7 +88,7 @@ impl Results {
         let memory = &self.memory;
         let idle = format!("each of {IDLE} idle connections with TLS");
         claims.extend([
-            below("dispatch of `add`, without XML", 150.0, "ns", self.dispatch_ns.clone()),
+            below("dispatch of `add`, without XML", 100.0, "ns", self.dispatch_ns.clone()),
             below("idle, resident", 12.0, "MB", memory.idle.all.into()),
             below(&idle, 40.0, "kB", memory.connection_kb[1].into()),
         ]);
@@ -109,6 +112,17 @@ impl Results {
         let what = format!("{}, {transport}", workload.name);
         at_least(what, other.name, rates(ours).ratios_to(&rates(other)), least)
     }
+
+    /// Of one call without TLS, beside nginx's.
+    fn processor_time(&self, workload: &Workload) -> Claim {
+        let times = |peer: &Peer| {
+            let figures = self.measured.of(workload, peer);
+            figures.map(|figures| figures.processor_us.of(peer.name)).unwrap_or_default()
+        };
+        let what = format!("{}, plain: processor time of a call", workload.name);
+        let ratios = times(&HOTCALL_PLAIN).ratios_to(&times(&NGINX_PLAIN));
+        at_most(what, NGINX_PLAIN.name, ratios, 1.0)
+    }
 }
 
 /// Those of the client libraries.
@@ -123,6 +137,11 @@ pub fn of_clients(clients: &Clients) -> Vec<Claim> {
 fn at_least(what: String, other: &str, got: Samples, least: f64) -> Claim {
     let wanted = format!("at least {least} × {other}");
     Claim { what, wanted, verdict: verdict(&got, |median| median >= least), got }
+}
+
+fn at_most(what: String, other: &str, got: Samples, most: f64) -> Claim {
+    let wanted = format!("at most {most} × {other}");
+    Claim { what, wanted, verdict: verdict(&got, |median| median <= most), got }
 }
 
 fn below(what: &str, most: f64, unit: &str, got: Samples) -> Claim {

@@ -21,6 +21,7 @@ mod dispatch;
 mod documents;
 mod http;
 mod inside;
+mod latency;
 mod load;
 mod machine;
 mod memory;

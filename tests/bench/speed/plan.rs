@@ -121,6 +121,10 @@ pub const PEERS: [Peer; 11] = [
     ABYSS,
 ];
 
+/// Those whose latencies are measured.
+pub const LATENCY_PEERS: [Peer; 6] =
+    [HOTCALL_TLS, NGINX_TLS, DXR_TLS, HOTCALL_PLAIN, NGINX_PLAIN, DXR_PLAIN];
+
 /// Who puts a load on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Generator {

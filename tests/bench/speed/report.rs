@@ -3,8 +3,10 @@
 
 use crate::claims::{Claim, Results, Verdict};
 use crate::costs;
+use crate::latency::PERCENTILES;
 use crate::plan::{
-    Generator, HOTCALL_PLAIN, HOTCALL_TLS, NGINX_PLAIN, NGINX_TLS, PEERS, Peer, Workload,
+    Generator, HOTCALL_PLAIN, HOTCALL_TLS, LATENCY_PEERS, NGINX_PLAIN, NGINX_TLS, PEERS, Peer,
+    Workload,
 };
 use crate::rounds::{Figures, Measured};
 use crate::tables::{cells, line, median, spread};
@@ -16,6 +18,7 @@ pub fn text(results: &Results) -> String {
     let parts = [
         ("{claims}", claims(&results.claims())),
         ("{rates}", rates(results)),
+        ("{latencies}", latencies(results)),
         ("{clients}", results.clients.table()),
         ("{decoders}", decoders(results)),
         ("{idle}", costs::idle(&results.memory)),
@@ -88,6 +91,21 @@ fn rate(measured: &Measured, figures: &Figures, workload: &Workload, peer: &Peer
         cells.extend([median(processor), spread(processor)]);
     }
     cells
+}
+
+fn latencies(results: &Results) -> String {
+    let names = PERCENTILES.map(|(name, _)| format!("{name} | least to most")).join(" | ");
+    let mut rows =
+        format!("| | calls/s | {names} |\n|---|---|{}\n", "---|---|".repeat(PERCENTILES.len()));
+    for peer in &LATENCY_PEERS {
+        if let Some(latencies) = results.measured.latencies_of(peer) {
+            let cells =
+                latencies.percentiles.iter().flat_map(cells).collect::<Vec<_>>().join(" | ");
+            let rate = median(&latencies.rates);
+            line(&mut rows, format_args!("| {} | {rate} | {cells} |", peer.name));
+        }
+    }
+    rows
 }
 
 fn decoders(results: &Results) -> String {

@@ -3,9 +3,10 @@
 
 use crate::documents::Exchange;
 use crate::http::Reply;
+use crate::latency::{self, Latencies, Percentiles, Schedule};
 use crate::load::{Caller, Load, Way};
 use crate::peers::{Programs, Running};
-use crate::plan::{Form, Generator, PEERS, Peer, Workload};
+use crate::plan::{ADD_16, Form, Generator, LATENCY_PEERS, PEERS, Peer, Workload};
 use crate::processor;
 use crate::samples::Samples;
 use crate::target::Target;
@@ -18,9 +19,14 @@ use std::time::Duration;
 /// Why there are no results.
 pub const STOPPED: &str = "it was stopped by a signal";
 
-/// What was measured, by workload and peer.
+/// What was measured.
 #[derive(Default)]
-pub struct Measured(BTreeMap<(&'static str, &'static str), Figures>);
+pub struct Measured {
+    /// By workload and peer.
+    figures: BTreeMap<(&'static str, &'static str), Figures>,
+    /// By peer.
+    latencies: BTreeMap<&'static str, Latencies>,
+}
 
 /// Of one workload on one peer.
 #[derive(Default)]
@@ -40,12 +46,41 @@ struct Round {
 impl Measured {
     /// Of a workload on a peer; none when it makes no sense there.
     pub fn of(&self, workload: &Workload, peer: &Peer) -> Option<&Figures> {
-        self.0.get(&(workload.name, peer.name))
+        self.figures.get(&(workload.name, peer.name))
+    }
+
+    /// Latencies of [`ADD_16`] on a peer; none when they were not measured.
+    pub fn latencies_of(&self, peer: &Peer) -> Option<&Latencies> {
+        self.latencies.get(peer.name)
+    }
+
+    /// The rate that is put on a peer for its latencies, from what it reached in this round.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    fn half_rate(&self, peer: &Peer) -> Result<f64, String> {
+        let rate = self.of(&ADD_16, peer).and_then(|figures| figures.rates.last());
+        let rate = rate.ok_or_else(|| format!("{} was not measured", ADD_16.name))?;
+        rate.clone().map(|rate| rate * latency::SHARE)
+    }
+
+    fn add_latencies(
+        &mut self,
+        peer: &Peer,
+        rate: Result<f64, String>,
+        measured: Result<Percentiles, String>,
+    ) {
+        let name = "latency at half of the rate";
+        match &measured {
+            Ok(percentiles) => eprintln!("{name:<30} {:<26} {}", peer.name, percentiles.shown()),
+            Err(why) => eprintln!("{name:<30} {:<26} void: {why}", peer.name),
+        }
+        self.latencies.entry(peer.name).or_default().add(rate, measured);
     }
 
     fn add(&mut self, workload: &Workload, peer: &Peer, round: Result<Round, String>) {
         let (workload, peer) = (workload.name, peer.name);
-        let figures = self.0.entry((workload, peer)).or_default();
+        let figures = self.figures.entry((workload, peer)).or_default();
         match round {
             Ok(Round { rate, processor_us }) => {
                 let shown =
@@ -89,7 +124,32 @@ pub fn run(
         }
         running.rotate_right(turn);
     }
+    let turn = round % running.len();
+    running.rotate_left(turn);
+    for running in running.iter().filter(|running| LATENCY_PEERS.contains(&running.peer)) {
+        if stop.load(Ordering::Relaxed) {
+            return Err(STOPPED.to_owned());
+        }
+        let rate = measured.half_rate(&running.peer);
+        let percentiles = rate.clone().and_then(|rate| latencies(form, running, rate));
+        measured.add_latencies(&running.peer, rate, percentiles);
+    }
     Ok(())
+}
+
+/// The latencies of [`ADD_16`] at this rate.
+fn latencies(form: &Form, running: &Running, rate: f64) -> Result<Percentiles, String> {
+    let exchange = (ADD_16.exchange)();
+    let target = Target::of(&running.url);
+    let reply = look_at_one(&target, &exchange)?;
+    let schedule = Schedule {
+        target: &target,
+        document: &exchange.document,
+        body_bytes: reply.body.len(),
+        connections: u32::try_from(ADD_16.connections).unwrap(),
+        rate,
+    };
+    schedule.run(form.warm_up, Duration::from_secs(form.point_s))
 }
 
 fn measure(

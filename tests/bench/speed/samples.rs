@@ -11,6 +11,11 @@ impl Samples {
         self.0.push(sample);
     }
 
+    /// The last round's.
+    pub fn last(&self) -> Option<&Result<f64, String>> {
+        self.0.last()
+    }
+
     /// This as a multiple of another thing, round by round. Between rounds the machine may become
     /// half as fast, within one less so, and what both have of that cancels out here only. A round
     /// counts if both its measurements do.

@@ -131,7 +131,7 @@ pub(crate) struct Home<'a> {
     pub(crate) answers: &'a Arc<dyn AnswerTo>,
     pub(crate) key: usize,
     pub(crate) spare: &'a mut Spare,
-    /// When this turn of the connection began.
+    /// When this turn of the reactor began.
     pub(crate) now: Instant,
 }
 

@@ -97,6 +97,7 @@ impl Reactor {
             again: VecDeque::new(),
             drain: None,
             spare: Spare::default(),
+            now: Instant::now(),
         };
         let thread = thread::Builder::new().name(name).spawn(move || running.run())?;
         Ok(Self { inbox, thread })
@@ -124,6 +125,9 @@ struct Running {
     again: VecDeque<usize>,
     drain: Option<Instant>,
     spare: Spare,
+    /// When this turn began. It stands for every moment of the turn, because reading the clock
+    /// costs as much as a part of a call. So a deadline is noticed one turn late at most.
+    now: Instant,
 }
 
 struct Kept {
@@ -142,7 +146,9 @@ impl Running {
                 self.inbox.beat.end();
                 return are_answered;
             }
-            match self.poll.poll(&mut events, self.patience()) {
+            let polled = self.poll.poll(&mut events, self.patience());
+            self.now = Instant::now();
+            match polled {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
@@ -180,7 +186,7 @@ impl Running {
             return Some(Duration::ZERO);
         }
         let next = [self.timers.next(), self.drain].into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        Some(next.saturating_duration_since(self.now))
     }
 
     /// Once it has to end: whether all clients were answered before.
@@ -236,7 +242,7 @@ impl Running {
     }
 
     fn expire(&mut self) {
-        let now = Instant::now();
+        let now = self.now;
         while let Some((moment, key, serial)) = self.timers.take(now) {
             let Some(kept) = self.connections.get_mut(key).filter(|kept| kept.serial == serial)
             else {
@@ -259,7 +265,7 @@ impl Running {
             return;
         };
         let (service, answers, spare) = (&*self.service, &self.answers, &mut self.spare);
-        match step(connection, &mut Home { service, answers, key, spare, now: Instant::now() }) {
+        match step(connection, &mut Home { service, answers, key, spare, now: self.now }) {
             Flow::Close => {
                 // Dropping it closes it, and the kernel forgets what it was to tell of it.
                 self.connections.remove(key);

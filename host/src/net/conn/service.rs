@@ -12,7 +12,7 @@ use crate::net::workers::pool::Pool;
 use crate::net::workers::ticket::Ticket;
 use crate::request::Request;
 use crate::web::Begun;
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::{SmolStr, SmolStrBuilder, format_smolstr};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -131,18 +131,23 @@ impl Service {
 
 /// Names requests: unique in this process, and unlike those of the process before.
 struct Ids {
-    process: u64,
+    /// What the ids of this process begin with.
+    process: SmolStr,
     next: AtomicU64,
 }
 
 impl Ids {
     fn new() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { process: since_epoch.as_secs(), next: AtomicU64::new(1) }
+        let process = format_smolstr!("{:x}-", since_epoch.as_secs());
+        Self { process, next: AtomicU64::new(1) }
     }
 
     fn next(&self) -> (u64, SmolStr) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        (number, format_smolstr!("{:x}-{number}", self.process))
+        let mut id = SmolStrBuilder::new();
+        id.push_str(&self.process);
+        id.push_str(itoa::Buffer::new().format(number));
+        (number, id.finish())
     }
 }

@@ -5,9 +5,9 @@
 //! sockets nor clocks.
 
 use super::buffer::{Buffer, Spare};
-use super::head;
 use super::head::{Framing, Parsed};
 use super::refusal::{Refusal, bad};
+use super::{head, last_head};
 use crate::limits::Limits;
 use std::io;
 
@@ -92,26 +92,32 @@ impl Reader {
     /// # Errors
     /// Why the connection cannot go on. The reader is out of step then, and of no further use.
     pub(crate) fn next(&mut self, limits: &Limits, spare: &mut Spare) -> Result<Step, Refusal> {
-        let mut pending = match self.pending.take() {
-            Some(pending) => pending,
-            None => {
-                let Some(head) = self.head(limits.header_bytes_max)? else {
-                    return Ok(Step::Wanting);
-                };
-                let pending = Box::new(Pending::new(head, limits.body_bytes_max)?);
-                if pending.waits() && self.buffer.is_empty() {
-                    self.pending = Some(pending);
-                    return Ok(Step::Continue);
-                }
-                pending
+        if let Some(mut pending) = self.pending.take() {
+            if pending.is_whole_with(&mut self.buffer)? {
+                return Ok(self.request(*pending, spare));
             }
-        };
-        if pending.is_whole_with(&mut self.buffer)? {
-            self.buffer.release(spare);
-            return Ok(Step::Request(pending.parsed, pending.body));
+            self.pending = Some(pending);
+            return Ok(Step::Wanting);
         }
-        self.pending = Some(pending);
+        let Some(head) = self.head(limits.header_bytes_max)? else {
+            return Ok(Step::Wanting);
+        };
+        let mut pending = Pending::new(head, limits.body_bytes_max)?;
+        if pending.waits() && self.buffer.is_empty() {
+            self.pending = Some(Box::new(pending));
+            return Ok(Step::Continue);
+        }
+        if pending.is_whole_with(&mut self.buffer)? {
+            return Ok(self.request(pending, spare));
+        }
+        self.pending = Some(Box::new(pending));
         Ok(Step::Wanting)
+    }
+
+    /// A request that is whole.
+    fn request(&mut self, pending: Pending, spare: &mut Spare) -> Step {
+        self.buffer.release(spare);
+        Step::Request(pending.parsed, pending.body)
     }
 
     /// The memory that the body has which comes.
@@ -128,8 +134,13 @@ impl Reader {
     fn head(&mut self, bytes_max: usize) -> Result<Option<Parsed>, Refusal> {
         let bytes = self.buffer.bytes();
         // What is past the limit is not looked at: how much of it has come already must not matter.
-        let parsed = head::parse(bytes.get(..bytes_max).unwrap_or(bytes))?;
-        if let Some((parsed, length)) = parsed {
+        let within = bytes.get(..bytes_max).unwrap_or(bytes);
+        if let Some((parsed, length)) = last_head::parsed(within) {
+            self.buffer.take(length);
+            return Ok(Some(parsed));
+        }
+        if let Some((parsed, length)) = head::parse(within)? {
+            last_head::keep(within.get(..length).unwrap_or_default(), &parsed);
             self.buffer.take(length);
             return Ok(Some(parsed));
         }

@@ -3,7 +3,7 @@
 //! The head is rewritten from these facts before it is passed on. Nothing that two readers could
 //! understand differently gets past here (RFC 9112, sections 2.2, 5 and 6). Knows no sockets.
 
-use super::fields::Fields;
+use super::fields::{Fields, Name};
 use super::origin_headers;
 use super::refusal::{Refusal, bad};
 use crate::request::Head;
@@ -68,9 +68,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Parsed, usize)>, Refusal> {
         Err(error) => return Err(bad(error)),
     };
     check_line_ends(bytes.get(..length).unwrap_or_default())?;
-    let fields = Fields(request.headers);
+    let fields = Fields::new(request.headers);
     let is_1_1 = request.version == Some(1);
-    let has = |field: &str, option: &str| {
+    let has = |field: Name, option: &str| {
         fields.list(field).any(|given| given.eq_ignore_ascii_case(option))
     };
     let (target, authority) = target(request.method, request.path.unwrap_or_default())?;
@@ -88,21 +88,24 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Parsed, usize)>, Refusal> {
             authorization: origin_headers::authorization(&fields),
         },
         version: if is_1_1 { Version::Http11 } else { Version::Http10 },
-        keep_alive: !has("connection", "close") && (is_1_1 || has("connection", "keep-alive")),
-        expects_continue: is_1_1 && has("expect", "100-continue"),
+        keep_alive: !has(Name::Connection, "close")
+            && (is_1_1 || has(Name::Connection, "keep-alive")),
+        expects_continue: is_1_1 && has(Name::Expect, "100-continue"),
     };
     check_length(&parsed.head.method, &fields)?;
     Ok(Some((parsed, length)))
 }
 
-/// httparse takes a lone LF for a line's end, which others do not.
+/// httparse takes a lone LF for a line's end, which others do not. Each LF must follow a CR, and
+/// each CR must precede one. Without branches, so that the compiler looks at many bytes at a time.
 fn check_line_ends(head: &[u8]) -> Result<(), Refusal> {
-    let mut before = 0;
-    for &byte in head {
-        if (byte == b'\n') != (before == b'\r') {
-            return Err(bad("a line does not end with CR LF"));
-        }
-        before = byte;
+    let after = head.get(1..).unwrap_or_default();
+    let is_wrong =
+        head.iter().zip(after).fold(head.first() == Some(&b'\n'), |wrong, (one, next)| {
+            wrong | ((*one == b'\r') != (*next == b'\n'))
+        });
+    if is_wrong {
+        return Err(bad("a line does not end with CR LF"));
     }
     Ok(())
 }
@@ -115,8 +118,9 @@ fn target<'a>(method: Option<&str>, given: &'a str) -> Result<(&'a str, Option<&
     }
     let is_web =
         |scheme: &str| ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme));
-    let absolute =
-        given.split_once("://").filter(|(scheme, _)| is_web(scheme)).map(|(_, rest)| rest);
+    // A path has no scheme, and most targets are paths.
+    let absolute = if given.starts_with('/') { None } else { given.split_once("://") };
+    let absolute = absolute.filter(|(scheme, _)| is_web(scheme)).map(|(_, rest)| rest);
     let (path, authority) = match absolute {
         Some(rest) => {
             let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -133,8 +137,8 @@ fn target<'a>(method: Option<&str>, given: &'a str) -> Result<(&'a str, Option<&
 }
 
 fn framing(fields: &Fields<'_>, is_1_1: bool) -> Result<Framing, Refusal> {
-    let codings = fields.all("transfer-encoding").count();
-    let mut lengths = fields.all("content-length");
+    let codings = fields.all(Name::TransferEncoding).count();
+    let mut lengths = fields.all(Name::ContentLength);
     let (length, another) = (lengths.next(), lengths.next());
     if codings > 0 {
         if length.is_some() {
@@ -142,7 +146,7 @@ fn framing(fields: &Fields<'_>, is_1_1: bool) -> Result<Framing, Refusal> {
         }
         let is_chunked = codings == 1
             && fields
-                .all("transfer-encoding")
+                .all(Name::TransferEncoding)
                 .all(|coding| coding.eq_ignore_ascii_case(b"chunked"));
         return match is_chunked && is_1_1 {
             true => Ok(Framing::Chunked),
@@ -152,23 +156,27 @@ fn framing(fields: &Fields<'_>, is_1_1: bool) -> Result<Framing, Refusal> {
     match (length, another) {
         (None, _) => Ok(Framing::Length(0)),
         (Some(length), None) => {
-            let digits = std::str::from_utf8(length)
-                .ok()
-                .filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-            let length = digits.and_then(|digits| digits.parse().ok());
-            length.map(Framing::Length).ok_or_else(|| bad("Content-Length is not a number"))
+            let length = number(length).map(Framing::Length);
+            length.ok_or_else(|| bad("Content-Length is not a number"))
         }
         (Some(_), Some(_)) => Err(bad("more than one Content-Length")),
     }
+}
+
+/// Digits and nothing else, of a number that 64 bits hold.
+fn number(digits: &[u8]) -> Option<u64> {
+    let add = |number: u64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
 
 /// Without a length there is no body (RFC 9112, section 6.3), but a POST without one is that of a
 /// client which sends its body all the same, and means it to end with the connection: it would be
 /// taken for the next request.
 fn check_length(method: &str, fields: &Fields<'_>) -> Result<(), Refusal> {
-    let has_length = ["content-length", "transfer-encoding"]
-        .iter()
-        .any(|name| fields.all(name).next().is_some());
+    let has_length = fields.has(Name::ContentLength) || fields.has(Name::TransferEncoding);
     if method == "POST" && !has_length {
         let why = "Length required: a POST says where its body ends, by Content-Length or chunks.";
         return Err(Refusal::new(411, why));
@@ -177,12 +185,12 @@ fn check_length(method: &str, fields: &Fields<'_>) -> Result<(), Refusal> {
 }
 
 fn content_encoding(fields: &Fields<'_>) -> Result<Option<SmolStr>, Refusal> {
-    if fields.all("content-encoding").next().is_none() {
+    if !fields.has(Name::ContentEncoding) {
         return Ok(None);
     }
     // What is no text is no item of the list, and must not pass for no coding at all.
-    let is_text = fields.all("content-encoding").all(<[u8]>::is_ascii);
-    let codings = fields.list("content-encoding").collect::<Vec<_>>().join(", ");
+    let is_text = fields.all(Name::ContentEncoding).all(<[u8]>::is_ascii);
+    let codings = fields.list(Name::ContentEncoding).collect::<Vec<_>>().join(", ");
     if is_text && codings.is_empty() {
         return Ok(None);
     }
@@ -196,7 +204,7 @@ fn content_encoding(fields: &Fields<'_>) -> Result<Option<SmolStr>, Refusal> {
 /// RFC 9110, section 12.5.3: what is not named is taken if `*` is, and not with a weight of 0.
 fn accepts_gzip(fields: &Fields<'_>) -> bool {
     let weight_of = |coding: &str| {
-        fields.list("accept-encoding").find_map(|item| {
+        fields.list(Name::AcceptEncoding).find_map(|item| {
             let (name, weight) = item.split_once(';').unwrap_or((item, ""));
             let weight = weight
                 .trim()
@@ -215,7 +223,7 @@ fn accepts_gzip(fields: &Fields<'_>) -> bool {
 /// Only its charset will matter, so a strange one is no reason to refuse: old clients send all
 /// kinds, or none.
 fn content_type(fields: &Fields<'_>) -> Option<SmolStr> {
-    let mut given = fields.all("content-type");
+    let mut given = fields.all(Name::ContentType);
     let (value, another) = (given.next()?, given.next());
     let is_plain = value.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
     let text = std::str::from_utf8(value).ok()?;

@@ -4,6 +4,7 @@ pub(super) mod buffer;
 pub(super) mod fields;
 pub(super) mod framing;
 pub(super) mod head;
+mod last_head;
 pub(super) mod origin_headers;
 pub(super) mod own_answers;
 pub(super) mod refusal;

@@ -3,7 +3,7 @@
 //! They are passed on for others to judge. A field that can be read in two ways is refused or
 //! counts as the reading that excludes most.
 
-use super::fields::Fields;
+use super::fields::{Fields, Name};
 use super::refusal::{Refusal, bad};
 use smol_str::SmolStr;
 
@@ -27,11 +27,11 @@ pub(crate) fn host(
     authority: Option<&str>,
     is_1_1: bool,
 ) -> Result<Option<SmolStr>, Refusal> {
-    let hosts = fields.all("host").count();
+    let hosts = fields.all(Name::Host).count();
     if (is_1_1 && hosts != 1) || hosts > 1 {
         return Err(bad("HTTP/1.1 wants one Host field"));
     }
-    let host = fields.all("host").next();
+    let host = fields.all(Name::Host).next();
     let host = host.map(|host| {
         plain(host, HOST_BYTES_MAX).ok_or_else(|| bad("Host is not the name of a host"))
     });
@@ -46,23 +46,23 @@ pub(crate) fn host(
 
 /// `Origin`. One that cannot be read must not pass for none: it excludes, and so do the others.
 pub(crate) fn origin(fields: &Fields<'_>) -> Option<SmolStr> {
-    only(fields, "origin", ORIGIN_BYTES_MAX).map(|origin| origin.unwrap_or("null").into())
+    only(fields, Name::Origin, ORIGIN_BYTES_MAX).map(|origin| origin.unwrap_or("null").into())
 }
 
 /// `Sec-Fetch-Site`.
 pub(crate) fn fetch_site(fields: &Fields<'_>) -> Option<SmolStr> {
-    only(fields, "sec-fetch-site", FETCH_SITE_BYTES_MAX)
+    only(fields, Name::SecFetchSite, FETCH_SITE_BYTES_MAX)
         .map(|site| site.unwrap_or("cross-site").into())
 }
 
 /// `Authorization`.
 pub(crate) fn authorization(fields: &Fields<'_>) -> Option<SmolStr> {
-    only(fields, "authorization", AUTHORIZATION_BYTES_MAX)
+    only(fields, Name::Authorization, AUTHORIZATION_BYTES_MAX)
         .map(|given| given.unwrap_or(UNREADABLE).into())
 }
 
 /// A field that stands once at most; `Some(None)` when it stands more often or is no plain text.
-fn only<'a>(fields: &'a Fields<'_>, name: &'a str, bytes_max: usize) -> Option<Option<&'a str>> {
+fn only<'a>(fields: &Fields<'a>, name: Name, bytes_max: usize) -> Option<Option<&'a str>> {
     let mut given = fields.all(name);
     let (value, another) = (given.next()?, given.next());
     Some(plain(value, bytes_max).filter(|_| another.is_none()))

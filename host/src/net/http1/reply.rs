@@ -3,13 +3,14 @@
 use super::head::Version;
 use super::refusal::Refusal;
 use crate::net::tls::RECORD_BYTES_MAX;
-use crate::web::Response;
+use crate::web::{Header, Response};
 use httpdate::HttpDate;
-use smol_str::{SmolStr, ToSmolStr, format_smolstr};
+use rustix::time::{ClockId, clock_gettime};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IoSlice, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Up to here a body is copied behind its head, because a TLS record is made from one piece of
 /// memory.
@@ -59,23 +60,19 @@ impl Reply {
 impl From<Response> for Reply {
     /// As tiny_http writes it: the same fields in the same order.
     fn from(Response { status, headers, body }: Response) -> Self {
-        let phrase = tiny_http::StatusCode(status).default_reason_phrase();
         let length = body.len();
         let mut head = Vec::with_capacity(JOINED_BYTES_MAX.min(HEAD_BYTES + length));
-        let mut add = |text: &str| head.extend_from_slice(text.as_bytes());
-        add("HTTP/1.1 ");
-        add(&format_smolstr!("{status} "));
-        add(phrase);
-        add("\r\nDate: ");
-        add(&date());
-        for (name, value) in headers {
-            add("\r\n");
-            add(name);
-            add(": ");
-            add(&value);
+        match headers {
+            Cow::Borrowed(headers) => add_template(&mut head, status, headers),
+            Cow::Owned(headers) => {
+                add_template(&mut head, status, &[]);
+                add_fields(&mut head, &headers);
+            }
         }
+        let mut add = |text: &str| head.extend_from_slice(text.as_bytes());
         add(concat!("\r\nServer: Hotcall/", env!("CARGO_PKG_VERSION"), "\r\nContent-Length: "));
-        add(&format_smolstr!("{length}\r\n"));
+        add(itoa::Buffer::new().format(length));
+        add("\r\n");
         Self { head, body }
     }
 }
@@ -86,20 +83,56 @@ impl From<Refusal> for Reply {
     }
 }
 
-/// This second, as a `Date` field has it (RFC 9110, section 6.6.1).
-fn date() -> SmolStr {
+/// Adds the status line, the `Date` field (RFC 9110, section 6.6.1) and these fields, without the
+/// last line's end. A thread formats them only for another second, status or list.
+fn add_template(head: &mut Vec<u8>, status: u16, headers: &'static [Header]) {
     thread_local! {
-        static WRITTEN: RefCell<(u64, SmolStr)> =
-            const { RefCell::new((0, SmolStr::new_static(""))) };
+        static LAST: RefCell<Template> = const { RefCell::new(Template::NONE) };
     }
-    let now = SystemTime::now();
-    let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    WRITTEN.with_borrow_mut(|(written, text)| {
-        if text.is_empty() || *written != second {
-            (*written, *text) = (second, HttpDate::from(now).to_smolstr());
+    let second = second();
+    LAST.with_borrow_mut(|last| {
+        let is_same =
+            (last.status, last.second) == (status, second) && std::ptr::eq(last.headers, headers);
+        if !is_same {
+            *last = Template::new(status, second, headers);
         }
-        text.clone()
-    })
+        head.extend_from_slice(&last.bytes);
+    });
+}
+
+/// The seconds since 1970. The coarse clock is a few milliseconds late, and reading it takes a
+/// tenth of the time.
+fn second() -> u64 {
+    u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or_default()
+}
+
+fn add_fields(head: &mut Vec<u8>, headers: &[Header]) {
+    for (name, value) in headers {
+        for text in ["\r\n", name, ": ", value] {
+            head.extend_from_slice(text.as_bytes());
+        }
+    }
+}
+
+/// How the heads of responses with this status and these fields begin in this second.
+struct Template {
+    status: u16,
+    second: u64,
+    headers: &'static [Header],
+    bytes: Vec<u8>,
+}
+
+impl Template {
+    /// Of no response: no status is 0.
+    const NONE: Self = Self { status: 0, second: 0, headers: &[], bytes: Vec::new() };
+
+    fn new(status: u16, second: u64, headers: &'static [Header]) -> Self {
+        let phrase = tiny_http::StatusCode(status).default_reason_phrase();
+        let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(second));
+        let mut bytes = format!("HTTP/1.1 {status} {phrase}\r\nDate: {date}").into_bytes();
+        add_fields(&mut bytes, headers);
+        Self { status, second, headers, bytes }
+    }
 }
 
 /// Bytes on their way to a client.
@@ -159,6 +192,7 @@ impl From<Vec<u8>> for Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     /// Takes so many bytes at a time, and now and then none.
     struct Slow(Vec<u8>, usize);
@@ -262,6 +296,38 @@ mod tests {
             assert_eq!(narrow.offers, offers);
             assert_eq!(narrow.flushes, 2);
             assert_eq!(outgoing.to_string(), format!("{bytes} of {bytes} bytes have gone"));
+        }
+    }
+
+    #[test]
+    fn a_template_is_of_the_response_s_own_status_and_fields() {
+        for (status, line) in [
+            (200, "HTTP/1.1 200 OK\r\nDate: "),
+            (503, "HTTP/1.1 503 Service Unavailable\r\nDate: "),
+            (200, "HTTP/1.1 200 OK\r\nDate: "),
+        ] {
+            let head = String::from_utf8(Reply::from(Response::text(status, "")).head).unwrap();
+            assert!(head.starts_with(line), "{head}");
+            let date = head.strip_prefix(line).unwrap().split("\r\n").next().unwrap();
+            let date = httpdate::parse_http_date(date).unwrap();
+            let age = SystemTime::now().duration_since(date).unwrap();
+            assert!(age.as_secs() < 60, "{head}");
+        }
+        static LISTS: [&[Header]; 3] =
+            [&[("A", Cow::Borrowed("1"))], &[("B", Cow::Borrowed("2"))], &[]];
+        for list in [0, 1, 0, 2, 2, 1] {
+            let headers = LISTS[list];
+            let response = |headers| Response { status: 200, headers, body: Vec::new() };
+            let of_static = Reply::from(response(Cow::Borrowed(headers))).head;
+            let of_owned = Reply::from(response(Cow::Owned(headers.to_vec()))).head;
+            let fields = |head: Vec<u8>| {
+                let head = String::from_utf8(head).unwrap();
+                head.lines().skip(2).map(str::to_owned).collect::<Vec<_>>()
+            };
+            assert_eq!(fields(of_static.clone()), fields(of_owned));
+            let text = String::from_utf8(of_static).unwrap();
+            assert_eq!(text.contains("\r\nA: 1\r\n"), list == 0, "{text}");
+            assert_eq!(text.contains("\r\nB: 2\r\n"), list == 1, "{text}");
         }
     }
 

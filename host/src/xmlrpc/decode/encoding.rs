@@ -17,6 +17,14 @@ const UTF_16_BE_BOM: &[u8] = b"\xFE\xFF";
 /// Looked for first, since one of them begins like UTF-16's.
 const UTF_32_BOMS: [&[u8]; 2] = [b"\xFF\xFE\0\0", b"\0\0\xFE\xFF"];
 
+/// The prologs that most clients send. Each of them declares UTF-8, or nothing.
+pub(super) const USUAL_PROLOGS: [&str; 4] = [
+    "<?xml version='1.0'?>",
+    "<?xml version=\"1.0\"?>",
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
+    "<?xml version=\"1.0\" encoding=\"utf-8\"?>",
+];
+
 /// A document as it came: its bytes, and what its transport said of them.
 ///
 /// Bytes alone become one by `into`, which [`decode_call`](super::decode_call) and
@@ -108,6 +116,9 @@ fn is_utf_16(name: &str) -> bool {
 /// The encoding that the prolog declares. White space within the quotation marks is no part of any
 /// name.
 fn declared(bytes: &[u8]) -> Result<Charset, DecodeError> {
+    if USUAL_PROLOGS.iter().any(|prolog| bytes.starts_with(prolog.as_bytes())) {
+        return Ok(Charset::UTF_8);
+    }
     let Some(name) = prolog(bytes).and_then(|prolog| pseudo_attribute(prolog, b"encoding")) else {
         return Ok(Charset::UTF_8);
     };
@@ -141,8 +152,9 @@ fn pseudo_attribute<'a>(prolog: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 /// The `charset` of a `Content-Type`, when it says one (RFC 9110, section 8.3.1).
 fn charset(content_type: &str) -> Option<&str> {
-    let mut parameters =
-        content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let at = content_type.bytes().position(|byte| byte == b';')?;
+    let parameters = content_type.get(at + 1..).unwrap_or_default();
+    let mut parameters = parameters.split(';').filter_map(|parameter| parameter.split_once('='));
     let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
     let name = value.trim().trim_matches(['"', '\'']).trim();
     (!name.is_empty()).then_some(name)

@@ -4,7 +4,8 @@
 //! number in one place of a table. A caller whose place another one took is unknown again.
 
 use super::caller::Caller;
-use std::hash::{BuildHasher, RandomState};
+use foldhash::quality::RandomState;
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Callers in good standing that are remembered for each generation; 8 bytes each.
@@ -21,7 +22,7 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn new() -> Self {
         let places = (0..KNOWN_CALLERS_MAX).map(|_| AtomicU64::new(0)).collect();
-        Self { hasher: RandomState::new(), places }
+        Self { hasher: RandomState::default(), places }
     }
 
     #[inline]

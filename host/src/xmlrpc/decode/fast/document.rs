@@ -3,6 +3,7 @@
 use super::values::{Decoder, MARKUP_BYTES_MAX};
 use crate::xmlrpc::borrowed::{Borrowed, Store};
 use crate::xmlrpc::decode::call::{BorrowedCall, owned};
+use crate::xmlrpc::decode::encoding::USUAL_PROLOGS;
 use crate::xmlrpc::decode::fault::fault_of;
 use crate::xmlrpc::decode::limits::DecodeLimits;
 use crate::xmlrpc::decode::scalars;
@@ -89,7 +90,9 @@ impl<'a> Decoder<'a, '_> {
     /// Reads up to and with the root element's start tag.
     fn root(&mut self, start: &str) -> Option<()> {
         self.scanner.skip_space()?;
-        if self.scanner.eat("<?xml") {
+        if USUAL_PROLOGS.iter().any(|prolog| self.scanner.eat(prolog)) {
+            self.scanner.skip_space()?;
+        } else if self.scanner.eat("<?xml") {
             let inside = self.scanner.until(b'?', PROLOG_BYTES_MAX)?;
             self.scanner.expect("?>")?;
             is_plain_prolog(inside).then_some(())?;
