@@ -82,8 +82,8 @@ pub(super) fn short_text(date: DateTime) -> Option<[u8; 17]> {
     let [[h, hour], [min, minute]] = [two(date.hour()), two(date.minute())];
     let [s, second] = two(date.second());
     Some([
-        millennium, century, decade, year, m, month, d, day, b'T', h, hour, b':', min, minute, b':',
-        s, second,
+        millennium, century, decade, year, m, month, d, day, b'T', h, hour, b':', min, minute,
+        b':', s, second,
     ])
 }
 

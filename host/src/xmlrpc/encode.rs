@@ -75,8 +75,8 @@ const BYTES_FREE: usize = 512;
 
 /// The first length at which the whole document's is estimated. Shorter ones grow quickly enough.
 const FORECAST_BYTES: usize = 64 << 10;
-/// A document is estimated again when it is so many times as long, and is given no more room until
-/// then.
+/// An estimate gives a document room for so many times its length at most. It is estimated again
+/// when it has half of that.
 const FORECAST_GROWTH: usize = 64;
 /// One byte in so many is added to an estimate.
 const FORECAST_SPARE: usize = 16;
@@ -321,14 +321,11 @@ impl<'r> Writer<'r> {
             })?,
         };
         match short_text(date).as_ref().map(|text| str::from_utf8(text)) {
-            Some(Ok(text)) => self.put_all([
-                "<value><dateTime.iso8601>",
-                text,
-                "</dateTime.iso8601></value>",
-            ]),
-            _ => self.scalar(format_args!(
-                "<value><dateTime.iso8601>{date}</dateTime.iso8601></value>"
-            )),
+            Some(Ok(text)) => {
+                self.put_all(["<value><dateTime.iso8601>", text, "</dateTime.iso8601></value>"])
+            }
+            _ => self
+                .scalar(format_args!("<value><dateTime.iso8601>{date}</dateTime.iso8601></value>")),
         }
     }
 
@@ -366,7 +363,7 @@ impl<'r> Writer<'r> {
     }
 
     /// Writes an element of text, between its tags.
-    #[inline]
+    #[inline(always)]
     fn element(&mut self, start: &str, text: &str, end: &str) -> Result<(), Fault> {
         if special::find(text.as_bytes()).is_none() {
             return self.put_all([start, text, end]);
@@ -422,13 +419,15 @@ impl<'r> Writer<'r> {
         Ok(chars.as_str())
     }
 
+    #[inline(always)]
     fn put(&mut self, text: &str) -> Result<(), Fault> {
         self.room(text.len())?;
         self.bytes.extend_from_slice(text.as_bytes());
         Ok(())
     }
 
-    /// Writes all of these, or nothing.
+    /// Writes all of these, or nothing. Tags become part of the code that writes them.
+    #[inline(always)]
     fn put_all<const COUNT: usize>(&mut self, parts: [&str; COUNT]) -> Result<(), Fault> {
         let bytes = parts.iter().map(|part| part.len()).sum();
         self.room(bytes)?;
@@ -461,9 +460,11 @@ impl<'r> Writer<'r> {
     /// again.
     #[cold]
     fn forecast(&mut self, given: usize) {
-        self.forecast_at = self.bytes.len().saturating_mul(FORECAST_GROWTH);
         let len = self.bytes.len().saturating_mul(Walk::WHOLE) / given.max(1);
-        let granted = (len + len / FORECAST_SPARE).min(self.forecast_at).min(self.options.bytes_max);
+        let max = self.bytes.len().saturating_mul(FORECAST_GROWTH).min(self.options.bytes_max);
+        let granted = (len + len / FORECAST_SPARE).min(max);
+        // The next estimate comes before that is used up.
+        self.forecast_at = (max / 2).max(self.bytes.len().saturating_mul(2));
         if granted > self.granted {
             // Without the memory, the document grows for as long as it can.
             let _ = self.grant(granted);

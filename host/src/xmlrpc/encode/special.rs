@@ -16,8 +16,9 @@ pub(super) fn find(text: &[u8]) -> Option<usize> {
 /// As [`find`], by blocks, of text that starts at this place of another.
 fn find_far(text: &[u8], at: usize) -> Option<usize> {
     // Without branches within a block, the compiler looks at all of its bytes at once.
-    let has_special =
-        |block: &[u8; BLOCK_BYTES]| block.iter().fold(false, |found, &byte| found | is_special(byte));
+    let has_special = |block: &[u8; BLOCK_BYTES]| {
+        block.iter().fold(false, |found, &byte| found | is_special(byte))
+    };
     let (blocks, _) = text.as_chunks();
     let plain = blocks.iter().position(has_special).unwrap_or(blocks.len()) * BLOCK_BYTES;
     let found = find_by_word(text.get(plain..)?)?;
