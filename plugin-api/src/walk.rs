@@ -92,8 +92,8 @@ impl<'a> Walk<'a> {
         Ok(Step::Name(name))
     }
 
-    /// How much of the tree was given, in parts of [`WHOLE`](Self::WHOLE), were all items of an array
-    /// or a struct of one size.
+    /// How much of the tree was given, in parts of [`WHOLE`](Self::WHOLE), if all items of each
+    /// array and struct have one size.
     #[cold]
     pub fn given(&self) -> usize {
         self.open.iter().rev().fold(0, |inside, open| {

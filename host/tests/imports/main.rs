@@ -34,6 +34,7 @@ const UNSAFE: &[&str] = &[
     "plugin/library/table.rs",
     "plugin/probe/inherited.rs",
     "server/allocator.rs",
+    "server/code_pages.rs",
     "server/environment.rs",
     // Builds values of the ABI that borrow from a document. Encoding reads them by safe code.
     "xmlrpc/borrowed.rs",
