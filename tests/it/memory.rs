@@ -1,7 +1,7 @@
 //! How much memory a request takes, and what is left of it afterwards.
 
 use crate::trial::trial;
-use hotcall_tests::idle::status;
+use hotcall_tests::idle::{status, status_of};
 use hotcall_tests::wire::{self, Wire};
 use hotcall_tests::{Server, Setup, artifacts, wait_until};
 use libtest_mimic::Trial;
@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("memory::a_request_takes_no_more_than_three_times_its_size", a_request_s_peak),
         trial("memory::what_many_small_values_took_is_given_back", given_back),
+        trial("memory::code_that_only_the_start_needed_is_given_back", code_given_back),
     ]
 }
 
@@ -86,4 +87,12 @@ fn given_back() {
     wait_until("the memory to be given back", || {
         status(&server, "VmRSS:") < before + KILOBYTES_KEPT_MAX
     });
+}
+
+/// The most that was ever resident is what the start needed: there was no call. More than half is
+/// given back, but some is mapped again at once.
+fn code_given_back() {
+    let server = server();
+    let kb = |key| status_of(server.pid(), key).unwrap();
+    wait_until("code is given back", || 4 * kb("RssFile:") < 3 * (kb("VmHWM:") - kb("RssAnon:")));
 }
