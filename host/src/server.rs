@@ -8,6 +8,7 @@
 //! queue.
 
 pub(crate) mod allocator;
+mod code_pages;
 pub(crate) mod environment;
 mod error;
 mod large_blocks;
@@ -122,7 +123,10 @@ impl Prepared {
             limits: &config.limits,
         };
         match net::start(listeners, &settings, handler) {
-            Ok(front) => Ok(Server { front, tls, access, concurrency, plugins, options }),
+            Ok(front) => {
+                code_pages::give_back();
+                Ok(Server { front, tls, access, concurrency, plugins, options })
+            }
             Err(error) => {
                 plugins.stop(Instant::now() + config.limits.drain_max());
                 Err(Error::Net(error))

@@ -128,7 +128,7 @@ impl<'a> Tree<'a> {
     ///
     /// # Errors
     /// The [`Defect`] of this level. Deeper levels are checked when they are viewed.
-    #[inline]
+    #[inline(always)]
     pub fn view(self) -> Result<View<'a>, Defect> {
         match self.0 {
             // SAFETY: `Tree::new` was promised that the tree is one of the ABI, valid for 'a.
@@ -379,7 +379,8 @@ impl<R: ExactSizeIterator, O: ExactSizeIterator<Item = R::Item>> ExactSizeIterat
 ///
 /// # Safety
 /// As [`Tree::new`].
-#[inline]
+// Whatever is read from a view in memory waits for all of it to be written there.
+#[inline(always)]
 unsafe fn view_raw(value: &abi::Value) -> Result<View<'_>, Defect> {
     let payload = &value.payload;
     Ok(match value.tag {

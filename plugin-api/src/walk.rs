@@ -92,6 +92,24 @@ impl<'a> Walk<'a> {
         Ok(Step::Name(name))
     }
 
+    /// How much of the tree was given, in parts of [`WHOLE`](Self::WHOLE), if all items of each
+    /// array and struct have one size.
+    #[cold]
+    pub fn given(&self) -> usize {
+        self.open.iter().rev().fold(0, |inside, open| {
+            let (given, len) = match open {
+                Open::Array(items, given) => (*given, items.len()),
+                Open::Struct(members, given) => (*given, members.len()),
+            };
+            // The last one that was given is the one that `inside` is about.
+            let before = given.saturating_sub(1).saturating_mul(Self::WHOLE);
+            before.saturating_add(inside) / len.max(1)
+        })
+    }
+
+    /// A whole tree in [`given`](Self::given).
+    pub const WHOLE: usize = 1 << 16;
+
     /// Walks on to the end. The first defect, if there is one.
     #[cold]
     #[inline(never)]

@@ -1,4 +1,5 @@
-//! Parses date-times, and reduces them to their plainest form. `DateTime`'s `Display` writes them.
+//! Parses date-times, reduces them to their plainest form, and writes that. `DateTime`'s `Display`
+//! writes all forms.
 
 use hotcall_plugin::DateTime;
 
@@ -67,6 +68,23 @@ pub(super) fn plain(date: DateTime) -> Option<DateTime> {
     let minutes = minutes.rem_euclid(DAY);
     let (hour, minute) = (u8::try_from(minutes / 60).ok()?, u8::try_from(minutes % 60).ok()?);
     DateTime::new(year, month, day, hour, minute, second).filter(|date| date.year() > 0)
+}
+
+/// Writes `19980717T14:08:55` as `Display` does. `None`: the date has a fraction or an offset.
+pub(super) fn short_text(date: DateTime) -> Option<[u8; 17]> {
+    if date.nanosecond() != 0 || date.offset_minutes().is_some() {
+        return None;
+    }
+    let two = |number: u8| [b'0' + number / 10, b'0' + number % 10];
+    let [millennium, century] = two(byte(date.year() / 100)?);
+    let [decade, year] = two(byte(date.year() % 100)?);
+    let [[m, month], [d, day]] = [two(date.month()), two(date.day())];
+    let [[h, hour], [min, minute]] = [two(date.hour()), two(date.minute())];
+    let [s, second] = two(date.second());
+    Some([
+        millennium, century, decade, year, m, month, d, day, b'T', h, hour, b':', min, minute,
+        b':', s, second,
+    ])
 }
 
 fn day_before(year: u16, month: u8, day: u8) -> Option<(u16, u8, u8)> {

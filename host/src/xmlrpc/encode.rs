@@ -4,9 +4,12 @@
 //! A value is written as its tree is walked, whoever owns it: what a plugin left in its arena is
 //! checked on the way and not copied first.
 
+mod double;
+mod special;
+
 use super::binary;
 use super::chars::forbidden;
-use super::date::plain;
+use super::date::{plain, short_text};
 use super::extensions::EX_NAMESPACE;
 use super::fault::{Fault, code};
 use super::resources::{Resources, Stop, Unlimited};
@@ -69,6 +72,14 @@ const FAULT_CHARS_MAX: usize = 65_536;
 /// The first allocation of a document, which is not counted. Most responses need no more.
 const BYTES_FREE: usize = 512;
 
+/// The first length at which the whole document's is estimated. Shorter ones grow quickly enough.
+const FORECAST_BYTES: usize = 64 << 10;
+/// An estimate gives a document room for so many times its length at most. It is estimated again
+/// when it has half of that.
+const FORECAST_GROWTH: usize = 64;
+/// One byte in so many is added to an estimate.
+const FORECAST_SPARE: usize = 16;
+
 const PROLOG: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
 /// A response document with this result.
@@ -116,8 +127,9 @@ pub(crate) fn encoded_len(
     options: &EncodeOptions,
     resources: &dyn Resources,
 ) -> Result<usize, Fault> {
+    let (bytes, granted, forecast_at) = (Vec::new(), 0, FORECAST_BYTES);
     let mut document =
-        Writer { bytes: Vec::new(), granted: 0, resources, options: *options, subject: "result" };
+        Writer { bytes, granted, forecast_at, resources, options: *options, subject: "result" };
     let written = document.owned(value);
     resources.give_back(document.granted);
     written.map(|()| document.bytes.len())
@@ -185,6 +197,8 @@ struct Writer<'r> {
     bytes: Vec<u8>,
     /// The length that the reserved memory allows.
     granted: usize,
+    /// The length at which it is estimated how long the document will be.
+    forecast_at: usize,
     resources: &'r dyn Resources,
     options: EncodeOptions,
     /// What messages call it.
@@ -195,11 +209,15 @@ impl<'r> Writer<'r> {
     fn new(options: EncodeOptions, subject: &'static str, resources: &'r dyn Resources) -> Self {
         let mut bytes = Vec::with_capacity(BYTES_FREE);
         bytes.extend_from_slice(PROLOG.as_bytes());
-        Self { bytes, granted: BYTES_FREE.min(options.bytes_max), resources, options, subject }
+        let granted = BYTES_FREE.min(options.bytes_max);
+        Self { bytes, granted, forecast_at: FORECAST_BYTES, resources, options, subject }
     }
 
     /// Returns the document, and gives back the memory that it does not use.
-    fn finish(self) -> Vec<u8> {
+    fn finish(mut self) -> Vec<u8> {
+        if self.bytes.capacity() / 2 > self.bytes.len().max(BYTES_FREE) {
+            self.bytes.shrink_to_fit();
+        }
         self.resources.give_back(self.granted.saturating_sub(self.bytes.len().max(BYTES_FREE)));
         self.bytes
     }
@@ -234,15 +252,15 @@ impl<'r> Writer<'r> {
     fn steps(&mut self, walk: &mut Walk<'_>) -> Result<(), Unwritten> {
         // Whether the last step began a struct: then no member is to be ended before the next one.
         let mut is_first = false;
-        for step in walk {
+        while let Some(step) = walk.next() {
             let step = step?;
+            if self.bytes.len() >= self.forecast_at {
+                self.forecast(walk.given());
+            }
             match step {
                 Step::Value(value) => self.start(value)?,
-                Step::Name(name) => {
-                    self.put(if is_first { "<member><name>" } else { "</member><member><name>" })?;
-                    self.text(name)?;
-                    self.put("</name>")?;
-                }
+                Step::Name(name) if is_first => self.element("<member><name>", name, "</name>")?,
+                Step::Name(name) => self.element("</member><member><name>", name, "</name>")?,
                 Step::EndArray => self.put("</data></array></value>")?,
                 Step::EndStruct if is_first => self.put("</struct></value>")?,
                 Step::EndStruct => self.put("</member></struct></value>")?,
@@ -264,11 +282,7 @@ impl<'r> Writer<'r> {
             }
             View::Long(number) => self.long(number),
             View::Double(number) => self.double(number),
-            View::String(text) => {
-                self.put("<value><string>")?;
-                self.text(text)?;
-                self.put("</string></value>")
-            }
+            View::String(text) => self.element("<value><string>", text, "</string></value>"),
             View::DateTime(date) => self.date_time(date),
             View::Binary(bytes) => self.binary(bytes),
             View::Array(_) => self.put("<value><array><data>"),
@@ -305,19 +319,25 @@ impl<'r> Writer<'r> {
                 ))
             })?,
         };
-        self.scalar(format_args!("<value><dateTime.iso8601>{date}</dateTime.iso8601></value>"))
+        match short_text(date).as_ref().map(|text| str::from_utf8(text)) {
+            Some(Ok(text)) => {
+                self.put_all(["<value><dateTime.iso8601>", text, "</dateTime.iso8601></value>"])
+            }
+            _ => self
+                .scalar(format_args!("<value><dateTime.iso8601>{date}</dateTime.iso8601></value>")),
+        }
     }
 
-    /// Writes digits, a point and digits: the specification knows no exponents, and strict clients
-    /// hold to it.
     fn double(&mut self, number: f64) -> Result<(), Fault> {
         if !number.is_finite() {
             return Err(self.uncarried(format_args!(
                 "{number}, which XML-RPC cannot carry; send it as a string"
             )));
         }
-        // Display is the shortest text that reads back as the same number, never with an exponent;
-        // a whole number has no point.
+        if let Some(text) = double::text(number, &mut zmij::Buffer::new()) {
+            return self.put_all(["<value><double>", text, "</double></value>"]);
+        }
+        // Display writes no point in a whole number.
         let point = if number.fract() == 0.0 { ".0" } else { "" };
         self.scalar(format_args!("<value><double>{number}{point}</double></value>"))
     }
@@ -341,11 +361,23 @@ impl<'r> Writer<'r> {
         self.room(0)
     }
 
+    /// Writes an element of text, between its tags.
+    #[inline(always)]
+    fn element(&mut self, start: &str, text: &str, end: &str) -> Result<(), Fault> {
+        if special::find(text.as_bytes()).is_none() {
+            return self.put_all([start, text, end]);
+        }
+        self.put(start)?;
+        self.text(text)?;
+        self.put(end)
+    }
+
     /// Writes text with what XML would read otherwise escaped: a raw carriage return would come
     /// back as a line feed.
+    #[inline(never)]
     fn text(&mut self, text: &str) -> Result<(), Fault> {
         let mut rest = text;
-        while let Some(at) = find_special(rest.as_bytes()) {
+        while let Some(at) = special::find(rest.as_bytes()) {
             let (plain, special) = rest.split_at(at);
             let escaped = match special.as_bytes().first() {
                 Some(b'<') => "&lt;",
@@ -386,13 +418,15 @@ impl<'r> Writer<'r> {
         Ok(chars.as_str())
     }
 
+    #[inline(always)]
     fn put(&mut self, text: &str) -> Result<(), Fault> {
         self.room(text.len())?;
         self.bytes.extend_from_slice(text.as_bytes());
         Ok(())
     }
 
-    /// Writes all of these, or nothing.
+    /// Writes all of these, or nothing. Tags become part of the code that writes them.
+    #[inline(always)]
     fn put_all<const COUNT: usize>(&mut self, parts: [&str; COUNT]) -> Result<(), Fault> {
         let bytes = parts.iter().map(|part| part.len()).sum();
         self.room(bytes)?;
@@ -416,7 +450,28 @@ impl<'r> Writer<'r> {
             return Err(self.too_large());
         }
         let granted = wanted.max(self.granted + self.granted / 2).min(max);
-        self.resources.take(granted - self.granted).map_err(Stop::while_writing)?;
+        self.grant(granted).map_err(Stop::while_writing)?;
+        Ok(())
+    }
+
+    /// Makes room for all of a document that is so far `given`, in parts of [`Walk::WHOLE`], if its
+    /// items are alike and there is memory. A document that grows step by step is copied again and
+    /// again.
+    #[cold]
+    fn forecast(&mut self, given: usize) {
+        let len = self.bytes.len().saturating_mul(Walk::WHOLE) / given.max(1);
+        let max = self.bytes.len().saturating_mul(FORECAST_GROWTH).min(self.options.bytes_max);
+        let granted = (len + len / FORECAST_SPARE).min(max);
+        // The next estimate comes before that is used up.
+        self.forecast_at = (max / 2).max(self.bytes.len().saturating_mul(2));
+        if granted > self.granted {
+            // Without the memory, the document grows for as long as it can.
+            let _ = self.grant(granted);
+        }
+    }
+
+    fn grant(&mut self, granted: usize) -> Result<(), Stop> {
+        self.resources.take(granted - self.granted)?;
         self.granted = granted;
         self.bytes.reserve_exact(granted.saturating_sub(self.bytes.len()));
         Ok(())
@@ -435,27 +490,4 @@ impl<'r> Writer<'r> {
     fn uncarried(&self, what: fmt::Arguments<'_>) -> Fault {
         Fault::new(code::APPLICATION, format!("the {} holds {what}", self.subject))
     }
-}
-
-/// Where the first byte stands that starts a character that may not stand in XML text as it is.
-fn find_special(text: &[u8]) -> Option<usize> {
-    /// Where something was escaped, something else often follows soon.
-    const NEAR_BYTES: usize = 16;
-    if let Some(near) = text.iter().take(NEAR_BYTES).position(|&byte| is_special(byte)) {
-        return Some(near);
-    }
-    // Without branches within a block, the compiler looks at all of its bytes at once.
-    let has_special =
-        |block: &[u8; 32]| block.iter().fold(false, |found, &byte| found | is_special(byte));
-    let (blocks, _) = text.as_chunks();
-    let plain = blocks.iter().position(has_special).unwrap_or(blocks.len()) * 32;
-    let found = text.get(plain..)?.iter().position(|&byte| is_special(byte))?;
-    Some(plain + found)
-}
-
-/// Whether a byte starts such a character: 0xEF starts U+FFFE and U+FFFF, and others, which are let
-/// through once looked at.
-const fn is_special(byte: u8) -> bool {
-    let is_control = (byte < b' ') & (byte != b'\t') & (byte != b'\n');
-    is_control | (byte == b'<') | (byte == b'>') | (byte == b'&') | (byte == 0xEF)
 }

@@ -7,9 +7,10 @@
 
 pub(crate) mod differential;
 pub(crate) mod notation;
+pub(crate) mod written;
 
 use super::*;
-use jiff::ToSpan;
+use written::{in_utc, is_forbidden};
 
 /// One style each way, so that every choice is made.
 pub(crate) const STYLES: [EncodeStyle; 4] = [
@@ -158,14 +159,16 @@ impl Extent {
     }
 }
 
-/// Any value is written as a document that reads back as its style has it, or refused when the
-/// style has no way.
+/// Any value is written as the reference has it, and the document reads back as its style has it;
+/// or it is refused when the style has no way.
 pub(crate) fn encode_decode(bytes: &[u8]) {
     let value = notation::value(bytes);
     for style in STYLES {
         let options = EncodeOptions { style, ..EncodeOptions::default() };
         match (encode_response(&value, &options), carried(&value, style)) {
             (Ok(document), Some(expected)) => {
+                let reference = written::response(&value, style);
+                assert_eq!(String::from_utf8(document.clone()), Ok(reference), "{value:?}");
                 let back = decode_response(&document, &DecodeLimits::default());
                 assert_eq!(
                     format!("{back:?}"),
@@ -224,35 +227,4 @@ fn carried(value: &Value, style: EncodeStyle) -> Option<Value> {
         }
         other => other.clone(),
     })
-}
-
-/// The definition of XML 1.0 (section 2.2, "Char"), turned round.
-fn is_forbidden(c: char) -> bool {
-    !matches!(
-        c,
-        '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..
-    )
-}
-
-/// By a calendar of others, whose years begin before 0000.
-fn in_utc(date: DateTime) -> Option<DateTime> {
-    let small = |number: u8| i8::try_from(number).ok();
-    let midnight = jiff::civil::date(
-        i16::try_from(date.year()).ok()?,
-        small(date.month())?,
-        small(date.day())?,
-    )
-    .at(0, 0, 0, 0);
-    let minutes = i64::from(date.hour()) * 60 + i64::from(date.minute());
-    let minutes = minutes - i64::from(date.offset_minutes().unwrap_or(0));
-    let utc = midnight.checked_add((minutes * 60 + i64::from(date.second())).seconds()).ok()?;
-    let small = |number: i8| u8::try_from(number).ok();
-    DateTime::new(
-        u16::try_from(utc.year()).ok().filter(|year| *year > 0)?,
-        small(utc.month())?,
-        small(utc.day())?,
-        small(utc.hour())?,
-        small(utc.minute())?,
-        small(utc.second())?,
-    )
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "numbers are cut to size")]
 
 use super::fuzz::differential::agree;
+use super::fuzz::{STYLES, written};
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -195,6 +196,17 @@ proptest! {
         let document = encode_response(&value, &exact()).unwrap();
         let back = decode_response(&document, &DecodeLimits::default()).unwrap().unwrap();
         prop_assert_eq!(bits(&back), bits(&once_each(&value)));
+    }
+
+    #[test]
+    fn a_result_is_written_as_the_reference_writes_it(value in value()) {
+        for style in STYLES {
+            let options = EncodeOptions { style, ..EncodeOptions::default() };
+            if let Ok(document) = encode_response(&value, &options) {
+                let reference = written::response(&value, style);
+                prop_assert_eq!(String::from_utf8(document).unwrap(), reference);
+            }
+        }
     }
 
     #[test]

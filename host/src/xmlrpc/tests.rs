@@ -184,3 +184,40 @@ fn dates_are_plain_or_exact() {
         assert!(written(&unwritten, exact).is_ok());
     }
 }
+
+fn numbers(count: i32) -> Value {
+    let item = |n: i32| Value::Struct(vec![("number".into(), n.into())]);
+    Value::Array((0..count).map(item).collect())
+}
+
+fn counted(value: &Value, resources: &Counted) -> Result<Vec<u8>, Unwritten> {
+    encode_result(value.into(), ReadLimits::NONE, &EncodeOptions::default(), resources)
+}
+
+#[test]
+fn a_long_document_is_given_its_room_at_once() {
+    let resources = Counted::new(usize::MAX);
+    let document = counted(&numbers(50_000), &resources).unwrap();
+    assert!(document.len() > 3 << 20);
+    assert_eq!(resources.taken() + 512, document.len(), "the rest is given back");
+    assert!(resources.peak() < document.len() + document.len() / 8, "{}", resources.peak());
+}
+
+#[test]
+fn a_document_is_written_without_memory_for_its_estimate() {
+    // The first of two is most of the document, so that as much again is expected.
+    let value = Value::Array(vec![numbers(10_000), Value::Nil]);
+    let needed = counted(&value, &Counted::new(usize::MAX)).unwrap();
+    let scarce = Counted::new(needed.len() + needed.len() / 2);
+    assert_eq!(counted(&value, &scarce), Ok(needed));
+}
+
+#[test]
+fn a_document_keeps_little_memory_that_it_does_not_need() {
+    let long = Value::from("x".repeat(70_000));
+    let value = Value::Array([vec![long], vec![Value::Nil; 30]].concat());
+    let resources = Counted::new(usize::MAX);
+    let document = counted(&value, &resources).unwrap();
+    assert!(resources.peak() > 20 * document.len(), "much more was expected");
+    assert!(document.capacity() <= 2 * document.len());
+}

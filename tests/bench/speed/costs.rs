@@ -27,7 +27,7 @@ pub fn memory(memory: &Memory) -> String {
     line(
         &mut rows,
         format_args!(
-            "| resident with the bundled plugins, idle \
+            "| resident with the bundled plugins, idle after a call \
              | {:.1} MB, of which no file backs {:.1} MB |",
             idle.all, idle.anonymous
         ),

@@ -26,7 +26,7 @@ const BUNDLED: [&str; 4] = ["arithmetic", "counter", "interop", "validator1"];
 
 /// What was measured.
 pub struct Memory {
-    /// Of a server with the bundled plugins.
+    /// Of a server with the bundled plugins, after one call.
     pub idle: Resident,
     /// Of `openssl s_server`, which has no more than TLS, in MB.
     pub s_server_mb: Result<f64, String>,
@@ -88,6 +88,8 @@ fn resident_idle(programs: &Programs) -> Result<Resident, String> {
         setup.plugin(&format!("lib{name}.so"), &artifacts::release(name, &[]))
     });
     let server = setup.start();
+    // The start's pages are returned to the kernel. A call maps those that a call needs.
+    call_add(&Target::of(server.url()))?;
     thread::sleep(SETTLE);
     // Plugins are loaded from copies, which are in the state directory.
     Resident::of(server.pid(), &server.state().to_string_lossy())
@@ -142,7 +144,11 @@ fn faults_per_echo(programs: &Programs, is_tls: bool) -> Result<f64, String> {
 fn warm(programs: &Programs) -> Result<(Server, Target), String> {
     let server = programs.setup(true, "").start();
     let target = Target::of(server.url());
-    let add = documents::add();
-    Caller::new(&target, Way::Kept)?.call(&target.post(&add.document, false))?;
+    call_add(&target)?;
     Ok((server, target))
+}
+
+fn call_add(target: &Target) -> Result<(), String> {
+    let add = documents::add();
+    Caller::new(target, Way::Kept)?.call(&target.post(&add.document, false)).map(drop)
 }

@@ -83,7 +83,11 @@ pub(crate) fn read_open(file: &File, bytes_max: u64) -> Result<Content, Refusal>
     if meta.size() > bytes_max {
         return Err(Refusal::TooLarge { bytes_max });
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.size()).unwrap_or(0));
+    /// The allocator maps a block of this size, and unmaps it when it is free. A smaller one would
+    /// stay in the heap of the thread that loads.
+    const MAPPED_BYTES_MIN: usize = 1 << 20;
+    let size = usize::try_from(meta.size()).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(size.max(MAPPED_BYTES_MIN));
     // It may grow while it is read, so the size above is no bound.
     let read = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(Refusal::io("read it"))?;
