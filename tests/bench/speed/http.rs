@@ -14,7 +14,7 @@ const REPLY_BYTES_MAX: usize = 64 << 20;
 /// What a record of TLS holds.
 const PIECE_BYTES: usize = 16 << 10;
 
-trait Stream: Read + Write {
+trait Stream: Read + Write + Send {
     /// What must be done before the socket is closed.
     fn end(&mut self) {}
 }
@@ -32,6 +32,8 @@ impl Stream for SslStream<TcpStream> {
 /// An open connection.
 pub struct Connection {
     stream: Box<dyn Stream>,
+    /// The same socket as the stream's.
+    socket: TcpStream,
     come: Vec<u8>,
     piece: Box<[u8]>,
     is_resumed: bool,
@@ -68,8 +70,9 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(WAIT_MAX))?;
         stream.set_write_timeout(Some(WAIT_MAX))?;
+        let socket = stream.try_clone()?;
         if !target.is_tls {
-            return Ok(Self::on(stream, false));
+            return Ok(Self::on(stream, socket, false));
         }
         let mut configured = connector.configure()?;
         if let Some(session) = session {
@@ -80,17 +83,62 @@ impl Connection {
             .map_err(|error| Error::other(error.to_string()))?;
         super::pinned::check(stream.ssl()).map_err(Error::other)?;
         let is_resumed = stream.ssl().session_reused();
-        Ok(Self::on(stream, is_resumed))
+        Ok(Self::on(stream, socket, is_resumed))
     }
 
-    fn on(stream: impl Stream + 'static, is_resumed: bool) -> Self {
+    fn on(stream: impl Stream + 'static, socket: TcpStream, is_resumed: bool) -> Self {
         let piece = vec![0; PIECE_BYTES].into_boxed_slice();
-        Self { stream: Box::new(stream), come: Vec::new(), piece, is_resumed }
+        Self { stream: Box::new(stream), socket, come: Vec::new(), piece, is_resumed }
     }
 
     /// Whether the handshake took up a session of before.
     pub const fn is_resumed(&self) -> bool {
         self.is_resumed
+    }
+
+    /// The socket, to be waited for.
+    pub const fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// From now on nothing waits: [`Connection::send`] and [`Connection::try_answer`] may be used.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn set_nonblocking(&self) -> Result<()> {
+        self.socket.set_nonblocking(true)
+    }
+
+    /// Sends a request, which fits into the socket's buffer.
+    ///
+    /// # Errors
+    /// The connection ended.
+    pub fn send(&mut self, request: &[u8]) -> Result<()> {
+        self.stream.write_all(request)
+    }
+
+    /// Reads once, and gives the length of the answer's body when all of it has come. The answer
+    /// must say that length.
+    ///
+    /// # Errors
+    /// Those of [`Connection::call`].
+    pub fn try_answer(&mut self) -> Result<Option<usize>> {
+        match self.read() {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let Some(at) = find(&self.come, b"\r\n\r\n") else { return Ok(None) };
+        let head_bytes = at + 4;
+        let (length, _) = understand(&self.come[..head_bytes])?;
+        let Length::Known(length) = length else {
+            return Err(Error::other("the peer's answer has no length"));
+        };
+        if self.come.len() < head_bytes + length {
+            return Ok(None);
+        }
+        self.come.drain(..head_bytes + length);
+        Ok(Some(length))
     }
 
     /// Sends a request and reads its answer.
@@ -105,19 +153,7 @@ impl Connection {
             }
             self.read()?;
         };
-        let head = String::from_utf8_lossy(&self.come[..head_bytes]).to_ascii_lowercase();
-        if !head.starts_with("http/1.1 200 ") {
-            let status = head.lines().next().unwrap_or_default();
-            return Err(Error::other(format!("the peer answered {status}")));
-        }
-        let field =
-            |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let is_last = field("connection:") == Some("close");
-        let length = match field("content-length:").map(str::parse) {
-            Some(Ok(length)) if length <= REPLY_BYTES_MAX => Length::Known(length),
-            None if field("transfer-encoding:") == Some("chunked") => Length::Chunked,
-            _ => return Err(Error::other(format!("the peer's answer has no length: {head}"))),
-        };
+        let (length, is_last) = understand(&self.come[..head_bytes])?;
         self.come.drain(..head_bytes);
         let (body, body_bytes) = match length {
             Length::Known(length) => {
@@ -174,6 +210,22 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.stream.end();
+    }
+}
+
+/// How the body ends of the answer with this head, and whether the connection ends with it.
+fn understand(head: &[u8]) -> Result<(Length, bool)> {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    if !head.starts_with("http/1.1 200 ") {
+        let status = head.lines().next().unwrap_or_default();
+        return Err(Error::other(format!("the peer answered {status}")));
+    }
+    let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let is_last = field("connection:") == Some("close");
+    match field("content-length:").map(str::parse) {
+        Some(Ok(length)) if length <= REPLY_BYTES_MAX => Ok((Length::Known(length), is_last)),
+        None if field("transfer-encoding:") == Some("chunked") => Ok((Length::Chunked, is_last)),
+        _ => Err(Error::other(format!("the peer's answer has no length: {head}"))),
     }
 }
 

@@ -4,16 +4,22 @@
 //! So calls that had to wait behind a slow one count with that wait. A generator that calls again
 //! after each answer leaves them out, which is known as coordinated omission.
 
-use crate::load::{Caller, Way};
+use crate::http::Connection;
 use crate::samples::Samples;
 use crate::target::Target;
+use crate::tickets::Tickets;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::thread::set_current_timer_slack;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Of the rate that the peer reached in the same round.
 pub const SHARE: f64 = 0.5;
+/// As many as wrk has.
+const THREADS: usize = 2;
 /// A peer that is so late with the last call cannot keep up.
 const LATE_MAX: Duration = Duration::from_secs(1);
 /// The kernel wakes a thread that sleeps up to so many nanoseconds late. The default is 50,000,
@@ -76,60 +82,124 @@ impl Percentiles {
     }
 }
 
+/// One connection, which makes its calls one after the other.
+struct Lane {
+    connection: Connection,
+    /// When the call is due that is under way, or the next one.
+    due: Instant,
+    is_calling: bool,
+}
+
 impl Schedule<'_> {
     /// Keeps to it for `warm_up` and then for `time`, whose calls count.
     ///
     /// # Errors
     /// The first failure, or the peer does not keep up.
     pub fn run(&self, warm_up: Duration, time: Duration) -> Result<Percentiles, String> {
+        let mut connections = self.connect()?;
         let start = Instant::now();
         let counted = &(start + warm_up..start + warm_up + time);
-        let latencies = thread::scope(|scope| {
-            let callers: Vec<_> = (0..self.connections)
-                .map(|number| scope.spawn(move || self.call(number, start, counted)))
-                .collect();
-            let latencies: Result<Vec<_>, String> = callers
-                .into_iter()
-                .map(|caller| caller.join().unwrap_or_else(|_| Err("a caller panicked".to_owned())))
-                .collect();
-            latencies
+        let latencies: Vec<Duration> = thread::scope(|scope| {
+            let per_thread = connections.len().div_ceil(THREADS);
+            let mut threads = Vec::new();
+            let mut number = 0;
+            while !connections.is_empty() {
+                let own = connections.split_off(connections.len().saturating_sub(per_thread));
+                // The connections take turns.
+                let lane = |connection| {
+                    let due = start + self.period() * number / self.connections;
+                    number += 1;
+                    Lane { connection, due, is_calling: false }
+                };
+                let lanes: Vec<_> = own.into_iter().map(lane).collect();
+                threads.push(scope.spawn(move || self.drive(lanes, counted)));
+            }
+            let joined = threads.into_iter().map(|thread| {
+                thread.join().unwrap_or_else(|_| Err("a thread panicked".to_owned()))
+            });
+            joined.collect::<Result<Vec<_>, _>>().map(|latencies| latencies.concat())
         })?;
-        let latencies = latencies.concat();
         if latencies.is_empty() {
-            Err("no call was due".to_owned())
-        } else {
-            Ok(Percentiles::of(latencies))
+            return Err("no call was due".to_owned());
         }
+        Ok(Percentiles::of(latencies))
     }
 
-    /// Makes the calls of one connection, and gives the latencies of those that count.
-    fn call(
+    fn connect(&self) -> Result<Vec<Connection>, String> {
+        let tickets = Tickets::new().map_err(|error| error.to_string())?;
+        let open = |_| {
+            let connection = Connection::open(self.target, tickets.connector(), None)?;
+            connection.set_nonblocking()?;
+            Ok(connection)
+        };
+        let opened: std::io::Result<_> = (0..self.connections).map(open).collect();
+        opened.map_err(|error| error.to_string())
+    }
+
+    /// The time between two calls of one connection.
+    fn period(&self) -> Duration {
+        Duration::from_secs_f64(f64::from(self.connections) / self.rate)
+    }
+
+    /// Makes all calls of these connections, and gives the latencies of those that count.
+    fn drive(
         &self,
-        number: u32,
-        start: Instant,
-        counted: &std::ops::Range<Instant>,
+        mut lanes: Vec<Lane>,
+        counted: &Range<Instant>,
     ) -> Result<Vec<Duration>, String> {
         set_current_timer_slack(TIMER_SLACK).map_err(|error| error.to_string())?;
-        let mut caller = Caller::new(self.target, Way::Kept)?;
         let request = self.target.post(self.document, false);
-        let period = Duration::from_secs_f64(f64::from(self.connections) / self.rate);
-        // The connections take turns.
-        let mut due = start + period * number / self.connections;
         let mut latencies = Vec::new();
-        while due < counted.end {
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            let got = caller.call(&request)?.body.len();
-            if got != self.body_bytes {
-                return Err(format!("an answer of {got} bytes instead of {}", self.body_bytes));
-            }
-            if counted.contains(&due) {
-                latencies.push(due.elapsed());
-            }
-            if Instant::now() > counted.end + LATE_MAX {
+        loop {
+            let now = Instant::now();
+            if now > counted.end + LATE_MAX {
                 return Err(format!("it does not keep up with {:.0} calls/s", self.rate));
             }
-            due += period;
+            for lane in lanes.iter_mut().filter(|lane| !lane.is_calling && lane.due <= now) {
+                lane.connection.send(&request).map_err(|error| error.to_string())?;
+                lane.is_calling = true;
+            }
+            let wait = next_due(&lanes).map(|due| due.saturating_duration_since(now));
+            for at in ready(&lanes, wait.unwrap_or(LATE_MAX))? {
+                let lane = &mut lanes[at];
+                let answer = lane.connection.try_answer().map_err(|error| error.to_string())?;
+                let Some(body_bytes) = answer else { continue };
+                if body_bytes != self.body_bytes {
+                    let wanted = self.body_bytes;
+                    return Err(format!("an answer of {body_bytes} bytes instead of {wanted}"));
+                }
+                if counted.contains(&lane.due) {
+                    latencies.push(lane.due.elapsed());
+                }
+                lane.is_calling = false;
+                lane.due += self.period();
+            }
+            lanes.retain(|lane| lane.is_calling || lane.due < counted.end);
+            if lanes.is_empty() {
+                return Ok(latencies);
+            }
         }
-        Ok(latencies)
     }
+}
+
+/// When the next call of a connection without one is due.
+fn next_due(lanes: &[Lane]) -> Option<Instant> {
+    lanes.iter().filter(|lane| !lane.is_calling).map(|lane| lane.due).min()
+}
+
+/// Waits for answers, and gives the places of the connections to which some of one has come.
+fn ready(lanes: &[Lane], wait: Duration) -> Result<Vec<usize>, String> {
+    let calling: Vec<_> = (0..lanes.len()).filter(|at| lanes[*at].is_calling).collect();
+    let mut polled: Vec<_> = calling
+        .iter()
+        .map(|at| PollFd::new(lanes[*at].connection.socket(), PollFlags::IN))
+        .collect();
+    let wait = Timespec::try_from(wait).map_err(|error| error.to_string())?;
+    match poll(&mut polled, Some(&wait)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.to_string()),
+    }
+    let is_ready = |polled: &PollFd<'_>| !polled.revents().is_empty();
+    let ready = calling.into_iter().zip(&polled).filter(|(_, polled)| is_ready(polled));
+    Ok(ready.map(|(at, _)| at).collect())
 }
