@@ -9,7 +9,9 @@
     reason = "a bench that cannot run has nothing to report"
 )]
 
+use hotcall::client::Client;
 use hotcall::xmlrpc::Value;
+use hotcall_tests::good::Good;
 use hotcall_tests::idle::{Idle, connect, connector, status};
 use hotcall_tests::load::End;
 use hotcall_tests::wire::address;
@@ -20,8 +22,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,6 @@ const SLOW: usize = 500;
 const IDLE: usize = 5_000;
 /// From one byte of a slow client to its next.
 const DRIP: Duration = Duration::from_secs(1);
-/// From one call of the good client to its next.
-const PAUSE: Duration = Duration::from_millis(2);
 const QUIET: Duration = Duration::from_secs(10);
 /// The server's limits, lower than its defaults, because the bench waits for each, and all
 /// different, so that each shows.
@@ -49,14 +47,6 @@ const P99_MAX: (f64, f64) = (3.0, 10.0);
 const IDLE_KB_MAX: f64 = 64.0;
 
 const CALL: &str = "<methodCall><methodName>version</methodName></methodCall>";
-
-/// What the good client has measured since it was last taken.
-#[derive(Default)]
-struct Good {
-    times: Mutex<Vec<Duration>>,
-    failed: AtomicU64,
-    done: AtomicBool,
-}
 
 /// A bad client: when its deadline began, and when it was closed.
 struct Bad {
@@ -111,50 +101,15 @@ impl Claims {
     }
 }
 
-impl Good {
-    fn call_on(&self, server: &Server) {
-        let client = server.client();
-        while !self.done.load(Ordering::Relaxed) {
-            let began = Instant::now();
-            let answer = client.call("version", vec![]);
-            self.times.lock().unwrap().push(began.elapsed());
-            if !matches!(answer, Ok(Value::Int(1))) {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-            }
-            thread::sleep(PAUSE);
-        }
-    }
-
-    /// Prints the times of the calls that ended while `work` ran, and gives what it gave, and their
-    /// median and 99th percentile in milliseconds.
-    fn during<R>(&self, what: &str, work: impl FnOnce() -> R) -> (R, [f64; 2]) {
-        self.times.lock().unwrap().clear();
-        let result = work();
-        let mut times = std::mem::take(&mut *self.times.lock().unwrap());
-        times.sort_unstable();
-        let ms = |percent: usize| {
-            let at = (times.len() * percent / 100).min(times.len().saturating_sub(1));
-            times.get(at).map_or(f64::INFINITY, |time| time.as_secs_f64() * 1e3)
-        };
-        println!(
-            "{what:<32} {:>7} {:>7.2} ms {:>7.2} ms {:>7.2} ms",
-            times.len(),
-            ms(50),
-            ms(99),
-            ms(100)
-        );
-        (result, [ms(50), ms(99)])
-    }
-}
-
 /// Thousands that are silent before the handshake and after it, and hundreds that send a byte a
 /// second.
 fn attack(server: &Server, claims: &mut Claims) {
     let good = Good::default();
+    let is_right = |client: &Client| matches!(client.call("version", ()), Ok(Value::Int(1)));
     thread::scope(|scope| {
-        scope.spawn(|| good.call_on(server));
+        scope.spawn(|| good.call_on(&server.client(), is_right));
         let _end = End(&good.done);
-        println!("{:<32} {:>7} {:>10} {:>10} {:>10}", "", "calls", "median", "99 %", "longest");
+        Good::print_heading();
         let (_, quiet) = good.during("quiet", || thread::sleep(QUIET));
         let threads = status(server, "Threads:");
         let (bad, _) = good.during("while they come", || come(server));

@@ -9,21 +9,18 @@
     reason = "a bench that cannot run has nothing to report"
 )]
 
+use hotcall::client::Client;
 use hotcall::xmlrpc::Value;
+use hotcall_tests::good::Good;
 use hotcall_tests::load::End;
 use hotcall_tests::{Server, Setup, WAIT_MAX, artifacts, repository, wait_until};
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 const CLIENTS: usize = 4;
-/// From one call of a client to its next: the times are to be those of calls, not of a queue of
-/// them.
-const PAUSE: Duration = Duration::from_millis(2);
 const WARM_UP: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_secs(10);
 /// What each harm is watched for at least, however soon it is refused.
@@ -50,25 +47,6 @@ const HARMS: [(&str, &str); 17] = [
     ("harmful.c", "CREATE=print_without_end"),
 ];
 
-/// What the clients have measured since it was last taken.
-#[derive(Default)]
-struct Shared {
-    times: Mutex<Vec<Duration>>,
-    failed: AtomicU64,
-    done: AtomicBool,
-}
-
-impl Shared {
-    /// The times of the calls that ended while `work` ran, sorted.
-    fn during(&self, work: impl FnOnce()) -> Vec<Duration> {
-        self.times.lock().unwrap().clear();
-        work();
-        let mut times = std::mem::take(&mut *self.times.lock().unwrap());
-        times.sort_unstable();
-        times
-    }
-}
-
 fn main() -> ExitCode {
     let program = artifacts::release("hotcall", &[]);
     let folder = tempfile::tempdir().unwrap();
@@ -79,42 +57,30 @@ fn main() -> ExitCode {
         &["-DVERSION=1"],
     );
     let server = Setup::new().program(&program).log("warn").plugin("version.so", &version).start();
-    let shared = Shared::default();
+    let good = Good::default();
+    let is_right = |client: &Client| matches!(client.call("version", ()), Ok(Value::Int(1)));
     thread::scope(|scope| {
         for _ in 0..CLIENTS {
-            scope.spawn(|| call_on(&server, &shared));
+            scope.spawn(|| good.call_on(&server.client(), is_right));
         }
-        let _end = End(&shared.done);
+        let _end = End(&good.done);
         thread::sleep(WARM_UP);
-        println!("{:<32} {:>7} {:>9} {:>9} {:>9}", "", "calls", "median", "99 %", "longest");
-        report("quiet", &shared.during(|| thread::sleep(QUIET)));
+        Good::print_heading();
+        good.during("quiet", || thread::sleep(QUIET));
         for (number, (fixture, define)) in HARMS.iter().enumerate() {
             let file = folder.path().join(format!("harm-{number}.so"));
             let source = repository().join("host/tests/fixtures").join(fixture);
             artifacts::compile_c(&source, &file, &["-Wno-error", &format!("-D{define}")]);
-            report(define, &shared.during(|| harm(&server, &file)));
+            good.during(define, || harm(&server, &file));
         }
-        report("quiet again", &shared.during(|| thread::sleep(QUIET)));
+        good.during("quiet again", || thread::sleep(QUIET));
     });
-    match shared.failed.into_inner() {
+    match good.failed.into_inner() {
         0 => ExitCode::SUCCESS,
         failed => {
             eprintln!("{failed} calls failed:\n{}", server.log());
             ExitCode::FAILURE
         }
-    }
-}
-
-fn call_on(server: &Server, shared: &Shared) {
-    let client = server.client();
-    while !shared.done.load(Ordering::Relaxed) {
-        let began = Instant::now();
-        let answer = client.call("version", vec![]);
-        shared.times.lock().unwrap().push(began.elapsed());
-        if !matches!(answer, Ok(Value::Int(1))) {
-            shared.failed.fetch_add(1, Ordering::Relaxed);
-        }
-        thread::sleep(PAUSE);
     }
 }
 
@@ -127,18 +93,4 @@ fn harm(server: &Server, file: &Path) {
         || server.log().lines().any(|line| line.contains(name) && line.contains("is not served"));
     wait_until(format!("the refusal of {name} within {WAIT_MAX:?}"), is_refused);
     thread::sleep(HARM_MIN.saturating_sub(began.elapsed()));
-}
-
-fn report(what: &str, times: &[Duration]) {
-    let ms = |percent: usize| {
-        let at = (times.len() * percent / 100).min(times.len().saturating_sub(1));
-        times.get(at).map_or(0.0, |time| time.as_secs_f64() * 1e3)
-    };
-    println!(
-        "{what:<32} {:>7} {:>6.1} ms {:>6.1} ms {:>6.1} ms",
-        times.len(),
-        ms(50),
-        ms(99),
-        ms(100)
-    );
 }

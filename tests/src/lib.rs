@@ -5,6 +5,7 @@ pub mod artifacts;
 pub mod authority;
 pub mod corpus;
 pub mod foreign;
+pub mod good;
 pub mod idle;
 pub mod load;
 pub mod loaded;
