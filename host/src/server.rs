@@ -8,7 +8,6 @@
 //! queue.
 
 pub(crate) mod allocator;
-mod code_pages;
 pub(crate) mod environment;
 mod error;
 mod large_blocks;
@@ -123,10 +122,7 @@ impl Prepared {
             limits: &config.limits,
         };
         match net::start(listeners, &settings, handler) {
-            Ok(front) => {
-                code_pages::give_back();
-                Ok(Server { front, tls, access, concurrency, plugins, options })
-            }
+            Ok(front) => Ok(Server { front, tls, access, concurrency, plugins, options }),
             Err(error) => {
                 plugins.stop(Instant::now() + config.limits.drain_max());
                 Err(Error::Net(error))

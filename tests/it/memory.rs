@@ -1,7 +1,7 @@
 //! How much memory a request takes, and what is left of it afterwards.
 
 use crate::trial::trial;
-use hotcall_tests::idle::{connect, connector, page_faults, status, status_of};
+use hotcall_tests::idle::{connect, connector, page_faults, status};
 use hotcall_tests::wire::{self, Wire};
 use hotcall_tests::{Server, Setup, artifacts, wait_until};
 use libtest_mimic::Trial;
@@ -13,7 +13,6 @@ pub fn trials() -> Vec<Trial> {
         trial("memory::a_request_takes_no_more_than_three_times_its_size", a_request_s_peak),
         trial("memory::what_many_small_values_took_is_given_back", given_back),
         trial("memory::large_calls_use_memory_again_until_they_end", used_again),
-        trial("memory::code_that_only_the_start_needed_is_given_back", code_given_back),
     ]
 }
 
@@ -134,12 +133,4 @@ fn used_again() {
             page_faults(server.pid()).unwrap() - before < CALLS * FAULTS_MAX
         });
     }
-}
-
-/// The most that was ever resident is what the start needed: there was no call. More than half is
-/// given back, but some is mapped again at once.
-fn code_given_back() {
-    let server = server();
-    let kb = |key| status_of(server.pid(), key).unwrap();
-    wait_until("code is given back", || 4 * kb("RssFile:") < 3 * (kb("VmHWM:") - kb("RssAnon:")));
 }

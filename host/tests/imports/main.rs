@@ -36,7 +36,6 @@ const UNSAFE: &[&str] = &[
     "plugin/library/table.rs",
     "plugin/probe/inherited.rs",
     "server/allocator.rs",
-    "server/code_pages.rs",
     "server/environment.rs",
     "server/large_blocks.rs",
     // Builds values of the ABI that borrow from a document. Encoding reads them by safe code.
