@@ -6,9 +6,9 @@
 //! Here freed blocks are used again. The thread in `allocator` calls [`Blocks::look`] each second,
 //! which returns blocks that were idle for two to three seconds. Without that thread none is kept.
 //!
-//! An allocation gets the smallest free block that is large enough. Its owner may grow into the
-//! rest, so a growing buffer is seldom copied. The rest counts as kept. Together the blocks never
-//! take more than their owners asked for plus `KEPT_BYTES_MAX`.
+//! An allocation gets the smallest free block that is large enough and not much too large. Its
+//! owner may grow into the rest, so a growing buffer is seldom copied. The rest counts as kept.
+//! Together the blocks never take more than their owners asked for plus `KEPT_BYTES_MAX`.
 //!
 //! Must not know what the memory is for.
 #![allow(unsafe_code, reason = "an allocator is one by an unsafe trait")]
@@ -21,6 +21,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(super) const LARGE_BYTES_MIN: usize = 512 << 10;
 /// Free blocks and unused room together. Enough for a call whose request and response have 16 MiB.
 const KEPT_BYTES_MAX: usize = 64 << 20;
+/// A block has room for so many times what its owner asks for at most.
+const ROOM_TIMES_MAX: usize = 4;
 /// Free blocks.
 const BLOCKS_MAX: usize = 64;
 /// A block that is still free after so many looks is returned at the next one.
@@ -58,6 +60,12 @@ struct Block {
 unsafe impl Send for Block {}
 
 impl Block {
+    /// Whether so many bytes fit in it and use enough of it. The rest is nobody's until the owner
+    /// frees them.
+    const fn fits(&self, bytes: usize) -> bool {
+        self.bytes / ROOM_TIMES_MAX <= bytes && bytes <= self.bytes
+    }
+
     /// Returns it to the system.
     fn release(self) {
         // SAFETY: it came from the C library, and nobody uses it.
@@ -70,7 +78,7 @@ impl Kept {
         let fitting = self
             .free
             .iter_mut()
-            .filter(|slot| slot.as_ref().is_some_and(|block| block.bytes >= bytes));
+            .filter(|slot| slot.as_ref().is_some_and(|block| block.fits(bytes)));
         let smallest = fitting.min_by_key(|slot| slot.as_ref().map(|block| block.bytes))?;
         let block = smallest.take()?;
         self.free_bytes -= block.bytes;
@@ -95,7 +103,7 @@ impl Kept {
     /// because too much is kept.
     fn resize(&mut self, before: usize, after: usize) -> bool {
         let unused = (self.unused_bytes + before).saturating_sub(after);
-        if after < before && self.free_bytes + unused > KEPT_BYTES_MAX {
+        if after < before && (!self.is_on || self.free_bytes + unused > KEPT_BYTES_MAX) {
             return false;
         }
         self.unused_bytes = unused;
@@ -308,7 +316,7 @@ mod tests {
     use super::*;
 
     const SMALL: usize = LARGE_BYTES_MIN;
-    const LARGE: usize = 8 * LARGE_BYTES_MIN;
+    const LARGE: usize = 2 * SMALL;
 
     fn blocks() -> Blocks {
         let blocks = Blocks::new();
@@ -403,5 +411,23 @@ mod tests {
         let none = blocks.alloc(SMALL);
         free(&blocks, none, SMALL);
         assert_eq!(held(&blocks), (0, 0));
+        // Nothing looks after room any more, so shrinking gives it back.
+        let shrunk = blocks.alloc(4 * LARGE);
+        let shrunk = resize(&blocks, shrunk, 4 * LARGE, 3 * LARGE);
+        assert_eq!(held(&blocks), (0, 0));
+        free(&blocks, shrunk, 3 * LARGE);
+    }
+
+    #[test]
+    fn a_small_owner_does_not_hold_a_much_larger_block() {
+        let blocks = blocks();
+        let bytes = 2 * ROOM_TIMES_MAX * SMALL;
+        let large = blocks.alloc(bytes);
+        free(&blocks, large, bytes);
+        let small = blocks.alloc(SMALL);
+        assert!(small != large);
+        assert_eq!(held(&blocks), (bytes, 0));
+        free(&blocks, small, SMALL);
+        blocks.keep_none();
     }
 }
