@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig, Simd};
-use memchr::{memchr2_iter, memchr3_iter};
+use memchr::{memchr2_iter, memchr3};
 use std::sync::LazyLock;
 
 /// Symbols that are decoded or encoded at a time.
@@ -37,9 +37,13 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
         Decoded { bytes: Vec::with_capacity(decoded_bytes_max(text.len())), is_ended: false };
     let mut gathered = Gathered { block: [0; BLOCK_SYMBOLS], len: 0 };
     // Most lines have 60 to 76 symbols, and hold no blanks.
-    for line in between(text.as_bytes(), |text| memchr2_iter(b'\n', b'\r', text)) {
-        for word in between(line, |line| memchr3_iter(b' ', b'\t', b'\x0C', line)) {
-            gathered.add(word, &mut decoded)?;
+    for line in lines(text.as_bytes()) {
+        if memchr3(b' ', b'\t', b'\x0C', line).is_none() {
+            gathered.add(line, &mut decoded)?;
+        } else {
+            for word in line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+                gathered.add(word, &mut decoded)?;
+            }
         }
     }
     decoded.add(gathered.symbols())?;
@@ -62,16 +66,13 @@ pub(super) fn encode(bytes: &[u8], text: &mut Vec<u8>) {
     }
 }
 
-/// The parts of a text between what `ends` finds, each of which is one byte.
-fn between<'a, I: Iterator<Item = usize>>(
-    text: &'a [u8],
-    ends: impl FnOnce(&'a [u8]) -> I,
-) -> impl Iterator<Item = &'a [u8]> {
+/// The lines of a text, without their ends.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut start = 0;
-    ends(text).chain([text.len()]).map(move |end| {
-        let part = text.get(start..end).unwrap_or_default();
+    memchr2_iter(b'\n', b'\r', text).chain([text.len()]).map(move |end| {
+        let line = text.get(start..end).unwrap_or_default();
         start = end + 1;
-        part
+        line
     })
 }
 
