@@ -215,7 +215,8 @@ impl<'r> Writer<'r> {
 
     /// Returns the document, and gives back the memory that it does not use.
     fn finish(mut self) -> Vec<u8> {
-        if self.bytes.capacity() / 2 > self.bytes.len().max(BYTES_FREE) {
+        let len = self.bytes.len().max(BYTES_FREE);
+        if self.bytes.capacity() > len + len / 2 {
             self.bytes.shrink_to_fit();
         }
         self.resources.give_back(self.granted.saturating_sub(self.bytes.len().max(BYTES_FREE)));

@@ -29,7 +29,7 @@ pub(super) fn parsed(bytes: &[u8]) -> Option<(Parsed, usize)> {
     })
 }
 
-/// Keeps a whole head, unless it is long or has a password.
+/// Keeps a whole head, unless it is long or has credentials of HTTP authentication.
 pub(super) fn keep(bytes: &[u8], parsed: &Parsed) {
     if bytes.len() > BYTES_MAX || parsed.head.authorization.is_some() {
         return;
