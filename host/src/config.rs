@@ -8,9 +8,10 @@ mod keys;
 mod mistake;
 
 pub use example::example;
-pub use keys::{CertificateKeys, ClientAuthName, ClientNameName, Config, TrustKeys, WatchName};
+pub use keys::{Config, TrustKeys};
 
 use crate::access;
+use crate::net::tls::{CertificateFiles, ClientAuth, ClientKeys};
 use crate::plugin::Trust;
 use crate::settings::{Section, Setting};
 use crate::xmlrpc::{DateTime, Value};
@@ -83,9 +84,9 @@ impl Config {
     ///
     /// # Errors
     /// A certificate without its key, or the reverse.
-    pub fn certificates(&self) -> Result<Vec<CertificateKeys>, Error> {
+    pub fn certificates(&self) -> Result<Vec<CertificateFiles>, Error> {
         let first = match (self.cert.clone(), self.key.clone()) {
-            (Some(cert), Some(key)) => Some(CertificateKeys {
+            (Some(cert), Some(key)) => Some(CertificateFiles {
                 cert,
                 key,
                 key_passphrase_file: self.key_passphrase_file.clone(),
@@ -99,6 +100,21 @@ impl Config {
             _ => return Err(Error("give --cert and --key together".into())),
         };
         Ok(first.into_iter().chain(self.certificates.iter().cloned()).collect())
+    }
+
+    /// How clients show who they are, if they are asked.
+    ///
+    /// # Errors
+    /// A key about certificates of clients without the authorities that issue them.
+    pub fn clients(&self) -> Result<Option<ClientAuth>, Error> {
+        let keys = ClientKeys::from(self);
+        if let Some(ca) = self.client_ca.clone() {
+            return Ok(Some(ClientAuth { ca, keys }));
+        }
+        keys.differing(&ClientKeys::default()).first().map_or(Ok(None), |setting| {
+            let key = setting.key;
+            Err(Error(format!("{key} says nothing without client_ca: give both")))
+        })
     }
 
     /// Who may call.

@@ -267,9 +267,6 @@ pub(crate) fn number(value: &dyn Any) -> Option<u64> {
 /// `struct WHOLE { ENTRIES } PART in MACRO! { ENTRIES }` has the entries of a room between its own,
 /// and makes a `PART` of them from a `&WHOLE`. `MACRO! { { STRUCT } { ENTRIES } { ENTRIES } REST }`
 /// declares a struct with the room's entries between others. `REST` may be further parts.
-///
-/// `settings! { of TYPE { KEY => CLAUSES; } }` describes the keys of a struct that stands
-/// elsewhere. It compiles only while it names all of its fields.
 macro_rules! settings {
     (
         $(#[$meta:meta])*
@@ -355,20 +352,6 @@ macro_rules! settings {
             }
         }
     };
-    (
-        of $name:ident {
-            $(
-                $(#[doc = $doc:literal])+
-                $key:ident $(=> $($clause:ident($($value:expr),* $(,)?)),+)?;
-            )+
-        }
-    ) => {{
-        const _: fn(&$name) = |$name { $($key: _),+ }| ();
-        &[$(
-            $crate::settings::Setting::new(stringify!($key), "", &[$($doc),+])
-                $($(.$clause($($value),*))+)?
-        ),+]
-    }};
 }
 pub(crate) use settings;
 

@@ -379,7 +379,7 @@ impl<R: ExactSizeIterator, O: ExactSizeIterator<Item = R::Item>> ExactSizeIterat
 ///
 /// # Safety
 /// As [`Tree::new`].
-// Whatever is read from a view in memory waits for all of it to be written there.
+// If the view is in memory, each read from it waits until all of it has been written there.
 #[inline(always)]
 unsafe fn view_raw(value: &abi::Value) -> Result<View<'_>, Defect> {
     let payload = &value.payload;

@@ -75,7 +75,7 @@ fn arg(setting: &'static Setting, flag: &'static Flag) -> Arg {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::WatchName;
+    use crate::plugin::Watch;
 
     fn given(line: &str) -> Config {
         let command = ServeFlags::augment_args(CommonFlags::augment_args(Command::new("serve")));
@@ -108,7 +108,7 @@ mod tests {
         let changed: Vec<_> = changed.into_iter().map(|setting| setting.key).collect();
         let declared = Config::SETTINGS.iter().filter(|setting| setting.flag.is_some());
         assert_eq!(changed, declared.map(|setting| setting.key).collect::<Vec<_>>());
-        assert_eq!(given("--watch off").watch, WatchName::Off);
+        assert_eq!(given("--watch off").watch, Watch::Off);
     }
 
     #[test]

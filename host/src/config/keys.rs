@@ -1,12 +1,10 @@
-//! The keys of the config file: each is declared once, here, beside the limits, or in the room that
-//! takes it: `access` or `plugin`.
+//! The keys of the config file: each is declared once, here or in the room that takes it.
 //!
-//! The order is that of the example. The keys of [`EncodeStyle`] are described here, and the
-//! compiler refuses a description that lacks one. Knows no file: `config` reads one, and `example`
-//! writes one.
+//! The order is that of the example. Knows no file: `config` reads one, and `example` writes one.
 
 use crate::access::{AccessKeys, RuleKeys, access_keys};
 use crate::limits::{Limits, MethodLimits};
+use crate::net::tls::{CertificateFiles, ClientAuthMode, ClientKeys, ClientName, client_keys};
 use crate::plugin::{PluginKeys, PluginOptions, Watch, plugin_keys};
 use crate::settings::{Section, Setting, Table, flag, settings};
 use crate::xmlrpc::EncodeStyle;
@@ -44,10 +42,10 @@ settings! {
             ).rank(1));
         /// How changes of the plugins directory are noticed: auto, poll (where kernel events do not
         /// come) or off.
-        watch: WatchName = WatchName::Auto =>
+        watch: Watch = Watch::Auto =>
             shown("\"auto\""),
             flag(flag!(
-                WatchName, "watch", "HOW",
+                Watch, "watch", "HOW",
                 "How changes of the plugins directory are noticed [default: auto]"
             ).rank(3));
         /// Threads that answer calls, 1 to 1024, started as they are needed. Default: 32, or four
@@ -152,19 +150,12 @@ settings! {
                 PathBuf, "client-ca", "FILE",
                 "Ask clients for a certificate by one of these authorities (PEM)"
             ));
-        /// Whether clients need one: required or optional. With client_ca only, and so are the next
-        /// two.
-        client_auth: Option<ClientAuthName> = None => reloaded(), shown("\"required\"");
-        /// The certificates that the authorities revoked, PEM.
-        client_crl: Option<PathBuf> = None => reloaded(), example("\"tls/crl.pem\"");
-        /// What in a certificate is the caller's name: cn, dns, email or uri.
-        client_name: Option<ClientNameName> = None => reloaded(), shown("\"cn\"");
-    } AccessKeys in access_keys! {
+    } ClientKeys in client_keys! {} AccessKeys in access_keys! {
         /// Further certificates. Without `cert`, the first is also for all other clients.
-        certificates: Vec<CertificateKeys> = Vec::new() =>
+        certificates: Vec<CertificateFiles> = Vec::new() =>
             reloaded(),
             heading("Further certificates, for clients that name a host of theirs. Example."),
-            table(&Table::new("[[certificates]]", CertificateKeys::SETTINGS));
+            table(&Table::new("[[certificates]]", CertificateFiles::SETTINGS));
         /// Who may call what. Default: all may call all.
         allow: Vec<RuleKeys> = Vec::new() =>
             reloaded(),
@@ -189,7 +180,7 @@ settings! {
         /// How results are written.
         xmlrpc: EncodeStyle = EncodeStyle::default() =>
             heading("How results are written"),
-            table(&Table::new("[xmlrpc]", STYLE));
+            table(&Table::new("[xmlrpc]", EncodeStyle::SETTINGS));
         /// Each plugin's own configuration, under its name.
         plugins: BTreeMap<String, toml::Table> = BTreeMap::new() =>
             reloaded(),
@@ -215,20 +206,6 @@ settings! {
 }
 
 settings! {
-    /// The keys of one of `[[certificates]]`.
-    #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-    #[serde(deny_unknown_fields)]
-    pub struct CertificateKeys {
-        /// PEM, with the certificates of its issuers behind it.
-        cert: PathBuf => shown("\"tls/other.pem\"");
-        /// Its private key, PEM.
-        key: PathBuf => shown("\"tls/other.key\"");
-        /// For an encrypted key: its passphrase, in the first line.
-        key_passphrase_file: Option<PathBuf> => shown("\"tls/other.passphrase\"");
-    }
-}
-
-settings! {
     /// The keys of `[trust]`. A plugin that fits one of them is loaded.
     #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
     #[serde(deny_unknown_fields)]
@@ -242,68 +219,8 @@ settings! {
     }
 }
 
-/// The keys of `[xmlrpc]`.
-const STYLE: &[Setting] = settings! {
-    of EncodeStyle {
-        /// What XML cannot carry is a fault. Or replace: U+FFFD stands for it.
-        invalid_chars => shown("\"refuse\"");
-        /// Or ex:i8, Apache's element, for whole numbers past 32 bits.
-        i8 => shown("\"i8\"");
-        /// Or ex:nil, Apache's element, or refuse: a fault.
-        nil => shown("\"nil\"");
-        /// Without a fraction, in UTC if the offset is known. Or exact, which not all clients read.
-        dates => shown("\"plain\"");
-    }
-};
-
 /// A key that a plugin might have.
 const GREET: &[Setting] = &[Setting::new("language", "\"en\"", &[])];
-
-/// Whether clients must have a certificate, as the config file spells it.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientAuthName {
-    /// A client without one is refused in the handshake.
-    Required,
-    /// A client without one has no name.
-    Optional,
-}
-
-/// What in a client's certificate is the caller's name, as the config file spells it.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientNameName {
-    /// The subject's common name.
-    Cn,
-    /// A host name of the subjectAltName.
-    Dns,
-    /// A mail address of the subjectAltName.
-    Email,
-    /// A URI of the subjectAltName.
-    Uri,
-}
-
-/// [`Watch`] as the config file and the command line spell it.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum WatchName {
-    /// Kernel events, and a slow periodic rescan.
-    Auto,
-    /// A periodic rescan only, where events do not come (NFS, some bind mounts).
-    Poll,
-    /// Only at the start and on SIGHUP.
-    Off,
-}
-
-impl From<WatchName> for Watch {
-    fn from(name: WatchName) -> Self {
-        match name {
-            WatchName::Auto => Self::Auto,
-            WatchName::Poll => Self::Poll,
-            WatchName::Off => Self::Off,
-        }
-    }
-}
 
 /// The tables of the file, in its order, under the keys that are their names.
 pub(super) fn tables() -> impl Iterator<Item = (&'static Setting, &'static Table)> {

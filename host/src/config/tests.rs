@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::Limits;
-use crate::plugin::Unload;
+use crate::plugin::{Unload, Watch};
 use crate::xmlrpc::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};
 
 fn read(text: &str) -> Result<Config, String> {
@@ -47,7 +47,7 @@ fn every_key_is_read() {
         (vec!["h".to_owned()], vec!["https://o".to_owned()])
     );
     assert_eq!(config.plugin_options["counter"].unload, Unload::Close);
-    assert_eq!(config.watch, WatchName::Poll);
+    assert_eq!(config.watch, Watch::Poll);
     assert_eq!((config.probe, config.check_permissions), (false, Some(false)));
     assert!(config.follow_symlinks && !config.trust().unwrap().is_open());
     assert_eq!(config.limits, Limits { body_bytes_max: 5, ..Limits::default() });

@@ -122,14 +122,15 @@ pub enum Unload {
     Close,
 }
 
-/// How changes of the plugins directory are seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How changes of the plugins directory are noticed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Watch {
-    /// At once by the kernel's hints, and by a slow periodic look.
+    /// Kernel events, and a slow periodic rescan.
     #[default]
     Auto,
-    /// By a periodic look only, for file systems without hints.
+    /// A periodic rescan only, where events do not come (NFS, some bind mounts).
     Poll,
-    /// Only when the server's configuration is reloaded, or a plugin is.
+    /// Only at the start and on SIGHUP.
     Off,
 }

@@ -156,7 +156,7 @@ impl Blocks {
         kept.free_bytes
     }
 
-    /// Memory for `bytes`, with whatever is in it; null when there is none.
+    /// Memory for `bytes`, not initialised; null when there is none.
     fn alloc(&self, bytes: usize) -> *mut u8 {
         self.take(bytes).unwrap_or_else(|| {
             // SAFETY: it may be called with any size.

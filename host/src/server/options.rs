@@ -4,10 +4,10 @@
 
 use super::error::Error;
 use crate::access;
-use crate::config::{CertificateKeys, ClientAuthName, ClientNameName, Config, default_state_dir};
-use crate::net::tls::{self, CertificateFiles, ClientAuth, ClientName};
+use crate::config::{Config, default_state_dir};
+use crate::net::tls::{self, CertificateFiles, ClientAuth};
 use crate::net::{self, Bind};
-use crate::plugin::{self, PluginKeys, Trust, Watch};
+use crate::plugin::{self, PluginKeys, Trust};
 use crate::settings::Section;
 use crate::xmlrpc::Value;
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ impl Options {
         if config.workers.is_some_and(|workers| !(1..=WORKERS_MAX).contains(&workers)) {
             return Err(Error::Options(format!("workers may be 1 to {WORKERS_MAX}")));
         }
-        let clients = clients(&config)?;
+        let clients = config.clients().map_err(wrong)?;
         let unix_mode = config.unix_mode().map_err(wrong)?;
         let trust = config.trust().map_err(wrong)?;
         let Config { https, http, unix, .. } = &config;
@@ -84,7 +84,7 @@ impl Options {
             binds,
             inherited,
             unix_mode,
-            certificates: certificates.into_iter().map(CertificateFiles::from).collect(),
+            certificates,
             clients,
             access: config.access(),
             trust,
@@ -153,7 +153,7 @@ impl Options {
         plugin::Config {
             directory: self.plugins_dir().to_owned(),
             state_dir: self.state_dir(),
-            watch: Watch::from(config.watch),
+            watch: config.watch,
             settings: self.plugin_settings.clone(),
             options: config.plugin_options.clone(),
             limits: config.limits.clone(),
@@ -162,39 +162,6 @@ impl Options {
             trust: self.trust.clone(),
         }
     }
-}
-
-impl From<CertificateKeys> for CertificateFiles {
-    fn from(keys: CertificateKeys) -> Self {
-        let CertificateKeys { cert, key, key_passphrase_file } = keys;
-        Self { cert, key, key_passphrase_file }
-    }
-}
-
-/// What `client_ca` and the keys beside it say.
-fn clients(config: &Config) -> Result<Option<ClientAuth>, Error> {
-    let Some(ca) = config.client_ca.clone() else {
-        let keys = [
-            ("client_auth", config.client_auth.is_some()),
-            ("client_crl", config.client_crl.is_some()),
-            ("client_name", config.client_name.is_some()),
-        ];
-        return match keys.into_iter().find(|(_, is_given)| *is_given) {
-            Some((key, _)) => {
-                let why = format!("{key} says nothing without client_ca: give both");
-                Err(Error::Options(why))
-            }
-            None => Ok(None),
-        };
-    };
-    let name = match config.client_name.unwrap_or(ClientNameName::Cn) {
-        ClientNameName::Cn => ClientName::Cn,
-        ClientNameName::Dns => ClientName::Dns,
-        ClientNameName::Email => ClientName::Email,
-        ClientNameName::Uri => ClientName::Uri,
-    };
-    let is_required = config.client_auth != Some(ClientAuthName::Optional);
-    Ok(Some(ClientAuth { ca, is_required, crl: config.client_crl.clone(), name }))
 }
 
 /// How many threads run at a time.

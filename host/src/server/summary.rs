@@ -27,14 +27,14 @@ impl fmt::Display for Options {
         }
         if let Some(clients) = &self.clients {
             let how =
-                if clients.is_required { "required of clients" } else { "optional for clients" };
+                if clients.is_required() { "required of clients" } else { "optional for clients" };
             line("client CA", &format_args!("{}, {how}", clients.ca.display()))?;
         }
         line("callers", &Callers(&self.access))?;
         if let Some(user) = &self.config.user {
             line("user", user)?;
         }
-        let watch = match Watch::from(self.config.watch) {
+        let watch = match self.config.watch {
             Watch::Auto => "watched",
             Watch::Poll => "polled",
             Watch::Off => "looked at on SIGHUP only",

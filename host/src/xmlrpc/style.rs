@@ -8,30 +8,33 @@
 //! caller put it there. A server that reads less answers with a fault, which the caller notices at
 //! the first try. If the client cut it, the call would succeed with another moment.
 
+use crate::settings::settings;
 use serde::Deserialize;
 
-/// How values are written for which there is more than one way. The default is what the strictest
-/// reader of each takes; it loses nothing but what [`Dates::Plain`] says.
-///
-/// # Examples
-/// ```
-/// use hotcall::xmlrpc::{EncodeOptions, EncodeStyle, NilStyle, Value, encode_response};
-/// let style = EncodeStyle { nil: NilStyle::Ex, ..EncodeStyle::default() };
-/// let options = EncodeOptions { style, ..EncodeOptions::default() };
-/// let document = String::from_utf8(encode_response(&Value::Nil, &options).unwrap()).unwrap();
-/// assert!(document.contains("xmlns:ex=") && document.contains("<ex:nil/>"));
-/// ```
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
-pub struct EncodeStyle {
-    /// Characters that XML 1.0 forbids, in texts and names.
-    pub invalid_chars: InvalidChars,
-    /// Whole numbers of 64 bits.
-    pub i8: I8Style,
-    /// No value.
-    pub nil: NilStyle,
-    /// Dates with a fraction of a second or an offset from UTC.
-    pub dates: Dates,
+settings! {
+    /// How values are written for which there is more than one way. The default is what the
+    /// strictest reader of each takes; it loses nothing but what [`Dates::Plain`] says.
+    ///
+    /// # Examples
+    /// ```
+    /// use hotcall::xmlrpc::{EncodeOptions, EncodeStyle, NilStyle, Value, encode_response};
+    /// let style = EncodeStyle { nil: NilStyle::Ex, ..EncodeStyle::default() };
+    /// let options = EncodeOptions { style, ..EncodeOptions::default() };
+    /// let document = String::from_utf8(encode_response(&Value::Nil, &options).unwrap()).unwrap();
+    /// assert!(document.contains("xmlns:ex=") && document.contains("<ex:nil/>"));
+    /// ```
+    #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct EncodeStyle {
+        /// What XML cannot carry is a fault. Or replace: U+FFFD stands for it.
+        invalid_chars: InvalidChars = InvalidChars::Refuse => shown("\"refuse\"");
+        /// Or ex:i8, Apache's element, for whole numbers past 32 bits.
+        i8: I8Style = I8Style::Plain => shown("\"i8\"");
+        /// Or ex:nil, Apache's element, or refuse: a fault.
+        nil: NilStyle = NilStyle::Plain => shown("\"nil\"");
+        /// Without a fraction, in UTC if the offset is known. Or exact, which not all clients read.
+        dates: Dates = Dates::Plain => shown("\"plain\"");
+    }
 }
 
 impl EncodeStyle {

@@ -39,7 +39,11 @@ const RULES: &[Rule] = &[
         may: &["address", "request", "settings", "text"],
         why: "who may call is decided by facts, wherever they come from",
     },
-    Rule { module: "xmlrpc", may: &[], why: "documents are pure: no I/O, no clock, no plugins" },
+    Rule {
+        module: "xmlrpc",
+        may: &["settings"],
+        why: "documents are pure: no I/O, no clock, no plugins",
+    },
     Rule {
         module: "registry",
         may: &["arena", "cancellation", "pause", "xmlrpc"],
@@ -65,7 +69,7 @@ const RULES: &[Rule] = &[
             "text",
             "xmlrpc",
         ],
-        why: "from request to response, whatever the socket and whoever answers",
+        why: "from request to response, for all kinds of sockets and methods",
     },
     Rule {
         module: "net",
@@ -76,6 +80,7 @@ const RULES: &[Rule] = &[
             "memory",
             "pause",
             "request",
+            "settings",
             "stamp",
             "text",
             "web",
@@ -99,8 +104,8 @@ const RULES: &[Rule] = &[
     Rule { module: "docs", may: &[], why: "a page holds no code" },
     Rule {
         module: "config",
-        may: &["access", "limits", "plugin", "settings", "xmlrpc"],
-        why: "what an operator chooses says nothing of how it is served",
+        may: &["access", "limits", "net", "plugin", "settings", "xmlrpc"],
+        why: "rooms declare what they take, and the config gathers it",
     },
 ];
 

@@ -30,9 +30,9 @@ mod watch;
 
 pub use development::development_certificate;
 pub use name::ClientName;
-pub use peer::ClientAuth;
 pub(super) use record::{RECORD_ADDED_BYTES_MAX, RECORD_BYTES_MAX};
 pub(super) use server::Context;
 pub use server::{Ready, Tls};
-pub use settings::{CertificateFiles, Settings, files};
+pub(crate) use settings::client_keys;
+pub use settings::{CertificateFiles, ClientAuth, ClientAuthMode, ClientKeys, Settings, files};
 pub(super) use watch::Watch;

@@ -8,6 +8,7 @@ use crate::text;
 use der::asn1::AnyRef;
 use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use openssl::x509::X509Ref;
+use serde::Deserialize;
 
 /// Longer names are refused.
 const NAME_BYTES_MAX: usize = 256;
@@ -24,9 +25,11 @@ const DNS: TagNumber = TagNumber(2);
 const URI: TagNumber = TagNumber(6);
 
 /// Where the caller's name is in a client's certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
 pub enum ClientName {
     /// The subject's only common name.
+    #[default]
     Cn,
     /// The first host name of the subjectAltName.
     Dns,

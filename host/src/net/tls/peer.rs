@@ -7,6 +7,7 @@
 
 use super::files;
 use super::name::{ClientName, name_of};
+use super::settings::ClientAuth;
 use crate::net::error::Error;
 use openssl::asn1::Asn1Time;
 use openssl::ssl::{SslAcceptorBuilder, SslFiletype, SslRef, SslVerifyMode};
@@ -18,22 +19,9 @@ use rustix::fs::MemfdFlags;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const CRL_BEGIN: &str = "-----BEGIN X509 CRL-----";
-
-/// Which certificates of clients are believed, and for what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientAuth {
-    /// The authorities that issue them, PEM, up to their roots.
-    pub ca: PathBuf,
-    /// Whether a client without one is refused.
-    pub is_required: bool,
-    /// What the authorities revoked, PEM: a list of each, if there is any.
-    pub crl: Option<PathBuf>,
-    /// What in a certificate is the caller's name.
-    pub name: ClientName,
-}
 
 impl ClientAuth {
     /// Reads the files, and no more.
@@ -56,16 +44,18 @@ pub(super) struct Clients {
 
 impl Clients {
     pub(super) fn read(settings: &ClientAuth) -> Result<Self, Error> {
-        let path = settings.ca.display();
-        let anchors = X509::stack_from_pem(&files::read(&settings.ca)?)
+        let ClientAuth { ca, keys } = settings;
+        let path = ca.display();
+        let anchors = X509::stack_from_pem(&files::read(ca)?)
             .map_err(|error| Error::Tls(format!("{path} is no PEM certificate: {error}")))?;
         if anchors.is_empty() {
             return Err(Error::Tls(format!(
                 "{path} has no PEM certificate: no client could be believed"
             )));
         }
-        let crl = settings.crl.as_deref().map(read_crl).transpose()?;
-        Ok(Self { anchors, crl, is_required: settings.is_required, name: settings.name })
+        let crl = keys.client_crl.as_deref().map(read_crl).transpose()?;
+        let (is_required, name) = (settings.is_required(), keys.client_name.unwrap_or_default());
+        Ok(Self { anchors, crl, is_required, name })
     }
 
     /// Has handshakes ask for a certificate, verify it, and refuse one that says no name.

@@ -1,17 +1,74 @@
-//! Which files TLS is made from. Must not read them.
+//! Which files TLS is made from, and who must have a certificate. Must not read the files.
 
-use super::peer::ClientAuth;
+use super::name::ClientName;
+use crate::settings::settings;
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// Where a certificate is.
+settings! {
+    /// Where a certificate is.
+    #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+    #[serde(deny_unknown_fields)]
+    pub struct CertificateFiles {
+        /// PEM, with the certificates of its issuers behind it.
+        cert: PathBuf => shown("\"tls/other.pem\"");
+        /// Its private key, PEM.
+        key: PathBuf => shown("\"tls/other.key\"");
+        /// For an encrypted key: its passphrase, in the first line.
+        key_passphrase_file: Option<PathBuf> => shown("\"tls/other.passphrase\"");
+    }
+}
+
+/// Gives `settings!` the settings of clients' certificates. A new one needs only its entry here and
+/// the code that uses it.
+macro_rules! client_keys {
+    ({ $($struct:tt)* } { $($before:tt)* } { $($after:tt)* } $($rest:tt)*) => {
+        $crate::settings::settings! { $($struct)* { $($before)*
+            /// Whether clients need one: required or optional. With client_ca only, and so are the
+            /// next two.
+            client_auth: Option<ClientAuthMode> = None => reloaded(), shown("\"required\"");
+            /// The certificates that the authorities revoked, PEM.
+            client_crl: Option<PathBuf> = None => reloaded(), example("\"tls/crl.pem\"");
+            /// What in a certificate is the caller's name: cn, dns, email or uri.
+            client_name: Option<ClientName> = None => reloaded(), shown("\"cn\"");
+        $($after)* } $($rest)* }
+    };
+}
+pub(crate) use client_keys;
+
+client_keys! {
+    {
+        /// How a client's certificate is judged, as the operator chooses it.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct ClientKeys
+    } {} {}
+}
+
+/// Whether clients need a certificate.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuthMode {
+    /// A client without one is refused in the handshake.
+    #[default]
+    Required,
+    /// A client without one has no name.
+    Optional,
+}
+
+/// Which certificates of clients are believed, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// The certificate and then those of its issuers, PEM.
-    pub cert: PathBuf,
-    /// Its private key, PEM.
-    pub key: PathBuf,
-    /// What has the key's passphrase in its first line, if it is encrypted.
-    pub key_passphrase_file: Option<PathBuf>,
+pub struct ClientAuth {
+    /// The authorities that issue them, PEM, up to their roots.
+    pub ca: PathBuf,
+    /// Further settings.
+    pub keys: ClientKeys,
+}
+
+impl ClientAuth {
+    /// Whether a client without a certificate is refused.
+    pub fn is_required(&self) -> bool {
+        self.keys.client_auth.unwrap_or_default() == ClientAuthMode::Required
+    }
 }
 
 /// Where all that is needed for TLS is.
@@ -31,6 +88,8 @@ pub fn files<'a>(
     let certificates = certificates.iter().flat_map(|files| {
         [Some(&files.cert), Some(&files.key), files.key_passphrase_file.as_ref()]
     });
-    let clients = clients.into_iter().flat_map(|clients| [Some(&clients.ca), clients.crl.as_ref()]);
+    let clients = clients
+        .into_iter()
+        .flat_map(|clients| [Some(&clients.ca), clients.keys.client_crl.as_ref()]);
     certificates.chain(clients).flatten().map(AsRef::as_ref)
 }

@@ -1,10 +1,8 @@
 //! Handshakes with what [`Tls`] gives, over a pair of sockets. How sessions are resumed is tested
 //! from outside.
 
-use super::name::ClientName;
-use super::peer::ClientAuth;
 use super::server::{Ready, Tls};
-use super::settings::{CertificateFiles, Settings};
+use super::settings::{CertificateFiles, ClientAuth, ClientKeys, Settings};
 use super::stamps::Stamps;
 use super::trials::Made;
 use openssl::ssl::{
@@ -176,7 +174,7 @@ fn contexts_are_outdated_once_something_else_is_asked_of_clients() {
     assert!(!Arc::ptr_eq(&first, &second) && !first.is_outdated() && !second.is_outdated());
     assert_eq!(told.load(Ordering::Relaxed), 0);
 
-    let clients = ClientAuth { ca, is_required: true, crl: None, name: ClientName::Cn };
+    let clients = ClientAuth { ca, keys: ClientKeys::default() };
     tls.replace(Ready::new(Settings { clients: Some(clients), ..settings(&[&other]) }).unwrap());
     assert!(first.is_outdated() && second.is_outdated() && !tls.context().is_outdated());
     assert_eq!(told.load(Ordering::Relaxed), 1);

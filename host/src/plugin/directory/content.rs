@@ -83,7 +83,7 @@ pub(crate) fn read_open(file: &File, bytes_max: u64) -> Result<Content, Refusal>
     if meta.size() > bytes_max {
         return Err(Refusal::TooLarge { bytes_max });
     }
-    /// The allocator maps a block of this size, and unmaps it when it is free. A smaller one would
+    /// A block of this size goes back to the system soon after it is freed. A smaller one would
     /// stay in the heap of the thread that loads.
     const MAPPED_BYTES_MIN: usize = 1 << 20;
     let size = usize::try_from(meta.size()).unwrap_or(0);
