@@ -8,12 +8,13 @@ mod keys;
 mod mistake;
 
 pub use example::example;
+pub(crate) use keys::WORKERS_MAX;
 pub use keys::{Config, TrustKeys};
 
 use crate::access;
 use crate::net::tls::{CertificateFiles, ClientAuth, ClientKeys};
 use crate::plugin::Trust;
-use crate::settings::{Section, Setting};
+use crate::settings::{Section, Setting, Values};
 use crate::xmlrpc::{DateTime, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -47,8 +48,36 @@ impl Config {
         })?;
         let base = path.parent().unwrap_or(Path::new(""));
         config.anchor(base);
-        config.certificates.iter_mut().for_each(|keys| keys.anchor(base));
+        config.tables_mut().into_iter().for_each(|(_, table)| table.anchor(base));
         Ok(config)
+    }
+
+    /// Whether all numbers are in their ranges.
+    ///
+    /// # Errors
+    /// A key whose value is out of its range, and the range.
+    pub fn check(&mut self) -> Result<(), Error> {
+        self.check_ranges("").map_err(Error)?;
+        let tables = self.tables_mut();
+        let mut all = tables.into_iter();
+        all.try_for_each(|(place, table)| table.check_ranges(&place)).map_err(Error)
+    }
+
+    /// All tables of settings, and what stands before their keys.
+    fn tables_mut(&mut self) -> Vec<(String, &mut dyn Values)> {
+        fn place<T: Values>(place: impl Into<String>, table: &mut T) -> (String, &mut dyn Values) {
+            (place.into(), table)
+        }
+        let mut tables =
+            vec![place("limits.", &mut self.limits), place("xmlrpc.", &mut self.xmlrpc)];
+        tables.extend(self.trust.iter_mut().map(|table| place("trust.", table)));
+        tables.extend(self.certificates.iter_mut().map(|table| place("certificates.", table)));
+        tables.extend(self.allow.iter_mut().map(|table| place("allow.", table)));
+        let options = self.plugin_options.iter_mut();
+        tables.extend(options.map(|(name, table)| place(format!("plugin_options.{name}."), table)));
+        let methods = self.methods.iter_mut();
+        tables.extend(methods.map(|(name, table)| place(format!("methods.{name}."), table)));
+        tables
     }
 
     /// `[trust]`, understood.

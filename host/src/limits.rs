@@ -1,7 +1,7 @@
 //! Every limit of the server, in one place: each has a name that ends in its unit, a default, and a
 //! key of the same name under `[limits]` in the config file. None is infinite.
 
-use crate::settings::{Section, number, settings};
+use crate::settings::{Values, settings};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -154,19 +154,7 @@ impl Limits {
     /// # Errors
     /// The key whose value is out of its range, and the range.
     pub fn check(&self) -> Result<(), String> {
-        for (setting, value) in Self::SETTINGS.iter().zip(self.values()) {
-            let (key, least, most) = (setting.key, setting.least, setting.most);
-            let is_wrong = |number: &u64| !(least..=most).contains(number);
-            let Some(number) = number(value).filter(is_wrong) else { continue };
-            return Err(match (least, most) {
-                (1, u64::MAX) => {
-                    let why = "with 0 no call could be answered";
-                    format!("limits.{key} is 0 and must be at least 1: {why}")
-                }
-                (_, u64::MAX) => format!("limits.{key} is {number} and must be at least {least}"),
-                _ => format!("limits.{key} is {number} and may be {least} to {most}"),
-            });
-        }
+        self.check_ranges("limits.")?;
         for (key, bytes) in [
             ("body_bytes_max", self.body_bytes_max),
             ("response_bytes_max", self.response_bytes_max),
@@ -252,6 +240,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Section;
 
     #[test]
     fn an_address_has_its_percentage_and_room_for_the_largest_body() {
@@ -294,7 +283,7 @@ mod tests {
         let limits = Limits::default;
         assert_eq!(
             why(Limits { queue_len_max: 0, ..limits() }),
-            "limits.queue_len_max is 0 and must be at least 1: with 0 no call could be answered"
+            "limits.queue_len_max is 0 and must be at least 1"
         );
         assert_eq!(
             why(Limits { xml_depth_max: 1_001, ..limits() }),

@@ -220,9 +220,18 @@ pub(crate) fn assign_all<T: FlagValue>(given: &ArgMatches, id: &str, value: &mut
 }
 
 /// A struct that [`settings!`] has made.
-pub(crate) trait Section: Any {
+pub(crate) trait Section: Values {
     /// The declarations, in their order.
     const SETTINGS: &'static [Setting];
+
+    /// The settings whose values differ between the two.
+    fn differing(&self, other: &Self) -> Vec<&'static Setting>;
+}
+
+/// The settings and values of any [`Section`].
+pub(crate) trait Values {
+    /// The declarations, in their order.
+    fn settings(&self) -> &'static [Setting];
 
     /// The values, in the same order.
     fn values(&self) -> Vec<&dyn Any>;
@@ -230,8 +239,24 @@ pub(crate) trait Section: Any {
     /// The values, to change them.
     fn values_mut(&mut self) -> Vec<&mut dyn Any>;
 
-    /// The settings whose values differ between the two.
-    fn differing(&self, other: &Self) -> Vec<&'static Setting>;
+    /// Whether all numbers are in their ranges. `place` is what stands before their keys, as in
+    /// `limits.`.
+    ///
+    /// # Errors
+    /// A key whose value is out of its range, and the range.
+    fn check_ranges(&self, place: &str) -> Result<(), String> {
+        for (setting, value) in self.settings().iter().zip(self.values()) {
+            let Setting { key, least, most, .. } = setting;
+            let is_wrong = |number: &u64| !(least..=most).contains(&number);
+            let Some(number) = number(value).filter(is_wrong) else { continue };
+            return Err(if *most == u64::MAX {
+                format!("{place}{key} is {number} and must be at least {least}")
+            } else {
+                format!("{place}{key} is {number} and may be {least} to {most}")
+            });
+        }
+        Ok(())
+    }
 
     /// Makes all relative paths start at a directory.
     fn anchor(&mut self, base: &Path) {
@@ -251,10 +276,14 @@ pub(crate) trait Section: Any {
 }
 
 /// The value of a setting that is a number.
-pub(crate) fn number(value: &dyn Any) -> Option<u64> {
-    let size = value.downcast_ref::<usize>().and_then(|number| u64::try_from(*number).ok());
-    let short = value.downcast_ref::<u32>().map(|number| u64::from(*number));
-    size.or(short).or(value.downcast_ref::<u64>().copied())
+fn number(value: &dyn Any) -> Option<u64> {
+    let size = one::<usize>(value).and_then(|number| u64::try_from(number).ok());
+    size.or_else(|| one::<u32>(value).map(u64::from)).or_else(|| one::<u64>(value))
+}
+
+/// The value of a setting of the type `T` or `Option<T>`.
+fn one<T: Any + Copy>(value: &dyn Any) -> Option<T> {
+    value.downcast_ref().or_else(|| value.downcast_ref::<Option<T>>()?.as_ref()).copied()
 }
 
 /// Declares settings.
@@ -266,7 +295,9 @@ pub(crate) fn number(value: &dyn Any) -> Option<u64> {
 ///
 /// `struct WHOLE { ENTRIES } PART in MACRO! { ENTRIES }` has the entries of a room between its own,
 /// and makes a `PART` of them from a `&WHOLE`. `MACRO! { { STRUCT } { ENTRIES } { ENTRIES } REST }`
-/// declares a struct with the room's entries between others. `REST` may be further parts.
+/// declares a struct with the room's entries between others. `REST` may be further parts. The
+/// room's own types and macros stand there with their paths, because the entries are compiled in
+/// `config`, too.
 macro_rules! settings {
     (
         $(#[$meta:meta])*
@@ -337,18 +368,24 @@ macro_rules! settings {
                     $($(.$clause($($value),*))+)?
             ),+];
 
+            fn differing(&self, other: &Self) -> Vec<&'static $crate::settings::Setting> {
+                let differs = [$(self.$key != other.$key),+];
+                let both = Self::SETTINGS.iter().zip(differs);
+                both.filter_map(|(setting, differs)| differs.then_some(setting)).collect()
+            }
+        }
+
+        impl $crate::settings::Values for $name {
+            fn settings(&self) -> &'static [$crate::settings::Setting] {
+                <Self as $crate::settings::Section>::SETTINGS
+            }
+
             fn values(&self) -> Vec<&dyn std::any::Any> {
                 vec![$(&self.$key),+]
             }
 
             fn values_mut(&mut self) -> Vec<&mut dyn std::any::Any> {
                 vec![$(&mut self.$key),+]
-            }
-
-            fn differing(&self, other: &Self) -> Vec<&'static $crate::settings::Setting> {
-                let differs = [$(self.$key != other.$key),+];
-                let both = Self::SETTINGS.iter().zip(differs);
-                both.filter_map(|(setting, differs)| differs.then_some(setting)).collect()
             }
         }
     };
@@ -384,91 +421,4 @@ macro_rules! flag {
 pub(crate) use flag;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    settings! {
-        /// A file.
-        #[derive(Debug, PartialEq)]
-        struct File {
-            /// What it does.
-            ///
-            /// For readers of the code.
-            number_max: usize = 1_000 => range(1, 2_000);
-            /// Where it is.
-            place: Option<PathBuf> = None =>
-                reloaded(),
-                example("\"there\""),
-                flag(flag!(PathBuf, "place", "DIR", "There"));
-            /// Others.
-            others: Vec<PathBuf> = Vec::new() => example("[]"), group("place or others");
-        }
-    }
-
-    #[test]
-    fn a_declaration_is_all_that_there_is_of_a_setting() {
-        let file = File::default();
-        assert_eq!(file, File { number_max: 1_000, place: None, others: Vec::new() });
-        let [number_max, place, others] = File::SETTINGS else { panic!("{:?}", File::SETTINGS) };
-        assert_eq!((number_max.key, number_max.value), ("number_max", "1_000"));
-        assert_eq!(number_max.doc, [" What it does.", "", " For readers of the code."]);
-        assert_eq!((number_max.least, number_max.most), (1, 2_000));
-        assert!(!number_max.is_reloaded && place.is_reloaded);
-        assert_eq!((place.value, place.is_example), ("\"there\"", true));
-        assert_eq!(place.flag.as_ref().map(|flag| flag.long), Some("place"));
-        assert_eq!(
-            [number_max.name(), place.name(), others.name()],
-            ["number_max", "place", "place or others"]
-        );
-        let numbers: Vec<_> = file.values().into_iter().map(number).collect();
-        assert_eq!(numbers, [Some(1_000), None, None]);
-        let changed = File { number_max: 1, ..File::default() }.differing(&file);
-        assert_eq!(changed.iter().map(|setting| setting.key).collect::<Vec<_>>(), ["number_max"]);
-    }
-
-    macro_rules! room_keys {
-        ({ $($struct:tt)* } { $($before:tt)* } { $($after:tt)* } $($rest:tt)*) => {
-            settings! { $($struct)* { $($before)*
-                /// The room's.
-                inner: Option<u64> = None => shown("1"), reloaded();
-            $($after)* } $($rest)* }
-        };
-    }
-
-    room_keys! {
-        {
-            /// What the room takes.
-            struct RoomKeys
-        } {} {}
-    }
-
-    settings! {
-        /// A file that takes in the room's.
-        struct Whole {
-            /// Before it.
-            first: u64 = 1;
-        } RoomKeys in room_keys! {
-            /// Behind it.
-            last: u64 = 3;
-        }
-    }
-
-    #[test]
-    fn a_room_s_settings_stand_between_others_and_are_handed_over_as_they_are() {
-        let of_whole: Vec<_> = Whole::SETTINGS.iter().map(|setting| setting.key).collect();
-        assert_eq!(of_whole, ["first", "inner", "last"]);
-        assert!(Whole::SETTINGS[1].is_reloaded && RoomKeys::SETTINGS[0].is_reloaded);
-        let whole = Whole { inner: Some(2), ..Whole::default() };
-        assert_eq!((whole.first, RoomKeys::from(&whole).inner, whole.last), (1, Some(2), 3));
-        assert_eq!(RoomKeys::default().inner, None);
-    }
-
-    #[test]
-    fn relative_paths_of_all_settings_start_at_the_base() {
-        let others = vec!["b".into(), "/c".into()];
-        let mut file = File { number_max: 1, place: Some("a".into()), others };
-        file.anchor(Path::new("/base"));
-        assert_eq!(file.place, Some("/base/a".into()));
-        assert_eq!(file.others, [PathBuf::from("/base/b"), PathBuf::from("/c")]);
-    }
-}
+mod tests;

@@ -160,7 +160,7 @@ fn what_cannot_start_says_why() {
             &["--config", "name.toml"],
             "limits.xml_element_name_bytes_max is 10 and must be at least 32",
         ),
-        (&["--workers", "100000"], "workers may be 1 to 1024"),
+        (&["--workers", "100000"], "workers is 100000 and may be 1 to 1024"),
         (&["--https", "0.0.0.0:0"], "needs a certificate: give --cert and --key"),
         (&["--http", &taken], "cannot listen on"),
         (&["--cert", "none.pem", "--key", "none.pem"], "cannot read none.pem"),

@@ -1,7 +1,7 @@
 //! The flags that replace keys of the config file, as the settings declare them.
 
 use crate::config::Config;
-use crate::settings::{Flag, Section, Setting};
+use crate::settings::{Flag, Section, Setting, Values};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 
 /// The flags that `serve` and `dev` have, or those that only `serve` has.
@@ -94,11 +94,16 @@ mod tests {
 
     #[test]
     fn every_flag_replaces_its_setting() {
-        let sample = |flag: &Flag| match flag.value_name {
-            "ADDR" => "127.0.0.1:1",
-            "N" => "7",
-            "HOW" => "off",
-            _ => "x",
+        let parser = |flag: &Flag| {
+            let arg = Arg::new("x").value_parser((flag.parser)());
+            Command::new("x").no_binary_name(true).arg(arg)
+        };
+        let sample = |flag: &Flag| {
+            let values = (flag.parser)();
+            let names = values.possible_values();
+            let last = names.and_then(Iterator::last).map(|name| name.get_name().to_owned());
+            let mut texts = last.into_iter().chain(["7", "127.0.0.1:1", "x"].map(str::to_owned));
+            texts.find(|text| parser(flag).try_get_matches_from([text]).is_ok()).expect("a value")
         };
         let flags: Vec<_> = ServeFlags::all().chain(CommonFlags::all()).collect();
         let line: Vec<_> =

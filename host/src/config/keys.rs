@@ -4,7 +4,7 @@
 
 use crate::access::{AccessKeys, RuleKeys, access_keys};
 use crate::limits::{Limits, MethodLimits};
-use crate::net::tls::{CertificateFiles, ClientAuthMode, ClientKeys, ClientName, client_keys};
+use crate::net::tls::{CertificateFiles, ClientKeys, client_keys};
 use crate::plugin::{PluginKeys, PluginOptions, Watch, plugin_keys};
 use crate::settings::{Section, Setting, Table, flag, settings};
 use crate::xmlrpc::EncodeStyle;
@@ -12,6 +12,9 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// More threads than this cost memory and answer no more calls.
+pub(crate) const WORKERS_MAX: usize = 1_024;
 
 /// The keys that say where the server listens.
 const LISTENERS: &str = "https, http or unix";
@@ -52,6 +55,7 @@ settings! {
         /// for each core if that is more, and one more with unix. Passwords take half at most.
         workers: Option<usize> = None =>
             shown("32"),
+            range(1, WORKERS_MAX as u64),
             flag(flag!(
                 usize, "workers", "N",
                 "Worker threads at most, started as they are needed [default: 32, or four for each \

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::limits::Limits;
-use crate::plugin::{Unload, Watch};
-use crate::xmlrpc::{Dates, EncodeStyle, I8Style, InvalidChars, NilStyle};
+use crate::net::tls::{ClientAuthMode, ClientName};
+use crate::plugin::{PluginKeys, Unload, Watch};
+use crate::xmlrpc::{Dates, I8Style, InvalidChars, NilStyle};
 
 fn read(text: &str) -> Result<Config, String> {
     let dir = tempfile::tempdir().unwrap();
@@ -19,14 +20,17 @@ fn every_key_is_read() {
         "plugins_dir = '/srv/plugins'\nhttps = ['0.0.0.0:443', '[::]:443']\n\
          http = ['127.0.0.1:80']\nunix = ['/run/hotcall.sock']\nunix_mode = '0660'\n\
          unix_group = 'g'\nuser = 'u'\ngroup = 'h'\ncore_dumps = true\ncert = '/etc/c.pem'\n\
-         key = '/etc/k.pem'\nstate_dir = '/var/lib/h'\nhosts = ['h']\norigins = ['https://o']\n\
+         key = '/etc/k.pem'\nkey_passphrase_file = '/etc/p'\ndirect_lane = false\n\
+         client_ca = '/ca'\nclient_auth = 'optional'\nclient_crl = '/crl'\n\
+         client_name = 'uri'\nstate_dir = '/var/lib/h'\nhosts = ['h']\norigins = ['https://o']\n\
          users = '/u'\nallow_anonymous = true\nworkers = 3\nwatch = 'poll'\nprobe = false\n\
          check_permissions = false\nfollow_symlinks = true\n[[allow]]\nusers = ['a']\n\
          addresses = ['unix']\nmethods = ['m']\n[trust]\nsha256 = []\n[limits]\n\
          body_bytes_max = 5\n[xmlrpc]\ninvalid_chars = 'replace'\ni8 = 'ex:i8'\nnil = 'refuse'\n\
          dates = 'exact'\n[plugins.counter]\nstart = 7\nbig = 5000000000\n\
          since = 2026-01-31T12:00:00Z\nday = 2026-01-31\nnested = { a = [true, 0.5] }\n\
-         [plugin_options.counter]\nunload = 'close'\n",
+         [plugin_options.counter]\nunload = 'close'\n[methods.m]\nconcurrency_max = 1\n\
+         [[certificates]]\ncert = '/d.pem'\nkey = '/d.key'\n",
     )
     .unwrap();
     assert_eq!(config.https.len(), 2);
@@ -51,13 +55,17 @@ fn every_key_is_read() {
     assert_eq!((config.probe, config.check_permissions), (false, Some(false)));
     assert!(config.follow_symlinks && !config.trust().unwrap().is_open());
     assert_eq!(config.limits, Limits { body_bytes_max: 5, ..Limits::default() });
-    let style = EncodeStyle {
-        invalid_chars: InvalidChars::Replace,
-        i8: I8Style::Ex,
-        nil: NilStyle::Refuse,
-        dates: Dates::Exact,
-    };
-    assert_eq!(config.xmlrpc, style);
+    let style = config.xmlrpc;
+    assert_eq!((style.invalid_chars, style.i8), (InvalidChars::Replace, I8Style::Ex));
+    assert_eq!((style.nil, style.dates), (NilStyle::Refuse, Dates::Exact));
+    let certificates = config.certificates().unwrap();
+    assert_eq!(certificates.len(), 2);
+    assert_eq!(certificates[0].key_passphrase_file.as_deref(), Some(Path::new("/etc/p")));
+    let ClientAuth { ca, keys } = config.clients().unwrap().unwrap();
+    assert_eq!((ca, keys.client_crl), ("/ca".into(), Some("/crl".into())));
+    assert_eq!(keys.client_auth, Some(ClientAuthMode::Optional));
+    assert_eq!(keys.client_name, Some(ClientName::Uri));
+    assert!(!config.direct_lane && config.methods["m"].concurrency_max.is_some());
     let settings = &config.plugin_settings()["counter"];
     assert_eq!(settings.get("start"), Some(&Value::Int(7)));
     assert_eq!(settings.get("big"), Some(&Value::Long(5_000_000_000)));
@@ -95,11 +103,34 @@ fn trust_is_in_something() {
 fn relative_paths_start_at_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("hotcall.toml");
-    fs::write(&path, "plugins_dir = 'so'\nunix = ['s']\ncert = '/c'\n").unwrap();
+    let text = "plugins_dir = 'so'\nunix = ['s']\ncert = '/c'\n[[certificates]]\ncert = 'd'\n\
+                key = '/d'\n";
+    fs::write(&path, text).unwrap();
     let config = Config::read(&path).unwrap();
+    assert_eq!(config.certificates[0].cert, dir.path().join("d"));
     assert_eq!(config.plugins_dir, Some(dir.path().join("so")));
     assert_eq!(config.unix, [dir.path().join("s")]);
     assert_eq!(config.cert, Some(PathBuf::from("/c")));
+}
+
+#[test]
+fn numbers_outside_of_their_ranges_are_refused_everywhere() {
+    let why = |text: &str| read(text).unwrap().check().map_err(|error| error.to_string());
+    assert_eq!(why("workers = 1024\n[limits]\nqueue_len_max = 1\n"), Ok(()));
+    let refused = |why: &str| Err(why.to_owned());
+    assert_eq!(why("workers = 0\n"), refused("workers is 0 and may be 1 to 1024"));
+    let refused = refused("limits.queue_len_max is 0 and must be at least 1");
+    assert_eq!(why("[limits]\nqueue_len_max = 0\n"), refused);
+}
+
+/// Keys in tables have no flags, and the table says whether a reload takes it. What plugins are
+/// started with is handed to none again.
+#[test]
+fn no_clause_of_a_declaration_is_without_effect() {
+    let nested = keys::tables().flat_map(|(_, table)| table.settings);
+    let without = |setting: &Setting| setting.flag.is_none() && !setting.is_reloaded;
+    assert_eq!(nested.filter(|setting| !without(setting)).count(), 0);
+    assert!(PluginKeys::SETTINGS.iter().all(|setting| !setting.is_reloaded));
 }
 
 #[test]

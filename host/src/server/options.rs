@@ -4,7 +4,7 @@
 
 use super::error::Error;
 use crate::access;
-use crate::config::{Config, default_state_dir};
+use crate::config::{Config, WORKERS_MAX, default_state_dir};
 use crate::net::tls::{self, CertificateFiles, ClientAuth};
 use crate::net::{self, Bind};
 use crate::plugin::{self, PluginKeys, Trust};
@@ -19,8 +19,6 @@ use std::thread;
 /// Calls may block, so there may be more workers than cores. One that is never needed is never
 /// started.
 pub(super) const WORKERS_PER_CORE: usize = 4;
-
-const WORKERS_MAX: usize = 1_024;
 
 /// Everything that is chosen before a start. Settings that mean what they say are read from
 /// `config`.
@@ -64,10 +62,8 @@ impl Options {
         const DEFAULT_HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
         let wrong = |error: crate::config::Error| Error::Options(error.to_string());
         let certificates = config.certificates().map_err(wrong)?;
+        config.check().map_err(wrong)?;
         config.limits.check().map_err(Error::Options)?;
-        if config.workers.is_some_and(|workers| !(1..=WORKERS_MAX).contains(&workers)) {
-            return Err(Error::Options(format!("workers may be 1 to {WORKERS_MAX}")));
-        }
         let clients = config.clients().map_err(wrong)?;
         let unix_mode = config.unix_mode().map_err(wrong)?;
         let trust = config.trust().map_err(wrong)?;

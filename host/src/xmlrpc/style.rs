@@ -27,12 +27,20 @@ settings! {
     #[serde(default, deny_unknown_fields)]
     pub struct EncodeStyle {
         /// What XML cannot carry is a fault. Or replace: U+FFFD stands for it.
+        ///
+        /// Characters that XML 1.0 forbids, in texts and names.
         invalid_chars: InvalidChars = InvalidChars::Refuse => shown("\"refuse\"");
         /// Or ex:i8, Apache's element, for whole numbers past 32 bits.
+        ///
+        /// The element of whole numbers of 64 bits.
         i8: I8Style = I8Style::Plain => shown("\"i8\"");
         /// Or ex:nil, Apache's element, or refuse: a fault.
+        ///
+        /// The element of no value.
         nil: NilStyle = NilStyle::Plain => shown("\"nil\"");
         /// Without a fraction, in UTC if the offset is known. Or exact, which not all clients read.
+        ///
+        /// Dates with a fraction of a second or an offset from UTC.
         dates: Dates = Dates::Plain => shown("\"plain\"");
     }
 }

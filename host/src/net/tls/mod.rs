@@ -16,11 +16,11 @@ mod context;
 mod development;
 mod files;
 mod identity;
-mod name;
+pub(crate) mod name;
 mod peer;
 mod record;
 mod server;
-mod settings;
+pub(crate) mod settings;
 mod stamps;
 #[cfg(test)]
 mod tests;

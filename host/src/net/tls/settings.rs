@@ -1,6 +1,5 @@
 //! Which files TLS is made from, and who must have a certificate. Must not read the files.
 
-use super::name::ClientName;
 use crate::settings::settings;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -26,11 +25,15 @@ macro_rules! client_keys {
         $crate::settings::settings! { $($struct)* { $($before)*
             /// Whether clients need one: required or optional. With client_ca only, and so are the
             /// next two.
-            client_auth: Option<ClientAuthMode> = None => reloaded(), shown("\"required\"");
+            client_auth: Option<$crate::net::tls::settings::ClientAuthMode> = None =>
+                reloaded(),
+                shown("\"required\"");
             /// The certificates that the authorities revoked, PEM.
             client_crl: Option<PathBuf> = None => reloaded(), example("\"tls/crl.pem\"");
             /// What in a certificate is the caller's name: cn, dns, email or uri.
-            client_name: Option<ClientName> = None => reloaded(), shown("\"cn\"");
+            client_name: Option<$crate::net::tls::name::ClientName> = None =>
+                reloaded(),
+                shown("\"cn\"");
         $($after)* } $($rest)* }
     };
 }
