@@ -106,7 +106,7 @@ fn unsafe_code_is_where_it_is_said_to_be() {
 #[test]
 fn no_file_and_no_line_is_too_long() {
     let written = files().into_iter().filter(|path| is_written(path));
-    // What is no text is built by some test.
+    // Files that are no text were built here.
     let text = |path: PathBuf| {
         let text = fs::read_to_string(workspace().join(&path)).ok()?;
         Some((path, text))
