@@ -222,7 +222,7 @@ bench-micro: install-packages ## times the parts of a call and counts its alloca
 
 bench-linear: SECTIONS = run
 bench-linear: install-packages ## checks that decoding takes linear time
-	$(BENCH) --package hotcall --bench linear
+	$(BENCH) --package hotcall --features fuzz --bench linear
 
 bench-reload: SECTIONS = run
 bench-reload: install-packages ## measures 1,000 reloads under load; see tests/bench/RELOAD.md

@@ -6,10 +6,7 @@
 //! little. A construct that fails is timed again.
 #![allow(clippy::cast_precision_loss, reason = "documents have a few megabytes")]
 
-#[path = "../src/fuzz/constructs.rs"]
-mod constructs;
-
-use constructs::{CONSTRUCTS, for_xml_rs};
+use hotcall::fuzz::constructs::{CONSTRUCTS, for_xml_rs};
 use hotcall::xmlrpc::{DecodeLimits, Store, Unlimited, decode_call_in};
 use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;

@@ -5,8 +5,7 @@
 //!
 //! No part of the API.
 
-#[cfg(test)]
-mod constructs;
+pub mod constructs;
 #[cfg(test)]
 mod costs;
 #[cfg(test)]

@@ -9,9 +9,11 @@
 
 use hotcall::client::{CONNECT_TIMEOUT, TIMEOUT};
 use hotcall::limits::Limits;
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::BTreeSet;
-use std::fs;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::{fs, mem};
 
 const PAGE: &str = include_str!("../src/docs/comparison.md");
 
@@ -59,6 +61,31 @@ fn what_is_no_test_is_not_taken_for_one() {
         "every_test_that_is_named_exists",
     ] {
         assert!(!exists(name), "{name}");
+    }
+    let found = |source: &str| is_test(source.parse().unwrap(), "a");
+    assert!(found("mod tests { #[test] #[should_panic] fn a() {} }"));
+    assert!(found("proptest! { #[test] fn a(b in 0..3) {} }"));
+    for source in [
+        "fn a() {}",
+        "#[test] fn b() {} fn a() {}",
+        "/* #[test] fn a() {} */",
+        "const A: &str = \"#[test]\nfn a() {}\";",
+        "#[test] #[ignore = \"slow\"] fn a() {}",
+        "#[ignore] #[test] fn a() {}",
+        "#[cfg(windows)] #[test] fn a() {}",
+        "fn b() { #[test] fn a() {} }",
+    ] {
+        assert!(!found(source), "{source}");
+    }
+    let found = |source: &str| is_trial(source.parse().unwrap(), "\"a::b\"");
+    assert!(found("fn trials() -> Vec<Trial> { vec![trial(\"a::b\", b)] }"));
+    for source in [
+        "fn trials() { /* trial(\"a::b\", b) */ }",
+        "fn trials() {} fn b() { trial(\"a::b\", b) }",
+        "fn trials() { vec![#[cfg(any())] trial(\"a::b\", b)] }",
+        "fn trials() { trial(\"a::b\", b).with_ignored_flag(true) }",
+    ] {
+        assert!(!found(source), "{source}");
     }
 }
 
@@ -139,22 +166,65 @@ fn named_tests(proofs: &[Vec<String>]) -> Vec<String> {
     proofs.iter().flat_map(names).collect()
 }
 
-/// Whether `FILE::TEST` is a test: a function under `#[test]`, or a trial of the end-to-end tests,
-/// which are named with their module.
+/// Whether `FILE::TEST` is a test that runs: a function under `#[test]`, or a trial of the
+/// end-to-end tests, which are named with their module.
 fn exists(name: &str) -> bool {
     let Some((file, test)) = name.split_once("::") else { return false };
-    let Ok(source) = fs::read_to_string(root().join(file)) else { return false };
-    // A test that is commented out does not run.
-    let is_code = |line: &&str| !line.trim_start().starts_with("//");
-    let source = source.split_inclusive('\n').filter(is_code).collect::<String>();
-    if file.starts_with("tests/it/") {
-        let module = Path::new(file).file_stem().unwrap().to_string_lossy();
-        return source.contains(&format!("\"{module}::{test}\""));
+    let Some(tokens) = tokens(file) else { return false };
+    let Some(module) = file.strip_prefix("tests/it/") else { return is_test(tokens, test) };
+    let module = module.trim_end_matches(".rs");
+    is_run(module) && is_trial(tokens, &format!("\"{module}::{test}\""))
+}
+
+/// The tokens of a source, without its comments.
+fn tokens(file: &str) -> Option<TokenStream> {
+    Some(fs::read_to_string(root().join(file)).ok()?.parse().unwrap())
+}
+
+/// Whether a function of this name is a test that is neither ignored nor left out.
+fn is_test(tokens: TokenStream, name: &str) -> bool {
+    let (mut attributes, mut before) = (Vec::new(), [String::new(), String::new()]);
+    for tree in tokens {
+        let text = squeezed(&tree);
+        if let TokenTree::Group(group) = &tree {
+            let is_attribute = before[1] == "#";
+            let is_module = before[0] == "mod" || before[1] == "!";
+            match group.delimiter() {
+                Delimiter::Bracket if is_attribute => attributes.push(text.clone()),
+                Delimiter::Brace if is_module && is_test(group.stream(), name) => return true,
+                Delimiter::Brace => attributes.clear(),
+                _ => {}
+            }
+        }
+        if before[1] == "fn" && text == name {
+            let has = |wanted| attributes.iter().any(|attribute| attribute.starts_with(wanted));
+            return has("[test]") && !has("[ignore") && !has("[cfg");
+        }
+        if text == ";" {
+            attributes.clear();
+        }
+        before = [mem::take(&mut before[1]), text];
     }
-    source
-        .split("#[test]\n")
-        .skip(1)
-        .any(|after| after.trim_start().starts_with(&format!("fn {test}()")))
+    false
+}
+
+/// Whether the end-to-end tests run the trials of a module.
+fn is_run(module: &str) -> bool {
+    let main = squeezed(tokens("tests/it/main.rs").unwrap());
+    main.split(['[', ',']).any(|part| part == format!("{module}::trials()"))
+}
+
+/// Whether the function `trials` makes a trial of this name, under no condition.
+fn is_trial(tokens: TokenStream, name: &str) -> bool {
+    let behind = tokens.into_iter().skip_while(|tree| tree.to_string() != "trials");
+    let body = behind.map(squeezed).find(|text| text.starts_with('{'));
+    let is_left_out = |body: &str| body.contains('#') || body.contains("ignored_flag(true)");
+    body.is_some_and(|body| body.contains(name) && !is_left_out(&body))
+}
+
+/// As text without blanks.
+fn squeezed(tokens: impl Display) -> String {
+    tokens.to_string().replace(' ', "")
 }
 
 fn root() -> PathBuf {

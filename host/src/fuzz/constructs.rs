@@ -4,17 +4,17 @@
 use std::fmt::Write;
 
 /// A name, and the function that makes a document of so many pieces.
-pub(crate) type Construct = (&'static str, fn(usize) -> Vec<u8>);
+pub type Construct = (&'static str, fn(usize) -> Vec<u8>);
 
 /// The same document, left to xml-rs by the fast decoder.
-pub(crate) fn for_xml_rs(document: &[u8]) -> Vec<u8> {
+pub fn for_xml_rs(document: &[u8]) -> Vec<u8> {
     // Nothing may precede a prolog.
     let comment: &[u8] = if document.starts_with(b"<m") { b"<!-- -->" } else { b"" };
     [comment, document].concat()
 }
 
 /// All of them.
-pub(crate) const CONSTRUCTS: &[Construct] = &[
+pub const CONSTRUCTS: &[Construct] = &[
     // Values.
     ("empty values", |n| values("<value/>", n)),
     ("texts without a type", |n| values("<value>a</value>", n)),

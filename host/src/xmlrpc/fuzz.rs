@@ -9,7 +9,11 @@ pub(crate) mod differential;
 pub(crate) mod notation;
 pub(crate) mod written;
 
-use super::*;
+use super::{
+    Call, Dates, DecodeError, DecodeLimits, Document, EncodeOptions, EncodeStyle, Fault, I8Style,
+    InvalidChars, NilStyle, Value, code, decode_call, decode_response, encode_call, encode_fault,
+    encode_response,
+};
 use written::{in_utc, is_forbidden};
 
 /// One style each way, so that every choice is made.

@@ -13,7 +13,6 @@ pub(crate) fn circles(sources: &[Source]) -> Vec<String> {
     let modules = all_modules(sources);
     let files: BTreeMap<&str, (&Source, Imports)> = sources
         .iter()
-        .filter(|source| !source.is_test())
         .map(|source| (source.module.as_str(), (source, imports(source, &modules))))
         .collect();
     let mut seen = BTreeSet::new();
@@ -39,7 +38,7 @@ pub(crate) fn circles(sources: &[Source]) -> Vec<String> {
 /// The files that a source imports from: for each path, the file of the longest module in it.
 fn imports(source: &Source, modules: &BTreeSet<String>) -> Imports {
     let mut imports = Imports::new();
-    for name in named(&source.text, &source.module, modules) {
+    for name in named(source, modules) {
         let file = (0..=name.path.len())
             .rev()
             .map(|len| name.path[..len].join("::"))

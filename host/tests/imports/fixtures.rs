@@ -1,7 +1,8 @@
 //! What each rule must refuse, and what it must let pass.
 
 use crate::circles;
-use crate::flow::{globs, passed_on, upward};
+use crate::flow::{passed_on, upward};
+use crate::hidden::hidden;
 use crate::order::{out_of_order, strangers};
 use crate::size::{is_written, too_long, too_wide};
 use crate::source::Source;
@@ -9,12 +10,20 @@ use std::path::Path;
 
 /// A crate of these files.
 fn sources(files: &[(&str, &str)]) -> Vec<Source> {
-    files.iter().map(|(path, text)| Source::new(path, *text)).collect()
+    files.iter().map(|(path, text)| source(path, text)).collect()
+}
+
+/// `net` for net.rs and net/mod.rs, `net::pool` for net/pool.rs, and nothing for lib.rs.
+fn source(path: &str, text: &str) -> Source {
+    let module = path.trim_end_matches(".rs").replace('/', "::");
+    let is_folder = |part: &str| matches!(part, "mod" | "lib" | "main");
+    let parts: Vec<_> = module.split("::").filter(|part| !is_folder(part)).collect();
+    Source::new(Path::new(path), parts.join("::"), text.to_owned())
 }
 
 #[test]
 fn an_upward_import_is_refused_however_it_is_written() {
-    let source = "//! crate::plugin in a comment\n\
+    let text = "//! crate::plugin in a comment\n\
         use crate::web::Request;\n\
         use crate::{rpc, web::{self, Response}, plugin::Loader as L};\n\
         const TEXT: &str = \"crate::plugin\";\n\
@@ -24,7 +33,7 @@ fn an_upward_import_is_refused_however_it_is_written() {
         #[cfg(test)] mod tests { use crate::plugin; }\n";
     let others = ["net/mod.rs", "plugin/mod.rs", "rpc.rs", "web/mod.rs", "xmlrpc/mod.rs"];
     let mut files = sources(&others.map(|path| (path, "")));
-    files.push(Source::new("net/http.rs", source));
+    files.push(source("net/http.rs", text));
     let found = upward(&files);
     let places: Vec<_> = found.iter().map(|text| text.split(" (").next().unwrap()).collect();
     assert_eq!(
@@ -39,14 +48,14 @@ fn an_upward_import_is_refused_however_it_is_written() {
         ]
     );
     assert!(found[0].contains("it may name ["), "{}", found[0]);
-    assert!(upward(&sources(&[("main.rs", source), ("plugin.rs", ""), ("rpc.rs", "")])).is_empty());
+    assert!(upward(&sources(&[("main.rs", text), ("plugin.rs", ""), ("rpc.rs", "")])).is_empty());
 }
 
 /// The names that `net/http.rs` must not name, where this is its source.
-fn refused(source: &str) -> Vec<String> {
+fn refused(text: &str) -> Vec<String> {
     let others = ["lib.rs", "net/mod.rs", "plugin/mod.rs", "web/mod.rs", "web/plugin.rs"];
     let mut files = sources(&others.map(|path| (path, "")));
-    files.push(Source::new("net/http.rs", source));
+    files.push(source("net/http.rs", text));
     let name = |text: String| text.split('`').nth(3).unwrap().to_owned();
     upward(&files).into_iter().map(name).collect()
 }
@@ -63,6 +72,47 @@ fn an_upward_import_is_refused_by_whatever_name() {
         "use crate as root;\nfn f() { self::root::plugin::run() }",
     ] {
         assert!(refused(source).contains(&"plugin".to_owned()), "{source}: {:?}", refused(source));
+    }
+}
+
+#[test]
+fn an_upward_import_is_refused_behind_whatever_text() {
+    for before in [
+        r###"const A: &str = r##"a"#b"##;"###,
+        r#"const A: &[u8] = br"\";"#,
+        r#"const A: &CStr = cr"\";"#,
+        r##"const A: &CStr = c"\""; const B: &[u8] = br#"""#; const C: char = '"';"##,
+        "/* /* */ \" */",
+        "struct S { #[cfg(test)] a: u8, b: crate::plugin::X }",
+        "struct S { #[cfg(test)] pub a: Vec<(u8, u8)>, pub b: crate::plugin::X }",
+        "struct S(#[cfg(test)] fn(u8), crate::plugin::X);",
+        "enum E { #[cfg(test)] A(u8), B(crate::plugin::X) }",
+        "fn f(#[cfg(test)] a: u8, b: crate::plugin::X) {}",
+        "fn f() { match a { #[cfg(test)] A => b, B => crate::plugin::x() } }",
+        "fn f() { match a { #[cfg(test)] A => { b } B => crate::plugin::x() } }",
+        "fn f() { g(#[cfg(test)] a, crate::plugin::x()) }",
+        "#[serde(with = \"crate::plugin::times\")] a: u8,",
+        "#[serde(try_from = r\"Vec<crate::plugin::X>\")] struct S;",
+        "#[expect(lint, reason = \"use a::b\")] fn f(_: crate::plugin::X) {}",
+        "use crate::r#plugin::X;",
+    ] {
+        let text = format!("{before}\nfn f(_: crate::plugin::X) {{}}");
+        assert_eq!(refused(&text).len(), 1 + before.matches("plugin").count(), "{before}");
+    }
+}
+
+#[test]
+fn what_is_for_tests_may_name_everything() {
+    for item in [
+        "fn f<A, B>(_: [u8; 2]) -> crate::plugin::X { a; b }",
+        "#[inline] pub(crate) unsafe fn f<A, B>(_: crate::plugin::X) {}",
+        "use crate::{plugin::X, plugin};",
+        "impl<A, B> crate::plugin::X for S<A, B> { fn f() {} }",
+        "mod tests { fn f() {} use crate::plugin; }",
+        "const A: (u8, crate::plugin::X) = a;",
+    ] {
+        let found = refused(&format!("#[cfg(test)]\n{item}"));
+        assert!(found.is_empty(), "{item}: {found:?}");
     }
 }
 
@@ -173,6 +223,15 @@ fn what_only_tests_import_makes_no_circle() {
 }
 
 #[test]
+fn no_name_of_a_module_lets_it_be_in_a_circle() {
+    for name in ["tests", "fuzz"] {
+        let (file, child) = (format!("a/{name}.rs"), format!("a/{name}/b.rs"));
+        let circle = [(&*file, "mod b;\nuse b::B;"), (&*child, "use super::A;")];
+        assert_eq!(circles::circles(&sources(&circle)).len(), 1, "{name}");
+    }
+}
+
+#[test]
 fn a_laundered_import_is_refused() {
     let files = sources(&[
         ("access.rs", "pub enum Way {}"),
@@ -212,6 +271,11 @@ fn a_laundered_import_is_refused_by_whatever_name() {
         ("use crate::registry;\npub(super) type P<T> = Map<T, registry::X>;", "registry::X"),
         ("use crate::registry::{Snapshot as S};\npub type L = (S,);", "registry::Snapshot"),
         ("use crate::registry::X;\npub type L = ([u8; 4], X);", "registry::X"),
+        ("macro_rules! m { () => { $crate::access::Way } }\npub(crate) use m;", "access::Way"),
+        ("macro_rules! m ( () => { crate::access::W }; );\npub use self::m as w;", "access::W"),
+        ("impl Trait for Own { type Out = crate::access::Way; }", "access::Way"),
+        ("use crate::access::Way;\nimpl Deref for Own { type Target = Way; }", "access::Way"),
+        ("#[a]\nunsafe impl<T> Trait for S<T> { type O = Vec<crate::access::W>; }", "access::W"),
     ] {
         let files = [("access.rs", ""), ("registry.rs", ""), ("lib.rs", ""), ("web.rs", web)];
         let found = passed_on(&sources(&files));
@@ -219,7 +283,9 @@ fn a_laundered_import_is_refused_by_whatever_name() {
         assert!(found[0].contains(&format!("`web` passes on `{item}`")), "{found:?}");
     }
     let own = "use crate::registry::Snapshot;\nuse std::fmt::Result as R;\n\
-        type Private = Snapshot;\npub type Own = R;\nfn f(_: Snapshot) {}";
+        type Private = Snapshot;\npub type Own = R;\nfn f(_: Snapshot) {}\n\
+        macro_rules! own { () => { crate::registry::X } }\n\
+        fn g() -> impl Fn() { type Private = Snapshot; }";
     assert!(passed_on(&sources(&[("registry.rs", ""), ("web.rs", own)])).is_empty());
 }
 
@@ -305,22 +371,52 @@ fn a_crate_is_named_only_where_it_is_kept() {
 fn a_glob_of_a_module_is_refused() {
     for web in ["use crate::access::*;", "use super::{access::*};", "mod a { use crate::web::*; }"]
     {
-        let found = globs(&sources(&[("access.rs", ""), ("web.rs", web)]));
+        let found = hidden(&sources(&[("access.rs", ""), ("web.rs", web)]));
         assert_eq!(found.len(), 1, "{web}");
     }
     let items = "use crate::access::Way::*;\nuse std::io::*;\n#[cfg(test)] mod t { use super::*; }";
-    let free = [("lib.rs", "#[cfg(test)]\nmod costs;"), ("web.rs", items)];
-    assert!(globs(&sources(&[free[0], free[1], ("costs.rs", "use crate::web::*;")])).is_empty());
+    let tests = "mod tests {}\n#[cfg(test)]\n/// Costs.\nmod costs;";
+    for (costs, found) in [("costs.rs", 0), ("costs/inner.rs", 0), ("web/tests.rs", 1)] {
+        let files = [("lib.rs", tests), ("costs.rs", "mod inner;"), ("web.rs", items)];
+        let files = files.into_iter().filter(|(path, _)| *path != costs);
+        let files: Vec<_> = files.chain([(costs, "use crate::web::*;")]).collect();
+        assert_eq!(hidden(&sources(&files)).len(), found, "{costs}");
+    }
+}
+
+#[test]
+fn what_hides_imports_is_refused() {
+    for text in [
+        "#[path = \"../plugin/x.rs\"] mod x;",
+        "#[cfg(test)] #[path = \"x.rs\"] mod x;",
+        "#[cfg_attr(unix, path = \"x.rs\")] mod x;",
+        "include!(\"x.rs\");",
+        "fn f() { std::include!(concat!(\"x\", \".rs\")) }",
+        "#[macro_export] macro_rules! m { () => {} }",
+        "#[macro_use] mod x;",
+        "macro_rules! m { () => {} }\nmod x;",
+    ] {
+        assert_eq!(hidden(&sources(&[("a.rs", text)])).len(), 1, "{text}");
+    }
+    let free = "mod x;\nmacro_rules! m { ($path:expr) => { include_str!($path) } }\n\
+        fn f() { let path = m!(\"a\"); println!(\"{path}\", path = path) }";
+    assert!(hidden(&sources(&[("a.rs", free)])).is_empty());
 }
 
 #[test]
 fn a_long_file_and_a_wide_line_are_refused() {
     let (whole, over) = ("x\n".repeat(500), "x\n".repeat(501));
-    assert!(too_long(&Source::new("a.rs", whole)).is_none());
-    assert!(too_long(&Source::new("a.rs", over)).is_some_and(|text| text.contains("501 lines")));
+    for path in ["a.rs", "a.py", "Makefile"] {
+        assert!(too_long(Path::new(path), &whole).is_none());
+        let refused = too_long(Path::new(path), &over);
+        assert!(refused.is_some_and(|text| text.contains("501 lines")));
+    }
+    assert!(too_long(Path::new("a.md"), &over).is_none());
     let (fits, wide, cells) = ("ä".repeat(100), "a".repeat(101), "cell |".repeat(20));
     let text = format!("{fits}\n{wide}\n| {cells}\n//! | {cells}\n// https://{wide}");
     assert_eq!(too_wide(Path::new("a.md"), &text), ["a.md:2: 101 columns; 100 are the most"]);
+    let tabs = format!("\t\t{}\n \t{}", "a".repeat(85), "a".repeat(92));
+    assert_eq!(too_wide(Path::new("Makefile"), &tabs).len(), 1, "a tab is as wide as it is shown");
 }
 
 #[test]
@@ -334,20 +430,17 @@ fn tables_and_urls_excuse_a_wide_line_only_where_it_cannot_be_broken() {
     assert!(wide("a.rs", &format!("// {words} https://a.example")));
     assert!(wide("a.toml", &format!("# https://a.example {words}")));
     assert!(wide("a.rs", &format!("call(\"https://a.example\", {words})")));
-    assert!(!wide("a.md", &format!("{words} https://a.example")));
+    assert!(!wide("a.md", &format!("{} [a](https://a.example)", &words[..90])));
+    assert!(wide("a.md", &format!("{words} words [a](https://a.example)")), "too many words");
     assert!(!wide("a.rs", &format!("    // https://{long}")));
     assert!(wide("a.rs", &format!("// see https://{}", &long[..86])), "it fits on its own line");
 }
 
 #[test]
-fn records_may_have_wide_lines() {
-    for path in ["README.md", "host/src/lib.rs", "plugins/text-c/Makefile", "tests/it/main.rs"] {
+fn only_records_may_have_wide_lines() {
+    for path in [".ci/run", "README.md", "host/src/lib.rs", "Makefile", "a/run.sh", "a/b.new"] {
         assert!(is_written(Path::new(path)), "{path}");
     }
-    for path in [".ci/run", "host/hotcall.socket", "a/notify.conf", "a/run.sh", "a/package.json"] {
-        assert!(is_written(Path::new(path)), "{path}");
-    }
-    assert!(!is_written(Path::new("tests/foreign/node/package-lock.json")));
     for path in ["tests/bench/RESULTS.md", "plugin-api/abi/1.0/hotcall_plugin.h", "Cargo.lock"] {
         assert!(!is_written(Path::new(path)), "{path}");
     }

@@ -110,7 +110,10 @@ const RULES: &[Rule] = &[
 ];
 
 /// Where everything is put together, or shaken.
-const FREE: &[&str] = &["", "main", "cli", "server", "fuzz"];
+const FREE: &[&str] = &["", "cli", "server", "fuzz"];
+
+/// The macro that rooms put around their settings. `config` gathers them, and may name it itself.
+const GATHERED: &str = "settings::settings";
 
 /// Names of modules that the [`RULES`] do not allow, and names for all of the crate.
 pub(crate) fn upward(sources: &[Source]) -> Vec<String> {
@@ -120,7 +123,7 @@ pub(crate) fn upward(sources: &[Source]) -> Vec<String> {
         let place = source.path.display();
         let own = top(&source.module);
         let rule = rule(&own);
-        for Named { path, line, is_extern, .. } in named(&source.text, &source.module, &modules) {
+        for Named { path, line, is_extern, .. } in named(source, &modules) {
             if is_extern {
                 violations.push(format!("{place}:{line}: the crate must have no second name"));
             }
@@ -136,25 +139,26 @@ pub(crate) fn upward(sources: &[Source]) -> Vec<String> {
     violations
 }
 
-/// Re-exports and types by which one module hands on what is another's.
+/// Re-exports, types and macros by which one module hands on what is another's.
 pub(crate) fn passed_on(sources: &[Source]) -> Vec<String> {
     let modules = all_modules(sources);
-    let all: Vec<_> = sources
-        .iter()
-        .map(|source| (source, named(&source.text, &source.module, &modules)))
-        .collect();
+    let all: Vec<_> = sources.iter().map(|source| (source, named(source, &modules))).collect();
     // Files also find there what another file imports.
     let imports = all.iter().flat_map(|(_, found)| found);
     let imports: Imports<'_> =
         imports.filter_map(|named| Some((named.name.as_deref()?, &*named.path))).collect();
     let mut violations = Vec::new();
-    for (source, found) in all.iter().filter(|(source, _)| !source.module.is_empty()) {
+    for (source, found) in &all {
         let own = top(&source.module);
+        // Only free modules may name it.
+        if free(&own) {
+            continue;
+        }
         for Named { path, line, .. } in found.iter().filter(|named| named.is_reexported) {
             let path = in_full(path, &imports);
             let is_other = path.first().is_some_and(|name| *name != own && modules.contains(name));
-            if is_other {
-                let (place, path) = (source.path.display(), path.join("::"));
+            let (place, path) = (source.path.display(), path.join("::"));
+            if is_other && path != GATHERED {
                 violations.push(format!(
                     "{place}:{line}: `{own}` passes on `{path}`: name it where it is used"
                 ));
@@ -176,30 +180,6 @@ fn in_full(path: &[String], imports: &Imports<'_>) -> Vec<String> {
         path.splice(..len, import.iter().cloned());
     }
     path
-}
-
-/// Globs of modules, which hide what a file names from the other rules.
-pub(crate) fn globs(sources: &[Source]) -> Vec<String> {
-    let modules = all_modules(sources);
-    let mut violations = Vec::new();
-    for source in sources.iter().filter(|source| !is_for_tests(source, sources)) {
-        for Named { path, line, is_glob, .. } in named(&source.text, &source.module, &modules) {
-            let module = path.join("::");
-            if is_glob && modules.contains(&module) {
-                let place = source.path.display();
-                violations.push(format!("{place}:{line}: name what you use of `{module}`"));
-            }
-        }
-    }
-    violations
-}
-
-/// Whether the parent has the file for tests only.
-pub(crate) fn is_for_tests(source: &Source, sources: &[Source]) -> bool {
-    let (parent, name) = source.module.rsplit_once("::").unwrap_or(("", &source.module));
-    let declared = format!("#[cfg(test)]\nmod {name};");
-    let mut parents = sources.iter().filter(|source| source.module == parent);
-    source.is_test() || parents.any(|parent| parent.text.contains(&declared))
 }
 
 pub(crate) fn rule(module: &str) -> Option<&'static Rule> {

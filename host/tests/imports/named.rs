@@ -2,8 +2,10 @@
 //! of `use` trees apart, and with each name that the file imports put in full.
 
 use crate::scopes::{Leaf, Scopes};
-use crate::tokens::{Token, is_word, tokens_of};
+use crate::source::Source;
+use crate::tokens::{Token, is_word};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// A path that a source names.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,7 +15,8 @@ pub(crate) struct Named {
     /// there are modules.
     pub(crate) path: Vec<String>,
     pub(crate) line: usize,
-    /// Whether the path is passed on: by `pub use` or `pub type`, at any visibility.
+    /// Whether the path is passed on: by `pub use` or `pub type` at any visibility, by a type of an
+    /// `impl`, or by a macro.
     pub(crate) is_reexported: bool,
     /// Whether it is `extern crate self`, whose name holds in all files of the crate.
     pub(crate) is_extern: bool,
@@ -23,30 +26,39 @@ pub(crate) struct Named {
     pub(crate) name: Option<Vec<String>>,
 }
 
-/// The paths named by the source of `module`, code under `#[cfg(test)]` left out. `modules`: all
-/// modules of the crate, so that a path that begins with a child module is recognised.
-pub(crate) fn named(source: &str, module: &str, modules: &BTreeSet<String>) -> Vec<Named> {
-    let tokens = tokens_of(source);
-    let mut scopes = Scopes::new(&tokens, module, modules);
-    let leaves = imported(&tokens);
+/// The paths named by a source, code under `#[cfg(test)]` left out. `modules`: all modules of the
+/// crate, so that a path that begins with a child module is recognised.
+pub(crate) fn named(source: &Source, modules: &BTreeSet<String>) -> Vec<Named> {
+    let tokens = &source.tokens;
+    let mut scopes = Scopes::new(tokens, &source.module, modules);
+    let leaves = imported(tokens);
+    let impls = bodies(tokens, |at| tokens[at].0 == "impl" && begins_item(&tokens[..at]), &["{"]);
+    // Other files know no macro by another way.
+    let is_exported = |name: &str| {
+        let mut exports = leaves.iter().filter(|import| import.is_reexported);
+        exports.any(|import| import.leaf.words.last().is_some_and(|last| last == name))
+    };
+    let is_macro = |at: usize| tokens[at].0 == "macro_rules" && is_exported(&tokens[at + 2].0);
+    let macros = bodies(tokens, is_macro, &["{", "(", "["]);
+    let is_in = |bodies: &[Range<usize>], at| bodies.iter().any(|body| body.contains(&at));
     for Import { at, leaf, .. } in &leaves {
         scopes.import(*at, leaf);
     }
     let mut found: Vec<_> = leaves.iter().filter_map(|import| import.named(&scopes)).collect();
     let mut at = 0;
     while at < tokens.len() {
-        if is_import(&tokens, at) {
-            at = end_of_statement(&tokens, at);
-        } else if tokens[at].0 == "type" && is_public(&tokens[..at]) {
-            let end = end_of_statement(&tokens, at);
+        if is_import(tokens, at) {
+            at = end_of_statement(tokens, at);
+        } else if tokens[at].0 == "type" && (is_public(&tokens[..at]) || is_in(&impls, at)) {
+            let end = end_of_statement(tokens, at);
             let begin = (at..end).find(|at| tokens[*at].0 == "=").unwrap_or(end);
             // Names without `::`, too: they may be imported ones.
-            let words = (begin..end).filter(|at| begins_word(&tokens, *at));
-            found.extend(words.filter_map(|at| named_at(&tokens, at, true, &scopes)));
+            let words = (begin..end).filter(|at| begins_word(tokens, *at));
+            found.extend(words.filter_map(|at| named_at(tokens, at, true, &scopes)));
             at = end;
         } else {
-            if starts_path(&tokens, at) {
-                found.extend(named_at(&tokens, at, false, &scopes));
+            if starts_path(tokens, at) {
+                found.extend(named_at(tokens, at, is_in(&macros, at), &scopes));
             }
             at += 1;
         }
@@ -113,16 +125,33 @@ fn end_of_statement(tokens: &[Token], at: usize) -> usize {
     (at..tokens.len()).find(|at| is_end(at)).unwrap_or(tokens.len())
 }
 
-fn named_at(tokens: &[Token], at: usize, is_type: bool, scopes: &Scopes<'_>) -> Option<Named> {
+/// The groups that follow certain tokens and begin with one of `opens`.
+fn bodies(tokens: &[Token], wanted: impl Fn(usize) -> bool, opens: &[&str]) -> Vec<Range<usize>> {
+    let is = |at: &usize, marks: &[&str]| marks.contains(&tokens[*at].0.as_str());
+    let body = |at: usize| {
+        let begin = (at..tokens.len()).find(|at| is(at, opens)).unwrap_or(tokens.len());
+        let mut open = 0;
+        let mut is_end = |at: &usize| {
+            open += usize::from(is(at, &["{", "(", "["]));
+            open -= usize::from(is(at, &["}", ")", "]"]));
+            open == 0
+        };
+        begin..(begin..tokens.len()).find(|at| is_end(at)).unwrap_or(tokens.len())
+    };
+    (0..tokens.len()).filter(|at| wanted(*at)).map(body).collect()
+}
+
+/// Whether what was before has ended.
+fn begins_item(before: &[Token]) -> bool {
+    let last = before.last().map_or(";", |(token, _)| token);
+    matches!(last, ";" | "{" | "}" | "]" | "unsafe")
+}
+
+fn named_at(tokens: &[Token], at: usize, is_passed: bool, scopes: &Scopes<'_>) -> Option<Named> {
     let path = scopes.resolve(at, &path(&tokens[at..]))?;
-    Some(Named {
-        path,
-        line: tokens[at].1,
-        is_reexported: is_type,
-        is_extern: false,
-        is_glob: false,
-        name: None,
-    })
+    let line = tokens[at].1;
+    let (is_extern, is_glob, name) = (false, false, None);
+    Some(Named { path, line, is_reexported: is_passed, is_extern, is_glob, name })
 }
 
 /// Whether the tokens end with `pub` or `pub(…)`.

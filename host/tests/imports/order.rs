@@ -1,9 +1,7 @@
 //! In which order the rooms of a module stand, and which crates only one room may name.
 
-use crate::flow::is_for_tests;
 use crate::named::{Named, named};
 use crate::source::{Source, all_modules, top};
-use crate::tokens::tokens_of;
 
 /// Modules whose children stand in an order: each may name children in the lines above its own, and
 /// no others.
@@ -19,6 +17,7 @@ const ORDERS: &[(&str, &[&str])] = &[
             "conn",
             "listen",
             "front",
+            "fuzz",
         ],
     ),
     (
@@ -63,9 +62,9 @@ pub(crate) fn out_of_order(sources: &[Source]) -> Vec<String> {
     for (parent, lines) in ORDERS {
         let rank =
             |room: &str| lines.iter().position(|line| line.split(' ').any(|one| one == room));
-        for source in sources.iter().filter(|source| !is_for_tests(source, sources)) {
+        for source in sources.iter().filter(|source| !source.is_for_tests(sources)) {
             let Some(own) = below(parent, &source.module).map(top) else { continue };
-            for Named { path, line, .. } in named(&source.text, &source.module, &modules) {
+            for Named { path, line, .. } in named(source, &modules) {
                 let Some(room) = below(parent, &path.join("::")).map(top) else { continue };
                 let is_above = rank(&room).is_some_and(|above| Some(above) < rank(&own));
                 if room != own && !is_above {
@@ -83,8 +82,8 @@ pub(crate) fn out_of_order(sources: &[Source]) -> Vec<String> {
 /// Names of crates that are kept to another room.
 pub(crate) fn strangers(sources: &[Source]) -> Vec<String> {
     let mut violations = Vec::new();
-    for source in sources.iter().filter(|source| !is_for_tests(source, sources)) {
-        let tokens = tokens_of(&source.text);
+    for source in sources.iter().filter(|source| !source.is_for_tests(sources)) {
+        let tokens = &source.tokens;
         let is = |at: Option<usize>, words: &[&str]| {
             at.and_then(|at| tokens.get(at)).is_some_and(|(token, _)| words.contains(&&**token))
         };

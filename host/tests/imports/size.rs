@@ -1,55 +1,54 @@
 //! How long files and lines may be, and of which files. Must not know what is in them.
 
-use crate::source::Source;
 use std::path::Path;
 
-/// A file that is longer does more than one thing.
+/// A file that is longer does more than one thing. Documentation may: readers search its headings.
 const LINES_MAX: usize = 500;
 
 /// Of a line of code, comment or documentation, tables and URLs excepted.
 const COLUMNS_MAX: usize = 100;
 
-/// The extensions of files that are written here, by hand.
-const WRITTEN: &[&str] = &[
-    "c", "cc", "conf", "h", "java", "js", "json", "lua", "md", "php", "pl", "py", "rb", "rs",
-    "service", "sh", "socket", "template", "toml",
+/// As make and terminals show it.
+const TAB_COLUMNS: usize = 8;
+
+/// Data, and files that a program wrote. All others are written here, by hand.
+const RECORDS: &[&str] = &[
+    "plugin-api/abi",
+    "tests/bench/RESULTS.md",
+    "tests/bench/results.svg",
+    "tests/corpus",
+    "tests/foreign/node/package-lock.json",
+    "tests/fuzz/corpus",
 ];
 
-/// The folder of programs and lists without an extension, which are written here, too.
-pub(crate) const BUILD_STEPS: &str = ".ci";
-
-/// What npm writes.
-const LOCK: &str = "package-lock.json";
-
-/// Data and records, which stay as they came or were made.
-const RECORDS: &[&str] = &["plugin-api/abi", "tests/bench/RESULTS.md", "tests/corpus"];
-
-pub(crate) fn too_long(source: &Source) -> Option<String> {
-    let lines = source.text.lines().count();
-    let path = source.path.display();
-    (lines > LINES_MAX)
-        .then(|| format!("{path}: {lines} lines; split it: {LINES_MAX} are the most"))
+/// Whether a file of the repository is written in it.
+pub(crate) fn is_written(path: &Path) -> bool {
+    !RECORDS.iter().any(|record| path.starts_with(record)) && !ends(path, "lock")
 }
 
-/// Whether a file of the repository is text that is written in it.
-pub(crate) fn is_written(path: &Path) -> bool {
-    let is_text = path.ends_with("Makefile")
-        || path.starts_with(BUILD_STEPS)
-        || path.extension().is_some_and(|end| WRITTEN.iter().any(|one| end == *one));
-    let is_record = RECORDS.iter().any(|record| path.starts_with(record)) || path.ends_with(LOCK);
-    is_text && !is_record
+fn ends(path: &Path, wanted: &str) -> bool {
+    path.extension().is_some_and(|end| end == wanted)
+}
+
+pub(crate) fn too_long(path: &Path, text: &str) -> Option<String> {
+    let lines = text.lines().count();
+    (lines > LINES_MAX && !ends(path, "md"))
+        .then(|| format!("{}: {lines} lines; split it: {LINES_MAX} are the most", path.display()))
 }
 
 pub(crate) fn too_wide(path: &Path, text: &str) -> Vec<String> {
-    let is_markdown = path.extension().is_some_and(|end| end == "md");
+    let is_markdown = ends(path, "md");
     let is_free = |line: &str| {
         let (margin, words) = line.split_at(line.len() - without_margin(line).len());
         let is_prose = is_markdown || !margin.trim().is_empty();
-        is_prose && words.starts_with('|')
-            || is_markdown && words.contains("://")
-            || has_wide_url(margin, words)
+        let url = longest_url(words);
+        // A link of Markdown stays in its sentence. Any other URL can have a line of its own.
+        let excuses = match is_markdown {
+            true => columns(line) - url <= COLUMNS_MAX,
+            false => columns(margin) + url > COLUMNS_MAX,
+        };
+        is_prose && words.starts_with('|') || excuses
     };
-    let columns = |line: &str| line.chars().count();
     let wide =
         text.lines().zip(1..).filter(|(line, _)| columns(line) > COLUMNS_MAX && !is_free(line));
     wide.map(|(line, number)| {
@@ -57,6 +56,11 @@ pub(crate) fn too_wide(path: &Path, text: &str) -> Vec<String> {
         format!("{}:{number}: {columns} columns; {COLUMNS_MAX} are the most", path.display())
     })
     .collect()
+}
+
+fn columns(line: &str) -> usize {
+    let step = |at, c| if c == '\t' { (at / TAB_COLUMNS + 1) * TAB_COLUMNS } else { at + 1 };
+    line.chars().fold(0, step)
 }
 
 /// A line without its indentation and what begins a comment.
@@ -67,9 +71,7 @@ fn without_margin(line: &str) -> &str {
     comment.unwrap_or(line).trim_start()
 }
 
-/// Whether a URL would be too wide in a line of its own, too.
-fn has_wide_url(margin: &str, words: &str) -> bool {
-    let longest = words.split_whitespace().filter(|word| word.contains("://"));
-    let longest = longest.map(|word| word.chars().count()).max();
-    longest.is_some_and(|columns| margin.chars().count() + columns > COLUMNS_MAX)
+fn longest_url(words: &str) -> usize {
+    let parts = words.split(|c: char| c.is_whitespace() || "()<>[]`\"".contains(c));
+    parts.filter(|part| part.contains("://")).map(columns).max().unwrap_or(0)
 }

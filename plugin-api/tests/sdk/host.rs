@@ -1,6 +1,7 @@
 //! The host's side: an arena with a limit, a log that is kept, and instances of the plugin under
 //! test.
 
+use crate::table::{method, table};
 use hotcall_plugin::tree::{ReadLimits, Tree, str_of};
 use hotcall_plugin::{Value, abi};
 use std::alloc::{Layout, alloc, dealloc};
@@ -10,15 +11,6 @@ use std::ptr::{null, null_mut};
 use std::sync::{Arc, Mutex};
 
 const LIMITS: ReadLimits = ReadLimits { depth_max: 100, values_max: 10_000, bytes_max: usize::MAX };
-
-unsafe extern "C" {
-    #[link_name = "hotcall_plugin_v1"]
-    safe static TABLE: abi::Plugin;
-}
-
-pub(crate) fn table() -> &'static abi::Plugin {
-    &TABLE
-}
 
 /// What a call came to, when it was not OK.
 #[derive(Debug, PartialEq)]
@@ -256,7 +248,7 @@ impl Instance {
         method: &str,
         params: &[abi::Value],
     ) -> Result<Value, Failure> {
-        let invoke = super::table::method(method).invoke.unwrap();
+        let invoke = self::method(method).invoke.unwrap();
         let mut result = abi::Value::NIL;
         settle(context, |call, fault| {
             // SAFETY: all pointers are valid for the call.

@@ -1,7 +1,8 @@
 //! An instance from create to drop, hand-over, and panics on the way.
 
-use crate::host::{Failure, Instance, table};
+use crate::host::{Failure, Instance};
 use crate::plugin::use_handles_left_behind;
+use crate::table::table;
 use hotcall_plugin::{Fault, Value, abi};
 
 fn config<const N: usize>(members: [(&str, Value); N]) -> Value {

@@ -1,9 +1,17 @@
-//! What the exported table says.
+//! The exported table of the plugin under test, and what it says.
 
-use crate::host::table;
 use hotcall_plugin::abi;
 use hotcall_plugin::tree::{slice_of, str_of};
 use std::ffi::CStr;
+
+unsafe extern "C" {
+    #[link_name = "hotcall_plugin_v1"]
+    safe static TABLE: abi::Plugin;
+}
+
+pub(crate) fn table() -> &'static abi::Plugin {
+    &TABLE
+}
 
 pub(crate) fn method(name: &str) -> &'static abi::Method {
     let table = table();

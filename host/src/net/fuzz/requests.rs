@@ -6,11 +6,11 @@
     reason = "a target fails by a panic, and random numbers are cut to size"
 )]
 
-use super::rewritten;
+use super::heads::rewritten;
 use crate::limits::Limits;
 use crate::net::http1::buffer::Spare;
 use crate::net::http1::framing::{CHUNK_LINE_BYTES_MAX, Reader, Step, TRAILER_BYTES_MAX};
-use crate::net::http1::head::{Framing, Parsed};
+use crate::net::http1::head::{Framing, Parsed, Version};
 use crate::net::http1::refusal::Refusal;
 use std::io;
 
@@ -20,6 +20,13 @@ const HEADER_BYTES_MAX: usize = 600;
 /// What a reader holds beside a body: lines, heads and what is read at once, each twice over, as
 /// memory grows.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
+
+/// Whether these bytes are one whole request that is let in.
+pub(crate) fn vet(mut bytes: &[u8]) -> bool {
+    let (mut reader, mut spare, limits) = (Reader::new(), Spare::default(), Limits::default());
+    let filled = reader.fill(&mut spare, |room| io::Read::read(&mut bytes, room));
+    filled.is_ok() && matches!(reader.next(&limits, &mut spare), Ok(Step::Request(..)))
+}
 
 /// The same bytes give the same requests and the same refusal however they are split, each request
 /// is what a plain reading of its bytes says, and rewritten it is the same request, within exact
@@ -201,7 +208,7 @@ fn plain_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
 fn reads_back(parsed: &Parsed, body: &[u8]) {
     let mut parsed = parsed.clone();
     parsed.head.host.get_or_insert_default();
-    parsed.version = super::Version::Http11;
+    parsed.version = Version::Http11;
     let size = body.len();
     let ended = |chunks: String, trailer: &str| format!("{chunks}0\r\n{trailer}\r\n").into_bytes();
     let chunk = |part: &[u8], extension: &str| {

@@ -1,8 +1,10 @@
 //! Compares the fast decoder with xml-rs. Xml-rs makes the same of each document that the fast
 //! decoder takes, and both together give what xml-rs gives alone.
 
-use super::super::*;
 use super::notation::hash;
+use crate::xmlrpc::{
+    DecodeLimits, Document, Value, call_both_ways, decode_call, decode_response, response_both_ways,
+};
 use std::fmt::Debug;
 
 /// Limits that each document is read within, beside wide ones.

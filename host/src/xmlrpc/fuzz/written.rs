@@ -1,7 +1,7 @@
 //! A writer of documents that is plainly right: it formats each value with the standard library,
 //! and text character by character. The encoder's documents are compared with it.
 
-use super::super::*;
+use crate::xmlrpc::{DateTime, Dates, EncodeStyle, I8Style, NilStyle, Value};
 use jiff::ToSpan;
 use openssl::base64::encode_block;
 use std::fmt::Write;

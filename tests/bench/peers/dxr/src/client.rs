@@ -1,12 +1,14 @@
 //! dxr_client, timed: tasks that share one client call `add` and wait for the result.
 
-use crate::Failure;
 use dxr_client::{Client, Url};
 use reqwest::Certificate;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
+
+pub type Failure = Box<dyn Error + Send + Sync>;
 
 /// Calls for this part of the time before what counts.
 const WARM_UP_PART: u32 = 4;

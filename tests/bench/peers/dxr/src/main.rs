@@ -12,13 +12,13 @@ mod client;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderMap;
+use client::Failure;
 use dxr::{Fault, MethodCall, TryFromParams, TryToValue, Value};
 use dxr_server::{Handler, HandlerFn, HandlerResult, RouteBuilder, Server, async_trait};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use openssl::ssl::{Ssl, SslAcceptor, SslFiletype, SslMethod};
-use std::error::Error;
 use std::hint::black_box;
 use std::pin::Pin;
 use std::thread;
@@ -43,8 +43,6 @@ struct Item {
 /// Blocks a thread for 10 ms: not one of those that serve connections, as tokio's documentation has
 /// it.
 struct Block;
-
-type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -129,7 +127,8 @@ fn router() -> Router {
 
 fn add(params: &[Value], _headers: HeaderMap) -> HandlerResult {
     let (a, b): (i32, i32) = TryFromParams::try_from_params(params)?;
-    let sum = a.checked_add(b).ok_or_else(|| Fault::new(1, "the sum exceeds 32 bits".to_owned()))?;
+    let sum =
+        a.checked_add(b).ok_or_else(|| Fault::new(1, "the sum exceeds 32 bits".to_owned()))?;
     Ok(sum.try_to_value()?)
 }
 
