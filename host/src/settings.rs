@@ -13,6 +13,9 @@ use clap::builder::ValueParser;
 use std::any::Any;
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
+mod tests;
+
 /// Text by lines.
 type Lines = &'static [&'static str];
 
@@ -419,6 +422,3 @@ macro_rules! flag {
     };
 }
 pub(crate) use flag;
-
-#[cfg(test)]
-mod tests;
