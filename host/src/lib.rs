@@ -55,6 +55,7 @@ pub mod memory;
 pub mod net;
 pub mod pause;
 pub mod plugin;
+pub mod queue;
 pub mod registry;
 pub mod request;
 pub mod rpc;
