@@ -61,6 +61,7 @@ pub mod request;
 pub mod rpc;
 pub mod server;
 mod settings;
+mod slice;
 mod stamp;
 pub mod text;
 pub mod web;

@@ -29,6 +29,7 @@ const RULES: &[Rule] = &[
     Rule { module: "queue", may: &["address"], why: "a queue does not know what waits in it" },
     Rule { module: "memory", may: &[], why: "a budget is numbers" },
     Rule { module: "arena", may: &[], why: "memory does not know what is in it" },
+    Rule { module: "slice", may: &[], why: "how soon a thread runs says nothing of its work" },
     Rule { module: "stamp", may: &[], why: "whether a file changed says nothing of what is in it" },
     Rule {
         module: "request",
@@ -79,6 +80,7 @@ const RULES: &[Rule] = &[
             "pause",
             "queue",
             "request",
+            "slice",
             "stamp",
             "text",
             "web",

@@ -2,6 +2,7 @@
 
 pub(super) mod call;
 pub(super) mod direct;
+mod effort;
 pub(super) mod job;
 mod job_id;
 pub(super) mod join;

@@ -18,6 +18,7 @@
 //! Invariant: `order` holds each queue with a job that the queue's own limits allow to run. Its
 //! first entry is the first that the limits of all queues allow, if they allow any.
 
+use super::effort::{Effort, Spent};
 use super::job_id::JobId;
 use super::lanes::Lanes;
 use crate::queue::{Client, Full, Key, Place, Rules};
@@ -76,6 +77,16 @@ pub(super) struct Queues<J> {
     taken: u64,
 }
 
+/// A job that is to run.
+#[derive(Debug)]
+pub(super) struct Taken<J> {
+    /// None for a job that nobody waits for any more. It only has to be dropped.
+    pub(super) id: Option<JobId>,
+    pub(super) job: J,
+    /// Of its queue.
+    pub(super) effort: Effort,
+}
+
 /// What became of a job that nobody waits for any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Abandoned {
@@ -105,6 +116,7 @@ struct Queue {
     replaced: usize,
     /// [`Queues::taken`] when a job of it was taken last.
     served_at: u64,
+    effort: Effort,
     /// Its entry in [`Queues::order`].
     rank: Option<Rank>,
 }
@@ -205,11 +217,10 @@ impl<J> Queues<J> {
         self.insert(index, client, job, numbered, push);
     }
 
-    /// Takes the next job, if there is one that may run. It runs until [`Queues::end`]. One that
-    /// nobody waits for has no id, and only has to be dropped.
-    pub(super) fn take(&mut self) -> Option<(Option<JobId>, J)> {
+    /// Takes the next job, if there is one that may run. It runs until [`Queues::end`].
+    pub(super) fn take(&mut self) -> Option<Taken<J>> {
         if let Some(job) = self.discarded.pop() {
-            return Some((None, job));
+            return Some(Taken { id: None, job, effort: Effort::default() });
         }
         let Rank { queue: index, .. } = self.first()?;
         self.taken += 1;
@@ -226,16 +237,20 @@ impl<J> Queues<J> {
         let State::Waiting(_, job) = mem::replace(&mut entry.state, running) else {
             return None;
         };
-        Some((Some(JobId::new(key, entry.number)), job))
+        let effort = self.queues.get(index)?.effort;
+        Some(Taken { id: Some(JobId::new(key, entry.number)), job, effort })
     }
 
-    /// A running job ends.
-    pub(super) fn end(&mut self, id: JobId) {
+    /// A running job ends, and took this of a processor.
+    pub(super) fn end(&mut self, id: JobId, spent: Spent) {
         let Some(Entry { queue: index, state, .. }) = self.remove(id) else { return };
         let State::Running { is_replaced, is_stuck } = state else { return };
         self.stuck -= usize::from(is_stuck);
         self.replaced -= usize::from(is_replaced);
-        self.change(index, |queue| queue.leave(is_replaced));
+        self.change(index, |queue| {
+            queue.leave(is_replaced);
+            queue.effort.note(spent);
+        });
         self.forget(index);
     }
 
@@ -419,8 +434,12 @@ impl<J> Queues<J> {
 
 impl Queue {
     fn new(key: Key, rules: Rules, shared_max: usize) -> Self {
-        let lanes = Lanes::default();
-        Self { key, rules, shared_max, lanes, running: 0, replaced: 0, served_at: 0, rank: None }
+        let effort = match key {
+            Key::Documents => Effort::MUCH,
+            Key::Server | Key::Passwords | Key::Batches | Key::Plugin(_) => Effort::default(),
+        };
+        let (lanes, running, replaced, served_at) = (Lanes::default(), 0, 0, 0);
+        Self { key, rules, shared_max, lanes, running, replaced, served_at, effort, rank: None }
     }
 
     const fn reserved(&self) -> usize {

@@ -12,10 +12,12 @@
 //! would wait behind a long one.
 //! Invariant: while a job is ready and a thread is idle, a wake-up or a search is under way.
 
+use super::effort::Spent;
 use super::job_id::JobId;
 use super::join::join_all;
-use super::queues::{Abandoned, Queues};
+use super::queues::{Abandoned, Queues, Taken};
 use crate::queue::{Full, Key, Place, Rules, Turn};
+use crate::slice::Slice;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -161,19 +163,24 @@ impl<J: Queued> ThreadPool<J> {
 
     fn run(self: &Arc<Self>) {
         self.lock().starting -= 1;
-        let mut last = None;
-        while let Some((id, job)) = self.next(last) {
+        let (mut last, mut slice) = (None, Slice::Usual);
+        while let Some(Taken { id, job, effort }) = self.next(last) {
+            if effort.slice() != slice {
+                slice = effort.slice();
+                slice.choose();
+            }
+            let watch = effort.start();
             (self.work)(job, &WorkersTurn { pool: self, id });
-            last = id;
+            last = id.map(|id| (id, watch.stop()));
         }
     }
 
     /// Ends the job before and waits for another. `None` once the thread has to end: it counts no
     /// more.
-    fn next(self: &Arc<Self>, last: Option<JobId>) -> Option<(Option<JobId>, J)> {
+    fn next(self: &Arc<Self>, last: Option<(JobId, Spent)>) -> Option<Taken<J>> {
         let mut state = self.lock();
-        if let Some(id) = last {
-            state.queues.end(id);
+        if let Some((id, spent)) = last {
+            state.queues.end(id, spent);
         }
         if state.running > state.queues.workers() {
             // It took the place of a worker that is back.

@@ -137,7 +137,7 @@ impl Model {
     fn take(&mut self) -> bool {
         let has_discarded = self.jobs.iter().any(|job| job.at == At::Discarded);
         let is_ready = self.is_ready(self.level);
-        let Some((id, number)) = self.queues.take() else {
+        let Some(Taken { id, job: number, .. }) = self.queues.take() else {
             assert!(!has_discarded && !is_ready, "a job was ready");
             return false;
         };
@@ -177,8 +177,8 @@ impl Model {
             Op::Take => drop(self.take()),
             Op::End(number) => {
                 let Some(job) = self.pick(number, runs) else { return };
-                self.queues.end(self.jobs[job].id);
-                self.queues.end(self.jobs[job].id);
+                end(&mut self.queues, self.jobs[job].id);
+                end(&mut self.queues, self.jobs[job].id);
                 self.jobs[job].at = At::Gone;
             }
             Op::Enter(number, to) => {
@@ -240,7 +240,7 @@ impl Model {
             }
             let runs = |at| matches!(at, At::Running | At::Stuck(_));
             let Some(job) = self.pick(0, runs) else { break };
-            self.queues.end(self.jobs[job].id);
+            end(&mut self.queues, self.jobs[job].id);
             self.jobs[job].at = At::Gone;
             self.check();
         }
