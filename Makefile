@@ -50,7 +50,8 @@ C_PLUGINS    = $(patsubst plugins/%/Makefile,%,$(wildcard plugins/*/Makefile))
 .NOTPARALLEL:
 .PHONY: help run build plugins c-plugins node-modules install-packages clean
 .PHONY: test test-reloads test-reproducible deny sanitize-address memcheck fuzz
-.PHONY: bench bench-short bench-micro bench-linear bench-reload bench-harm bench-gate profile
+.PHONY: bench bench-short bench-micro bench-linear profile
+.PHONY: bench-reload bench-harm bench-gate bench-neighbours
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -231,6 +232,10 @@ bench-reload: install-packages ## measures 1,000 reloads under load; see tests/b
 bench-harm: SECTIONS = run
 bench-harm: install-packages ## measures calls beside harmful plugins; see tests/bench/RELOAD.md
 	$(BENCH) --package hotcall-tests --bench harm
+
+bench-neighbours: SECTIONS = run
+bench-neighbours: install-packages ## measures calls beside busy ones; see tests/bench/NEIGHBOURS.md
+	$(BENCH) --package hotcall-tests --bench neighbours
 
 bench-gate: SECTIONS = run bench
 bench-gate: install-packages ## measures calls beside slow clients; see tests/bench/GATE.md

@@ -73,8 +73,11 @@ settings! {
         call_ms_max: u64 = 30_000;
         /// Workers that are replaced while they are stuck in calls past their deadlines. 0: none.
         stuck_workers_max: usize = 64 => at_least(0);
-        /// Requests that wait for a worker.
+        /// Calls that wait for a worker: of one plugin, or of what belongs to no plugin.
         queue_len_max: usize = 1_024;
+        /// The part of a queue that one client may fill, in percent. A client is a user, else an
+        /// address (an IPv6 /64 counts as one).
+        queue_len_per_client_percent_max: usize = 50 => range(1, PERCENT_MAX);
         /// An encoded response, and the arena of one call.
         response_bytes_max: usize = 67_108_864;
         /// How long calls wait while their plugin is replaced exclusively. Running calls have half

@@ -10,6 +10,7 @@ pub use gate::{Gate, Inside};
 
 use crate::arena::Arena;
 use crate::cancellation::Cancellation;
+use crate::queue::Key;
 use crate::xmlrpc::{Defect, Fault, Items, ReadLimits, Tree, Value, code};
 use arc_swap::{ArcSwap, Guard};
 use smol_str::SmolStr;
@@ -42,6 +43,8 @@ pub struct Method {
     pub index: usize,
     /// Whether it may be called where nothing may wait.
     pub promise: Arc<Promise>,
+    /// Where its calls wait for a worker.
+    pub queue: Key,
     /// What a call must enter before it invokes the instance, where the instance has such a gate.
     pub gate: Option<Arc<Gate>>,
 }

@@ -24,12 +24,12 @@ use crate::access::{Access, Policy};
 use crate::config::Config;
 use crate::net::tls::{Ready, Tls};
 use crate::net::{self, Bind, InheritedSocket, UnixAccess};
-use crate::pause::Pause;
 use crate::plugin::{self, Plugins};
+use crate::queue::Place;
 use crate::registry::Registry;
-use crate::request::Request;
+use crate::request::{Head, Peer, Request};
 use crate::rpc::{Concurrency, Dispatcher};
-use crate::web::{App, Begun, Response};
+use crate::web::{App, Begun, Response, Work};
 use options::{WORKERS_PER_CORE, cores};
 use privileges::Identity;
 use std::sync::Arc;
@@ -114,14 +114,15 @@ impl Prepared {
         let settings = net::Settings {
             tls: tls.as_ref(),
             private: &options.state_dir(),
-            workers: options.workers() + reserve(&options),
-            workers_freely: cores() * WORKERS_PER_CORE + reserve(&options),
+            workers: options.workers(),
+            workers_freely: cores() * WORKERS_PER_CORE,
+            queues: plugin::queue_rules(&config.plugin_options),
             reactors: cores(),
             direct_lane: config.direct_lane,
             budget: &budget,
             limits: &config.limits,
         };
-        match net::start(listeners, &settings, handler) {
+        match net::start(listeners, settings, handler) {
             Ok(front) => Ok(Server { front, tls, access, concurrency, plugins, options }),
             Err(error) => {
                 plugins.stop(Instant::now() + config.limits.drain_max());
@@ -179,8 +180,8 @@ impl Server {
     }
 
     /// Takes what of these options can be taken while it runs: the certificates, who may call, the
-    /// plugins' configurations and options, the trust and the methods' limits; and looks at the
-    /// plugins directory. The log names what else is not as it was at the start.
+    /// plugins' configurations and options, the trust and the limits of methods and queues; and
+    /// looks at the plugins directory. The log names what else is not as it was at the start.
     ///
     /// # Errors
     /// The options cannot be used; nothing has changed then.
@@ -199,6 +200,7 @@ impl Server {
         let ready = tls::ready(&options)?;
         let Options { plugin_settings, config, trust, .. } = options;
         let Config { plugin_options, methods, .. } = config;
+        let queues = plugin::queue_rules(&plugin_options);
         self.plugins.reconfigure(plugin_settings, plugin_options, trust).map_err(Error::Plugins)?;
         // Nothing fails from here on.
         if let (Some(tls), Some(ready)) = (&self.tls, ready) {
@@ -206,6 +208,7 @@ impl Server {
         }
         self.access.replace(policy);
         self.concurrency.replace(&methods);
+        self.front.set_queues(queues);
         if !keys.is_empty() {
             log::warn!(
                 "changed in the configuration, and taken at the next start only: {}",
@@ -229,8 +232,12 @@ impl Server {
 struct Application(Arc<App>);
 
 impl net::Handler for Application {
-    fn respond(&self, request: &Request) -> Result<Response, Pause> {
-        self.0.respond(request)
+    fn place(&self, head: &Head, peer: &Peer) -> Place {
+        App::place(head, peer)
+    }
+
+    fn work(&self, request: Request) -> Work {
+        self.0.work(request)
     }
 
     fn begin(&self, request: Request) -> Begun {
@@ -244,15 +251,6 @@ impl net::Handler for Application {
     fn unsendable(&self, id: &str, setting: &str) -> Response {
         App::unsendable(id, setting)
     }
-}
-
-/// Workers beside those that were asked for, so that these answer calls: for those who wait for
-/// reloads, where there are operators, and for a password that would take the only one.
-fn reserve(options: &Options) -> usize {
-    let has_unix = options.listeners().any(|bind| matches!(bind, Bind::Unix(_)));
-    let for_reloads =
-        if has_unix || options.access.names_operators() { plugin::RELOADS_AWAITED_MAX } else { 0 };
-    for_reloads + usize::from(options.workers() == 1 && options.access.keys.users.is_some())
 }
 
 /// Whose Unix sockets are.

@@ -371,7 +371,9 @@ fn passwords_leave_workers() {
         assert_eq!(ann.call::<i32>("add", (2, 3)).unwrap(), 5, "who is known waits for nobody");
         let mut answers: Vec<_> = streams.iter_mut().map(|stream| exchange(stream, "")).collect();
         answers.retain(|(status, ..)| ![401, 429].contains(status));
-        assert!(!answers.is_empty(), "{workers} {direct_lane}: all were verified");
+        // With one worker they wait for each other in a queue.
+        let is_any_refused = !answers.is_empty();
+        assert!(is_any_refused || workers == 1, "{direct_lane}: all were verified");
         for (status, head, body) in answers {
             assert!(status == 503 && head.contains("Retry-After: 1"), "{status} {head}{body}");
             assert!(body.contains("too many passwords are being verified"), "{body}");

@@ -399,7 +399,9 @@ fn removed_in_the_pause() {
 fn more_calls_than_may_wait() {
     let builds = Builds::alone();
     for direct_lane in [true, false] {
-        let server = alone(&builds, direct_lane, "exclusive_ms_max = 600_000\nqueue_len_max = 3");
+        let limits = "exclusive_ms_max = 600_000\nqueue_len_max = 3\n\
+                      queue_len_per_client_percent_max = 100";
+        let server = alone(&builds, direct_lane, limits);
         let stuck = pause(&server, &builds);
         let mut wires: Vec<_> = (0..5).map(|_| plain(&server)).collect();
         let mut refused = 0;

@@ -214,7 +214,7 @@ fn a_full_queue_answers_at_once() {
         .argument("--http=127.0.0.1:0")
         .argument("--workers=1")
         .plugin("echo.so", artifacts::plugin("echo"))
-        .config("[limits]\nqueue_len_max = 2\n")
+        .config("[limits]\nqueue_len_max = 2\nqueue_len_per_client_percent_max = 100\n")
         .start();
     let file = server.beside("done");
     let until = format!(

@@ -25,6 +25,7 @@ mod large;
 mod liar;
 mod log;
 mod memory;
+mod neighbours;
 mod new;
 mod panics;
 mod permits;
@@ -73,6 +74,7 @@ fn main() {
         large::trials(),
         log::trials(),
         memory::trials(),
+        neighbours::trials(),
         new::trials(),
         panics::trials(),
         permits::trials(),

@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// The word among addresses for callers on Unix sockets.
 const UNIX: &str = "unix";
 /// The server's own methods for operators: no pattern means them that does not begin so.
-pub(super) const OPERATORS: &str = "hotcall.";
+const OPERATORS: &str = "hotcall.";
 /// The server's own methods for all. They tell a caller only of what it may call.
 const SYSTEM: &str = "system.";
 

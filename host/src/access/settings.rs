@@ -1,6 +1,6 @@
 //! Who may call, as an operator chooses it. Must not know how it is decided.
 
-use super::rules::{OPERATORS, RuleKeys};
+use super::rules::RuleKeys;
 use std::path::PathBuf;
 
 /// Gives `settings!` the settings that this room takes as they are. A new one needs only its entry
@@ -60,12 +60,5 @@ impl Settings {
     /// Whether a caller can have a name.
     pub(super) fn names_callers(&self) -> bool {
         self.keys.users.is_some() || self.by_certificate
-    }
-
-    /// Whether somebody may be an operator who does not come through a Unix socket.
-    pub fn names_operators(&self) -> bool {
-        self.allow
-            .iter()
-            .any(|rule| rule.methods.iter().any(|method| method.starts_with(OPERATORS)))
     }
 }

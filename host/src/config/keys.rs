@@ -51,15 +51,16 @@ settings! {
                 Watch, "watch", "HOW",
                 "How changes of the plugins directory are noticed [default: auto]"
             ).rank(3));
-        /// Threads that answer calls, 1 to 1024, started as they are needed. Default: 32, or four
-        /// for each core if that is more, and one more with unix. Passwords take half at most.
+        /// Threads that run one plugin's calls, 1 to 1024, started as they are needed. Default: 32,
+        /// or four for each core if that is more. A quarter more are there for other plugins, and
+        /// four for the server's own methods and passwords.
         workers: Option<usize> = None =>
             shown("32"),
             range(1, WORKERS_MAX as u64),
             flag(flag!(
                 usize, "workers", "N",
-                "Worker threads at most, started as they are needed [default: 32, or four for each \
-                 core]"
+                "Worker threads of one plugin, started as they are needed [default: 32, or four \
+                 for each core]"
             ).rank(2));
         /// Whether plain calls go straight to the workers. If not, they pass through tiny_http, as
         /// everything else does.

@@ -5,6 +5,7 @@ use crate::limits::Limits;
 use crate::net::tls::{ClientAuthMode, ClientName};
 use crate::plugin::{PluginKeys, Unload, Watch};
 use crate::xmlrpc::{Dates, I8Style, InvalidChars, NilStyle};
+use std::num::{NonZeroU16, NonZeroUsize};
 
 fn read(text: &str) -> Result<Config, String> {
     let dir = tempfile::tempdir().unwrap();
@@ -157,7 +158,10 @@ fn what_is_wrong_is_said_with_its_line() {
             "`conections_max`; did you mean `connections_max` under [limits]?",
         ),
         ("call_ms_max = 1\n", "`call_ms_max` in this table; it belongs under [limits]"),
-        ("[xmlrpc]\nconcurrency = 1\n", "did you mean `concurrency_max` under [methods.NAME]?"),
+        (
+            "[xmlrpc]\nconcurrency = 1\n",
+            "did you mean `concurrency_max` under [plugin_options.NAME]?",
+        ),
         ("unload = 'keep'\n", "it belongs under [plugin_options.NAME]"),
         ("minisign_key = 'x'\n", "did you mean `minisign_keys` under [trust]?"),
         (
@@ -201,7 +205,12 @@ fn the_example_s_defaults_are_the_defaults() {
     assert_eq!((&used.limits, &used.xmlrpc), (&unused.limits, &unused.xmlrpc));
     assert_eq!(used.limits, Limits::default());
     let overlap = Some(crate::plugin::ReloadMode::Overlap);
-    let expected = crate::plugin::PluginOptions { reload: overlap, ..Default::default() };
+    let expected = crate::plugin::PluginOptions {
+        reload: overlap,
+        queue_len_max: NonZeroUsize::new(256),
+        weight: NonZeroU16::new(1),
+        ..Default::default()
+    };
     assert_eq!(used.plugin_options["greet"], expected);
 }
 

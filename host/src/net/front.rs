@@ -12,9 +12,11 @@ use super::listen::inherited::InheritedSocket;
 use super::relay::carriers;
 use super::tls;
 use super::unix::UnixAccess;
-use super::workers::pool::{Pool, Workers};
+use super::workers::pool::{Count, Pool, Workers};
 use crate::limits::Limits;
 use crate::net::body_budget::Budget;
+use crate::queue::{Key, Rules};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,11 +30,13 @@ pub struct Settings<'a> {
     pub tls: Option<&'a Arc<tls::Tls>>,
     /// A directory to which only this server's user may write.
     pub private: &'a Path,
-    /// How many threads may run plugins' code at a time.
+    /// How many threads may run one plugin's code at a time.
     pub workers: usize,
     /// And how many of them are started as soon as they are needed. Others are when calls do not
     /// get on.
     pub workers_freely: usize,
+    /// How queues share the workers, where they differ from the default.
+    pub queues: HashMap<Key, Rules>,
     /// Threads that serve connections.
     pub reactors: usize,
     /// Whether calls go to the workers without passing through tiny_http.
@@ -79,14 +83,14 @@ pub fn bind(
 /// One of them needs a certificate that is not there, or a thread cannot be started.
 pub fn start(
     Listeners(listeners): Listeners,
-    settings: &Settings<'_>,
+    settings: Settings<'_>,
     handler: Arc<dyn Handler>,
 ) -> Result<Front, Error> {
     /// Beside the direct lane, tiny_http has little to do.
     const CARRIERS: usize = 2;
-    let Settings { tls, private, workers, workers_freely, reactors, direct_lane, budget, limits } =
-        *settings;
-    let workers = workers.max(1);
+    let Settings { tls, private, reactors, direct_lane, budget, limits, queues, .. } = settings;
+    let reactors = reactors.max(1);
+    let workers = settings.workers.max(1);
     if let Some(listener) = listeners.iter().find(|listener| tls.is_none() && listener.needs_tls())
     {
         return Err(Error::Tls(format!(
@@ -95,7 +99,9 @@ pub fn start(
         )));
     }
     let urls = listeners.iter().map(|listener| listener.url().to_owned()).collect();
-    let pool = Pool::start([workers_freely, workers], limits)?;
+    let count = Count { workers, freely: settings.workers_freely, decoders: reactors };
+    let pool = Pool::start(count, limits)?;
+    pool.set_rules(queues);
     let threads = pool.workers();
     let carriers = if direct_lane { CARRIERS } else { workers };
     let (relay, relay_threads) =
@@ -109,7 +115,7 @@ pub fn start(
         direct_lane,
     ));
     let start = |number| Reactor::start(number, Arc::clone(&service)).map_err(Error::Thread);
-    let reactors = (0..reactors.max(1)).map(start).collect::<Result<Vec<_>, _>>()?;
+    let reactors = (0..reactors).map(start).collect::<Result<Vec<_>, _>>()?;
     let certificates = tls
         .map(|tls| tls::Watch::start(Arc::clone(tls), limits.certificate_rescan()))
         .transpose()?;
@@ -147,6 +153,11 @@ impl Front {
     /// Where each listener is reached, in the order of the binds.
     pub fn urls(&self) -> &[String] {
         &self.urls
+    }
+
+    /// Holds queues to these rules from now on, and calls that wait too.
+    pub fn set_queues(&self, rules: HashMap<Key, Rules>) {
+        self.service.pool().set_rules(rules);
     }
 
     /// What shows whether it is alive.

@@ -1,16 +1,16 @@
 //! The one door from the network to whatever answers requests.
 
-use crate::pause::Pause;
-use crate::request::Request;
-use crate::web::{Begun, Response};
+use crate::queue::Place;
+use crate::request::{Head, Peer, Request};
+use crate::web::{Begun, Response, Work};
 
 /// What answers requests.
 pub trait Handler: Send + Sync {
-    /// Answers one, however long it takes.
-    ///
-    /// # Errors
-    /// It has to wait: it is to be asked again once the pause is over.
-    fn respond(&self, request: &Request) -> Result<Response, Pause>;
+    /// Where one waits for a worker.
+    fn place(&self, head: &Head, peer: &Peer) -> Place;
+
+    /// All that is to be done for the answer to one, by a worker.
+    fn work(&self, request: Request) -> Work;
 
     /// Answers one if nothing has to be waited for, else says what is to be done for its answer.
     fn begin(&self, request: Request) -> Begun;

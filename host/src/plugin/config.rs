@@ -4,10 +4,12 @@
 use super::directory::permissions::Policy;
 use super::directory::trust::Trust;
 use crate::limits::Limits;
+use crate::queue::{Key, Rules};
 use crate::settings::settings;
 use crate::xmlrpc::Value;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 
 /// Where plugins come from and what they get.
@@ -85,7 +87,23 @@ settings! {
         /// Or exclusive: never two versions at once. Default: what the plugin declares, else
         /// overlap.
         reload: Option<ReloadMode> = None => shown("\"overlap\"");
+        /// Calls at a time, stuck ones too. 0: as many as its share of the workers allows.
+        concurrency_max: usize = 0 => at_least(0);
+        /// Calls that wait for a worker. Default: queue_len_max of [limits].
+        queue_len_max: Option<NonZeroUsize> = None => shown("256");
+        /// Its share of the workers relative to other plugins', 1 to 65535. Default: 1.
+        weight: Option<NonZeroU16> = None => shown("1");
     }
+}
+
+/// How the calls of plugins with these options share the workers.
+pub fn queue_rules(options: &BTreeMap<String, PluginOptions>) -> HashMap<Key, Rules> {
+    let rules = |options: &PluginOptions| Rules {
+        weight: options.weight.unwrap_or(Rules::default().weight),
+        running_max: NonZeroUsize::new(options.concurrency_max),
+        waiting_max: options.queue_len_max,
+    };
+    options.iter().map(|(name, options)| (Key::Plugin(name.into()), rules(options))).collect()
 }
 
 /// How a version of a plugin replaces the one before it.

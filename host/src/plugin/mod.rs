@@ -48,10 +48,9 @@ pub(crate) mod lifecycle;
 pub mod probe;
 pub(crate) mod refusal;
 
-pub use admin::control::RELOADS_AWAITED_MAX;
 pub use admin::inspect;
 pub(crate) use config::plugin_keys;
-pub use config::{Config, PluginKeys, PluginOptions, ReloadMode, Unload, Watch};
+pub use config::{Config, PluginKeys, PluginOptions, ReloadMode, Unload, Watch, queue_rules};
 pub use directory::store::make_state_dir;
 pub use directory::trust::Trust;
 pub use error::Error;

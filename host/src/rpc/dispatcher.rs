@@ -11,6 +11,7 @@ use super::single::call_one;
 use crate::arena::Arena;
 use crate::limits::Limits;
 use crate::pause::Pause;
+use crate::queue::Key;
 use crate::registry::{Answer, Control, Inside, Registry, Snapshot};
 use crate::xmlrpc::{EncodeOptions, EncodeStyle, Fault, Items, Resources};
 use std::sync::Arc;
@@ -116,6 +117,24 @@ impl Dispatcher {
         invocation: &'a Invocation<'a>,
     ) -> Option<QuickCall<'a>> {
         QuickCall::begin(snapshot, invocation, &self.concurrency)
+    }
+}
+
+/// The queue of a call. That of a batch is its plugin's if it calls only one.
+pub fn queue_of(snapshot: &Snapshot, invocation: &Invocation<'_>) -> Key {
+    let of = |method: &str| snapshot.get(method).map(|found| &found.queue);
+    let (first, has_others) = match invocation.method {
+        MULTICALL => {
+            let mut queues = multicall::names(invocation.params).filter_map(of);
+            let first = queues.next();
+            (first, queues.any(|queue| Some(queue) != first))
+        }
+        method => (of(method), false),
+    };
+    match first {
+        None => Key::Server,
+        Some(_) if has_others => Key::Batches,
+        Some(queue) => queue.clone(),
     }
 }
 

@@ -21,6 +21,6 @@ mod system;
 mod tests;
 
 pub use concurrency::Concurrency;
-pub use dispatcher::Dispatcher;
+pub use dispatcher::{Dispatcher, queue_of};
 pub use invocation::Invocation;
 pub use quick::QuickCall;

@@ -8,6 +8,7 @@ use crate::access::Permit;
 use crate::arena::{self, Arena};
 use crate::limits::Limits;
 use crate::pause::Pause;
+use crate::queue::Key;
 use crate::registry::{Answer, CallContext, Instance, Method, MethodInfo, Promise, Registry};
 use crate::xmlrpc::{self, EncodeOptions, Fault, Items, Params, Resources, Unlimited, Value, code};
 use hotcall_plugin::tree::Defect;
@@ -112,6 +113,7 @@ fn dispatcher(limits: Limits) -> Dispatcher {
         }),
         instance: instance.clone(),
         index,
+        queue: Key::Plugin("echo".into()),
         gate: None,
         promise: Arc::new(Promise::new(["echo", "nap", "sleep", "yield"].contains(&name))),
     };

@@ -14,6 +14,7 @@ use crate::memory::{Claim, Memory};
 use crate::request::Request;
 use crate::xmlrpc::{Resources, Stop};
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Why a reservation failed.
@@ -23,6 +24,31 @@ enum Refused {
     ForNow,
     /// There is less, even when no others use it.
     Forever,
+}
+
+/// Memory of a decoded call that waits for its turn. It is returned on drop.
+pub(super) struct Kept {
+    memory: Arc<dyn Memory>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// Reserves so much.
+    ///
+    /// # Errors
+    /// Others use the memory; gives the response.
+    pub(super) fn take(memory: &Arc<dyn Memory>, bytes: usize) -> Result<Self, Response> {
+        if !memory.take(bytes) {
+            return Err(Response::crowded());
+        }
+        Ok(Self { memory: Arc::clone(memory), bytes })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.memory.give_back(self.bytes);
+    }
 }
 
 /// One request's deadline and its share of the memory budget, which is returned on drop.

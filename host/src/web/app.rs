@@ -4,18 +4,22 @@
 //! decodes only small, uncompressed documents that the fast decoder takes. A worker does
 //! everything else.
 
-use super::allowance::Allowance;
+use super::allowance::{Allowance, Kept};
+use super::outcome::{guarded, response, unread};
 use super::response::Response;
 use super::{admission, content, cross_origin};
 use crate::access::{Access, Caller};
 use crate::arena;
 use crate::memory::{self, Memory};
 use crate::pause::Pause;
+use crate::queue::{Alone, Client, Key, Place, Turn};
 use crate::registry::{Answer, CallContext};
-use crate::request::Request;
-use crate::rpc::{Dispatcher, Invocation};
-use crate::xmlrpc::{self, BorrowedCall, DecodeLimits, Document, Fault, Store, Unwritten, code};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::request::{Head, Peer, Request};
+use crate::rpc::{Dispatcher, Invocation, queue_of};
+use crate::xmlrpc::{
+    self, BorrowedCall, Call, DecodeLimits, Document, Fault, Store, Unwritten, code,
+};
+use smol_str::SmolStr;
 use std::sync::Arc;
 
 /// What is answered at the server's paths.
@@ -27,19 +31,69 @@ pub enum Begun {
     /// To the end.
     Answered(Response),
     /// Up to work that may take long, which a worker does for the answer.
-    Unfinished(Work),
+    Unfinished(Box<Work>),
 }
 
 /// What is to be done for an answer.
-pub type Work = Box<dyn FnOnce() -> Done + Send>;
+pub struct Work {
+    /// Where it waits for a worker.
+    pub place: Place,
+    app: Arc<App>,
+    request: Request,
+    stage: Stage,
+}
 
 /// What came of [`Work`].
 pub enum Done {
     /// The answer.
     Answered(Response),
-    /// A plugin that the call needs is being replaced. Nothing was executed: do this once the pause
-    /// is over.
-    Paused(Pause, Work),
+    /// Nothing was executed: do this in its turn, once the pause is over if there is one.
+    Waiting(Option<Pause>, Box<Work>),
+}
+
+/// How far a request is.
+enum Stage {
+    /// It is to be judged who sent it.
+    Arrived,
+    /// It is to be decoded.
+    Admitted(Caller),
+    /// It is to be made, and is in memory.
+    Decoded(Caller, Call, Option<Kept>),
+}
+
+/// Why a request is not answered yet. Nothing was executed.
+struct Wait {
+    place: Place,
+    stage: Stage,
+    pause: Option<Pause>,
+}
+
+/// Why a call does not run.
+enum Unready {
+    /// It has to wait for its turn in this queue.
+    Turn(Key),
+    /// Its plugin is being replaced. Then it waits in this queue.
+    Pause(Key, Pause),
+}
+
+impl Wait {
+    fn for_turn(key: Key, stage: Stage, request: &Request) -> Box<Self> {
+        Box::new(Self { place: place(key, &stage, request), stage, pause: None })
+    }
+}
+
+impl Work {
+    /// Does it.
+    pub fn run(self, turn: &dyn Turn) -> Done {
+        let Self { app, request, stage, .. } = self;
+        match app.go_on(&request, stage, turn) {
+            Ok(response) => Done::Answered(response),
+            Err(wait) => {
+                let Wait { place, stage, pause } = *wait;
+                Done::Waiting(pause, Box::new(Self { place, app, request, stage }))
+            }
+        }
+    }
 }
 
 /// The application: what answers requests.
@@ -81,69 +135,59 @@ impl App {
     /// A plugin that the call needs is being replaced. Nothing was executed: ask again once the
     /// pause is over.
     pub fn respond(&self, request: &Request) -> Result<Response, Pause> {
-        self.finish(request, || {
-            let caller = self.admit(request)?;
-            self.answer(request, &caller)
-        })
+        // Work that competes with no other waits for nothing but a pause.
+        let paused = |wait: Box<Wait>| wait.pause.unwrap_or_else(Pause::over);
+        self.go_on(request, Stage::Arrived, &Alone).map_err(paused)
     }
 
     /// Answers one request if that waits for nothing and takes no time to speak of: a call of a
     /// method that is flagged quick, and has been so far.
     pub fn begin(self: &Arc<Self>, request: Request) -> Begun {
-        /// Reading more takes too long for this.
-        const BODY_BYTES_MAX: usize = 16 << 10;
         // A password takes long to verify, by intention.
         if request.head.authorization.is_some() {
-            return Begun::Unfinished(Arc::clone(self).work(request));
+            return Begun::Unfinished(Box::new(self.work(request)));
         }
         let answer = || {
             let caller = self.admit(&request)?;
-            if request.body.len() > BODY_BYTES_MAX || request.head.content_encoding.is_some() {
-                return Ok(Err((caller, None)));
+            if takes_long(&request) {
+                return Ok(Err((Key::Documents, Stage::Admitted(caller))));
             }
             let allowance = self.allowance(&request);
             Store::with(|store| {
                 let Some(call) = self.read_quickly(&request, &caller, store, &allowance)? else {
-                    return Ok(Err((caller, None)));
+                    return Ok(Err((Key::Documents, Stage::Admitted(caller))));
                 };
                 // Who goes on with it has neither this thread's store nor the text in its place.
                 let answered = self.run_quickly(&request, &caller, &call, &allowance);
-                Ok(answered.ok_or_else(|| (caller, Some(call.into_owned()))))
+                Ok(answered.map_err(|key| (key, Stage::Decoded(caller, call.into_owned(), None))))
             })
         };
         match guarded(&request, answer) {
             Ok(Ok(response)) | Err(response) => {
                 Begun::Answered(cross_origin::share(&self.access, &request, response))
             }
-            Ok(Err((caller, call))) => {
+            Ok(Err((key, stage))) => {
+                let place = place(key, &stage, &request);
                 let app = Arc::clone(self);
-                Begun::Unfinished(Box::new(move || {
-                    let answered = app.finish(&request, || match call {
-                        Some(call) => {
-                            Ok(app.run(&request, &caller, &call.into(), &app.allowance(&request)))
-                        }
-                        None => app.answer(&request, &caller),
-                    });
-                    app.done(request, answered)
-                }))
+                Begun::Unfinished(Box::new(Work { place, app, request, stage }))
             }
         }
     }
 
-    /// All that is to be done for a request's answer, from the start.
-    fn work(self: Arc<Self>, request: Request) -> Work {
-        Box::new(move || {
-            let answered = self.respond(&request);
-            self.done(request, answered)
-        })
+    /// Where a request waits for a worker, before anything else is known of it.
+    pub fn place(head: &Head, peer: &Peer) -> Place {
+        let key = match &*head.method {
+            "POST" if head.authorization.is_some() => Key::Passwords,
+            "POST" => Key::Documents,
+            _ => Key::Server,
+        };
+        Place { key, client: Client::new(&SmolStr::default(), peer.ip) }
     }
 
-    /// A call that has to wait begins again: who may call, and what, is decided by what holds then.
-    fn done(self: Arc<Self>, request: Request, answered: Result<Response, Pause>) -> Done {
-        match answered {
-            Ok(response) => Done::Answered(response),
-            Err(pause) => Done::Paused(pause, self.work(request)),
-        }
+    /// All that is to be done for a request's answer.
+    pub fn work(self: &Arc<Self>, request: Request) -> Work {
+        let place = Self::place(&request.head, &request.peer);
+        Work { place, app: Arc::clone(self), request, stage: Stage::Arrived }
     }
 
     /// Answers a call that was not answered by its deadline, and whose request has this id.
@@ -165,14 +209,57 @@ impl App {
         Response::xml(xmlrpc::encode_fault(&Fault::new(code::RESPONSE_TOO_LARGE, why)))
     }
 
-    /// What goes out of an answer, or of what there is instead.
-    fn finish(
+    /// Answers a request from this stage on.
+    fn go_on(
         &self,
         request: &Request,
-        answer: impl FnOnce() -> Result<Result<Response, Pause>, Response>,
-    ) -> Result<Response, Pause> {
+        stage: Stage,
+        turn: &dyn Turn,
+    ) -> Result<Response, Box<Wait>> {
+        let answer = || match stage {
+            Stage::Arrived => {
+                let caller = self.admit(request)?;
+                // A verified password, or a request after a pause, is no large document.
+                if takes_long(request) && !turn.enter(&Key::Documents) {
+                    let stage = Stage::Admitted(caller);
+                    return Ok(Err(Wait::for_turn(Key::Documents, stage, request)));
+                }
+                self.answer(request, caller, turn)
+            }
+            Stage::Admitted(caller) => self.answer(request, caller, turn),
+            Stage::Decoded(caller, call, kept) => {
+                let call = call.into();
+                let answered = self.run(request, &caller, &call, &self.allowance(request), turn);
+                let keep = || Ok((call.into_owned(), kept));
+                self.or_wait(request, caller, answered, keep)
+            }
+        };
         let response = guarded(request, answer).unwrap_or_else(Ok)?;
         Ok(cross_origin::share(&self.access, request, response))
+    }
+
+    /// The answer to a call, or where it waits. `keep` gives the call for as long as it waits for
+    /// its turn. After a pause it begins again: who may call, and what, is decided by what holds
+    /// then.
+    fn or_wait(
+        &self,
+        request: &Request,
+        caller: Caller,
+        answered: Result<Response, Unready>,
+        keep: impl FnOnce() -> Result<(Call, Option<Kept>), Response>,
+    ) -> Result<Result<Response, Box<Wait>>, Response> {
+        Ok(match answered {
+            Ok(response) => Ok(response),
+            Err(Unready::Turn(key)) => {
+                let (call, kept) = keep()?;
+                Err(Wait::for_turn(key, Stage::Decoded(caller, call, kept), request))
+            }
+            Err(Unready::Pause(key, pause)) => {
+                let client = Client::new(&caller.name, request.peer.ip);
+                let place = Place { key, client };
+                Err(Box::new(Wait { place, stage: Stage::Arrived, pause: Some(pause) }))
+            }
+        })
     }
 
     /// Decides whether the sender may call at all, before the body is decoded.
@@ -191,15 +278,21 @@ impl App {
     fn answer(
         &self,
         request: &Request,
-        caller: &Caller,
-    ) -> Result<Result<Response, Pause>, Response> {
+        caller: Caller,
+        turn: &dyn Turn,
+    ) -> Result<Result<Response, Box<Wait>>, Response> {
         let allowance = self.allowance(request);
         Store::with(|store| {
             let document = self.document(request, store, &allowance)?;
             let call = xmlrpc::decode_call_in(document, &self.decode_limits, store, &allowance)
                 .map_err(|fault| unread(request, &fault, &allowance))?;
-            permitted(request, caller, &call)?;
-            Ok(self.run(request, caller, &call, &allowance))
+            permitted(request, &caller, &call)?;
+            let answered = self.run(request, &caller, &call, &allowance, turn);
+            self.or_wait(request, caller, answered, || {
+                // It is not decoded again, but the store is another call's now.
+                let kept = Kept::take(&self.memory, call.owned_bytes())?;
+                Ok((call.into_owned(), Some(kept)))
+            })
         })
     }
 
@@ -254,38 +347,47 @@ impl App {
         caller: &Caller,
         call: &BorrowedCall<'_>,
         allowance: &Allowance<'_>,
-    ) -> Result<Response, Pause> {
+        turn: &dyn Turn,
+    ) -> Result<Response, Unready> {
         let context = self.context(request, caller);
         let invocation = invocation(call, &context, caller);
         let document = {
             let snapshot = self.dispatcher.registry().snapshot();
+            let key = queue_of(&snapshot, &invocation);
+            if !turn.enter(&key) {
+                return Err(Unready::Turn(key));
+            }
             arena::with(|arena| {
-                match self.dispatcher.call(&snapshot, invocation, arena, allowance)? {
-                    Ok(ref answer) => Ok(self.written(answer, allowance)),
-                    Err(fault) => Ok(Err(fault)),
+                match self.dispatcher.call(&snapshot, invocation, arena, allowance) {
+                    Ok(Ok(ref answer)) => Ok(self.written(answer, allowance)),
+                    Ok(Err(fault)) => Ok(Err(fault)),
+                    Err(pause) => Err(Unready::Pause(key, pause)),
                 }
             })?
         };
         Ok(response(request, &call.method, document, allowance))
     }
 
+    /// Answers a call here and now. If it may take longer, returns the queue it is to wait in.
     fn run_quickly(
         &self,
         request: &Request,
         caller: &Caller,
         call: &BorrowedCall<'_>,
         allowance: &Allowance<'_>,
-    ) -> Option<Response> {
+    ) -> Result<Response, Key> {
         let context = self.context(request, caller);
         let invocation = invocation(call, &context, caller);
         let snapshot = self.dispatcher.registry().glance();
-        let quick = self.dispatcher.quick(&snapshot, &invocation)?;
+        let Some(quick) = self.dispatcher.quick(&snapshot, &invocation) else {
+            return Err(queue_of(&snapshot, &invocation));
+        };
         let document = arena::with(|arena| match quick.answer(arena) {
             Ok(ref answer) => self.written(answer, allowance),
             Err(fault) => Err(fault),
         });
         let answered = response(request, &call.method, document, allowance);
-        Some(match quick.end() {
+        Ok(match quick.end() {
             Ok(()) => answered,
             Err(late) => response(request, &call.method, Err(late), allowance),
         })
@@ -315,6 +417,20 @@ impl App {
     }
 }
 
+/// Whether reading a request takes too long for a reactor.
+fn takes_long(request: &Request) -> bool {
+    const BODY_BYTES_MAX: usize = 16 << 10;
+    request.body.len() > BODY_BYTES_MAX || request.head.content_encoding.is_some()
+}
+
+fn place(key: Key, stage: &Stage, request: &Request) -> Place {
+    let user = match stage {
+        Stage::Arrived => &SmolStr::default(),
+        Stage::Admitted(caller) | Stage::Decoded(caller, ..) => &caller.name,
+    };
+    Place { key, client: Client::new(user, request.peer.ip) }
+}
+
 fn invocation<'a>(
     call: &'a BorrowedCall<'_>,
     context: &'a CallContext,
@@ -322,21 +438,6 @@ fn invocation<'a>(
 ) -> Invocation<'a> {
     let params = call.params.items();
     Invocation { method: &call.method, params, context, permit: &caller.permit }
-}
-
-/// What goes back for a call that was made.
-fn response(
-    request: &Request,
-    method: &str,
-    document: Result<Vec<u8>, Fault>,
-    allowance: &Allowance<'_>,
-) -> Response {
-    log_call(request, method, document.as_ref().err());
-    let accepts_gzip = request.head.accepts_gzip;
-    match document {
-        Ok(document) => content::encode(Response::xml(document), accepts_gzip, allowance),
-        Err(fault) => faulty(request, &fault),
-    }
 }
 
 /// Refuses a call that its caller may not make.
@@ -349,12 +450,6 @@ fn permitted(request: &Request, caller: &Caller, call: &BorrowedCall<'_>) -> Res
         request.head.accepts_gzip,
         &xmlrpc::Unlimited,
     ))
-}
-
-/// The response to a call that could not be decoded.
-fn unread(request: &Request, fault: &Fault, allowance: &Allowance<'_>) -> Response {
-    log::debug!("request {} from {}: {fault}", request.id, request.peer.address);
-    allowance.refused().unwrap_or_else(|| faulty(request, fault))
 }
 
 /// Sends what is no call to one of the server's paths away.
@@ -374,35 +469,5 @@ fn route(request: &Request) -> Result<(), Response> {
             );
             Err(Response::text(405, why).with_header("Allow", METHODS))
         }
-    }
-}
-
-/// A fault as a response.
-fn faulty(request: &Request, fault: &Fault) -> Response {
-    let response = Response::xml(xmlrpc::encode_fault(fault));
-    content::encode(response, request.head.accepts_gzip, &xmlrpc::Unlimited)
-}
-
-/// Keeps a defect of the server's own to the request that shows it.
-fn guarded<T>(
-    request: &Request,
-    answer: impl FnOnce() -> Result<T, Response>,
-) -> Result<T, Response> {
-    catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
-        log::error!("request {}: a defect of the server ended this call", request.id);
-        let why = format!("internal error; the server's log has it under request {}", request.id);
-        Err(faulty(request, &Fault::new(code::INTERNAL, why)))
-    })
-}
-
-fn log_call(request: &Request, method: &str, fault: Option<&Fault>) {
-    if !log::log_enabled!(log::Level::Debug) {
-        return;
-    }
-    let Request { id, peer, arrived, .. } = request;
-    let (from, ms) = (&peer.address, arrived.elapsed().as_millis());
-    match fault {
-        None => log::debug!("request {id} from {from}: {method:?} answered in {ms} ms"),
-        Some(fault) => log::debug!("request {id} from {from}: {method:?} {fault} in {ms} ms"),
     }
 }

@@ -7,12 +7,14 @@ use crate::arena::Arena;
 use crate::cancellation::Cancellation;
 use crate::limits::Limits;
 use crate::memory::{Little, Memory};
+use crate::queue::{Alone, Key, Turn};
 use crate::registry::{Answer, CallContext, Instance, Method, MethodInfo, Promise, Registry};
 use crate::request::{Head, Peer, Request};
 use crate::rpc::Dispatcher;
 use crate::xmlrpc::{Defect, Fault, Items, Value};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use std::cell::Cell;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,17 +45,21 @@ impl Instance for Methods {
 }
 
 fn app(settings: &Settings) -> App {
+    app_for(Arc::new(Access::new(Policy::new(settings).unwrap(), 2).unwrap()))
+}
+
+fn app_for(access: Arc<Access>) -> App {
     let registry = Registry::default();
     let method = |(index, name): (usize, &str)| Method {
         info: Arc::new(MethodInfo { name: name.to_owned(), ..MethodInfo::default() }),
         instance: Arc::new(Methods),
         index,
+        queue: Key::Plugin("methods".into()),
         gate: None,
         promise: Arc::new(Promise::new(true)),
     };
     registry.publish(["add", "big", "broken"].into_iter().enumerate().map(method).collect());
-    let access = Access::new(Policy::new(settings).unwrap(), 2).unwrap();
-    App::new(Dispatcher::new(Arc::new(registry), Limits::default()), Arc::new(access))
+    App::new(Dispatcher::new(Arc::new(registry), Limits::default()), access)
 }
 
 fn request(body: impl Into<Vec<u8>>, coding: &str) -> Request {
@@ -104,14 +110,18 @@ fn at_once(app: &Arc<App>, request: &Request) -> Option<Response> {
     }
 }
 
-#[test]
-fn callers_that_fit_no_rule_are_refused_before_decoding() {
-    let rule = RuleKeys {
+fn add_for_a_network() -> RuleKeys {
+    RuleKeys {
         addresses: Some(vec!["10.0.0.0/8".into()]),
         methods: vec!["add".into()],
         ..RuleKeys::default()
-    };
-    let app = Arc::new(app(&Settings { allow: vec![rule], ..Settings::default() }));
+    }
+}
+
+#[test]
+fn callers_that_fit_no_rule_are_refused_before_decoding() {
+    let settings = Settings { allow: vec![add_for_a_network()], ..Settings::default() };
+    let app = Arc::new(app(&settings));
     let large = call("add", "<value/>", 100_000);
     for (body, coding, permitted) in [
         (ADD.into(), "", 200),
@@ -144,9 +154,84 @@ fn reactors_leave_documents_for_xml_rs_to_workers() {
         let Begun::Unfinished(work) = app.begin(request.clone()) else {
             panic!("it is read by a reactor")
         };
-        let Done::Answered(response) = work() else { panic!("nothing is being replaced") };
+        let Done::Answered(response) = work.run(&Alone) else {
+            panic!("nothing is being replaced")
+        };
         assert_eq!(response, app.respond(&request).unwrap());
     }
+}
+
+/// A turn that must wait in one queue, and then nowhere.
+struct Once(Key, Cell<bool>);
+
+impl Once {
+    fn new(key: Key) -> Self {
+        Self(key, Cell::new(false))
+    }
+}
+
+impl Turn for Once {
+    fn enter(&self, key: &Key) -> bool {
+        *key != self.0 || self.1.replace(true)
+    }
+}
+
+fn waiting(done: Done) -> Box<Work> {
+    match done {
+        Done::Waiting(None, work) => work,
+        _ => panic!("it does not wait for its turn"),
+    }
+}
+
+fn answered(done: Done) -> Response {
+    match done {
+        Done::Answered(response) => response,
+        Done::Waiting(..) => panic!("there is nothing to wait for"),
+    }
+}
+
+#[test]
+fn a_document_is_decoded_once_and_then_waits_for_its_plugin() {
+    const ALL: usize = 64 << 20;
+    let memory = Arc::new(Little::new(ALL));
+    let app = Arc::new(app(&Settings::default()).with_memory(memory.clone()));
+    let plugin = Key::Plugin("methods".into());
+    let values = "<value><array><data><value>text</value></data></array></value>";
+    for coding in ["", "gzip"] {
+        let document = call("add", values, 10_000);
+        let body = if coding.is_empty() { document.into_bytes() } else { gzip(&document) };
+        let request = request(body, coding);
+        let Begun::Unfinished(work) = app.begin(request.clone()) else { panic!("it is large") };
+        assert_eq!(work.place.key, Key::Documents);
+        let waiting = waiting(work.run(&Once::new(plugin.clone())));
+        assert_eq!(waiting.place.key, plugin);
+        // 20,000 values and 10,000 texts.
+        let kept = memory.taken();
+        assert!((20_000 * size_of::<Value>()..1 << 20).contains(&kept), "{kept}");
+        // Nothing is left for a second decoding, and none is needed.
+        assert!(memory.take(ALL - kept));
+        assert_eq!(answered(waiting.run(&Alone)).status, 200);
+        assert_eq!(memory.taken(), ALL - kept);
+        // It waits only if there is memory for that.
+        memory.give_back(8 << 20);
+        let Begun::Unfinished(work) = app.begin(request) else { panic!("it is large") };
+        assert!(memory.take((8 << 20) - (1 << 16)));
+        assert_eq!(answered(work.run(&Once::new(plugin.clone()))).status, 503);
+        memory.give_back(memory.taken());
+    }
+}
+
+#[test]
+fn a_request_that_waits_to_be_decoded_is_admitted_once() {
+    let policy = |settings| Policy::new(&settings).unwrap();
+    let access = Arc::new(Access::new(policy(Settings::default()), 2).unwrap());
+    let app = Arc::new(app_for(Arc::clone(&access)));
+    let work = app.work(request(call("add", "<value/>", 10_000), ""));
+    let waiting = waiting(work.run(&Once::new(Key::Documents)));
+    assert_eq!(waiting.place.key, Key::Documents);
+    // The decision is made, and a password was verified for it.
+    access.replace(policy(Settings { allow: vec![add_for_a_network()], ..Settings::default() }));
+    assert_eq!(answered(waiting.run(&Alone)).status, 200);
 }
 
 #[test]

@@ -26,8 +26,10 @@ const RULES: &[Rule] = &[
         why: "whether anybody waits says nothing of the call",
     },
     Rule { module: "pause", may: &[], why: "what waits does not know for what" },
+    Rule { module: "queue", may: &["address"], why: "a queue does not know what waits in it" },
     Rule { module: "memory", may: &[], why: "a budget is numbers" },
     Rule { module: "arena", may: &[], why: "memory does not know what is in it" },
+    Rule { module: "slice", may: &[], why: "how soon a thread runs says nothing of its work" },
     Rule { module: "stamp", may: &[], why: "whether a file changed says nothing of what is in it" },
     Rule {
         module: "request",
@@ -46,12 +48,12 @@ const RULES: &[Rule] = &[
     },
     Rule {
         module: "registry",
-        may: &["arena", "cancellation", "pause", "xmlrpc"],
+        may: &["arena", "cancellation", "pause", "queue", "xmlrpc"],
         why: "a snapshot knows no files and no limits",
     },
     Rule {
         module: "rpc",
-        may: &["access", "arena", "pause", "registry", "xmlrpc", "limits", "text"],
+        may: &["access", "arena", "pause", "queue", "registry", "xmlrpc", "limits", "text"],
         why: "dispatch knows no HTTP and no plugins",
     },
     Rule {
@@ -63,6 +65,7 @@ const RULES: &[Rule] = &[
             "limits",
             "memory",
             "pause",
+            "queue",
             "registry",
             "request",
             "rpc",
@@ -79,8 +82,10 @@ const RULES: &[Rule] = &[
             "limits",
             "memory",
             "pause",
+            "queue",
             "request",
             "settings",
+            "slice",
             "stamp",
             "text",
             "web",
@@ -90,8 +95,8 @@ const RULES: &[Rule] = &[
     Rule {
         module: "plugin",
         may: &[
-            "address", "arena", "limits", "pause", "registry", "settings", "stamp", "text",
-            "xmlrpc",
+            "address", "arena", "limits", "pause", "queue", "registry", "settings", "stamp",
+            "text", "xmlrpc",
         ],
         why: "the life cycle writes the registry and is asked by nobody",
     },

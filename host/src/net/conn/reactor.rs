@@ -11,6 +11,7 @@ use super::timers::Timers;
 use crate::net::http1::buffer::Spare;
 use crate::net::http1::reply::Reply;
 use crate::net::workers::ticket::AnswerTo;
+use crate::slice::Slice;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use std::collections::VecDeque;
@@ -139,6 +140,7 @@ struct Kept {
 
 impl Running {
     fn run(mut self) -> bool {
+        Slice::Short.choose();
         let mut events = Events::with_capacity(EVENTS_MAX);
         let mut messages = Vec::new();
         loop {

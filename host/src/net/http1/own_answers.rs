@@ -1,17 +1,11 @@
 //! Responses of the network side itself, all of them to requests that were not executed.
 
+use crate::queue::Full;
 use crate::web::Response;
 
-/// What is answered at once when as many calls wait as may.
-pub(crate) fn overload() -> Response {
-    let why = "Overloaded: all workers are busy and the queue is full. Try again in a moment.";
-    Response::text(503, why).with_header("Retry-After", "1")
-}
-
-/// What is answered when as many calls wait for a plugin that is being replaced as may.
-pub(crate) fn waiting() -> Response {
-    let why = "Overloaded: too many calls wait for a plugin that is being replaced. Try again in a \
-               moment.";
+/// What is answered at once when a request cannot wait.
+pub(crate) fn overload(full: &Full) -> Response {
+    let why = format!("Overloaded: {full}. Try again in a moment.");
     Response::text(503, why).with_header("Retry-After", "1")
 }
 

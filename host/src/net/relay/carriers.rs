@@ -12,19 +12,21 @@ use super::upstream::{self, PROOF_TARGET, Upstream};
 use crate::limits::Limits;
 use crate::net::error::Error;
 use crate::net::handler::Handler;
-use crate::net::http1::own_answers::{overload, waiting};
+use crate::net::http1::own_answers::overload;
 use crate::net::workers::call::Call;
 use crate::net::workers::job::{Job, Parking};
 use crate::net::workers::join::join_all;
 use crate::net::workers::pool::Pool;
 use crate::net::workers::ticket::Ticket;
 use crate::pause::Resumed;
-use crate::request::{Peer, Request};
-use crate::web::Response;
+use crate::queue::{Full, Place, Turn};
+use crate::request::{Head, Peer, Request};
+use crate::web::{Done, Response, Work};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use smol_str::SmolStr;
 use std::collections::HashMap;
 use std::io::{self, Cursor};
+use std::mem;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,8 +88,18 @@ struct Beside {
 struct Carried {
     request: tiny_http::Request,
     beside: Beside,
-    id: SmolStr,
-    handler: Arc<dyn Handler>,
+    place: Place,
+    rest: Rest,
+}
+
+/// What is still to be done for a request.
+enum Rest {
+    /// All: a worker reads its body first.
+    Read { head: Box<Head>, id: SmolStr, handler: Arc<dyn Handler> },
+    /// What the application left for its next turn.
+    Work(Box<Work>),
+    /// Nothing.
+    None,
 }
 
 /// Starts tiny_http behind `carriers` threads. `private` is a directory to which only this server's
@@ -140,11 +152,11 @@ impl Relay {
         deadline: Instant,
     ) {
         if self.exchanges.len() >= self.exchanges_max {
-            return ticket.answer(overload().into());
+            return ticket.answer(overload(&Full::Relay).into());
         }
         let exchange = Exchange { request, call, ticket, deadline: deadline + ANSWER_GRACE };
         if let Err(unsent) = self.exchanges.send(exchange) {
-            unsent.into_inner().ticket.answer(overload().into());
+            unsent.into_inner().ticket.answer(overload(&Full::Relay).into());
         }
     }
 }
@@ -210,7 +222,7 @@ impl Exchange {
         match (resumed, exchanges.upgrade()) {
             (Resumed::Over, Some(exchanges)) => drop(exchanges.send(self)),
             (Resumed::Over, None) => {}
-            (Resumed::Refused, _) => self.ticket.answer(waiting().into()),
+            (Resumed::Refused, _) => self.ticket.answer(overload(&Full::Pause).into()),
         }
     }
 }
@@ -244,7 +256,10 @@ fn receive(
         let id = id.unwrap_or_default();
         // Without an entry, its carrier has given it up.
         let Some(beside) = calls.lock().get(&id).cloned() else { continue };
-        pool.submit(Box::new(Carried { request, id, beside, handler: Arc::clone(handler) }));
+        let head = carried::head(&request);
+        let place = handler.place(&head, &beside.peer);
+        let rest = Rest::Read { head: Box::new(head), id, handler: Arc::clone(handler) };
+        pool.submit(Box::new(Carried { request, beside, place, rest }));
     }
 }
 
@@ -253,34 +268,62 @@ impl Job for Carried {
         &self.beside.call
     }
 
-    /// When the call has to wait, its carrier sends it again.
-    fn run(self: Box<Self>, _: &Arc<Parking>) -> bool {
-        let Self { mut request, id, beside: Beside { call, peer, arrived }, handler } = *self;
-        let mut body = Vec::with_capacity(request.body_length().unwrap_or(0));
-        if let Err(error) = request.as_reader().read_to_end(&mut body) {
-            log::debug!("a request did not come whole: {error}");
-            return false;
-        }
-        let head = carried::head(&request);
-        let cancellation = call.cancellation.clone();
-        match handler.respond(&Request { head, body, peer, id, arrived, cancellation }) {
-            Ok(response) => {
-                respond(request, framed(response));
-                false
-            }
-            Err(pause) => {
-                let is_left = call.leave();
-                if is_left {
-                    call.pause(pause);
-                }
-                respond(request, tiny_http::Response::empty(StatusCode(204)));
-                is_left
-            }
-        }
+    fn place(&self) -> &Place {
+        &self.place
     }
 
-    fn refuse(self: Box<Self>) {
-        respond(self.request, framed(overload()));
+    /// When the call has to wait for a pause, its carrier sends it again.
+    fn run(mut self: Box<Self>, turn: &dyn Turn, parking: &Arc<Parking>) -> bool {
+        let work = match self.work() {
+            Ok(Some(work)) => work,
+            Ok(None) => return false,
+            Err(error) => {
+                log::debug!("a request did not come whole: {error}");
+                return false;
+            }
+        };
+        let (pause, work) = match work.run(turn) {
+            Done::Answered(response) => {
+                respond(self.request, framed(response));
+                return false;
+            }
+            Done::Waiting(pause, work) => (pause, work),
+        };
+        let is_left = self.beside.call.leave();
+        if pause.is_none() && is_left {
+            self.place = work.place.clone();
+            self.rest = Rest::Work(work);
+            parking.park(None, self);
+            return true;
+        }
+        if let Some(pause) = pause.filter(|_| is_left) {
+            self.beside.call.pause(pause);
+        }
+        respond(self.request, tiny_http::Response::empty(StatusCode(204)));
+        is_left
+    }
+
+    fn refuse(self: Box<Self>, full: Full) {
+        respond(self.request, framed(overload(&full)));
+    }
+}
+
+impl Carried {
+    /// What is to be done now, once.
+    fn work(&mut self) -> io::Result<Option<Box<Work>>> {
+        Ok(match mem::replace(&mut self.rest, Rest::None) {
+            Rest::Read { head, id, handler } => {
+                let mut body = Vec::with_capacity(self.request.body_length().unwrap_or(0));
+                self.request.as_reader().read_to_end(&mut body)?;
+                let Beside { call, peer, arrived } = self.beside.clone();
+                let cancellation = call.cancellation.clone();
+                let head = *head;
+                let request = Request { head, body, peer, id, arrived, cancellation };
+                Some(Box::new(handler.work(request)))
+            }
+            Rest::Work(work) => Some(work),
+            Rest::None => None,
+        })
     }
 }
 

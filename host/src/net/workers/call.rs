@@ -1,10 +1,11 @@
 //! One call between the gate and the workers, and whether a client still waits for it. Knows no
 //! sockets.
 
+use super::job_id::JobId;
 use crate::cancellation::Cancellation;
 use crate::net::body_budget::Share;
 use crate::pause::Pause;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 const WAITING: u8 = 0;
@@ -19,6 +20,8 @@ const STUCK: u8 = 4;
 #[derive(Debug, Default)]
 pub(crate) struct Call {
     state: AtomicU8,
+    /// The id of its job in the pool.
+    job: AtomicU64,
     pub(crate) cancellation: Cancellation,
     /// What its worker has told its carrier to wait for: tiny_http carries only bytes.
     pause: Mutex<Option<Pause>>,
@@ -29,8 +32,17 @@ pub(crate) struct Call {
 impl Call {
     /// One that has not begun, and whose client is this one.
     pub(crate) fn new(cancellation: Cancellation) -> Self {
-        let state = AtomicU8::new(WAITING);
-        Self { state, cancellation, pause: Mutex::default(), share: Mutex::default() }
+        Self { cancellation, ..Self::default() }
+    }
+
+    /// Notes the id of the job that is queued for it.
+    pub(super) fn set_job(&self, id: JobId) {
+        self.job.store(id.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The id of the job that was queued for it last. Before the first, it is of no job.
+    pub(super) fn job(&self) -> JobId {
+        JobId::from_bits(self.job.load(Ordering::Relaxed))
     }
 
     /// A worker takes it. `false` when nobody waits for it any more.
@@ -38,9 +50,9 @@ impl Call {
         self.change(WAITING, RUNNING)
     }
 
-    /// A worker is done with it. `true` when it counted as stuck.
-    pub(crate) fn end(&self) -> bool {
-        self.state.swap(ENDED, Ordering::AcqRel) == STUCK
+    /// A worker is done with it.
+    pub(crate) fn end(&self) {
+        self.state.store(ENDED, Ordering::Release);
     }
 
     /// Its worker leaves it, because it has to wait. `false` when nobody waits for it any more: the
@@ -99,7 +111,8 @@ mod tests {
         assert!(call.begin());
         assert!(call.abandon());
         assert!(!call.abandon(), "once");
-        assert!(call.end());
+        call.end();
+        assert!(!call.abandon());
     }
 
     #[test]
@@ -107,14 +120,14 @@ mod tests {
         let call = Call::default();
         assert!(call.begin() && call.leave() && call.begin());
         assert!(call.abandon());
-        assert!(!call.leave() && call.end(), "its worker is back");
+        assert!(!call.leave(), "its worker ends it");
     }
 
     #[test]
     fn a_call_that_has_ended_cannot_be_stuck() {
         let call = Call::default();
         assert!(call.begin());
-        assert!(!call.end());
+        call.end();
         assert!(!call.abandon());
     }
 }

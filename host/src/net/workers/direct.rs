@@ -3,15 +3,15 @@
 use super::call::Call;
 use super::job::{Job, Parking};
 use super::ticket::Ticket;
-use crate::net::http1::own_answers::{overload, waiting};
+use crate::net::http1::own_answers::overload;
 use crate::net::http1::reply::Reply;
-use crate::pause::Resumed;
+use crate::queue::{Full, Place, Turn};
 use crate::web::{Done, Work};
 use std::sync::Arc;
 
 /// Work for an answer that a ticket takes.
 pub(crate) struct Direct {
-    pub(crate) work: Work,
+    pub(crate) work: Box<Work>,
     pub(crate) call: Arc<Call>,
     pub(crate) ticket: Ticket,
 }
@@ -21,27 +21,27 @@ impl Job for Direct {
         &self.call
     }
 
-    fn run(self: Box<Self>, parking: &Arc<Parking>) -> bool {
+    fn place(&self) -> &Place {
+        &self.work.place
+    }
+
+    fn run(self: Box<Self>, turn: &dyn Turn, parking: &Arc<Parking>) -> bool {
         let Self { work, call, ticket } = *self;
-        let (pause, work) = match work() {
+        let (pause, work) = match work.run(turn) {
             Done::Answered(response) => {
                 ticket.answer(Reply::from(response));
                 return false;
             }
-            Done::Paused(pause, work) => (pause, work),
+            Done::Waiting(pause, work) => (pause, work),
         };
         let is_left = call.leave();
         if is_left {
-            let resume = Arc::clone(parking);
-            pause.then(parking.parked_max, move |resumed| match resumed {
-                Resumed::Over => resume.resume(Box::new(Self { work, call, ticket })),
-                Resumed::Refused => ticket.answer(waiting().into()),
-            });
+            parking.park(pause, Box::new(Self { work, call, ticket }));
         }
         is_left
     }
 
-    fn refuse(self: Box<Self>) {
-        self.ticket.answer(overload().into());
+    fn refuse(self: Box<Self>, full: Full) {
+        self.ticket.answer(overload(&full).into());
     }
 }

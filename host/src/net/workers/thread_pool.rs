@@ -1,18 +1,24 @@
-//! A thread pool with one bounded queue, first come, first served. Knows nothing of its jobs.
+//! The threads of the worker pool, which take jobs from its queues. Knows nothing of its jobs.
 //!
-//! A thread starts when more jobs wait than threads are free, and stays. Beyond a few threads per
-//! core, more threads help jobs that block and hurt jobs that compute. On 2 cores, 32 threads
-//! answered a sixth fewer calls of microseconds than 8. A **stall monitor** therefore adds a
-//! thread only when no job was taken for a while although processors were free.
+//! A thread starts when more jobs are ready than threads are free, and stays. Beyond a few jobs per
+//! core, running more helps jobs that block and hurts jobs that compute. On 2 cores, 32 threads
+//! answered a sixth fewer calls of microseconds than 8. The queues therefore hold jobs back from a
+//! certain number on, and a **stall monitor** lets one more run only when no job was taken for a
+//! while although processors were free. A queue that has nothing running waits for no monitor.
 //!
-//! One mutex guards the queue and every count, so each step below is atomic. One wake-up is under
-//! way at a time: the woken thread takes one job and wakes the next thread if more jobs wait. Jobs
-//! that arrive together cost one wake-up. No thread takes several jobs, because a short one would
-//! wait behind a long one.
-//! Invariant: while a job waits and a thread is idle, a wake-up or a search is under way.
+//! One mutex guards the queues and every count, so each step below is atomic. One wake-up is under
+//! way at a time: the woken thread takes one job and wakes the next thread if more jobs are ready.
+//! Jobs that arrive together cost one wake-up. No thread takes several jobs, because a short one
+//! would wait behind a long one.
+//! Invariant: while a job is ready and a thread is idle, a wake-up or a search is under way.
 
+use super::effort::Spent;
+use super::job_id::JobId;
 use super::join::join_all;
-use std::collections::VecDeque;
+use super::queues::{Abandoned, Queues, Taken};
+use crate::queue::{Full, Key, Place, Rules, Turn};
+use crate::slice::Slice;
+use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -26,23 +32,25 @@ const STALL_SEEN_MAX: Duration = Duration::from_millis(3);
 /// How often a thread without a job looks again before it sleeps.
 const SEARCHES: usize = 8;
 
-/// The threads and their queue.
+/// A job as the pool knows it.
+pub(crate) trait Queued: Send + 'static {
+    /// Notes by which id the pool knows it from now on. Whether anybody waits for it.
+    fn is_queued_as(&self, id: JobId) -> bool;
+}
+
+/// Runs a job in its turn, or drops one that has none because nobody waits for it any more.
+type Work<J> = Box<dyn Fn(J, &dyn Turn) + Send + Sync>;
+
+/// The threads and their queues.
 pub(crate) struct ThreadPool<J> {
-    /// Runs a job. True when from now on one thread less may run.
-    work: Box<dyn Fn(J) -> bool + Send + Sync>,
+    work: Work<J>,
     state: Mutex<State<J>>,
     has_job: Condvar,
     has_backlog: Condvar,
 }
 
 struct State<J> {
-    jobs: VecDeque<J>,
-    jobs_max: usize,
-    /// Jobs that resume after a pause. They have waited, so they are taken first. The caller bounds
-    /// their number.
-    resumed: VecDeque<J>,
-    /// Jobs ever taken.
-    taken: u64,
+    queues: Queues<J>,
     /// Threads that sleep until there is a job.
     idle: usize,
     /// Whether an idle thread was woken and has not come yet.
@@ -53,9 +61,6 @@ struct State<J> {
     /// Threads ever started; numbers their names.
     started: usize,
     running: usize,
-    /// Up to this number, threads start as soon as they are needed.
-    running_freely: usize,
-    running_max: usize,
     /// Running threads that have not come to the queue yet.
     starting: usize,
     monitor: Monitor,
@@ -72,30 +77,23 @@ enum Monitor {
     Watching,
 }
 
-impl<J: Send + 'static> ThreadPool<J> {
-    /// Starts the first thread. Up to `threads_freely` start as soon as they are needed.
+impl<J: Queued> ThreadPool<J> {
+    /// Starts the first thread. Others start as the queues have jobs for them.
     ///
     /// # Errors
     /// The system starts no thread.
-    pub(crate) fn start(
-        threads_freely: usize,
-        threads_max: usize,
-        queue_len_max: usize,
-        work: impl Fn(J) -> bool + Send + Sync + 'static,
+    pub(super) fn start(
+        queues: Queues<J>,
+        work: impl Fn(J, &dyn Turn) + Send + Sync + 'static,
     ) -> io::Result<Arc<Self>> {
         let state = State {
-            jobs: VecDeque::new(),
-            jobs_max: queue_len_max.max(1),
-            resumed: VecDeque::new(),
-            taken: 0,
+            queues,
             idle: 0,
             is_waking: false,
             is_searching: false,
             threads: Vec::new(),
             started: 0,
             running: 0,
-            running_freely: threads_freely,
-            running_max: threads_max.max(1),
             starting: 0,
             monitor: Monitor::Absent,
             is_closed: false,
@@ -114,67 +112,94 @@ impl<J: Send + 'static> ThreadPool<J> {
     /// Queues a job.
     ///
     /// # Errors
-    /// The queue is full; gives the job back.
-    pub(crate) fn submit(self: &Arc<Self>, job: J) -> Result<(), J> {
+    /// There is no room in its queue; gives the job back.
+    pub(super) fn submit(self: &Arc<Self>, place: Place, job: J) -> Result<(), (J, Full)> {
         let mut state = self.lock();
-        if state.jobs.len() >= state.jobs_max {
-            return Err(job);
-        }
-        state.jobs.push_back(job);
+        state.queues.push(place, job, J::is_queued_as)?;
         self.attend(state);
         Ok(())
     }
 
     /// Queues a job that was taken before. It is not refused.
-    pub(crate) fn resume(self: &Arc<Self>, job: J) {
+    pub(super) fn resume(self: &Arc<Self>, place: Place, job: J) {
         let mut state = self.lock();
-        state.resumed.push_back(job);
+        state.queues.push_resumed(place, job, J::is_queued_as);
         self.attend(state);
     }
 
-    /// Allows one more thread.
-    pub(crate) fn allow_another(self: &Arc<Self>) {
+    /// Nobody waits for a job any more. `abandon` says so to the job, and returns its id and
+    /// whether it runs.
+    pub(super) fn abandon(
+        self: &Arc<Self>,
+        abandon: impl FnOnce() -> (JobId, bool),
+    ) -> Option<Abandoned> {
+        // Under the lock, so that the job cannot end between the two steps.
         let mut state = self.lock();
-        state.running_max += 1;
-        state.running_freely += 1;
+        let (id, is_stuck) = abandon();
+        let abandoned = state.queues.abandon(id, is_stuck);
+        self.attend(state);
+        abandoned
+    }
+
+    /// Holds the queues to these rules from now on, and jobs that wait too.
+    pub(super) fn set_rules(self: &Arc<Self>, rules: HashMap<Key, Rules>) {
+        let mut state = self.lock();
+        state.queues.set_rules(rules);
         self.attend(state);
     }
 
     /// Lets the threads end once no job is left.
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.has_job.notify_all();
         self.has_backlog.notify_all();
     }
 
     /// Waits for all threads of a closed pool. `false` when jobs still ran at the deadline.
-    pub(crate) fn join(&self, deadline: Instant) -> bool {
+    pub(super) fn join(&self, deadline: Instant) -> bool {
         let threads = mem::take(&mut self.lock().threads);
         join_all(threads, deadline)
     }
 
     fn run(self: &Arc<Self>) {
         self.lock().starting -= 1;
-        while let Some(job) = self.next() {
-            if (self.work)(job) && self.is_one_too_many() {
-                return;
+        let (mut last, mut slice) = (None, Slice::Usual);
+        while let Some(Taken { id, job, effort }) = self.next(last) {
+            if effort.slice() != slice {
+                slice = effort.slice();
+                slice.choose();
             }
+            let watch = effort.start();
+            (self.work)(job, &WorkersTurn { pool: self, id });
+            last = id.map(|id| (id, watch.stop()));
         }
     }
 
-    /// Waits for a job. `None` once the pool is closed and empty; the thread then counts no more.
-    fn next(self: &Arc<Self>) -> Option<J> {
-        let mut state = self.search(self.lock());
+    /// Ends the job before and waits for another. `None` once the thread has to end: it counts no
+    /// more.
+    fn next(self: &Arc<Self>, last: Option<(JobId, Spent)>) -> Option<Taken<J>> {
+        let mut state = self.lock();
+        if let Some((id, spent)) = last {
+            state.queues.end(id, spent);
+        }
+        if state.running > state.queues.workers() {
+            // It took the place of a worker that is back.
+            state.running -= 1;
+            self.attend(state);
+            return None;
+        }
+        state = self.search(state);
         loop {
-            if let Some(job) = state.take() {
-                state.taken += 1;
+            if let Some(next) = state.queues.take() {
                 self.attend(state);
-                return Some(job);
+                return Some(next);
             }
+            // Jobs that may not run beside others are taken by the threads that run those.
             if state.is_closed {
                 state.running -= 1;
                 return None;
             }
+            self.watch(&mut state);
             state.idle += 1;
             state = self.has_job.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
@@ -190,7 +215,7 @@ impl<J: Send + 'static> ThreadPool<J> {
         }
         state.is_searching = true;
         for _ in 0..SEARCHES {
-            if state.waiting() > 0 {
+            if state.queues.is_ready() {
                 break;
             }
             drop(state);
@@ -201,34 +226,28 @@ impl<J: Send + 'static> ThreadPool<J> {
         state
     }
 
-    /// Makes sure that waiting jobs are taken: wakes or starts one thread, or sends the monitor.
+    /// Makes sure that jobs are taken, after any change: wakes or starts one thread, or sends the
+    /// monitor.
     fn attend(self: &Arc<Self>, mut state: MutexGuard<'_, State<J>>) {
-        if state.waiting() == 0 || state.is_waking || state.is_searching {
+        self.watch(&mut state);
+        if !state.queues.is_ready() || state.is_waking || state.is_searching {
             return;
-        }
-        if state.is_short() {
-            if state.running < state.running_freely {
-                let started = self.start_thread(&mut state);
-                state.report(started);
-            } else {
-                self.send_monitor(&mut state);
-            }
         }
         if state.idle > 0 {
             state.is_waking = true;
             drop(state);
             self.has_job.notify_one();
+        } else if state.may_start() {
+            let started = self.start_thread(&mut state);
+            state.report(started);
         }
     }
 
-    /// One thread less may run. Whether the calling one has to end.
-    fn is_one_too_many(&self) -> bool {
-        let mut state = self.lock();
-        state.running_max -= 1;
-        state.running_freely -= 1;
-        let is_one_too_many = state.running > state.running_max;
-        state.running -= usize::from(is_one_too_many);
-        is_one_too_many
+    /// Sends the monitor if the level holds jobs back.
+    fn watch(self: &Arc<Self>, state: &mut State<J>) {
+        if state.monitor != Monitor::Watching && state.queues.is_held_back() {
+            self.send_monitor(state);
+        }
     }
 
     fn send_monitor(self: &Arc<Self>, state: &mut State<J>) {
@@ -249,19 +268,20 @@ impl<J: Send + 'static> ThreadPool<J> {
     fn monitor(self: &Arc<Self>) {
         let mut state = self.lock();
         while !state.is_closed {
-            if !state.is_short() {
+            if !state.queues.is_held_back() {
                 state.monitor = Monitor::Resting;
                 state = self.has_backlog.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let (taken, began) = (state.taken, Instant::now());
+            let (taken, began) = (state.queues.taken(), Instant::now());
             (state, _) =
                 self.has_backlog.wait_timeout(state, STALL).unwrap_or_else(PoisonError::into_inner);
             let is_stalled =
-                state.taken == taken && (STALL..STALL_SEEN_MAX).contains(&began.elapsed());
-            if is_stalled && state.is_short() {
-                let started = self.start_thread(&mut state);
-                state.report(started);
+                state.queues.taken() == taken && (STALL..STALL_SEEN_MAX).contains(&began.elapsed());
+            if is_stalled && state.queues.is_held_back() {
+                state.queues.raise_level();
+                self.attend(state);
+                state = self.lock();
             }
         }
     }
@@ -282,21 +302,10 @@ impl<J: Send + 'static> ThreadPool<J> {
 }
 
 impl<J> State<J> {
-    fn take(&mut self) -> Option<J> {
-        self.resumed.pop_front().or_else(|| self.jobs.pop_front())
-    }
-
-    /// How many jobs wait.
-    fn waiting(&self) -> usize {
-        self.jobs.len() + self.resumed.len()
-    }
-
-    /// Whether more jobs wait than threads are free and another thread may run. A closed pool
-    /// starts none, because nobody would wait for it.
-    fn is_short(&self) -> bool {
-        self.waiting() > self.idle + self.starting
-            && self.running < self.running_max
-            && !self.is_closed
+    /// Whether another thread may start. One starts at a time: once it has a job, it attends to
+    /// the next. A closed pool starts none, because nobody would wait for it.
+    fn may_start(&self) -> bool {
+        self.starting == 0 && self.running < self.queues.workers() && !self.is_closed
     }
 
     fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -317,171 +326,22 @@ impl<J> State<J> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+/// The turn of the job that a thread runs.
+struct WorkersTurn<'a, J> {
+    pool: &'a Arc<ThreadPool<J>>,
+    id: Option<JobId>,
+}
 
-    type Job = Box<dyn FnOnce() -> bool + Send>;
-
-    const SOON: Duration = Duration::from_secs(20);
-
-    fn pool(threads_max: usize, queue_len_max: usize) -> Arc<ThreadPool<Job>> {
-        ThreadPool::start(2, threads_max, queue_len_max, |job: Job| job()).unwrap()
-    }
-
-    /// A job that says that it runs and then waits for a word, whether from then on one thread less
-    /// may run.
-    fn waiting(began: &Sender<()>, word: &Receiver<bool>) -> Job {
-        let (began, word) = (began.clone(), word.clone());
-        Box::new(move || {
-            began.send(()).unwrap();
-            word.recv().unwrap()
-        })
-    }
-
-    fn idle(pool: &ThreadPool<Job>) -> usize {
-        pool.lock().idle
-    }
-
-    fn end(pool: &ThreadPool<Job>) {
-        pool.close();
-        assert!(pool.join(Instant::now() + SOON));
-        assert_eq!(pool.lock().running, 0);
-    }
-
-    fn wait_until(condition: impl Fn() -> bool) {
-        let deadline = Instant::now() + SOON;
-        while !condition() {
-            assert!(Instant::now() < deadline);
-            thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn as_many_threads_run_as_jobs_up_to_the_number() {
-        let pool = pool(3, 10);
-        let ((began, begun), (tell, word)) = (unbounded(), unbounded());
-        for count in 1..=3 {
-            assert!(pool.submit(waiting(&began, &word)).is_ok());
-            begun.recv_timeout(SOON).unwrap();
-            assert_eq!(pool.lock().running, count);
-        }
-        assert!(pool.submit(waiting(&began, &word)).is_ok());
-        assert_eq!(pool.lock().jobs.len(), 1);
-        assert_eq!(pool.lock().running, 3);
-        for _ in 0..4 {
-            tell.send(false).unwrap();
-        }
-        begun.recv_timeout(SOON).unwrap();
-        wait_until(|| idle(&pool) == 3);
-        end(&pool);
-    }
-
-    #[test]
-    fn an_idle_thread_is_taken_before_another_is_started() {
-        let pool = pool(8, 10);
-        for _ in 0..1_000 {
-            wait_until(|| idle(&pool) == 1 && !pool.lock().is_waking);
-            let (done, is_done) = bounded(1);
-            assert!(pool.submit(Box::new(move || done.send(()).is_err())).is_ok());
-            is_done.recv_timeout(SOON).unwrap();
-        }
-        assert_eq!(pool.lock().running, 1);
-        end(&pool);
-    }
-
-    #[test]
-    fn no_job_is_lost_and_the_first_is_the_first() {
-        let pool = pool(1, 10_000);
-        let (send, come) = unbounded();
-        let ((began, begun), (tell, word)) = (unbounded(), unbounded());
-        assert!(pool.submit(waiting(&began, &word)).is_ok());
-        begun.recv_timeout(SOON).unwrap();
-        for number in 0..1_000 {
-            let send = send.clone();
-            assert!(pool.submit(Box::new(move || send.send(number).is_err())).is_ok());
-        }
-        tell.send(false).unwrap();
-        // Those that wait are done also when it is closed meanwhile.
-        end(&pool);
-        drop(send);
-        assert!(come.iter().eq(0..1_000));
-    }
-
-    #[test]
-    fn all_jobs_of_many_are_done_by_few() {
-        let pool = pool(4, 20_000);
-        let (send, come) = unbounded();
-        thread::scope(|scope| {
-            for from in 0..4 {
-                let (pool, send) = (&pool, &send);
-                scope.spawn(move || {
-                    for number in 0..5_000 {
-                        let send = send.clone();
-                        let job = move || send.send(from * 5_000 + number).is_err();
-                        assert!(pool.submit(Box::new(job)).is_ok());
-                    }
-                });
-            }
-        });
-        let mut done: Vec<i32> = (0..20_000).map(|_| come.recv_timeout(SOON).unwrap()).collect();
-        done.sort_unstable();
-        assert!(done.into_iter().eq(0..20_000));
-        assert!(pool.lock().running <= 4);
-        end(&pool);
-    }
-
-    #[test]
-    fn what_the_queue_cannot_hold_is_given_back() {
-        let pool = pool(1, 2);
-        let ((began, begun), (tell, word)) = (unbounded(), unbounded());
-        assert!(pool.submit(waiting(&began, &word)).is_ok());
-        begun.recv_timeout(SOON).unwrap();
-        assert!(pool.submit(Box::new(|| false)).is_ok());
-        assert!(pool.submit(Box::new(|| false)).is_ok());
-        assert!(pool.submit(Box::new(|| false)).is_err());
-        tell.send(false).unwrap();
-        wait_until(|| pool.lock().jobs.is_empty());
-        assert!(pool.submit(Box::new(|| false)).is_ok());
-        end(&pool);
-    }
-
-    #[test]
-    fn a_resumed_job_is_taken_first_and_never_refused() {
-        let pool = pool(1, 1);
-        let ((began, begun), (tell, word)) = (unbounded(), unbounded());
-        let (send, come) = unbounded();
-        let says = |number: i32| -> Job {
-            let send = send.clone();
-            Box::new(move || send.send(number).is_err())
-        };
-        assert!(pool.submit(waiting(&began, &word)).is_ok());
-        begun.recv_timeout(SOON).unwrap();
-        assert!(pool.submit(says(1)).is_ok() && pool.submit(says(2)).is_err());
-        pool.resume(says(3));
-        pool.resume(says(4));
-        tell.send(false).unwrap();
-        assert!([3, 4, 1].into_iter().all(|number| come.recv_timeout(SOON) == Ok(number)));
-        end(&pool);
-    }
-
-    #[test]
-    fn another_thread_takes_what_waits_until_one_less_may_run() {
-        let pool = pool(1, 10);
-        let ((began, begun), (tell, word)) = (unbounded(), unbounded());
-        for _ in 0..2 {
-            assert!(pool.submit(waiting(&began, &word)).is_ok());
-        }
-        begun.recv_timeout(SOON).unwrap();
-        assert!(begun.is_empty());
-        pool.allow_another();
-        begun.recv_timeout(SOON).unwrap();
-        assert_eq!(pool.lock().running, 2);
-        tell.send(true).unwrap();
-        wait_until(|| pool.lock().running == 1);
-        tell.send(false).unwrap();
-        wait_until(|| idle(&pool) == 1);
-        end(&pool);
+impl<J: Queued> Turn for WorkersTurn<'_, J> {
+    fn enter(&self, key: &Key) -> bool {
+        let Some(id) = self.id else { return true };
+        let mut state = self.pool.lock();
+        let may = state.queues.enter(id, key);
+        // The queue that it has left may have a job that is ready now.
+        self.pool.attend(state);
+        may
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
-/// Reloads that are waited for at one time. Who waits occupies one of the server's workers, for as
-/// long as a plugin takes to be made, and a plugin that takes its time must not take the workers
-/// from everyone else's calls. The server keeps so many workers more as it was told, so that even
-/// one worker is free for calls.
-pub const RELOADS_AWAITED_MAX: usize = 1;
+/// Reloads that are waited for at one time. Who waits occupies one of the workers for the server's
+/// own methods, for as long as a plugin takes to be made.
+const RELOADS_AWAITED_MAX: usize = 1;
 
 /// A handle to the running life cycle that asks and reads.
 pub(crate) struct Controller {

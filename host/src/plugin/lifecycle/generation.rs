@@ -15,6 +15,7 @@ use crate::plugin::instance::live::{Ending, Failure, Live, Saved};
 use crate::plugin::instance::thread_names::{self, Moment};
 use crate::plugin::library::descriptor::Descriptor;
 use crate::plugin::library::image::Image;
+use crate::queue::Key;
 use crate::registry::{Answer, CallContext, Gate, InPlace, Instance, Method, Promise};
 use crate::xmlrpc::{Defect, Fault, Items, Value, code};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -181,12 +182,14 @@ impl Generation {
 
     /// Its entries in the registry.
     pub(super) fn methods(self: &Arc<Self>) -> impl Iterator<Item = Method> {
+        let queue = Key::Plugin(self.descriptor.name.as_str().into());
         self.descriptor.methods.iter().zip(&self.promises).enumerate().map(
-            |(index, (info, promise))| Method {
+            move |(index, (info, promise))| Method {
                 info: Arc::clone(info),
                 instance: Arc::<Self>::clone(self),
                 index,
                 promise: Arc::clone(promise),
+                queue: queue.clone(),
                 gate: self.gate.get().cloned(),
             },
         )

@@ -56,6 +56,7 @@ fn a_call_counts_until_its_result_is_read() {
         info: Arc::new(MethodInfo { name: "same".to_owned(), ..MethodInfo::default() }),
         instance: Arc::new(Same),
         index: 0,
+        queue: Key::Plugin("same".into()),
         promise: Arc::new(Promise::new(true)),
         gate: None,
     };

@@ -1,7 +1,8 @@
 //! The result of decoding a request document. Must not know how it is read.
 
 use hotcall_plugin::Value;
-use hotcall_plugin::tree::{Items, ReadLimits, Tree};
+use hotcall_plugin::tree::{Items, ReadLimits, Tree, View};
+use hotcall_plugin::walk::Step;
 use std::borrow::Cow;
 
 /// One method call, as a client sent it.
@@ -30,6 +31,19 @@ enum Held<'a> {
 }
 
 impl BorrowedCall<'_> {
+    /// The memory that [`BorrowedCall::into_owned`] takes, at most.
+    pub(crate) fn owned_bytes(&self) -> usize {
+        let steps = self.params.items().iter().flat_map(|item| item.walk(ReadLimits::NONE));
+        let bytes = |step| match step {
+            Ok(Step::Value(View::String(text))) => size_of::<Value>() + text.len(),
+            Ok(Step::Value(View::Binary(bytes))) => size_of::<Value>() + bytes.len(),
+            Ok(Step::Value(_)) => size_of::<Value>(),
+            Ok(Step::Name(name)) => size_of::<String>() + name.len(),
+            Ok(Step::EndArray | Step::EndStruct) | Err(_) => 0,
+        };
+        self.method.len() + steps.map(bytes).sum::<usize>()
+    }
+
     /// The call, by itself.
     pub fn into_owned(self) -> Call {
         Call { method: self.method.into_owned(), params: self.params.into_values() }
