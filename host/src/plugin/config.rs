@@ -89,7 +89,7 @@ settings! {
         reload: Option<ReloadMode> = None => shown("\"overlap\"");
         /// Calls at a time, stuck ones too. 0: as many as its share of the workers allows.
         concurrency_max: usize = 0 => at_least(0);
-        /// Calls that wait for a worker. Default: queue_len_max of [limits].
+        /// Calls that wait for a worker. Default: the queue_len_max of limits.
         queue_len_max: Option<NonZeroUsize> = None => shown("256");
         /// Its share of the workers relative to other plugins', 1 to 65535. Default: 1.
         weight: Option<NonZeroU16> = None => shown("1");

@@ -120,9 +120,13 @@ impl Dispatcher {
     }
 }
 
-/// The queue of a call. That of a batch is its plugin's if it calls only one.
+/// The queue of a call. That of a batch is its plugin's if it calls only one. What the caller may
+/// not call takes no place in any plugin's queue.
 pub fn queue_of(snapshot: &Snapshot, invocation: &Invocation<'_>) -> Key {
-    let of = |method: &str| snapshot.get(method).map(|found| &found.queue);
+    let of = |method: &str| {
+        let found = snapshot.get(method).filter(|_| invocation.permit.allows(method));
+        found.map(|found| &found.queue)
+    };
     let (first, has_others) = match invocation.method {
         MULTICALL => {
             let mut queues = multicall::names(invocation.params).filter_map(of);

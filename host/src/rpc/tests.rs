@@ -361,6 +361,22 @@ fn the_server_s_own_affairs_are_for_operators() {
 }
 
 #[test]
+fn what_is_denied_waits_in_no_plugin_s_queue() {
+    let dispatcher = dispatcher(Limits::default());
+    let batch = [Value::Array(vec![entry("echo", vec![1.into()])])];
+    let snapshot = dispatcher.registry().snapshot();
+    for (allowed, expected) in [("echo", Key::Plugin("echo".into())), ("other", Key::Server)] {
+        let permit = Permit::of_tests(false, &[allowed]);
+        for (method, params) in [("echo", &[][..]), ("system.multicall", &batch)] {
+            let context = context();
+            let params = params.into();
+            let invocation = Invocation { method, params, context: &context, permit: &permit };
+            assert_eq!(queue_of(&snapshot, &invocation), expected, "{method}, {allowed}");
+        }
+    }
+}
+
+#[test]
 fn what_is_denied_is_not_told() {
     let dispatcher = dispatcher(Limits::default()).with_control(Arc::new(Recorder));
     let permit = Permit::of_tests(false, &["echo", "hotcall.plugins"]);

@@ -75,6 +75,8 @@ pub(super) struct Queues<J> {
     pushed: u32,
     /// Jobs ever taken.
     taken: u64,
+    /// Those of them that the level could have held back.
+    taken_by_level: u64,
 }
 
 /// A job that is to run.
@@ -147,6 +149,7 @@ impl<J> Queues<J> {
             replaced: 0,
             pushed: 0,
             taken: 0,
+            taken_by_level: 0,
         }
     }
 
@@ -155,9 +158,9 @@ impl<J> Queues<J> {
         self.shared_max() + 2 * RESERVED + self.replaced
     }
 
-    /// Jobs ever taken.
-    pub(super) const fn taken(&self) -> u64 {
-        self.taken
+    /// Jobs ever taken that the level could have held back.
+    pub(super) const fn taken_by_level(&self) -> u64 {
+        self.taken_by_level
     }
 
     /// Processors are free: one more job may run.
@@ -222,8 +225,9 @@ impl<J> Queues<J> {
         if let Some(job) = self.discarded.pop() {
             return Some(Taken { id: None, job, effort: Effort::default() });
         }
-        let Rank { queue: index, .. } = self.first()?;
+        let Rank { load, queue: index, .. } = self.first()?;
         self.taken += 1;
+        self.taken_by_level += u64::from(load > 1);
         let taken = self.taken;
         let mut popped = None;
         self.change(index, |queue| {

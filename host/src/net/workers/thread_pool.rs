@@ -3,7 +3,7 @@
 //! A thread starts when more jobs are ready than threads are free, and stays. Beyond a few jobs per
 //! core, running more helps jobs that block and hurts jobs that compute. On 2 cores, 32 threads
 //! answered a sixth fewer calls of microseconds than 8. The queues therefore hold jobs back from a
-//! certain number on, and a **stall monitor** lets one more run only when no job was taken for a
+//! certain number on, and a **stall monitor** lets one more run only when none was taken for a
 //! while although processors were free. A queue that has nothing running waits for no monitor.
 //!
 //! One mutex guards the queues and every count, so each step below is atomic. One wake-up is under
@@ -24,7 +24,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-/// A backlog from which no job was taken for so long is a stall.
+/// A backlog of jobs held back, from which none was taken for so long, is a stall.
 const STALL: Duration = Duration::from_millis(2);
 /// A monitor that wakes later than this was short of processors itself, so more threads would not
 /// help.
@@ -273,11 +273,11 @@ impl<J: Queued> ThreadPool<J> {
                 state = self.has_backlog.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let (taken, began) = (state.queues.taken(), Instant::now());
+            let (taken, began) = (state.queues.taken_by_level(), Instant::now());
             (state, _) =
                 self.has_backlog.wait_timeout(state, STALL).unwrap_or_else(PoisonError::into_inner);
-            let is_stalled =
-                state.queues.taken() == taken && (STALL..STALL_SEEN_MAX).contains(&began.elapsed());
+            let is_stalled = state.queues.taken_by_level() == taken
+                && (STALL..STALL_SEEN_MAX).contains(&began.elapsed());
             if is_stalled && state.queues.is_held_back() {
                 state.queues.raise_level();
                 self.attend(state);

@@ -394,7 +394,9 @@ fn beyond_the_level_only_queues_without_a_worker_are_served() {
     assert!(queues.is_held_back());
     push_many(&mut queues, &other, 2);
     assert!(!queues.is_held_back());
+    let held_back = queues.taken_by_level();
     assert_eq!(take_all(&mut queues).len(), 1);
+    assert_eq!(queues.taken_by_level(), held_back, "the level holds no first call back");
     assert!(queues.is_held_back() && running(&queues, &other) == 1);
     queues.raise_level();
     assert!(!queues.is_ready(), "four run");
