@@ -85,7 +85,8 @@ pub(super) struct Taken<J> {
     /// None for a job that nobody waits for any more. It only has to be dropped.
     pub(super) id: Option<JobId>,
     pub(super) job: J,
-    /// Of its queue.
+    /// Its queue.
+    pub(super) key: Key,
     pub(super) effort: Effort,
 }
 
@@ -223,7 +224,7 @@ impl<J> Queues<J> {
     /// Takes the next job, if there is one that may run. It runs until [`Queues::end`].
     pub(super) fn take(&mut self) -> Option<Taken<J>> {
         if let Some(job) = self.discarded.pop() {
-            return Some(Taken { id: None, job, effort: Effort::default() });
+            return Some(Taken { id: None, job, key: Key::Server, effort: Effort::default() });
         }
         let Rank { load, queue: index, .. } = self.first()?;
         self.taken += 1;
@@ -241,8 +242,9 @@ impl<J> Queues<J> {
         let State::Waiting(_, job) = mem::replace(&mut entry.state, running) else {
             return None;
         };
-        let effort = self.queues.get(index)?.effort;
-        Some(Taken { id: Some(JobId::new(key, entry.number)), job, effort })
+        let id = Some(JobId::new(key, entry.number));
+        let Queue { key, effort, .. } = self.queues.get(index)?;
+        Some(Taken { id, job, key: key.clone(), effort: *effort })
     }
 
     /// A running job ends, and took this of a processor.

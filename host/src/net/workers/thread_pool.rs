@@ -18,6 +18,7 @@ use super::join::join_all;
 use super::queues::{Abandoned, Queues, Taken};
 use crate::queue::{Full, Key, Place, Rules, Turn};
 use crate::slice::Slice;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -164,13 +165,13 @@ impl<J: Queued> ThreadPool<J> {
     fn run(self: &Arc<Self>) {
         self.lock().starting -= 1;
         let (mut last, mut slice) = (None, Slice::Usual);
-        while let Some(Taken { id, job, effort }) = self.next(last) {
+        while let Some(Taken { id, job, key, effort }) = self.next(last) {
             if effort.slice() != slice {
                 slice = effort.slice();
                 slice.choose();
             }
             let watch = effort.start();
-            (self.work)(job, &WorkersTurn { pool: self, id });
+            (self.work)(job, &WorkersTurn { pool: self, id, key: RefCell::new(key) });
             last = id.map(|id| (id, watch.stop()));
         }
     }
@@ -330,13 +331,19 @@ impl<J> State<J> {
 struct WorkersTurn<'a, J> {
     pool: &'a Arc<ThreadPool<J>>,
     id: Option<JobId>,
+    /// The queue that the job counts in.
+    key: RefCell<Key>,
 }
 
 impl<J: Queued> Turn for WorkersTurn<'_, J> {
     fn enter(&self, key: &Key) -> bool {
-        let Some(id) = self.id else { return true };
+        let mut own = self.key.borrow_mut();
+        let Some(id) = self.id.filter(|_| *own != *key) else { return true };
         let mut state = self.pool.lock();
         let may = state.queues.enter(id, key);
+        if may {
+            own.clone_from(key);
+        }
         // The queue that it has left may have a job that is ready now.
         self.pool.attend(state);
         may
