@@ -52,24 +52,24 @@ impl Config {
         Ok(config)
     }
 
-    /// Whether all numbers are in their ranges.
+    /// Whether all numbers are in their ranges, and the limits fit together.
     ///
     /// # Errors
-    /// A key whose value is out of its range, and the range.
+    /// A key whose value is wrong, and what it may be.
     pub fn check(&mut self) -> Result<(), Error> {
-        self.check_ranges("").map_err(Error)?;
+        self.check_ranges("").and_then(|()| self.limits.check()).map_err(Error)?;
         let tables = self.tables_mut();
         let mut all = tables.into_iter();
         all.try_for_each(|(place, table)| table.check_ranges(&place)).map_err(Error)
     }
 
-    /// All tables of settings, and what stands before their keys.
+    /// All tables of settings, and what stands before their keys. Limits are only numbers, and have
+    /// a check of their own.
     fn tables_mut(&mut self) -> Vec<(String, &mut dyn Values)> {
         fn place<T: Values>(place: impl Into<String>, table: &mut T) -> (String, &mut dyn Values) {
             (place.into(), table)
         }
-        let mut tables =
-            vec![place("limits.", &mut self.limits), place("xmlrpc.", &mut self.xmlrpc)];
+        let mut tables = vec![place("xmlrpc.", &mut self.xmlrpc)];
         tables.extend(self.trust.iter_mut().map(|table| place("trust.", table)));
         tables.extend(self.certificates.iter_mut().map(|table| place("certificates.", table)));
         tables.extend(self.allow.iter_mut().map(|table| place("allow.", table)));

@@ -63,7 +63,6 @@ impl Options {
         let wrong = |error: crate::config::Error| Error::Options(error.to_string());
         let certificates = config.certificates().map_err(wrong)?;
         config.check().map_err(wrong)?;
-        config.limits.check().map_err(Error::Options)?;
         let clients = config.clients().map_err(wrong)?;
         let unix_mode = config.unix_mode().map_err(wrong)?;
         let trust = config.trust().map_err(wrong)?;
