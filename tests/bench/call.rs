@@ -8,10 +8,11 @@ use hotcall::access::{Access, Policy, Settings};
 use hotcall::arena;
 use hotcall::cancellation::Cancellation;
 use hotcall::limits::Limits;
+use hotcall::queue::Alone;
 use hotcall::registry::CallContext;
 use hotcall::request::{Head, Peer, Request, Way};
 use hotcall::rpc::Dispatcher;
-use hotcall::web::{App, Begun};
+use hotcall::web::{App, Begun, Done};
 use hotcall::xmlrpc::{
     DecodeLimits, EncodeOptions, Store, Unlimited, Value, View, decode_call_in, encode_call,
 };
@@ -80,13 +81,13 @@ fn answer(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 200, sample_size = 1)]
 fn answer_10_000_structs(bencher: Bencher<'_, '_>) {
     let loaded = Loaded::new(&artifacts::release("benched", &[]));
-    let app = app(&loaded);
+    let app = Arc::new(app(&loaded));
     let request = request("structs", &[]);
-    bencher.bench_local(|| {
-        let Ok(response) = app.respond(black_box(&request)) else {
-            unreachable!("nothing is replaced")
-        };
-        response
+    bencher.with_inputs(|| app.work(request.clone())).bench_local_values(|work| {
+        match work.run(&Alone) {
+            Done::Answered(response) => response,
+            Done::Waiting(..) => unreachable!("nothing is replaced"),
+        }
     });
 }
 

@@ -1,4 +1,4 @@
-//! The application: turns a request into a response. [`App::respond`] goes all the way.
+//! The application: turns a request into a response. [`Work::run`] goes all the way.
 //!
 //! [`App::begin`] runs on the reactor that read the request, as far as nothing takes long. It
 //! decodes only small, uncompressed documents that the fast decoder takes. A worker does
@@ -12,7 +12,7 @@ use crate::access::{Access, Caller};
 use crate::arena;
 use crate::memory::{self, Memory};
 use crate::pause::Pause;
-use crate::queue::{Alone, Client, Key, Place, Turn};
+use crate::queue::{Client, Key, Place, Turn};
 use crate::registry::{Answer, CallContext};
 use crate::request::{Head, Peer, Request};
 use crate::rpc::{Dispatcher, Invocation, queue_of};
@@ -127,17 +127,6 @@ impl App {
     pub fn with_memory(mut self, memory: Arc<dyn Memory>) -> Self {
         self.memory = memory;
         self
-    }
-
-    /// Answers one request, however long that takes.
-    ///
-    /// # Errors
-    /// A plugin that the call needs is being replaced. Nothing was executed: ask again once the
-    /// pause is over.
-    pub fn respond(&self, request: &Request) -> Result<Response, Pause> {
-        // Work that competes with no other waits for nothing but a pause.
-        let paused = |wait: Box<Wait>| wait.pause.unwrap_or_else(Pause::over);
-        self.go_on(request, Stage::Arrived, &Alone).map_err(paused)
     }
 
     /// Answers one request if that waits for nothing and takes no time to speak of: a call of a

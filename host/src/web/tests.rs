@@ -102,6 +102,11 @@ fn text(response: &Response) -> String {
     String::from_utf8_lossy(&response.body).into_owned()
 }
 
+/// The response, however long it takes.
+fn respond(app: &Arc<App>, request: &Request) -> Response {
+    answered(app.work(request.clone()).run(&Alone))
+}
+
 /// The response that needs no worker.
 fn at_once(app: &Arc<App>, request: &Request) -> Option<Response> {
     match app.begin(request.clone()) {
@@ -136,10 +141,10 @@ fn callers_that_fit_no_rule_are_refused_before_decoding() {
         let response = at_once(&app, &refused).expect("no worker is needed");
         assert_eq!(response.status, 403);
         assert_eq!(text(&response), "Forbidden: this caller may not call any method.\n");
-        assert_eq!(app.respond(&refused).unwrap(), response);
+        assert_eq!(respond(&app, &refused), response);
         let peer = Peer { ip: Some([10, 1, 2, 3].into()), ..Peer::default() };
         let allowed = Request { peer: Arc::new(peer), ..refused };
-        assert_eq!(app.respond(&allowed).unwrap().status, permitted, "{coding}");
+        assert_eq!(respond(&app, &allowed).status, permitted, "{coding}");
     }
 }
 
@@ -154,10 +159,7 @@ fn reactors_leave_documents_for_xml_rs_to_workers() {
         let Begun::Unfinished(work) = app.begin(request.clone()) else {
             panic!("it is read by a reactor")
         };
-        let Done::Answered(response) = work.run(&Alone) else {
-            panic!("nothing is being replaced")
-        };
-        assert_eq!(response, app.respond(&request).unwrap());
+        assert_eq!(answered(work.run(&Alone)), respond(&app, &request));
     }
 }
 
@@ -236,7 +238,7 @@ fn a_request_that_waits_to_be_decoded_is_admitted_once() {
 
 #[test]
 fn decoding_stops_at_the_deadline_and_when_the_client_has_gone() {
-    let app = app(&Settings::default());
+    let app = Arc::new(app(&Settings::default()));
     let document = call("add", "<value/>", 10_000);
     let for_xml_rs = format!("<!-- -->{document}");
     for (body, coding) in [
@@ -247,10 +249,10 @@ fn decoding_stops_at_the_deadline_and_when_the_client_has_gone() {
     ] {
         let request = request(body, coding);
         let long_ago = Instant::now().checked_sub(Duration::from_secs(3_600)).unwrap();
-        let late = app.respond(&Request { arrived: long_ago, ..request.clone() }).unwrap();
+        let late = respond(&app, &Request { arrived: long_ago, ..request.clone() });
         assert!(text(&late).contains("-32000") && late.status == 200, "{}", text(&late));
         request.cancellation.cancel();
-        assert_eq!(app.respond(&request).unwrap(), late, "its client has gone");
+        assert_eq!(respond(&app, &request), late, "its client has gone");
     }
 }
 
@@ -268,20 +270,16 @@ fn inflated_and_decoded_requests_count_to_the_budget() {
         typed(request(latin1, ""), "text/xml; charset=latin1"),
     ];
     for (number, request) in requests.iter().enumerate() {
-        let answered = app.respond(request).unwrap();
+        let answered = respond(&app, request);
         assert!(answered.status == 200 && text(&answered).contains("<int>1</int>"), "{number}");
         assert_eq!(memory.taken(), 0);
         // Others take most of it.
         assert!(memory.take(ALL - (256 << 10)));
-        let refused = app.respond(request).unwrap();
+        let refused = respond(&app, request);
         assert_eq!(refused.status, 503, "{number}: {}", text(&refused));
         assert!(refused.headers.contains(&("Retry-After", "1".into())));
         assert_eq!(memory.taken(), ALL - (256 << 10));
-        assert_eq!(
-            app.respond(&self::request(ADD, "")).unwrap().status,
-            200,
-            "small ones are served"
-        );
+        assert_eq!(respond(&app, &self::request(ADD, "")).status, 200, "small ones are served");
         memory.give_back(ALL - (256 << 10));
     }
     for too_large in [
@@ -289,7 +287,7 @@ fn inflated_and_decoded_requests_count_to_the_budget() {
         request(call("add", "<value/>", 400_000), ""),
         request(format!("<!-- -->{}", call("add", "<value/>", 400_000)), ""),
     ] {
-        let answered = app.respond(&too_large).unwrap();
+        let answered = respond(&app, &too_large);
         assert_eq!(answered.status, 413, "there will never be so much: {}", text(&answered));
     }
     assert_eq!(memory.taken(), 0);
@@ -305,9 +303,9 @@ fn responses_count_to_the_budget_and_every_path_gives_back() {
                      </struct></value>";
         request(call("system.multicall", entry, count), "")
     };
-    assert_eq!(app.respond(&batch(1)).unwrap().body.len() >> 20, 1);
+    assert_eq!(respond(&app, &batch(1)).body.len() >> 20, 1);
     let executed = "the call was executed, but too little memory is left for its response";
-    let twenty = app.respond(&batch(20)).unwrap();
+    let twenty = respond(&app, &batch(20));
     let unsent = text(&twenty).matches(executed).count();
     assert_eq!(twenty.status, 200, "status 503 says that nothing was executed");
     assert!(
@@ -316,7 +314,7 @@ fn responses_count_to_the_budget_and_every_path_gives_back() {
     );
     assert!(memory.take(ALL - (256 << 10)));
     for request in [request(call("big", "", 0), ""), batch(1)] {
-        let answered = app.respond(&request).unwrap();
+        let answered = respond(&app, &request);
         let text = text(&answered);
         assert!(
             answered.status == 200 && text.contains("-32002") && text.contains(executed),
@@ -328,7 +326,7 @@ fn responses_count_to_the_budget_and_every_path_gives_back() {
         request(call("none", "<value/>", 1_000), ""),
         request(call("add", "<value/>", 1_000) + "junk", ""),
     ] {
-        assert_eq!(app.respond(&request).unwrap().status, 200);
+        assert_eq!(respond(&app, &request).status, 200);
     }
     assert_eq!(memory.taken(), ALL - (256 << 10));
 }

@@ -6,10 +6,11 @@ use hotcall::arena;
 use hotcall::cancellation::Cancellation;
 use hotcall::pause::Pause;
 use hotcall::plugin::Watch;
+use hotcall::queue::Alone;
 use hotcall::registry::Answer;
 use hotcall::request::{Head, Peer, Request};
 use hotcall::rpc::Dispatcher;
-use hotcall::web::App;
+use hotcall::web::{App, Done};
 use hotcall::xmlrpc::{EncodeOptions, Fault, Items, Value};
 use hotcall::xmlrpc::{encode_call, encode_fault, encode_response};
 use std::fs;
@@ -38,8 +39,11 @@ fn respond(scene: &Scene, method: &str) -> Vec<u8> {
         arrived: Instant::now(),
         cancellation: Cancellation::default(),
     };
-    let response = App::new(dispatcher, Arc::new(access)).respond(&request);
-    response.unwrap_or_else(|_| panic!("nothing is replaced")).body
+    let app = Arc::new(App::new(dispatcher, Arc::new(access)));
+    match app.work(request).run(&Alone) {
+        Done::Answered(response) => response.body,
+        Done::Waiting(..) => panic!("nothing is replaced"),
+    }
 }
 
 /// The response is a whole fault and nothing else, whatever was written before it was found out.
