@@ -110,7 +110,7 @@ fn beside(good: &Good, server: &Server, kinds: &[&Busy]) -> [f64; 2] {
     times
 }
 
-/// Sends a request again and again. Whoever is refused for the time being tries again after it.
+/// Sends a request again and again. A refused caller waits first, as the server asks.
 fn call_on(server: &Server, request: &str, done: &AtomicBool, answered: &AtomicU64) {
     // Elsewhere they would have a processor of their own.
     setpriority_process(Some(gettid()), NICE).unwrap();

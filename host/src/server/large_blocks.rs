@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_block_is_used_again_by_whoever_fits() {
+    fn a_free_block_is_used_again_where_it_fits() {
         let blocks = blocks();
         let (small, large) = (blocks.alloc(SMALL), blocks.alloc(LARGE));
         assert_eq!(held(&blocks), (0, 0));

@@ -1,8 +1,8 @@
 //! Encodes values strictly: XML 1.0 that every parser reads and that keeps each value exactly, or
 //! a fault.
 //!
-//! A value is written as its tree is walked, whoever owns it: what a plugin left in its arena is
-//! checked on the way and not copied first.
+//! A value is written as its tree is walked, for each kind of owner: what a plugin left in its
+//! arena is checked on the way and not copied first.
 
 mod double;
 mod special;

@@ -193,7 +193,7 @@ fn a_retired_library_s_file_takes_no_more_than_what_is_mapped_of_it() {
         copies(&scene).iter().filter(|copy| copy.1 < SPARE_BYTES).count() == 2
     });
     let copies = copies(&scene);
-    // Whoever has mapped one finds it as long as it was.
+    // A process that has mapped one finds it as long as it was.
     assert!(copies.len() == 3 && copies.iter().all(|copy| copy.0 > SPARE_BYTES), "{copies:?}");
     assert!(copies[2].1 >= SPARE_BYTES, "what serves is whole: {copies:?}");
     let counted = || scene.status_of("p.so").unwrap().kept_file_bytes;

@@ -54,7 +54,7 @@ pub(crate) fn framing(bytes: &[u8]) {
 
     let mut start = 0;
     for Request { parsed, body, end, is_told } in &outcome.requests {
-        // Byte by byte, whoever waits with a body is told to go on.
+        // Byte by byte, a client that waits with a body is told to go on.
         assert_eq!(*is_told, parsed.expects_continue && parsed.framing != Framing::Length(0));
         is_plain(&bytes[start..*end], parsed, body);
         start = *end;
